@@ -1,0 +1,47 @@
+"""What is done with a row that does not fit: stop and name it, or set it aside and go on."""
+
+from pathlib import Path
+from typing import TextIO
+
+from recnas.errors import InputError
+
+FILE_NAME = "rejected-rows.txt"
+POLICIES = ("error", "skip")
+
+
+class BadRows:
+    """Takes the rows that do not fit.
+
+    Args:
+        folder: where `rejected-rows.txt` is written: file:line, the reason and the row, separated by tabs.
+        policy: "error" or "skip".
+
+    Attributes:
+        count: how many rows were set aside.
+    """
+
+    def __init__(self, folder: Path, policy: str) -> None:
+        if policy not in POLICIES:
+            raise InputError(f"--on-bad-row {policy} is none of {', '.join(POLICIES)}")
+        self.count = 0
+        self._path = folder / FILE_NAME
+        self._policy = policy
+        self._file: TextIO | None = None
+
+    def add(self, path: Path, line: int, reason: str, text: str) -> None:
+        """Sets a row aside.
+
+        Raises:
+            InputError: the policy is "error"; the message names file, line and reason.
+        """
+        if self._policy == "error":
+            raise InputError(f"{path}:{line}: {reason}; --on-bad-row skip sets such rows aside")
+        if self._file is None:
+            self._file = self._path.open("w", encoding="utf-8")
+        self._file.write(f"{path.name}:{line}\t{reason}\t{text}\n")
+        self.count += 1
+
+    def close(self) -> None:
+        """Ends the file."""
+        if self._file is not None:
+            self._file.close()

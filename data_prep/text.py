@@ -1,0 +1,108 @@
+"""Raw text files, read in pieces of whole lines so that neither a file's size nor its compression matters."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tqdm import tqdm
+
+from recnas.errors import InputError
+
+PIECE_BYTES = 32 << 20
+# A line this long means that the file is not text.
+MAX_LINE_BYTES = 16 << 20
+
+_SAMPLES = 64
+_SAMPLE_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines of a text file.
+
+    Args:
+        data: the lines, each with `\\n` at its end.
+        first_line: line number of the first, from 1.
+    """
+
+    data: bytes
+    first_line: int
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Line numbers and lines, without line ends; bytes that are not UTF-8 become replacement characters."""
+        for number, line in enumerate(self.data[:-1].split(b"\n"), self.first_line):
+            yield number, line.decode("utf-8", errors="replace")
+
+
+def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
+    """A text file from begin to end, unpacked if its name ends in `.gz`; no byte-order mark, no Windows line ends.
+
+    Args:
+        path: the file.
+        bar: told how many bytes of the file on disk have been read.
+        piece_bytes: about how much to read at a time.
+
+    Raises:
+        InputError: the file is not there, cannot be read, is empty, or is not text.
+    """
+    line = 1
+    with _reading(path), path.open("rb") as raw:
+        file: BinaryIO = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw  # type: ignore[assignment]
+        rest = b""
+        while data := file.read(piece_bytes):
+            bar.update(raw.tell() - bar.n)
+            if line == 1 and not rest:
+                data = data.removeprefix(b"\xef\xbb\xbf")
+            end = data.rfind(b"\n") + 1
+            if end == 0:
+                rest += data
+            else:
+                piece = Piece((rest + data[:end]).replace(b"\r\n", b"\n"), line)
+                rest = data[end:]
+                line += piece.data.count(b"\n")
+                yield piece
+            if len(rest) > MAX_LINE_BYTES:
+                raise InputError(f"{path}:{line}: a line of more than {MAX_LINE_BYTES >> 20} MB; is it a text file?")
+        if rest:
+            yield Piece(rest.removesuffix(b"\r") + b"\n", line)
+        elif line == 1:
+            raise InputError(f"{path}: the file is empty; give a file with rows")
+
+
+def describe(name: str, paths: Sequence[Path]) -> dict[str, str | int]:
+    """The `source` of a schema: name, size in bytes, and a fingerprint.
+
+    The fingerprint is made from the size and 64 evenly spaced samples of each file, so that it costs the same for any
+    size; it tells files apart, it does not prove that they are equal.
+
+    Raises:
+        InputError: a file is not there or cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    total = 0
+    for path in paths:
+        with _reading(path), path.open("rb") as file:
+            size = path.stat().st_size
+            total += size
+            digest.update(size.to_bytes(8, "little"))
+            for sample in range(_SAMPLES):
+                file.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    return {"name": name, "size": total, "fingerprint": digest.hexdigest()}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check --input") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be unpacked ({error}); fetch the file again") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check --input") from None

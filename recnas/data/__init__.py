@@ -1,0 +1,7 @@
+"""A data set on disk → batches."""
+
+from recnas.data.batch import Batch
+from recnas.data.batches import Batches
+from recnas.data.dataset import Dataset
+
+__all__ = ["Batch", "Batches", "Dataset"]

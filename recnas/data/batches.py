@@ -1,0 +1,140 @@
+"""One pass over a split: which examples in which order, decoded ahead in a thread, cut into batches."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from recnas.data.batch import Batch
+from recnas.data.block import Block, concatenate
+from recnas.data.files import RowGroup, decode
+from recnas.schema import Schema
+
+# Shuffling needs many examples at hand, file order only the next ones: 8 groups of Criteo are 84 MB.
+SHUFFLED_GROUPS = 8
+
+
+@dataclass(frozen=True)
+class _Buffer:
+    """Row groups to be decoded together; `number` is its place in the order of epoch 0 of a subset."""
+
+    groups: tuple[RowGroup, ...]
+    number: int
+    rows: int  # how many of its examples are wanted
+
+    @property
+    def size(self) -> int:
+        return sum(group.rows for group in self.groups)
+
+
+class Batches:
+    """The batches of one pass; see `Dataset.batches`, which makes it.
+
+    Each iteration starts the same pass anew. A thread decodes the next buffer while the caller works on this one;
+    an error there is raised here, and the thread ends when the iterator is exhausted or dropped.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        groups: Sequence[RowGroup],
+        batch_size: int,
+        *,
+        seed: int | None,
+        epoch: int,
+        rows: int | None,
+        drop_last: bool,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        self.schema = schema
+        self.batch_size = batch_size
+        total = sum(group.rows for group in groups)
+        self.rows = total if rows is None else min(rows, total)
+        self._groups = groups
+        self._seed = seed
+        self._epoch = epoch
+        self._drop_last = drop_last
+        self._rank = rank
+        self._world_size = world_size
+
+    def __len__(self) -> int:
+        """Number of batches, the same in every process."""
+        step = self.batch_size * self._world_size
+        return self.rows // step if self._drop_last else -(-self.rows // step)
+
+    def __iter__(self) -> Iterator[Batch]:
+        step = self.batch_size * self._world_size
+        left: Block | None = None
+        for block, order in self._blocks():
+            start = 0
+            if left is not None:
+                # A batch that began in the block before goes on in this one.
+                start = min(step - len(left), len(order))
+                left = concatenate([left, block.take(order[:start])])
+                if len(left) < step:
+                    continue
+                yield left.take(self._share(step)).batch(self.schema)
+            stop = start + (len(order) - start) // step * step
+            for begin in range(start, stop, step):
+                yield block.take(order[begin : begin + step][self._share(step)]).batch(self.schema)
+            left = block.take(order[stop:]) if stop < len(order) else None
+        if left is not None and not self._drop_last:
+            yield left.take(self._share(len(left))).batch(self.schema)
+
+    def _share(self, size: int) -> np.ndarray:
+        """The places of this process's examples among the `size` of a step."""
+        return np.arange(size * self._rank // self._world_size, size * (self._rank + 1) // self._world_size)
+
+    def _blocks(self) -> Iterator[tuple[Block, np.ndarray]]:
+        """The decoded buffers with the order of their wanted examples, the next one always under way."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="recnas-data") as pool:
+            ahead = None
+            for buffer in self._plan():
+                current, ahead = ahead, pool.submit(self._decode, buffer)
+                if current is not None:
+                    yield current.result()
+            if ahead is not None:
+                yield ahead.result()
+
+    def _decode(self, buffer: _Buffer) -> tuple[Block, np.ndarray]:
+        return decode(buffer.groups, self.schema), self._order(buffer)
+
+    def _plan(self) -> list[_Buffer]:
+        """The buffers of this pass, in order."""
+        total = sum(group.rows for group in self._groups)
+        # A subset is epoch 0's beginning, so its buffers are epoch 0's in every epoch.
+        subset = self.rows < total
+        groups = list(self._groups)
+        width = 1
+        if self._seed is not None:
+            width = SHUFFLED_GROUPS
+            places = np.random.default_rng([self._seed, 0 if subset else self._epoch]).permutation(len(groups))
+            groups = [groups[place] for place in places]
+        buffers = []
+        wanted = self.rows
+        for start in range(0, len(groups), width):
+            members = tuple(groups[start : start + width])
+            size = sum(group.rows for group in members)
+            buffers.append(_Buffer(members, len(buffers), min(size, wanted)))
+            wanted -= buffers[-1].rows
+            if wanted == 0:
+                break
+        if self._seed is not None and subset and self._epoch:
+            places = np.random.default_rng([self._seed, self._epoch]).permutation(len(buffers))
+            buffers = [buffers[place] for place in places]
+        return buffers
+
+    def _order(self, buffer: _Buffer) -> np.ndarray:
+        """The places of a buffer's wanted examples, in the order in which they are given out."""
+        if self._seed is None:
+            return np.arange(buffer.rows)
+
+        def shuffled(epoch: int, size: int) -> np.ndarray:
+            return np.random.default_rng([self._seed, epoch, buffer.number + 1]).permutation(size)
+
+        if buffer.rows == buffer.size:
+            return shuffled(self._epoch, buffer.size)
+        chosen = shuffled(0, buffer.size)[: buffer.rows]
+        return chosen[shuffled(self._epoch, buffer.rows)] if self._epoch else chosen

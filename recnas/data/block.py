@@ -1,0 +1,178 @@
+"""Many decoded examples as NumPy arrays, and how some of them become a batch.
+
+Sizes: N examples in a block, B in a batch, d₀ dense features, n₁ single-valued sparse features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
+
+from recnas.data.batch import Batch
+from recnas.errors import InputError
+from recnas.schema import Schema, SparseFeature, table_rows
+
+
+@dataclass
+class Lists:
+    """A multi-valued feature of N examples; every list has at least one id.
+
+    Args:
+        ids: `[sum of lengths]` int32 table rows, example after example.
+        lengths: `[N]` int64.
+    """
+
+    ids: np.ndarray
+    lengths: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.starts = np.cumsum(self.lengths) - self.lengths
+
+    def take(self, order: np.ndarray) -> "Lists":
+        lengths = self.lengths[order]
+        ends = np.cumsum(lengths)
+        # The place of each wanted id: its list's start, plus its place in the list.
+        places = np.repeat(self.starts[order] - (ends - lengths), lengths) + np.arange(lengths.sum())
+        return Lists(self.ids[places], lengths)
+
+
+@dataclass
+class Block:
+    """N decoded examples.
+
+    Args:
+        label: `[N]` float32.
+        dense: `[N, max(1, d₀)]` float32.
+        single: `[n₁, N]` int32 table rows of the single-valued features.
+        lists: the multi-valued features, by name.
+    """
+
+    label: np.ndarray
+    dense: np.ndarray
+    single: np.ndarray
+    lists: dict[str, Lists]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, order: np.ndarray) -> "Block":
+        """The examples at the places `order`, in that order."""
+        return Block(
+            self.label[order],
+            self.dense[order],
+            self.single.take(order, axis=1),
+            {name: lists.take(order) for name, lists in self.lists.items()},
+        )
+
+    def batch(self, schema: Schema) -> Batch:
+        """All examples as one batch."""
+        keys = [feature.name for feature in schema.sparse]
+        size = len(self)
+        if not self.lists:
+            values = torch.from_numpy(self.single.reshape(-1)).long()
+            lengths, offsets = _ones(len(keys) * size)
+        else:
+            singles = iter(self.single)
+            ids, counts = [], []
+            for feature in schema.sparse:
+                if feature.multi_valued:
+                    ids.append(self.lists[feature.name].ids)
+                    counts.append(self.lists[feature.name].lengths)
+                else:
+                    ids.append(next(singles))
+                    counts.append(np.ones(size, dtype=np.int64))
+            values = torch.from_numpy(np.concatenate(ids)).long()
+            lengths = torch.from_numpy(np.concatenate(counts))
+            offsets = torch.zeros(len(lengths) + 1, dtype=torch.int64)
+            torch.cumsum(lengths, 0, out=offsets[1:])
+        return Batch(
+            torch.from_numpy(self.dense),
+            KeyedJaggedTensor(keys, values, lengths=lengths, offsets=offsets, stride=size),
+            torch.from_numpy(self.label),
+        )
+
+
+@lru_cache(maxsize=4)
+def _ones(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lengths and offsets of `count` lists of one id: the same for every batch of a size, so made once."""
+    return torch.ones(count, dtype=torch.int64), torch.arange(count + 1)
+
+
+def concatenate(blocks: Sequence[Block]) -> Block:
+    """The examples of several blocks after one another."""
+    return Block(
+        np.concatenate([block.label for block in blocks]),
+        np.concatenate([block.dense for block in blocks]),
+        np.concatenate([block.single for block in blocks], axis=1),
+        {
+            name: Lists(
+                np.concatenate([block.lists[name].ids for block in blocks]),
+                np.concatenate([block.lists[name].lengths for block in blocks]),
+            )
+            for name in blocks[0].lists
+        },
+    )
+
+
+def allocate(schema: Schema, size: int) -> Block:
+    """A block of `size` examples for `fill` to write into; its lists are still to be put there."""
+    singles = sum(not feature.multi_valued for feature in schema.sparse)
+    return Block(
+        np.empty(size, dtype=np.float32),
+        np.zeros((size, schema.num_dense), dtype=np.float32),
+        np.empty((singles, size), dtype=np.int32),
+        {},
+    )
+
+
+def fill(block: Block, start: int, table: pa.Table, schema: Schema) -> dict[str, Lists]:
+    """Decodes a row group into a block, from example `start` on, and returns its multi-valued features.
+
+    Raises:
+        InputError: a label or a dense value is missing.
+    """
+    stop = start + len(table)
+
+    def column(name: str, nulls: bool) -> pa.Array:
+        array = table[name].combine_chunks()
+        if array.null_count and not nulls:
+            raise InputError(f"column {name} has missing values, which only a sparse feature may have")
+        return array
+
+    block.label[start:stop] = column(schema.label, nulls=False)
+    for place, feature in enumerate(schema.dense):
+        block.dense[start:stop, place] = column(feature.name, nulls=False)
+    place = 0
+    lists = {}
+    for feature in schema.sparse:
+        array = column(feature.name, nulls=True)
+        if feature.multi_valued:
+            lists[feature.name] = _decode_lists(array, feature)
+        else:
+            block.single[place, start:stop] = _decode_ids(array, feature)
+            place += 1
+    return lists
+
+
+def _decode_ids(array: pa.Array, feature: SparseFeature) -> np.ndarray:
+    if not array.null_count:
+        return table_rows(array.to_numpy(), feature.rows)
+    missing = array.is_null().to_numpy(zero_copy_only=False)
+    return table_rows(array.fill_null(0).to_numpy(), feature.rows, missing)
+
+
+def _decode_lists(array: pa.Array, feature: SparseFeature) -> Lists:
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    # `flatten` leaves out what a null list may still hold.
+    ids = _decode_ids(array.flatten(), feature).astype(np.int32)
+    empty = lengths == 0
+    if empty.any():
+        # An empty list becomes the missing value's row, put in where the list would have begun.
+        ids = np.insert(ids, (np.cumsum(lengths) - lengths)[empty], 0)
+        lengths[empty] = 1
+    return Lists(ids, lengths)

@@ -1,0 +1,105 @@
+"""A data set on disk: opened, checked, and read in row groups."""
+
+from pathlib import Path
+
+from recnas.data.batches import Batches
+from recnas.data.files import RowGroup, row_groups
+from recnas.errors import InputError
+from recnas.schema import SPLITS, Schema
+
+
+class Dataset:
+    """A prepared data set, opened and checked; examples are read when batches are asked for.
+
+    Args:
+        path: the folder with `schema.json`, `train/`, `validation/` and `test/`.
+
+    Raises:
+        InputError: one line that says which file does not fit and what to do: no data set there, a column missing or
+            of another type, other row counts than `schema.json` says, a split that is empty or of one class only.
+
+    Example:
+        dataset = Dataset("data/criteo")
+        for batch in dataset.batches("train", 4096, seed=0):
+            ...  # batch.dense [4096, 13], batch.sparse 26 keys, batch.label [4096]
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.schema = Schema.load(self.path)
+        self._groups: dict[str, list[RowGroup]] = {}
+        for split in SPLITS:
+            counts = self.schema.splits[split]
+            if counts["rows"] == 0:
+                raise InputError(f"{self.path}: the {split} split is empty; prepare the data set from more rows")
+            if counts["positives"] in (0, counts["rows"]):
+                label = int(counts["positives"] > 0)
+                raise InputError(
+                    f"{self.path}: every label of the {split} split is {label}; "
+                    "a model needs both classes, prepare the data set from more rows"
+                )
+            groups = row_groups(self.path / split, self.schema)
+            found = sum(group.rows for group in groups)
+            if found != counts["rows"]:
+                raise InputError(
+                    f"{self.path / split}: {found} rows where schema.json says {counts['rows']}; "
+                    "prepare the data set again"
+                )
+            self._groups[split] = groups
+
+    def rows(self, split: str) -> int:
+        """Number of rows of "train", "validation" or "test"."""
+        return self.schema.rows(split)
+
+    def batches(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        rows: int | None = None,
+        max_rows_per_table: int | None = None,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> Batches:
+        """One pass over a split, as an iterable with a length that can be gone through again and again.
+
+        Args:
+            split: "train", "validation" or "test".
+            batch_size: examples in a batch (of each process, when there are several).
+            seed: None: file order. A number: shuffled - row groups in a random order, then examples within buffers of
+                8 row groups - and always the same for the same seed and epoch.
+            epoch: another order for each.
+            rows: only so many examples, at most the split's: the first of the order of this seed's epoch 0. Other
+                epochs have the same examples in another order.
+            max_rows_per_table: caps every embedding table, as search does; None: the schema's tables.
+            drop_last: leave out a last batch that is smaller than the others.
+            rank, world_size: which of several processes this is. Together they see what one process with
+                `world_size` times the batch size sees, step by step, all with the same number of steps; the last
+                step's examples are shared out as evenly as possible, so without `drop_last` a process may get none.
+
+        Raises:
+            InputError: no such split, or a number out of range.
+        """
+        self.schema.rows(split)
+        for name, value, least in (("batch_size", batch_size, 1), ("rows", rows, 1), ("world_size", world_size, 1)):
+            if value is not None and value < least:
+                raise InputError(f"{name} is {value}, it must be {least} or more")
+        if not 0 <= rank < world_size:
+            raise InputError(f"rank is {rank}, it must be from 0 to {world_size - 1}, one less than the processes")
+        for name, value in (("seed", seed), ("epoch", epoch)):
+            if value is not None and value < 0:
+                raise InputError(f"{name} is {value}, it must be 0 or more")
+        return Batches(
+            self.schema.capped(max_rows_per_table),
+            self._groups[split],
+            batch_size,
+            seed=seed,
+            epoch=epoch,
+            rows=rows,
+            drop_last=drop_last,
+            rank=rank,
+            world_size=world_size,
+        )

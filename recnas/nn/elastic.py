@@ -1,0 +1,124 @@
+"""Elastic layers: layers whose weights hold every width of a search space, and which compute with a leading slice.
+
+A layer keeps one weight per *source* it may read, so a column means the same thing in every candidate, whichever
+sources and widths are in use. The widths come with the call (those of its inputs, and `out`); a layer has no state
+that says which candidate it is. A finished network is made of the same layers, holding exactly one width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A slice of a parameter that a candidate computes with, as a leaf of its own of the autograd graph."""
+
+    layer: nn.Module
+    parameter: nn.Parameter
+    leaf: Tensor
+
+    def view_of(self, like_parameter: Tensor) -> Tensor:
+        """The same slice of a tensor that has the parameter's shape, such as its optimiser state."""
+        return _leading(like_parameter, tuple(self.leaf.shape))
+
+
+class Slices:
+    """Hands out the slices that one candidate uses, each as a detached view made a leaf, and remembers them.
+
+    Slicing a parameter under autograd would fill a full-size zero tensor in every backward; the gradient of a leaf has
+    the slice's own size. A leaf shares its memory with the parameter, so an update of one is an update of both. The
+    same `Slices` may serve several batches of one candidate.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[int, Taken] = {}
+
+    def take(self, layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...]) -> Tensor:
+        """The leading `sizes` of a layer's parameter as a leaf that requires grad."""
+        taken = self._taken.get(id(parameter))
+        if taken is None:
+            leaf = _leading(parameter.detach(), sizes).requires_grad_()
+            taken = self._taken[id(parameter)] = Taken(layer, parameter, leaf)
+        elif tuple(taken.leaf.shape) != sizes:
+            raise ValueError(f"one candidate takes a parameter at {tuple(taken.leaf.shape)} and at {sizes}")
+        return taken.leaf
+
+    @property
+    def taken(self) -> list[Taken]:
+        """Every slice taken so far, in the order of first use."""
+        return list(self._taken.values())
+
+
+def _leading(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    if tuple(tensor.shape) == sizes:
+        return tensor
+    return tensor[tuple(slice(size) for size in sizes)]
+
+
+def take(layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...], slices: Slices | None) -> Tensor:
+    """The leading slice of a parameter: from `slices` if given, else an ordinary view under autograd."""
+    return _leading(parameter, sizes) if slices is None else slices.take(layer, parameter, sizes)
+
+
+Piece = tuple[str, Tensor]
+"""A source's name and its output, whose last axis is the one that the next layer mixes."""
+
+
+class ElasticLinear(nn.Module):
+    """`concat(inputs) @ W[:out]ᵀ (+ b[:out])` without the concat, over the last axis.
+
+    Args:
+        sources: The widest last axis of every source that may be read.
+        out: The widest output.
+        fan_in: The widest concatenated input of any one candidate; with `out` it sets Xavier-uniform's bound.
+        bias: Whether to add a bias, which starts at zero.
+    """
+
+    def __init__(self, sources: Mapping[str, int], out: int, fan_in: int, bias: bool = False) -> None:
+        super().__init__()
+        bound = (6 / (fan_in + out)) ** 0.5
+        self.weight = nn.ParameterDict(
+            {name: nn.Parameter(torch.empty(out, width).uniform_(-bound, bound)) for name, width in sources.items()}
+        )
+        self.bias = nn.Parameter(torch.zeros(out)) if bias else None
+
+    def forward(self, inputs: Sequence[Piece], out: int, slices: Slices | None = None) -> Tensor:
+        """Maps pieces `[…, wₛ]` with equal leading axes to `[…, out]`."""
+        result = None
+        for name, x in inputs:
+            weight = take(self, self.weight[name], (out, x.shape[-1]), slices)
+            flat = x.reshape(-1, x.shape[-1])
+            if result is not None:
+                result = torch.addmm(result, flat, weight.t())
+            elif self.bias is not None:
+                result = torch.addmm(take(self, self.bias, (out,), slices), flat, weight.t())
+            else:
+                result = torch.mm(flat, weight.t())
+        return result.view(*inputs[0][1].shape[:-1], out)
+
+
+class ElasticNorm(nn.Module):
+    """Layer norm over the last axis, at any width up to `width`.
+
+    Args:
+        width: The widest input.
+        start: The weight's start value.
+    """
+
+    def __init__(self, width: int, start: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((width,), start))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, slices: Slices | None = None) -> Tensor:
+        """Normalises `[…, w]`."""
+        sizes = (x.shape[-1],)
+        return F.layer_norm(
+            x, sizes, take(self, self.weight, sizes, slices), take(self, self.bias, sizes, slices), eps=1e-5
+        )

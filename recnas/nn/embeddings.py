@@ -1,0 +1,221 @@
+"""Embedding tables: TorchRec's, sharded with a fused optimiser for training, or whole for inference."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from fbgemm_gpu.split_embedding_configs import EmbOptimType
+from torch import Tensor, nn
+from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, KeyedTensor, PoolingType
+from torchrec.distributed import DistributedModelParallel
+from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
+from torchrec.distributed.embedding_types import EmbeddingComputeKernel
+from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
+from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
+
+from recnas.errors import InputError
+from recnas.schema import Schema
+
+OPTIMIZERS = {
+    "rowwise-adagrad": EmbOptimType.EXACT_ROWWISE_ADAGRAD,
+    "adagrad": EmbOptimType.EXACT_ADAGRAD,
+}
+"""Fused optimisers for the tables: one running sum a row, or one an element."""
+
+
+# TorchRec asks torch.fx whether it is tracing in a way that torch remarks on, once per process.
+logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
+
+FUSED, FUSED_UVM_CACHING = EmbeddingComputeKernel.FUSED, EmbeddingComputeKernel.FUSED_UVM_CACHING
+
+
+@dataclass(frozen=True)
+class EmbeddingOptimizer:
+    """How the tables learn.
+
+    Raises:
+        InputError: No such optimiser.
+    """
+
+    name: str = "rowwise-adagrad"
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.name not in OPTIMIZERS:
+            raise InputError(f"no embedding optimiser is named {self.name!r}; known are {', '.join(OPTIMIZERS)}")
+
+
+class Embeddings(nn.Module):
+    """One embedding table per sparse feature, looked up and pooled: `KeyedJaggedTensor` → fields `[B, n₀, E]`.
+
+    Subclasses differ in who holds the tables. Tables start Xavier-normal.
+
+    Args:
+        schema: The sparse features, with the rows and pooling of their tables.
+        dim: E.
+    """
+
+    collection: nn.Module
+
+    def __init__(self, schema: Schema, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.features = [feature.name for feature in schema.sparse]
+
+    def forward(self, sparse: KeyedJaggedTensor) -> Tensor:
+        """Looks up and pools: n₀ keys, B rows → `[B, n₀, E]` in the schema's order."""
+        looked_up = self.collection(sparse)
+        pooled: KeyedTensor = looked_up if isinstance(looked_up, KeyedTensor) else looked_up.wait()
+        fields = pooled.values().unflatten(1, (len(self.features), self.dim))
+        if (keys := pooled.keys()) != self.features:
+            fields = fields[:, [keys.index(name) for name in self.features]]
+        return fields
+
+    def tables(self) -> dict[str, Tensor]:
+        """Each feature's table `[rows, E]`, sharing memory with the live one."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def load_tables(self, tables: Mapping[str, Tensor]) -> None:
+        """Copies tables, by feature name, over the present ones."""
+        for name, table in self.tables().items():
+            table.copy_(tables[name])
+
+
+class WholeEmbeddings(Embeddings):
+    """Tables held in this process as ordinary parameters, for inference and for exact comparisons."""
+
+    def __init__(self, schema: Schema, dim: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(schema, dim)
+        self.collection = EmbeddingBagCollection(tables=_configs(schema, dim), device=torch.device(device))
+
+    def tables(self) -> dict[str, Tensor]:
+        return {name: self.collection.embedding_bags[_table(name)].weight.detach() for name in self.features}
+
+
+class ShardedEmbeddings(Embeddings):
+    """Tables placed by TorchRec's planner and trained inside `backward` by its fused optimiser.
+
+    Args:
+        schema: As in `Embeddings`.
+        dim: E.
+        optimizer: Which fused optimiser.
+        device: Where this process's shards are.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        dim: int,
+        optimizer: EmbeddingOptimizer | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(schema, dim)
+        device, optimizer = torch.device(device), optimizer or EmbeddingOptimizer()
+        ensure_process_group(device)
+        sharder = EmbeddingBagCollectionSharder(
+            fused_params={"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
+        )
+        collection = EmbeddingBagCollection(tables=_configs(schema, dim), device=torch.device("meta"))
+        with _quiet_planner():
+            # A table of a few rows would be planned data-parallel, which no fused optimiser trains.
+            kernels = [FUSED.value] if device.type == "cpu" else [FUSED.value, FUSED_UVM_CACHING.value]
+            planner = EmbeddingShardingPlanner(
+                topology=Topology(world_size=dist.get_world_size(), compute_device=device.type),
+                constraints={_table(name): ParameterConstraints(compute_kernels=kernels) for name in self.features},
+                storage_reservation=FixedPercentageStorageReservation(percentage=0.15),
+            )
+            plan = planner.collective_plan(collection, [sharder], dist.GroupMember.WORLD)
+            self.collection = DistributedModelParallel(collection, device=device, plan=plan, sharders=[sharder])
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Sets the fused optimiser's learning rate for lookups made from now on.
+
+        The rate that an update uses is the one at the time of its lookup, so this comes before the forward pass.
+        """
+        for group in self.collection.fused_optimizer.param_groups:
+            group["lr"] = lr
+        self.collection.fused_optimizer.step()
+
+    def tables(self) -> dict[str, Tensor]:
+        state = self.collection.state_dict()
+        return {name: _whole(state[f"embedding_bags.{_table(name)}.weight"]) for name in self.features}
+
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """Each feature's running sums of squared gradients, sharing memory with the live ones."""
+        state = self.collection.fused_optimizer.state_dict()["state"]
+        return {
+            name: _whole(state[f"embedding_bags.{_table(name)}.weight"][f"{_table(name)}.momentum1"])
+            for name in self.features
+        }
+
+    @torch.no_grad()
+    def load_optimizer_state(self, state: Mapping[str, Tensor]) -> None:
+        """Copies running sums, by feature name, over the present ones."""
+        for name, sums in self.optimizer_state().items():
+            sums.copy_(state[name].view_as(sums))
+
+
+def ensure_process_group(device: torch.device) -> None:
+    """Joins the processes that `torchrun` started, or, without it, makes a group of this one process alone."""
+    if dist.is_initialized():
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if "WORLD_SIZE" in os.environ and "RANK" in os.environ:
+        dist.init_process_group(backend)
+    else:
+        # A store inside the process: no port is opened.
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+
+
+def _configs(schema: Schema, dim: int) -> list[EmbeddingBagConfig]:
+    return [
+        EmbeddingBagConfig(
+            name=_table(feature.name),
+            num_embeddings=feature.rows,
+            embedding_dim=dim,
+            feature_names=[feature.name],
+            pooling=PoolingType.MEAN if feature.pooling == "mean" else PoolingType.SUM,
+            init_fn=nn.init.xavier_normal_,
+        )
+        for feature in schema.sparse
+    ]
+
+
+def _table(feature: str) -> str:
+    # A parameter's name has no dots, a column's may.
+    return "t_" + feature.replace(".", "_dot_")
+
+
+def _whole(shard: Tensor) -> Tensor:
+    """The one local shard of a table that is not split."""
+    if not hasattr(shard, "local_shards"):
+        return shard.detach()
+    shards = shard.local_shards()
+    if len(shards) != 1 or len(shard.metadata().shards_metadata) != 1:
+        raise ValueError("the table is split over several shards")
+    return shards[0].tensor
+
+
+class _quiet_planner:
+    """Keeps the planner's remarks on topologies of many hosts from a user of one process; errors still show."""
+
+    def __enter__(self) -> None:
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("ignore", FutureWarning)
+        self._loggers = [logging.getLogger("torchrec"), logging.getLogger("root")]
+        self._levels = [logger.level for logger in self._loggers]
+        for logger in self._loggers:
+            logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *error: object) -> None:
+        for logger, level in zip(self._loggers, self._levels, strict=True):
+            logger.setLevel(level)
+        self._warnings.__exit__(*error)

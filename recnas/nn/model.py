@@ -1,0 +1,73 @@
+"""Whole models: embeddings under a dense network. Every model, found or hand-made, is this class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from recnas.data import Batch
+from recnas.nn.elastic import Slices
+from recnas.nn.embeddings import Embeddings, WholeEmbeddings
+from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork
+from recnas.schema import Schema
+from recnas.space import Architecture, SearchSpace
+
+
+class CTRModel(nn.Module):
+    """Predicts clicks: `network(dense, embeddings(sparse))`.
+
+    Args:
+        schema: The features it takes and the size of its tables.
+        embeddings: Sparse features → fields `[B, n₀, E]`.
+        network: Dense features `[B, d₀]` and fields → logits `[B]`.
+    """
+
+    def __init__(self, schema: Schema, embeddings: Embeddings, network: nn.Module) -> None:
+        super().__init__()
+        self.schema, self.embeddings, self.network = schema, embeddings, network
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits `[B]` of a batch; `torch.sigmoid` of them are the click probabilities."""
+        return self.network(batch.dense, self.embeddings(batch.sparse))
+
+
+class Supernet(CTRModel):
+    """A model that holds the weights of every candidate of a search space.
+
+    Args:
+        schema: The features, with tables capped as the search wants them.
+        embeddings: Shared by all candidates.
+        space: The candidates.
+    """
+
+    network: ChoiceNetwork
+
+    def __init__(self, schema: Schema, embeddings: Embeddings, space: SearchSpace) -> None:
+        super().__init__(
+            schema, embeddings, ChoiceNetwork(space, schema.num_dense, schema.num_sparse, embeddings.dim)
+        )
+
+    def forward(self, batch: Batch, arch: Architecture, slices: Slices | None = None) -> Tensor:
+        """Logits `[B]` of one candidate with the weights it inherits; see `ChoiceNetwork.forward`."""
+        return self.network(batch.dense, self.embeddings(batch.sparse), arch, slices)
+
+    def extract(self, arch: Architecture) -> CTRModel:
+        """The candidate as a finished model of its own, with copies of the weights it inherits."""
+        embeddings = WholeEmbeddings(self.schema, self.embeddings.dim)
+        embeddings.load_tables(self.embeddings.tables())
+        return CTRModel(self.schema, embeddings, self.network.extract(arch))
+
+
+def found_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
+    """The finished network of an architecture with fresh weights and no dead parts."""
+    return ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)
+
+
+def count_dense_parameters(model: CTRModel) -> int:
+    """Parameters of the dense part; embedding tables are not counted."""
+    return sum(parameter.numel() for parameter in model.network.parameters())
+
+
+def default_device() -> torch.device:
+    """The first CUDA device if there is one, else the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")

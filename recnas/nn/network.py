@@ -1,0 +1,239 @@
+"""Choice blocks in a chain: the supernet's dense part, and, for a space of one architecture, the finished network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from recnas.nn.elastic import Piece, Slices, take
+from recnas.nn.operators import (
+    Attention,
+    DenseToSparse,
+    DotProduct,
+    EmbeddingFullyConnected,
+    FactorizationMachine,
+    FullyConnected,
+    Gating,
+    Inputs,
+    Sum,
+)
+from recnas.space import Architecture, Block, SearchSpace
+from recnas.space.architecture import ATTENTION, DOT_PRODUCT, EFC, FC, GATING, MERGED_FIELDS, SUM
+from recnas.space.search_space import BlockChoices
+
+EMBEDDING_DIM = 16
+"""E of the NASRec spaces."""
+
+
+class ChoiceBlock(nn.Module):
+    """One block with every operator and merger that its choices allow.
+
+    Args:
+        choices: What the block may be.
+        dense: Narrowest and widest dense output of every earlier output, stem first.
+        sparse: The same for the operators' fields of sparse outputs.
+        merged: For every earlier output, whether candidates never, sometimes or always append the merger's fields
+            (the possible values of the choice).
+        dim: E.
+    """
+
+    def __init__(
+        self,
+        choices: BlockChoices,
+        dense: Sequence[tuple[int, int]],
+        sparse: Sequence[tuple[int, int]],
+        merged: Sequence[tuple[bool, ...]],
+        dim: int,
+    ) -> None:
+        super().__init__()
+        widths, fields = choices.dense_widths, max(choices.sparse_widths)
+        dense_inputs = _dense_inputs(choices.dense_inputs, choices.dense_input_counts, dense)
+        sparse_inputs = _sparse_inputs(choices.sparse_inputs, choices.sparse_input_counts, sparse, merged)
+        left, right = (_dense_inputs(pool, range(1, 2), dense) for pool in (choices.lefts, choices.rights))
+        build = {
+            FC: lambda: FullyConnected(dense_inputs, max(widths)),
+            DOT_PRODUCT: lambda: DotProduct(dense_inputs, sparse_inputs, widths, dim),
+            GATING: lambda: Gating(left, right, widths),
+            SUM: lambda: Sum(left, right, widths),
+            EFC: lambda: EmbeddingFullyConnected(sparse_inputs, fields),
+            ATTENTION: lambda: Attention(sparse_inputs, fields, dim),
+        }
+        self.operators = nn.ModuleDict(
+            {name: build[name]() for name in (*choices.dense_operators, *choices.sparse_operators)}
+        )
+        self.dense_to_sparse = DenseToSparse(widths, dim) if True in choices.dense_to_sparse else None
+        self.fm = FactorizationMachine(widths, dim) if True in choices.fm else None
+
+    def forward(
+        self, block: Block, dense: Sequence[Piece | None], sparse: Sequence[list[Piece]], slices: Slices | None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Runs one candidate's block, all of whose parts are live.
+
+        Args:
+            block: The choices to run.
+            dense: Every earlier dense output `[B, width]`, None where there is none.
+            sparse: The pieces `[B, E, fields]` of every earlier sparse output.
+            slices: Where the weights' slices come from; None for the parameters themselves.
+
+        Returns:
+            Dense output `[B, dd]`, operators' fields `[B, E, ds]`, merger's fields `[B, E, 8]`; None where absent.
+        """
+        dense_inputs = [dense[source] for source in block.dense_inputs]
+        sparse_inputs = [piece for source in block.sparse_inputs for piece in sparse[source]]
+        dense_outputs, sparse_outputs = [], []
+        for name in block.dense_operators:
+            operator = self.operators[name]
+            if name == FC:
+                dense_outputs.append(operator(dense_inputs, block.dense_width, slices))
+            elif name == DOT_PRODUCT:
+                dense_outputs.append(operator(dense_inputs, sparse_inputs, block.dense_width, slices))
+            else:
+                dense_outputs.append(operator(dense[block.left], dense[block.right], block.dense_width, slices))
+        for name in block.sparse_operators:
+            sparse_outputs.append(self.operators[name](sparse_inputs, block.sparse_width, slices))
+        dense_output = _add(dense_outputs)
+        fields = _add(sparse_outputs)
+        merged = self.dense_to_sparse(dense_output, slices) if block.dense_to_sparse else None
+        if block.fm:
+            dense_output = dense_output + self.fm(fields, block.dense_width, slices)
+        return dense_output, fields, merged
+
+
+class LastLayer(nn.Module):
+    """Linear over the last block's dense columns and flattened fields → one logit, with bias.
+
+    Each dense column, and each channel of each field, keeps its own weight whatever the widths in use.
+    """
+
+    def __init__(self, dense: int, fields: int, merged: int, dim: int) -> None:
+        super().__init__()
+        bound = (6 / (dense + (fields + merged) * dim + 1)) ** 0.5
+        sizes = {"dense": (dense,), "fields": (dim, fields), "merged": (dim, merged)}
+        self.weight = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.empty(size).uniform_(-bound, bound))
+                for name, size in sizes.items()
+                if size[-1] > 0
+            }
+        )
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs: dict[str, Tensor], slices: Slices | None = None) -> Tensor:
+        """Any of dense `[B, dd]`, fields `[B, E, ds]` and merged `[B, E, 8]` → logits `[B]`."""
+        logit = take(self, self.bias, (1,), slices)
+        for name, x in inputs.items():
+            weight = take(self, self.weight[name], tuple(x.shape[1:]), slices)
+            logit = torch.addmm(logit, x.flatten(1), weight.reshape(-1, 1))
+        return logit.squeeze(-1)
+
+
+class ChoiceNetwork(nn.Module):
+    """Every candidate of a search space in one set of weights, from features and embedded fields to the logit.
+
+    Args:
+        space: The candidates. With `SearchSpace.only(arch)` this is the finished network of `arch`, and `architecture`
+            is its canonical form; otherwise that is None.
+        num_dense: d₀.
+        num_sparse: n₀.
+        dim: E.
+
+    Example:
+        >>> network = ChoiceNetwork(space := SearchSpace.named("nasrec-small"), num_dense=13, num_sparse=26)
+        >>> arch = space.sample(random.Random(0))
+        >>> network(torch.randn(4, 13), torch.randn(4, 26, 16), arch).shape
+        torch.Size([4])
+    """
+
+    def __init__(self, space: SearchSpace, num_dense: int, num_sparse: int, dim: int = EMBEDDING_DIM) -> None:
+        super().__init__()
+        self.space, self.num_dense, self.num_sparse, self.dim = space, num_dense, num_sparse, dim
+        dense: list[tuple[int, int]] = [(num_dense, num_dense)]
+        sparse: list[tuple[int, int]] = [(num_sparse, num_sparse)]
+        merged: list[tuple[bool, ...]] = [(False,)]
+        blocks = []
+        for choices in space.blocks:
+            blocks.append(ChoiceBlock(choices, dense, sparse, merged, dim))
+            dense.append((min(choices.dense_widths), max(choices.dense_widths)))
+            sparse.append((min(choices.sparse_widths), max(choices.sparse_widths)))
+            merged.append(choices.dense_to_sparse)
+        self.blocks = nn.ModuleList(blocks)
+        self.last = LastLayer(dense[-1][1], sparse[-1][1], MERGED_FIELDS if True in merged[-1] else 0, dim)
+        self.architecture = (
+            Architecture(tuple(choices.first() for choices in space.blocks)).canonical() if space.size() == 1 else None
+        )
+
+    def forward(
+        self, dense: Tensor, fields: Tensor, arch: Architecture | None = None, slices: Slices | None = None
+    ) -> Tensor:
+        """Computes logits with the live parts of one candidate.
+
+        Args:
+            dense: Dense features `[B, d₀]`.
+            fields: Embedded sparse features `[B, n₀, E]`.
+            arch: The candidate; may be left out when the space holds only one.
+            slices: Where the weights' slices come from; None for the parameters themselves.
+
+        Returns:
+            Logits `[B]`.
+        """
+        if (arch := self.architecture if arch is None else arch.canonical()) is None:
+            raise ValueError(f"{self.space.name} holds many architectures; say which to compute")
+        dense_outputs: list[Piece | None] = [("0", dense)]
+        sparse_outputs: list[list[Piece]] = [[("0", fields.transpose(1, 2).contiguous())]]
+        for index, (module, block) in enumerate(zip(self.blocks, arch.blocks, strict=True), start=1):
+            dense_output, block_fields, merged = module(block, dense_outputs, sparse_outputs, slices)
+            name = str(index)
+            dense_outputs.append(None if dense_output is None else (name, dense_output))
+            pieces = ((name, block_fields), (merged_name(index), merged))
+            sparse_outputs.append([(key, piece) for key, piece in pieces if piece is not None])
+        parts = {"dense": dense_output, "fields": block_fields, "merged": merged}
+        return self.last({name: part for name, part in parts.items() if part is not None}, slices)
+
+    @torch.no_grad()
+    def extract(self, arch: Architecture) -> ChoiceNetwork:
+        """The finished network of a candidate, with a copy of the weights it inherits and nothing else."""
+        arch = arch.canonical()
+        network = ChoiceNetwork(SearchSpace.only(arch), self.num_dense, self.num_sparse, self.dim)
+        weights = dict(self.named_parameters())
+        for name, parameter in network.named_parameters():
+            shared = weights[name][tuple(slice(size) for size in parameter.shape)]
+            # Gating's padded square is wider than its source's own columns; what the padding meets stays zero.
+            parameter.zero_()[tuple(slice(size) for size in shared.shape)] = shared
+        return network.to(next(self.parameters()).device)
+
+
+def merged_name(index: int) -> str:
+    """The source name of the eight fields that block `index`'s dense→sparse merger appends."""
+    return f"{index}_merged"
+
+
+def _add(outputs: list[Tensor]) -> Tensor | None:
+    return sum(outputs[1:], start=outputs[0]) if outputs else None
+
+
+def _dense_inputs(pool: tuple[int, ...], counts: range, dense: Sequence[tuple[int, int]]) -> Inputs:
+    return _inputs({str(source): dense[source][1] for source in pool}, [dense[source] for source in pool], counts)
+
+
+def _sparse_inputs(
+    pool: tuple[int, ...], counts: range, sparse: Sequence[tuple[int, int]], merged: Sequence[tuple[bool, ...]]
+) -> Inputs:
+    sources: dict[str, int] = {}
+    bounds = []
+    for source in pool:
+        narrowest, widest = sparse[source]
+        if widest > 0:
+            sources[str(source)] = widest
+        if True in merged[source]:
+            sources[merged_name(source)] = MERGED_FIELDS
+        extra = [MERGED_FIELDS * choice for choice in merged[source]]
+        bounds.append((narrowest + min(extra), widest + max(extra)))
+    return _inputs(sources, bounds, counts)
+
+
+def _inputs(sources: dict[str, int], bounds: list[tuple[int, int]], counts: range) -> Inputs:
+    narrowest = sorted(low for low, _ in bounds)[: counts[0]]
+    widest = sorted((high for _, high in bounds), reverse=True)[: counts[-1]]
+    return Inputs(sources, sum(narrowest), sum(widest))

@@ -1,0 +1,277 @@
+"""The report's data figures, each a function of what the run folder holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, combinations
+from statistics import quantiles
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from recnas.report.run import BASELINE, Candidate, Epoch, Model, TrainingPoint, Warmup
+from recnas.report.style import BEST, DEAD, DENSE, FONT, INK, MUTED, PAPER, SPARSE, axis, plot_layout
+
+_CHILD, _INITIAL = DENSE, "#aab3bd"
+_BAND = "rgba(36, 104, 168, 0.16)"
+_LOG_SCALE_FROM = 4.0
+"""From this ratio of the largest to the smallest log loss on, an axis is logarithmic."""
+
+PROXY_TERMS = (("zico", "ZiCo"), ("log_fr", "log FR"), ("loss", "training loss"), ("score", "score"))
+
+
+def warmup_figure(warmup: Warmup) -> go.Figure:
+    """Validation log loss of random candidates after parts of the warm-up, beside the constant predictor's."""
+    levels = [level for level in warmup.levels if None not in (level.median, level.p10, level.p90)]
+    ticks = [_level_name(level.fraction, level.rows) for level in levels]
+    x = list(range(len(levels)))
+    low, high = [level.p10 for level in levels], [level.p90 for level in levels]
+    figure = go.Figure(layout=plot_layout(380))
+    figure.add_scatter(
+        x=x + x[::-1],
+        y=high + low[::-1],
+        fill="toself",
+        fillcolor=_BAND,
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        name="10 – 90 % of candidates",
+    )
+    figure.add_scatter(
+        x=x,
+        y=[level.median for level in levels],
+        mode="lines+markers",
+        line={"color": DENSE, "width": 2.5},
+        marker={"size": 9},
+        name="median candidate",
+        customdata=[[level.p10, level.p90] for level in levels],
+        hovertemplate="median %{y:.4f}<br>10 – 90 %: %{customdata[0]:.4f} – %{customdata[1]:.4f}<extra></extra>",
+    )
+    constant = warmup.constant_log_loss
+    if constant is not None:
+        figure.add_scatter(
+            x=[-0.25, len(levels) - 0.75],
+            y=[constant, constant],
+            mode="lines",
+            line={"color": INK, "width": 1.6, "dash": "dash"},
+            name=f"constant click rate ({constant:.4f})",
+            hovertemplate="always predicting the click rate: %{y:.4f}<extra></extra>",
+        )
+    values = [*low, *high, *([] if constant is None else [constant])]
+    figure.update_xaxes(
+        axis("share of the warm-up done", tickvals=x, ticktext=ticks, range=[-0.25, len(levels) - 0.75], showgrid=False)
+    )
+    figure.update_yaxes(axis("validation log loss", **_scale(values)))
+    return figure
+
+
+def training_figure(points: Sequence[TrainingPoint]) -> go.Figure:
+    """The supernet's training loss over the rows it has seen."""
+    points = [point for point in points if point.loss is not None]
+    x, y = [point.rows for point in points], [point.loss for point in points]
+    figure = go.Figure(layout=plot_layout(380))
+    hover = "%{x:,} rows<br>training loss %{y:.4f}<extra></extra>"
+    if len(points) < 20:
+        figure.add_scatter(x=x, y=y, mode="lines+markers", line={"color": DENSE, "width": 2}, hovertemplate=hover)
+        figure.update_layout(showlegend=False)
+    else:
+        figure.add_scatter(
+            x=x, y=y, mode="lines", line={"color": _INITIAL, "width": 1}, name="as measured", hovertemplate=hover
+        )
+        window = max(5, len(points) // 20)
+        figure.add_scatter(
+            x=x,
+            y=_running_mean(y, window),
+            mode="lines",
+            line={"color": DENSE, "width": 2.5},
+            name=f"mean of the last {window}",
+            hovertemplate=hover,
+        )
+    figure.update_xaxes(axis("training rows seen", tickformat="~s", rangemode="tozero"))
+    figure.update_yaxes(axis("training loss (log loss)", **_scale(y)))
+    return figure
+
+
+def search_figure(history: Sequence[Candidate], finalists: Sequence[str], best: str | None) -> go.Figure:
+    """Score over candidates in the order they were scored, with the best so far."""
+    figure = go.Figure(layout=plot_layout(440))
+    scored = [(number, item) for number, item in enumerate(history, start=1) if item.score is not None]
+    groups = (
+        ("initial population", _INITIAL, [pair for pair in scored if pair[1].iteration == 0]),
+        ("children", _CHILD, [pair for pair in scored if pair[1].iteration > 0]),
+    )
+    for name, color, group in groups:
+        if group:
+            figure.add_scatter(
+                **_places(group),
+                mode="markers",
+                name=name,
+                marker={"color": color, "size": 5, "opacity": 0.65 if color == _CHILD else 1},
+                hovertemplate=_CANDIDATE_HOVER,
+            )
+    if scored:
+        figure.add_scatter(
+            x=[number for number, _ in scored],
+            y=list(accumulate((item.score for _, item in scored), max)),
+            mode="lines",
+            line={"color": INK, "width": 1.8, "shape": "hv"},
+            name="best so far",
+            hoverinfo="skip",
+        )
+    ring = {"size": 10, "color": "rgba(0,0,0,0)", "line": {"color": SPARSE, "width": 1.8}}
+    star = {"size": 15, "symbol": "star", "color": BEST, "line": {"color": PAPER, "width": 1}}
+    for name, marker, group in (
+        ("trained in the end", ring, [pair for pair in scored if pair[1].id in finalists and pair[1].id != best]),
+        ("best on validation", star, [pair for pair in scored if pair[1].id == best]),
+    ):
+        if group:
+            figure.add_scatter(
+                **_places(group), mode="markers", name=name, marker=marker, hovertemplate=_CANDIDATE_HOVER
+            )
+    figure.update_xaxes(axis("candidate, in the order of scoring", rangemode="tozero"))
+    figure.update_yaxes(axis("proxy score (higher is better)", **_without_outliers([item.score for _, item in scored])))
+    return figure
+
+
+def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: str | None) -> go.Figure | None:
+    """Each proxy term against the validation log loss of the finalists; None if no finalist has both."""
+    losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE}
+    finalists = {item.id: item for item in history if losses.get(item.id) is not None}
+    terms = [
+        (name, pairs)
+        for key, name in PROXY_TERMS
+        if len(pairs := [(id_, x) for id_, item in finalists.items() if (x := _term(item, key)) is not None]) > 1
+    ]
+    if not terms:
+        return None
+    titles = [f"<b>{name}</b>  τ = {_kendall([(x, losses[i]) for i, x in pairs]):+.2f}" for name, pairs in terms]
+    figure = make_subplots(rows=1, cols=len(terms), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=titles)
+    for column, (name, pairs) in enumerate(terms, start=1):
+        figure.add_scatter(
+            x=[x for _, x in pairs],
+            y=[losses[id_] for id_, _ in pairs],
+            text=[id_ for id_, _ in pairs],
+            mode="markers",
+            marker={
+                "color": [BEST if id_ == best else DENSE for id_, _ in pairs],
+                "symbol": ["star" if id_ == best else "circle" for id_, _ in pairs],
+                "size": [15 if id_ == best else 9 for id_, _ in pairs],
+                "line": {"color": PAPER, "width": 1},
+            },
+            hovertemplate=f"<b>%{{text}}</b><br>{name} %{{x:.4~f}}<br>validation log loss %{{y:.4f}}<extra></extra>",
+            row=1,
+            col=column,
+        )
+        better = "lower" if name == "training loss" else "higher"
+        figure.update_xaxes(axis(f"{name} ({better} is better)", nticks=5), row=1, col=column)
+        figure.update_yaxes(axis("validation log loss" if column == 1 else ""), row=1, col=column)
+    figure.update_layout(plot_layout(350, showlegend=False))
+    figure.update_annotations(font={"size": 13.5, "color": INK, "family": FONT})
+    return figure
+
+
+def final_training_figure(
+    epochs: dict[str, Sequence[Epoch]], models: Sequence[Model], best: str | None
+) -> go.Figure | None:
+    """Validation log loss after each epoch, a line a learning rate; None if nothing was measured."""
+    figure = go.Figure(layout=plot_layout(380))
+    names = {model.id: model.name for model in models}
+    baselines = {model.id for model in models if model.kind == BASELINE}
+    looks = (
+        ("other finalists", _INITIAL, 1.4, lambda id_: id_ != best and id_ not in baselines),
+        ("hand-made", SPARSE, 2.4, lambda id_: id_ in baselines),
+        ("best on validation", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
+    )
+    values: list[float] = []
+    for group, color, width, belongs in looks:
+        first = True
+        for id_ in filter(belongs, epochs):
+            for rate in dict.fromkeys(epoch.learning_rate for epoch in epochs[id_]):
+                points = [
+                    (epoch.epoch, epoch.validation.log_loss)
+                    for epoch in epochs[id_]
+                    if epoch.learning_rate == rate and epoch.validation and epoch.validation.log_loss is not None
+                ]
+                if not points:
+                    continue
+                values += [loss for _, loss in points]
+                figure.add_scatter(
+                    x=[number for number, _ in points],
+                    y=[loss for _, loss in points],
+                    mode="lines+markers",
+                    line={"color": color, "width": width},
+                    marker={"size": 6},
+                    name=group,
+                    legendgroup=group,
+                    showlegend=first,
+                    hovertemplate=f"<b>{names.get(id_, id_)}</b>, learning rate {rate}<br>"
+                    "epoch %{x}: validation log loss %{y:.4f}<extra></extra>",
+                )
+                first = False
+    if not values:
+        return None
+    figure.update_xaxes(axis("epoch", dtick=1, showgrid=False))
+    figure.update_yaxes(axis("validation log loss", **_scale(values)))
+    return figure
+
+
+_CANDIDATE_HOVER = (
+    "<b>%{customdata[0]}</b><br>score %{y:.4~f}<br>candidate %{x}, iteration %{customdata[1]}<extra></extra>"
+)
+
+
+def _places(group: Sequence[tuple[int, Candidate]]) -> dict[str, list]:
+    return {
+        "x": [number for number, _ in group],
+        "y": [item.score for _, item in group],
+        "customdata": [[item.id, item.iteration] for _, item in group],
+    }
+
+
+def _level_name(fraction: float, rows: int | None) -> str:
+    share = f"<b>{fraction * 100:g} %</b>"
+    return share if rows is None else f"{share}<br>{rows:,} rows"
+
+
+def _scale(values: Sequence[float]) -> dict[str, object]:
+    """A logarithmic axis where the values spread too far for a linear one to show the small ones."""
+    if values and min(values) > 0 and max(values) / min(values) > _LOG_SCALE_FROM:
+        return {"type": "log", "dtick": "D2"}
+    return {}
+
+
+def _without_outliers(values: Sequence[float]) -> dict[str, object]:
+    """A range that shows the best score and most of the rest, if single low ones would squeeze them together."""
+    if len(values) < 20:
+        return {}
+    first, _, third = quantiles(values, n=4)
+    floor, top = first - 4 * (third - first), max(values)
+    if min(values) >= floor:
+        return {}
+    return {"range": [floor, top + 0.05 * (top - floor)]}
+
+
+def hidden_outliers(history: Sequence[Candidate]) -> int:
+    """Candidates below the search figure's range."""
+    values = [item.score for item in history if item.score is not None]
+    shown = _without_outliers(values).get("range")
+    return sum(value < shown[0] for value in values) if shown else 0
+
+
+def _running_mean(values: Sequence[float], window: int) -> list[float]:
+    sums = [0.0, *accumulate(values)]
+    return [(sums[end] - sums[max(0, end - window)]) / min(end, window) for end in range(1, len(sums))]
+
+
+def _term(item: Candidate, key: str) -> float | None:
+    return item.score if key == "score" else item.proxy.get(key)
+
+
+def _kendall(pairs: Sequence[tuple[float, float]]) -> float:
+    """Kendall's rank correlation, tau-a: the share of pairs in the same order minus the share in the opposite one."""
+    signs = [_sign((a[0] - b[0]) * (a[1] - b[1])) for a, b in combinations(pairs, 2)]
+    return sum(signs) / len(signs)
+
+
+def _sign(value: float) -> int:
+    return (value > 0) - (value < 0)

@@ -1,0 +1,348 @@
+"""A run folder read into one typed value. Stages that have not happened yet are None or empty, not errors."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recnas.errors import InputError
+from recnas.space import Architecture
+
+FOUND, BASELINE = "found", "baseline"
+DIVERGED = "diverged"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a model predicts one split; a number that is not finite is None."""
+
+    log_loss: float | None
+    auc: float | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A finally trained model: a finalist of the search or a hand-made baseline.
+
+    Attributes:
+        flops: Multiply–accumulates per row; None where nobody counted them.
+        seconds: Training time of the learning rate that was kept.
+    """
+
+    id: str
+    kind: str
+    status: str
+    validation: Quality | None
+    test: Quality | None
+    parameters: int | None
+    flops: int | None
+    learning_rate: float | None
+    epoch: int | None
+    seconds: float | None
+
+    @property
+    def name(self) -> str:
+        return self.id.upper() if self.kind == BASELINE else self.id
+
+    @property
+    def diverged(self) -> bool:
+        return self.status == DIVERGED
+
+    @property
+    def validation_log_loss(self) -> float | None:
+        return self.validation.log_loss if self.validation else None
+
+
+@dataclass(frozen=True)
+class Results:
+    """`results.json`: what was trained in the end, and on which data."""
+
+    best: str | None
+    data_name: str | None
+    rows: Mapping[str, int]
+    positive_rate: float | None
+    space: str | None
+    models: tuple[Model, ...]
+    search: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One scored candidate; `architecture` is the JSON of its full genotype, dead parts included."""
+
+    id: str
+    iteration: int
+    score: float | None
+    proxy: Mapping[str, float | None]
+    architecture: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Level:
+    """Validation log loss over candidates after a part of the warm-up."""
+
+    fraction: float
+    rows: int | None
+    median: float | None
+    p10: float | None
+    p90: float | None
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """How the supernet's candidates improved while it was warmed up."""
+
+    rows: int | None
+    seconds: float | None
+    constant_log_loss: float | None
+    candidates: int | None
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class TrainingPoint:
+    """One line of the supernet's training metrics."""
+
+    rows: float
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a final training's metrics."""
+
+    learning_rate: float | None
+    epoch: int
+    train_loss: float | None
+    validation: Quality | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything the report shows.
+
+    Attributes:
+        settings: `config.yaml`, nested keys joined with dots.
+        best_architecture: The best candidate's full genotype if the history holds it, else what `architecture.json` says.
+        notes: What was tolerated while reading, one sentence each.
+    """
+
+    path: Path
+    changed: datetime
+    settings: Mapping[str, Any]
+    warmup: Warmup | None = None
+    training: tuple[TrainingPoint, ...] = ()
+    history: tuple[Candidate, ...] = ()
+    results: Results | None = None
+    epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
+    best_architecture: Architecture | None = None
+    notes: tuple[str, ...] = ()
+
+    def setting(self, name: str) -> Any:
+        """The setting of this name at whatever depth, the outermost first; None if there is none."""
+        keys = [key for key in self.settings if key == name or key.endswith(f".{name}")]
+        return self.settings[min(keys, key=lambda key: key.count("."))] if keys else None
+
+    def model(self, name: str | None) -> Model | None:
+        """The finally trained model of this id."""
+        models = self.results.models if self.results else ()
+        return next((model for model in models if model.id == name), None)
+
+
+def read_run(path: Path | str) -> Run:
+    """Reads a run folder, finished or not.
+
+    Args:
+        path: A folder that a search wrote; it is known by its `config.yaml`.
+
+    Returns:
+        The run. A line of a `.jsonl` file cut short at its end, as a killed process leaves it, is set aside and noted.
+
+    Raises:
+        InputError: There is no such folder, it is not a run's, or one of its files is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"{path}: no such run folder")
+    if not (path / "config.yaml").is_file():
+        raise InputError(f"{path}: not a run folder (it has no config.yaml); give the folder that a search wrote")
+    notes: list[str] = []
+    history = tuple(_each(path, path / "history.jsonl", _candidate, notes))
+    results = _read_object(path / "results.json", _results)
+    return Run(
+        path=path,
+        changed=_changed(path),
+        settings=_read_settings(path / "config.yaml"),
+        warmup=_read_object(path / "supernet" / "warmup.json", _warmup),
+        training=tuple(_each(path, path / "supernet" / "metrics.jsonl", _training_point, notes)),
+        history=history,
+        results=results,
+        epochs={
+            file.parent.name: tuple(_each(path, file, _epoch, notes))
+            for pattern in ("retrain/*/metrics.jsonl", "baselines/*/metrics.jsonl")
+            for file in sorted(path.glob(pattern))
+        },
+        best_architecture=_best_architecture(path / "architecture.json", history),
+        notes=tuple(notes),
+    )
+
+
+def _changed(path: Path) -> datetime:
+    """When the run last wrote one of its own files."""
+    files = [path / name for name in ("config.yaml", "history.jsonl", "results.json", "architecture.json")]
+    newest = max(file.stat().st_mtime for file in files if file.exists())
+    return datetime.fromtimestamp(newest).astimezone()
+
+
+def _best_architecture(file: Path, history: tuple[Candidate, ...]) -> Architecture | None:
+    if not file.exists():
+        return None
+    best = Architecture.load(file)
+    for candidate in history:
+        if candidate.id == best.id and candidate.architecture is not None:
+            return Architecture.from_json(candidate.architecture)
+    return best
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{file}: a mapping of settings is expected")
+    return dict(_flatten(settings))
+
+
+def _flatten(settings: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read_object(file: Path, parse: Any) -> Any:
+    """The file's one JSON object, parsed; None if there is no such file."""
+    if not file.exists():
+        return None
+    try:
+        return parse(json.loads(file.read_text()))
+    except _DAMAGE as error:
+        raise InputError(f"{file}: {_reason(error)}") from None
+
+
+def _each(root: Path, file: Path, parse: Any, notes: list[str]) -> Iterator[Any]:
+    """The file's lines, each parsed; a last line that cannot be is noted and left out."""
+    if not file.exists():
+        return
+    lines = file.read_bytes().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = parse(json.loads(line))
+        except _DAMAGE as error:
+            if number < len(lines):
+                raise InputError(f"{file}:{number}: {_reason(error)}") from None
+            notes.append(f"The last line of {file.relative_to(root)} (line {number}) is incomplete and was left out.")
+            return
+        yield value
+
+
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r}"
+    return f"not JSON ({error})" if isinstance(error, ValueError) else f"not the expected form ({error})"
+
+
+def _number(value: Any) -> float | None:
+    """The number if it is one and finite: a diverged training writes NaN or null."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else round(number)
+
+
+def _quality(data: Any) -> Quality | None:
+    return None if data is None else Quality(_number(data.get("log_loss")), _number(data.get("auc")))
+
+
+def _candidate(data: dict[str, Any]) -> Candidate:
+    return Candidate(
+        id=data["id"],
+        iteration=data["iteration"],
+        score=_number(data["score"]),
+        proxy={name: _number(value) for name, value in (data.get("proxy") or {}).items()},
+        architecture=data.get("architecture"),
+    )
+
+
+def _training_point(data: dict[str, Any]) -> TrainingPoint:
+    return TrainingPoint(rows=float(data["rows"]), loss=_number(data["loss"]))
+
+
+def _epoch(data: dict[str, Any]) -> Epoch:
+    return Epoch(
+        learning_rate=_number(data.get("learning_rate")),
+        epoch=int(data["epoch"]),
+        train_loss=_number(data.get("train_loss")),
+        validation=_quality(data.get("validation")),
+    )
+
+
+def _warmup(data: dict[str, Any]) -> Warmup:
+    return Warmup(
+        rows=_count(data.get("rows")),
+        seconds=_number(data.get("seconds")),
+        constant_log_loss=_number(data.get("constant_log_loss")),
+        candidates=_count(data.get("candidates")),
+        levels=tuple(
+            Level(
+                fraction=float(level["fraction"]),
+                rows=_count(level.get("rows")),
+                median=_number(level["median"]),
+                p10=_number(level["p10"]),
+                p90=_number(level["p90"]),
+            )
+            for level in data.get("levels", ())
+        ),
+    )
+
+
+def _results(data: dict[str, Any]) -> Results:
+    about = data.get("data") or {}
+    return Results(
+        best=data.get("best"),
+        data_name=about.get("name"),
+        rows={split: rows for split, rows in (about.get("rows") or {}).items() if rows is not None},
+        positive_rate=_number(about.get("positive_rate")),
+        space=data.get("space"),
+        models=tuple(_model(model) for model in data["models"]),
+        search=data.get("search") or {},
+    )
+
+
+def _model(data: dict[str, Any]) -> Model:
+    return Model(
+        id=data["id"],
+        kind=data["kind"],
+        status=data.get("status", "trained"),
+        validation=_quality(data.get("validation")),
+        test=_quality(data.get("test")),
+        parameters=_count(data.get("parameters")),
+        flops=_count(data.get("flops")),
+        learning_rate=_number(data.get("learning_rate")),
+        epoch=_count(data.get("epoch")),
+        seconds=_number(data.get("seconds")),
+    )

@@ -1,0 +1,325 @@
+"""What a data set contains: its label, its features, its splits, written and read as `schema.json`.
+
+A schema is a value without tensors, so that a model, a report or a server can know its inputs anywhere. The two rules
+that turn a raw value into a model's input live here, in one place: `DenseFeature.apply` and `table_rows`.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recnas.errors import InputError
+
+VERSION = 1
+FILE_NAME = "schema.json"
+SPLITS = ("train", "validation", "test")
+POOLINGS = ("sum", "mean")
+# Table rows are handled as 32-bit signed numbers between the disk and the model.
+MAX_ROWS = 2**31 - 1
+
+
+def hash_string(text: str) -> int:
+    """A 32-bit hash of a string, 0 … 2³² - 1, the same on every machine and in every process.
+
+    It makes the raw value of a sparse feature that is a string without a vocabulary.
+
+    >>> hash_string("Alien (1979)")
+    3009526956
+    """
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+
+
+def table_rows(values: np.ndarray, rows: int, missing: np.ndarray | None = None) -> np.ndarray:
+    """The rows of an embedding table that raw values stand for: v mod (rows - 1) + 1, and 0 where v is missing.
+
+    Args:
+        values: raw values, unsigned integers of any shape.
+        rows: the table's rows, at least 2; row 0 is the missing value's.
+        missing: true where there is no value, same shape; None: every value is there.
+
+    Returns:
+        int64, same shape, 0 … rows - 1.
+
+    >>> table_rows(np.array([0, 5, 99], dtype=np.uint32), rows=10, missing=np.array([False, False, True]))
+    array([1, 6, 0])
+    """
+    result = (values % values.dtype.type(rows - 1)).astype(np.int64)
+    result += 1
+    if missing is not None:
+        result[missing] = 0
+    return result
+
+
+@dataclass(frozen=True)
+class DenseFeature:
+    """A number, and the transform that made it from the raw one.
+
+    Args:
+        name: column name.
+        transform: `{"name": "log1p"}` for log(1 + max(x, 0)), or `{"name": "standardize", "mean": m, "std": s}` for
+            (x - m) / s. A missing value becomes 0 after either.
+    """
+
+    name: str
+    transform: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        kind = self.transform.get("name") if isinstance(self.transform, Mapping) else None
+        if kind == "log1p":
+            wanted = {"name"}
+        elif kind == "standardize":
+            wanted = {"name", "mean", "std"}
+        else:
+            raise InputError(
+                f"dense feature {self.name}: transform {self.transform!r} is neither log1p nor standardize"
+            )
+        if set(self.transform) != wanted:
+            raise InputError(f"dense feature {self.name}: transform {kind} needs the keys {', '.join(sorted(wanted))}")
+        for key in wanted - {"name"}:
+            if not _is_number(self.transform[key]):
+                raise InputError(f"dense feature {self.name}: {key} is {self.transform[key]!r}, not a finite number")
+        if kind == "standardize" and self.transform["std"] <= 0:
+            raise InputError(f"dense feature {self.name}: std is {self.transform['std']}, it must be above 0")
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """The model's input from raw numbers of any shape (NaN = missing): float32, same shape."""
+        values = np.asarray(values, dtype=np.float64)
+        if self.transform["name"] == "log1p":
+            result = np.log1p(np.maximum(values, 0))
+        else:
+            result = (values - self.transform["mean"]) / self.transform["std"]
+        result = result.astype(np.float32)
+        result[np.isnan(result)] = 0
+        return result
+
+
+@dataclass(frozen=True)
+class SparseFeature:
+    """An id, or a list of ids, that picks rows of an embedding table.
+
+    Args:
+        name: column name.
+        rows: the table's rows, 2 … 2³¹ - 1; row 0 is the missing value's.
+        pooling: "sum" or "mean", how the embeddings of several ids become one.
+        multi_valued: whether an example has a list of ids.
+        vocabulary: the strings the ids stand for, raw value = index; None: the ids stand for themselves.
+    """
+
+    name: str
+    rows: int
+    pooling: str = "sum"
+    multi_valued: bool = False
+    vocabulary: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        where = f"sparse feature {self.name}"
+        if not _is_int(self.rows) or not 2 <= self.rows <= MAX_ROWS:
+            raise InputError(f"{where}: {self.rows!r} table rows, it must be a whole number from 2 to {MAX_ROWS}")
+        if self.pooling not in POOLINGS:
+            raise InputError(f"{where}: pooling {self.pooling!r} is none of {', '.join(POOLINGS)}")
+        if not isinstance(self.multi_valued, bool):
+            raise InputError(f"{where}: multi_valued is {self.multi_valued!r}, it must be true or false")
+        if self.vocabulary is None:
+            return
+        words = self.vocabulary
+        if not isinstance(words, tuple) or not words or not all(isinstance(word, str) for word in words):
+            raise InputError(f"{where}: the vocabulary must be a list of at least one string")
+        if len(set(words)) < len(words):
+            raise InputError(f"{where}: the vocabulary has a string twice")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a data set contains.
+
+    Args:
+        label: name of the label column, values 0 and 1.
+        dense: dense features in the order of a batch's columns.
+        sparse: sparse features in the order of a batch's keys, at least one.
+        splits: `{"train": {"rows": …, "positives": …}, "validation": …, "test": …}`.
+        source: what the data set was made from: `name`, `size` in bytes, `fingerprint`, and whatever a recipe adds.
+        split: how the rows were split, `{"name": "autoctr", "seed": 2018}`.
+        version: version of the format on disk.
+
+    Raises:
+        InputError: something in it is missing, twice or out of range.
+
+    Example:
+        >>> schema = Schema("click", (DenseFeature("age", {"name": "log1p"}),), (SparseFeature("user", rows=1000),),
+        ...                 {name: {"rows": 10, "positives": 2} for name in SPLITS})
+        >>> schema.num_dense, schema.num_sparse, schema.positive_rate("train"), schema.capped(100).sparse[0].rows
+        (1, 1, 0.2, 100)
+    """
+
+    label: str
+    dense: tuple[DenseFeature, ...]
+    sparse: tuple[SparseFeature, ...]
+    splits: Mapping[str, Mapping[str, int]]
+    source: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=lambda: {"name": "autoctr", "seed": 2018})
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        _check_name(self.label)
+        if self.version != VERSION:
+            raise InputError(
+                f"the data set has version {self.version!r}, this program reads version {VERSION}; prepare it again"
+            )
+        if not self.sparse:
+            raise InputError("the data set has no sparse feature; a model needs at least one")
+        names = [self.label, *(feature.name for feature in (*self.dense, *self.sparse))]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"the name {name} is there twice; the label and all features need different names")
+        for name in SPLITS:
+            counts = self.splits.get(name) if isinstance(self.splits, Mapping) else None
+            if not isinstance(counts, Mapping) or set(counts) != {"rows", "positives"}:
+                raise InputError(f"splits.{name} must have rows and positives")
+            rows, positives = counts["rows"], counts["positives"]
+            if not _is_int(rows) or not _is_int(positives) or not 0 <= positives <= rows:
+                raise InputError(f"splits.{name} has {rows!r} rows and {positives!r} positives, which cannot be")
+        if extra := set(self.splits) - set(SPLITS):
+            raise InputError(f"splits.{min(extra)} is none of {', '.join(SPLITS)}")
+        for key in ("source", "split"):
+            if not isinstance(getattr(self, key), Mapping):
+                raise InputError(f"{key} must be an object")
+
+    @property
+    def num_dense(self) -> int:
+        """Width of a batch's dense part: one constant zero when there is no dense feature."""
+        return max(1, len(self.dense))
+
+    @property
+    def num_sparse(self) -> int:
+        """Number of sparse features."""
+        return len(self.sparse)
+
+    def capped(self, max_rows: int | None) -> "Schema":
+        """The same schema with no table above `max_rows` rows (None: as it is).
+
+        Raises:
+            InputError: `max_rows` is below 2.
+        """
+        if max_rows is None:
+            return self
+        if not _is_int(max_rows) or max_rows < 2:
+            raise InputError(f"a table of {max_rows!r} rows cannot be; the most rows per table must be 2 or more")
+        return replace(self, sparse=tuple(replace(f, rows=min(f.rows, max_rows)) for f in self.sparse))
+
+    def rows(self, split: str) -> int:
+        """Number of rows of "train", "validation" or "test"."""
+        return self._counts(split)["rows"]
+
+    def positive_rate(self, split: str) -> float:
+        """Share of rows with label 1 in a split; NaN when it is empty."""
+        counts = self._counts(split)
+        return counts["positives"] / counts["rows"] if counts["rows"] else math.nan
+
+    def _counts(self, split: str) -> Mapping[str, int]:
+        if split not in SPLITS:
+            raise InputError(f"there is no split {split!r}; take one of {', '.join(SPLITS)}")
+        return self.splits[split]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, always in the same order."""
+        return {
+            "version": self.version,
+            "label": self.label,
+            "dense": [{"name": f.name, "transform": dict(f.transform)} for f in self.dense],
+            "sparse": [
+                {"name": f.name, "rows": f.rows, "pooling": f.pooling, "multi_valued": f.multi_valued}
+                | ({} if f.vocabulary is None else {"vocabulary": list(f.vocabulary)})
+                for f in self.sparse
+            ],
+            "splits": {name: {key: self.splits[name][key] for key in ("rows", "positives")} for name in SPLITS},
+            "split": dict(self.split),
+            "source": dict(self.source),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Schema":
+        """The schema that `to_json` gave.
+
+        Raises:
+            InputError: one line that names what does not fit.
+        """
+        if isinstance(value, dict) and value.get("version", VERSION) != VERSION:
+            # A newer format may well have other keys, so this comes before they are looked at.
+            raise InputError(
+                f"the data set has version {value['version']!r}, this program reads version {VERSION}; prepare it again"
+            )
+        keys = ("version", "label", "dense", "sparse", "splits", "split", "source")
+        _check_keys(value, "the schema", keys)
+        dense = []
+        for entry in _list(value["dense"], "dense"):
+            _check_keys(entry, "a dense feature", ("name", "transform"))
+            dense.append(DenseFeature(**entry))
+        sparse = []
+        for entry in _list(value["sparse"], "sparse"):
+            _check_keys(entry, "a sparse feature", ("name", "rows"), ("pooling", "multi_valued", "vocabulary"))
+            words = entry.get("vocabulary")
+            sparse.append(SparseFeature(**entry | {"vocabulary": tuple(words) if isinstance(words, list) else words}))
+        return cls(**value | {"dense": tuple(dense), "sparse": tuple(sparse)})
+
+    def save(self, path: str | Path) -> None:
+        """Writes `schema.json` into the folder `path`."""
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        (Path(path) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Schema":
+        """Reads `schema.json` of the folder `path`.
+
+        Raises:
+            InputError: there is none, it is not JSON, or it does not fit; the message names the file.
+        """
+        file = Path(path) / FILE_NAME
+        try:
+            return cls.from_json(json.loads(file.read_text(encoding="utf-8")))
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"{file}: no such file; `recnas prepare` makes a data set") from None
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+        except ValueError as error:
+            raise InputError(f"{file}: not JSON ({error}); prepare the data set again") from None
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{name!r} is not a name; a label or feature needs a non-empty string")
+
+
+def _check_keys(value: Any, what: str, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+    if not isinstance(value, dict):
+        raise InputError(f"{what} must be an object, it is {value!r:.60}")
+    name = f" {value['name']}" if "name" in value else ""
+    for key in needed:
+        if key not in value:
+            raise InputError(f"{what}{name} has no {key}")
+    for key in value:
+        if key not in needed + optional:
+            raise InputError(f"{what}{name} has an unknown key {key}")
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise InputError(f"{what} must be a list, it is {value!r:.60}")
+    return value
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,335 @@
+"""Architectures as values: what a candidate network is, before any tensor exists.
+
+An `Architecture` is a chain of choice blocks over a stem (NASRec, Zhang et al. 2023; REFERENCE section 2). Output 0 is
+the stem: the raw dense features D₀ and the embedded fields S₀. Block i (1-based) reads outputs 0 … i-1 and gives Dᵢ and
+Sᵢ. The logit reads the last block's outputs. Everything that can be known without weights is a function of this value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from recnas.errors import InputError
+
+FC, DOT_PRODUCT, GATING, SUM = "fc", "dot-product", "gating", "sum"
+EFC, ATTENTION = "efc", "attention"
+
+DENSE_OPERATORS = (FC, DOT_PRODUCT, GATING, SUM)
+SPARSE_OPERATORS = (EFC, ATTENTION)
+READS_DENSE_INPUTS = frozenset({FC, DOT_PRODUCT})
+READS_OPERANDS = frozenset({GATING, SUM})
+
+MERGED_FIELDS = 8
+"""Fields that the dense→sparse merger appends to a block's sparse output."""
+
+FORMAT_VERSION = 1
+
+_NASREC_SMALL_NODES = (FC, DOT_PRODUCT, EFC)
+_NASREC_FULL_NODES = (FC, DOT_PRODUCT, GATING, SUM, ATTENTION, EFC)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One choice block.
+
+    Attributes:
+        dense_operators: Operators whose outputs are added to give the dense output. A candidate has one, the supernet's
+            full path all of them, a dropped dead part none.
+        sparse_operators: The same for the sparse output.
+        dense_width: Columns of the dense output; 0 when nothing makes one.
+        sparse_width: Fields of the sparse operators' output, the merger's fields not counted; 0 when nothing makes one.
+        dense_inputs: Earlier outputs whose dense part FC and Dot-Product read, ascending.
+        sparse_inputs: Earlier outputs whose sparse part Dot-Product, EFC and Attention read, ascending.
+        left: Earlier output that Gating takes the gate from, or the first term of Sum.
+        right: Earlier output that is gated, or the second term of Sum.
+        dense_to_sparse: Whether the dense operators' output is also appended to the sparse output, as eight fields.
+        fm: Whether a factorisation machine over the sparse operators' fields is added to the dense output.
+    """
+
+    dense_operators: tuple[str, ...]
+    sparse_operators: tuple[str, ...]
+    dense_width: int
+    sparse_width: int
+    dense_inputs: tuple[int, ...] = ()
+    sparse_inputs: tuple[int, ...] = ()
+    left: int | None = None
+    right: int | None = None
+    dense_to_sparse: bool = False
+    fm: bool = False
+
+    @property
+    def reads_dense_inputs(self) -> bool:
+        return not READS_DENSE_INPUTS.isdisjoint(self.dense_operators)
+
+    @property
+    def reads_operands(self) -> bool:
+        return not READS_OPERANDS.isdisjoint(self.dense_operators)
+
+    @property
+    def reads_sparse_inputs(self) -> bool:
+        return bool(self.sparse_operators) or DOT_PRODUCT in self.dense_operators
+
+    def to_json(self) -> dict[str, Any]:
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Block:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            InputError: A key is missing or unknown, or a value has the wrong type.
+        """
+        if not isinstance(data, Mapping):
+            raise InputError(f"architecture: a block is an object, not {type(data).__name__}")
+        names = [field.name for field in fields(cls)]
+        if unknown := sorted(set(data) - set(names)):
+            raise InputError(f"architecture: unknown key {unknown[0]!r} in a block; known keys are {', '.join(names)}")
+        if missing := [name for name in names if name not in data]:
+            raise InputError(f"architecture: a block has no {missing[0]!r}")
+        for name, kinds in _JSON_TYPES.items():
+            if not _is_a(data[name], kinds):
+                raise InputError(f"architecture: {name} is {data[name]!r} where {kinds} is expected")
+        return cls(**{name: tuple(value) if isinstance(value := data[name], list) else value for name in names})
+
+
+_JSON_TYPES = {
+    "dense_operators": "a list of strings",
+    "sparse_operators": "a list of strings",
+    "dense_width": "an integer",
+    "sparse_width": "an integer",
+    "dense_inputs": "a list of integers",
+    "sparse_inputs": "a list of integers",
+    "left": "an integer or null",
+    "right": "an integer or null",
+    "dense_to_sparse": "true or false",
+    "fm": "true or false",
+}
+
+
+@dataclass(frozen=True)
+class Live:
+    """Which parts of a block can change the logit. A part that is not live costs and changes nothing."""
+
+    dense_operators: bool
+    sparse_operators: bool
+    dense_output: bool
+    sparse_output: bool
+    dense_to_sparse: bool
+    fm: bool
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A candidate network: choice blocks in order, followed by one linear layer to the logit.
+
+    Raises:
+        InputError: A block reads an output that does not come before it, an operator is unknown, or a width is missing.
+
+    Example:
+        >>> block = Block(("fc",), ("efc",), 64, 16, dense_inputs=(0,), sparse_inputs=(0,), fm=True)
+        >>> Architecture((block,)).live()[0].fm
+        True
+    """
+
+    blocks: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        if not self.blocks:
+            raise InputError("architecture: no blocks")
+        for index, block in enumerate(self.blocks, start=1):
+            _check(index, block)
+        if not self.blocks[-1].dense_operators and not self.blocks[-1].sparse_operators:
+            raise InputError("architecture: the last block has no operator, so nothing reaches the logit")
+        for index, (block, live) in enumerate(zip(self.blocks, self.live(), strict=True), start=1):
+            if (live.dense_operators and not block.dense_operators) or (
+                live.sparse_operators and not block.sparse_operators
+            ):
+                raise InputError(f"architecture: block {index} has no operator for an output that is read")
+
+    def live(self) -> tuple[Live, ...]:
+        """The parts of each block that reach the logit, found from the last block backwards."""
+        count = len(self.blocks)
+        dense_read, sparse_read = [False] * count + [True], [False] * count + [True]
+        live: list[Live] = []
+        for index in range(count, 0, -1):
+            block = self.blocks[index - 1]
+            fm = block.fm and dense_read[index]
+            merger = block.dense_to_sparse and sparse_read[index]
+            dense, sparse = dense_read[index] or merger, sparse_read[index] or fm
+            live.append(Live(dense, sparse, dense_read[index], sparse_read[index], merger, fm))
+            if dense and block.reads_dense_inputs:
+                for source in block.dense_inputs:
+                    dense_read[source] = True
+            if dense and block.reads_operands:
+                dense_read[block.left] = dense_read[block.right] = True
+            if sparse or (dense and DOT_PRODUCT in block.dense_operators):
+                for source in block.sparse_inputs:
+                    sparse_read[source] = True
+        return tuple(reversed(live))
+
+    def canonical(self) -> Architecture:
+        """The same function of the features with every choice that cannot change the logit normalised away.
+
+        Dead operators, mergers and inputs are dropped and the terms of a Sum are ordered. Two candidates with equal
+        canonical forms are the same candidate.
+        """
+        return Architecture(
+            tuple(_drop_dead(block, live) for block, live in zip(self.blocks, self.live(), strict=True))
+        )
+
+    @property
+    def id(self) -> str:
+        """Twelve hexadecimal digits that name the canonical form."""
+        text = json.dumps(self.canonical().to_json(), separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": FORMAT_VERSION, "blocks": [block.to_json() for block in self.blocks]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Architecture:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            InputError: `data` is not an architecture of this format's version.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("blocks"), list):
+            raise InputError("architecture: an object with 'version' and 'blocks' is expected")
+        if data.get("version") != FORMAT_VERSION:
+            raise InputError(f"architecture: version {data.get('version')!r} where {FORMAT_VERSION} is expected")
+        return cls(tuple(Block.from_json(block) for block in data["blocks"]))
+
+    def save(self, path: Path | str) -> None:
+        Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Architecture:
+        """Reads an `architecture.json`.
+
+        Raises:
+            InputError: The file is missing, is not JSON, or is not an architecture.
+        """
+        try:
+            return cls.from_json(json.loads(Path(path).read_text()))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: not JSON ({error})") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_nasrec(cls, data: Mapping[str, Any]) -> Architecture:
+        """Reads the form in which NASRec (Zhang et al. 2023) publishes its subnets: `micro` and `macro`, block by block.
+
+        Raises:
+            InputError: A key is missing, or the nodes are neither NASRec-Small's nor NASRec-Full's.
+        """
+        try:
+            micro, macro = data["micro"], data["macro"]
+            # Every block has a sparse operator: node 2 of three in Small, 4 or 5 of six in Full.
+            small = all(max(choice["active_nodes"]) < len(_NASREC_SMALL_NODES) for choice in micro)
+            nodes = _NASREC_SMALL_NODES if small else _NASREC_FULL_NODES
+            blocks = []
+            for choice, inputs in zip(micro, macro, strict=True):
+                operators = [nodes[node] for node in choice["active_nodes"]]
+                blocks.append(
+                    Block(
+                        dense_operators=tuple(name for name in operators if name in DENSE_OPERATORS),
+                        sparse_operators=tuple(name for name in operators if name in SPARSE_OPERATORS),
+                        dense_width=choice["dense_in_dims"],
+                        sparse_width=choice["sparse_in_dims"],
+                        dense_inputs=tuple(sorted(inputs["dense_idx"])),
+                        sparse_inputs=tuple(sorted(inputs["sparse_idx"])),
+                        left=None if small else inputs["dense_left_idx"][0],
+                        right=None if small else inputs["dense_right_idx"][0],
+                        dense_to_sparse=bool(choice["dense_sparse_interact"]),
+                        fm=bool(choice["deep_fm"]),
+                    )
+                )
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(f"not a subnet in NASRec's published form: {type(error).__name__}: {error}") from None
+        return cls(tuple(blocks))
+
+
+def dot_product_fields(dense_width: int) -> int:
+    """k, the fields that Dot-Product reduces its sparse input to before taking products: round(√(2·dd))."""
+    return round((2 * dense_width) ** 0.5)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _is_a(value: Any, kinds: str) -> bool:
+    integer = isinstance(value, int) and not isinstance(value, bool)
+    match kinds:
+        case "an integer":
+            return integer
+        case "an integer or null":
+            return integer or value is None
+        case "true or false":
+            return isinstance(value, bool)
+        case "a list of strings":
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case _:
+            return isinstance(value, list) and all(_is_a(item, "an integer") for item in value)
+
+
+def _check(index: int, block: Block) -> None:
+    def fail(what: str) -> None:
+        raise InputError(f"architecture: block {index} {what}")
+
+    for names, known in ((block.dense_operators, DENSE_OPERATORS), (block.sparse_operators, SPARSE_OPERATORS)):
+        for name in names:
+            if name not in known:
+                fail(f"has the operator {name!r}; known are {', '.join(known)}")
+        if len(set(names)) < len(names):
+            fail(f"has an operator twice: {', '.join(names)}")
+    for what, operators, width in (
+        ("dense", block.dense_operators, block.dense_width),
+        ("sparse", block.sparse_operators, block.sparse_width),
+    ):
+        if (width < 1) != (not operators) or width < 0:
+            fail(f"has {what}_width {width} with {what} operators {list(operators)}")
+    for what, inputs, needed in (
+        ("dense_inputs", block.dense_inputs, block.reads_dense_inputs),
+        ("sparse_inputs", block.sparse_inputs, block.reads_sparse_inputs),
+    ):
+        if list(inputs) != sorted(set(inputs)):
+            fail(f"has {what} {list(inputs)}; distinct inputs in ascending order are expected")
+        if any(not 0 <= source < index for source in inputs):
+            fail(f"has {what} {list(inputs)}; it can read outputs 0 to {index - 1}")
+        if needed and not inputs:
+            fail(f"has an operator that reads {what}, but none are given")
+    for what, operand in (("left", block.left), ("right", block.right)):
+        if operand is None and block.reads_operands:
+            fail(f"has an operator that reads {what}, but none is given")
+        if operand is not None and not 0 <= operand < index:
+            fail(f"has {what} {operand}; it can read outputs 0 to {index - 1}")
+
+
+def _drop_dead(block: Block, live: Live) -> Block:
+    if not live.dense_operators:
+        block = replace(block, dense_operators=(), dense_width=0)
+    if not live.sparse_operators:
+        block = replace(block, sparse_operators=(), sparse_width=0)
+    left, right = (block.left, block.right) if block.reads_operands else (None, None)
+    if block.reads_operands and GATING not in block.dense_operators:
+        left, right = sorted((left, right))
+    return replace(
+        block,
+        dense_operators=tuple(sorted(block.dense_operators)),
+        sparse_operators=tuple(sorted(block.sparse_operators)),
+        dense_inputs=block.dense_inputs if block.reads_dense_inputs else (),
+        sparse_inputs=block.sparse_inputs if block.reads_sparse_inputs else (),
+        left=left,
+        right=right,
+        dense_to_sparse=live.dense_to_sparse,
+        fm=live.fm,
+    )

@@ -1,0 +1,182 @@
+"""The training loop: one for warm-up and final training, found models and hand-made ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recnas.data import Batch, Dataset
+from recnas.errors import InputError, RunError
+from recnas.nn.embeddings import ShardedEmbeddings
+from recnas.nn.model import CTRModel
+from recnas.train.metrics import Metrics, Quality
+from recnas.train.schedule import cosine_with_warmup
+
+REPORT_EVERY = 0.5
+"""Seconds between two reports of a loop's progress."""
+
+
+class Diverged(RunError):
+    """The training loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How weights are learned (REFERENCE sections 3 and 5).
+
+    Attributes:
+        learning_rate: Peak of the schedule, for the dense part and the tables alike.
+        batch_size: Rows a step.
+        eps: Adagrad's, for the dense part.
+        embedding_optimizer: `rowwise-adagrad` or `adagrad`.
+        embedding_eps: Adagrad's, for the tables.
+        weight_decay: L2 penalty on the dense part's weights.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+
+    learning_rate: float
+    batch_size: int
+    eps: float = 1e-2
+    embedding_optimizer: str = "rowwise-adagrad"
+    embedding_eps: float = 1e-2
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name == "weight_decay" and value < 0:
+                raise InputError(f"{name} is {value}; it cannot be negative")
+            if name in ("learning_rate", "batch_size", "eps", "embedding_eps") and not value > 0:
+                raise InputError(f"{name} is {value}; it must be above 0")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a loop is: steps done and in all, rows seen, mean loss since the last report, rate and learning rate."""
+
+    step: int
+    steps: int
+    rows: int
+    loss: float
+    learning_rate: float
+    rows_per_second: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Learner(Protocol):
+    """Something that turns a batch into a loss and learns from it."""
+
+    def set_learning_rate(self, lr: float) -> None: ...
+
+    def loss(self, batch: Batch) -> Tensor: ...
+
+    def step(self) -> None: ...
+
+
+class ModelLearner:
+    """Trains a whole model: Adagrad for the dense part, the fused optimiser for the tables."""
+
+    def __init__(self, model: CTRModel, optimization: Optimization) -> None:
+        self.model = model
+        self.optimizer = torch.optim.Adagrad(
+            model.network.parameters(), lr=0.0, eps=optimization.eps, weight_decay=optimization.weight_decay
+        )
+
+    def set_learning_rate(self, lr: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        set_embedding_learning_rate(self.model, lr)
+
+    def loss(self, batch: Batch) -> Tensor:
+        return F.binary_cross_entropy_with_logits(self.model(batch), batch.label)
+
+    def step(self) -> None:
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+def set_embedding_learning_rate(model: CTRModel, lr: float) -> None:
+    """Hands a learning rate to tables that train inside the backward pass."""
+    if not isinstance(model.embeddings, ShardedEmbeddings):
+        raise ValueError("tables held whole have no optimiser; train a model with ShardedEmbeddings")
+    model.embeddings.set_learning_rate(lr)
+
+
+def train(
+    learner: Learner,
+    batches: Iterable[Batch],
+    *,
+    steps: int,
+    learning_rate: float,
+    first_step: int = 0,
+    device: torch.device | str = "cpu",
+    report: Callable[[Progress], None] | None = None,
+    before_step: Callable[[int], None] | None = None,
+) -> float:
+    """One update a batch, from `first_step` of a schedule of `steps`.
+
+    Args:
+        learner: What learns.
+        batches: What it learns from.
+        steps: Length of the whole schedule.
+        learning_rate: Its peak.
+        first_step: Where in the schedule these batches begin.
+        device: Where batches go.
+        report: Called about twice a second and at the end.
+        before_step: Called before each update with its number.
+
+    Returns:
+        The mean training loss over these batches.
+
+    Raises:
+        Diverged: The loss is not a finite number.
+    """
+    total, since, rows = 0.0, 0, 0
+    window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
+    step = first_step
+    for batch in batches:
+        batch = batch.to(device, non_blocking=True)
+        if before_step is not None:
+            before_step(step)
+        lr = cosine_with_warmup(step, steps, learning_rate)
+        learner.set_learning_rate(lr)
+        loss = learner.loss(batch)
+        loss.backward()
+        value = loss.item()
+        if not value == value or value in (float("inf"), float("-inf")):
+            raise Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate")
+        learner.step()
+        step, since, rows = step + 1, since + 1, rows + len(batch)
+        total += value
+        window_loss, window_rows = window_loss + value * len(batch), window_rows + len(batch)
+        elapsed = time.perf_counter() - window_start
+        if report is not None and (elapsed >= REPORT_EVERY or step == steps):
+            report(Progress(step, steps, rows, window_loss / window_rows, lr, window_rows / max(elapsed, 1e-9)))
+            window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
+    return total / max(1, since)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, dataset: Dataset, split: str, batch_size: int = 4096, device: torch.device | str = "cpu"
+) -> Quality:
+    """Log loss and AUC of a model over a whole split, tables capped as the model's schema says."""
+    metrics = Metrics()
+    for batch in dataset.batches(split, batch_size, max_rows_per_table=largest_table(model)):
+        batch = batch.to(device, non_blocking=True)
+        metrics.update(model(batch), batch.label)
+    return metrics.compute()
+
+
+def largest_table(model: CTRModel) -> int:
+    """The rows of a model's largest table: the cap that loading needs to fit it."""
+    return max(feature.rows for feature in model.schema.sparse)

@@ -1,0 +1,256 @@
+"""Supernet warm-up: training one random path a step, so that candidates inherit weights that mean something."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.adagrad import adagrad
+
+from recnas.data import Batch, Dataset
+from recnas.errors import InputError
+from recnas.nn.elastic import Slices, Taken
+from recnas.nn.model import Supernet
+from recnas.nn.network import ChoiceNetwork
+from recnas.space import Architecture
+from recnas.train.loop import Optimization, Progress, largest_table, set_embedding_learning_rate, train
+from recnas.train.metrics import Metrics
+
+LEVELS = (0.0, 0.01, 0.1, 1.0)
+"""Shares of a warm-up after which candidates' inherited weights are measured."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of the training rows a warm-up sees: a fraction of them up to 1, a number of epochs above.
+
+    Raises:
+        InputError: Negative, or above 1 and not a whole number.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not self.value >= 0:
+            raise InputError(f"--warmup {self.value:g} is not a share of the training rows; 0 to 1, or a number of epochs")
+        if self.value > 1 and self.value != int(self.value):
+            raise InputError(f"--warmup {self.value:g}: above 1 it is a number of epochs, which must be whole")
+
+    @property
+    def epochs(self) -> int:
+        return max(1, int(self.value))
+
+    def rows(self, available: int) -> int:
+        """Distinct rows seen, of `available`."""
+        return round(min(1.0, self.value) * available)
+
+
+class SlicedAdagrad:
+    """Adagrad that updates only the slices a path used; exact, as a zero gradient changes nothing in Adagrad.
+
+    Args:
+        network: Whose parameters are learned.
+        eps: Added to the root of the running sum.
+        weight_decay: L2 penalty on the slices in use.
+    """
+
+    def __init__(self, network: ChoiceNetwork, eps: float, weight_decay: float = 0.0) -> None:
+        self.eps, self.weight_decay = eps, weight_decay
+        self.sums = {name: torch.zeros_like(parameter) for name, parameter in network.named_parameters()}
+        self._sum_of = {id(parameter): self.sums[name] for name, parameter in network.named_parameters()}
+        self._steps = torch.zeros(())
+
+    @torch.no_grad()
+    def step(self, taken: Sequence[Taken], lr: float) -> None:
+        """Applies the gradients of the leaves to the parameters they are slices of."""
+        adagrad(
+            [item.leaf for item in taken],
+            [item.leaf.grad for item in taken],
+            [item.view_of(self._sum_of[id(item.parameter)]) for item in taken],
+            # The step count matters only to a decay of the learning rate, which is not used.
+            [self._steps] * len(taken),
+            foreach=False,
+            lr=lr,
+            weight_decay=self.weight_decay,
+            lr_decay=0.0,
+            eps=self.eps,
+            maximize=False,
+        )
+
+
+class PathLearner:
+    """Trains a supernet: every step draws a path and learns the slices that it uses.
+
+    Args:
+        supernet: What learns.
+        optimization: How.
+        rng: Draws the paths.
+        full_path_steps: With a probability that falls linearly from 1 to 0 over so many steps, the full path (every
+            operator, largest widths) is trained instead of a random one.
+    """
+
+    def __init__(
+        self, supernet: Supernet, optimization: Optimization, rng: random.Random, full_path_steps: int = 0
+    ) -> None:
+        self.supernet, self.rng, self.full_path_steps = supernet, rng, full_path_steps
+        self.optimizer = SlicedAdagrad(supernet.network, optimization.eps, optimization.weight_decay)
+        self.steps = 0
+        self._lr = 0.0
+        self._slices = Slices()
+
+    def set_learning_rate(self, lr: float) -> None:
+        self._lr = lr
+        set_embedding_learning_rate(self.supernet, lr)
+
+    def draw(self) -> Architecture:
+        """The next step's path."""
+        space = self.supernet.network.space
+        if self.steps < self.full_path_steps and self.rng.random() >= self.steps / self.full_path_steps:
+            return space.full_path()
+        return space.sample(self.rng)
+
+    def loss(self, batch: Batch) -> Tensor:
+        self._slices = Slices()
+        return F.binary_cross_entropy_with_logits(self.supernet(batch, self.draw(), self._slices), batch.label)
+
+    def step(self) -> None:
+        self.optimizer.step(self._slices.taken, self._lr)
+        self.steps += 1
+
+
+@dataclass(frozen=True)
+class Level:
+    """Validation log loss of random candidates with the weights inherited after a share of a warm-up."""
+
+    fraction: float
+    rows: int
+    median: float
+    p10: float
+    p90: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the inherited weights are measured with.
+
+    Attributes:
+        candidates: Random candidates, the same at every level.
+        rows: Validation rows, the same for every candidate.
+    """
+
+    candidates: int = 100
+    rows: int = 10_000
+
+
+def warm_up(
+    learner: PathLearner,
+    dataset: Dataset,
+    amount: Amount,
+    optimization: Optimization,
+    *,
+    seed: int,
+    probe: Probe | None = None,
+    device: torch.device | str = "cpu",
+    report: Callable[[Progress], None] | None = None,
+    report_level: Callable[[Level], None] | None = None,
+) -> list[Level]:
+    """Trains a supernet on part of the training rows, and measures what candidates inherit on the way.
+
+    Args:
+        learner: The supernet and its optimiser.
+        dataset: Training and validation rows.
+        amount: How much training.
+        optimization: Batch size and learning rate.
+        seed: Chooses the rows, their order and the measured candidates.
+        probe: How to measure; None for not at all.
+        device: Where to compute.
+        report: Told of the training's progress.
+        report_level: Told of each level as it is measured.
+
+    Returns:
+        One level for each of `LEVELS`; none when `probe` is None, only the first without training.
+
+    Raises:
+        Diverged: The loss is not a finite number.
+    """
+    rows = amount.rows(dataset.rows("train"))
+    cap = largest_table(learner.supernet)
+
+    def batches() -> Iterable[Batch]:
+        for epoch in range(amount.epochs):
+            yield from epoch_batches(epoch)
+
+    def epoch_batches(epoch: int):
+        return dataset.batches(
+            "train", optimization.batch_size, seed=seed, epoch=epoch, rows=rows, max_rows_per_table=cap
+        )
+
+    steps = amount.epochs * len(epoch_batches(0)) if rows else 0
+    levels: list[Level] = []
+    due = {round(fraction * steps): fraction for fraction in LEVELS if steps or fraction == 0}
+    measured = InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else None
+
+    def measure(step: int) -> None:
+        if measured is not None and step in due:
+            seen = min(step * optimization.batch_size, amount.epochs * rows)
+            levels.append(measured.level(due[step], seen))
+            if report_level is not None:
+                report_level(levels[-1])
+
+    if steps:
+        train(
+            learner,
+            batches(),
+            steps=steps,
+            learning_rate=optimization.learning_rate,
+            device=device,
+            report=report,
+            before_step=measure,
+        )
+    measure(steps)
+    return levels
+
+
+class InheritedQuality:
+    """Measures random candidates on validation rows with the weights they inherit, without training them."""
+
+    def __init__(
+        self, supernet: Supernet, dataset: Dataset, probe: Probe, seed: int, device: torch.device | str
+    ) -> None:
+        self.supernet = supernet
+        rng = random.Random(f"{seed}/probe")
+        self.candidates = [supernet.network.space.sample(rng) for _ in range(probe.candidates)]
+        self.batches = [
+            batch.to(device)
+            for batch in dataset.batches(
+                "validation", 1024, seed=seed, rows=probe.rows, max_rows_per_table=largest_table(supernet)
+            )
+        ]
+
+    @torch.no_grad()
+    def log_losses(self) -> list[float]:
+        """Each candidate's log loss."""
+        fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
+        losses = []
+        for arch in self.candidates:
+            metrics = Metrics()
+            for batch, looked_up in zip(self.batches, fields, strict=True):
+                metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
+            losses.append(metrics.compute().log_loss)
+        return losses
+
+    def level(self, fraction: float, rows: int) -> Level:
+        losses = self.log_losses()
+        if len(losses) == 1:
+            return Level(fraction, rows, *losses * 3)
+        deciles = statistics.quantiles(losses, n=10, method="inclusive")
+        return Level(fraction, rows, statistics.median(losses), deciles[0], deciles[-1])
