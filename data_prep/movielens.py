@@ -43,6 +43,8 @@ def read_movielens(input: Path | None, bad_rows: BadRows, progress: bool) -> Raw
         InputError: the files are not there or have other columns; a row does not fit.
     """
     folder = _package_folder() if input is None else input
+    # Says first if a file is not there.
+    source = describe("movielens", [folder / name for name in _FILES])
     ratings, people, films = (_read(folder / name, fields, bad_rows) for name, fields in _FILES.items())
     users = {row["user_id"]: row for _, row in people}
     items = {row["item_id"]: row for _, row in films}
@@ -102,7 +104,7 @@ def read_movielens(input: Path | None, bad_rows: BadRows, progress: bool) -> Raw
         dense=dict.fromkeys(("age", "release_year", "time"), "standardize"),
         chunks=iter([frame]),
         sparse=lambda: sparse,
-        source=describe("movielens", [folder / name for name in _FILES]),
+        source=source,
     )
 
 

@@ -67,28 +67,31 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         step = self.batch_size * self._world_size
         left: Block | None = None
-        for block, order in self._blocks():
+        for block in self._blocks():
             start = 0
             if left is not None:
                 # A batch that began in the block before goes on in this one.
-                start = min(step - len(left), len(order))
-                left = concatenate([left, block.take(order[:start])])
+                start = min(step - len(left), len(block))
+                left = concatenate([left, block.cut(0, start)])
                 if len(left) < step:
                     continue
-                yield left.take(self._share(step)).batch(self.schema)
-            stop = start + (len(order) - start) // step * step
+                yield self._share(left, 0, step)
+            stop = start + (len(block) - start) // step * step
             for begin in range(start, stop, step):
-                yield block.take(order[begin : begin + step][self._share(step)]).batch(self.schema)
-            left = block.take(order[stop:]) if stop < len(order) else None
+                yield self._share(block, begin, begin + step)
+            left = block.cut(stop, len(block)) if stop < len(block) else None
         if left is not None and not self._drop_last:
-            yield left.take(self._share(len(left))).batch(self.schema)
+            yield self._share(left, 0, len(left))
 
-    def _share(self, size: int) -> np.ndarray:
-        """The places of this process's examples among the `size` of a step."""
-        return np.arange(size * self._rank // self._world_size, size * (self._rank + 1) // self._world_size)
+    def _share(self, block: Block, start: int, stop: int) -> Batch:
+        """This process's batch of the step from `start` to `stop`."""
+        size = stop - start
+        first = start + size * self._rank // self._world_size
+        last = start + size * (self._rank + 1) // self._world_size
+        return block.cut(first, last).batch(self.schema)
 
-    def _blocks(self) -> Iterator[tuple[Block, np.ndarray]]:
-        """The decoded buffers with the order of their wanted examples, the next one always under way."""
+    def _blocks(self) -> Iterator[Block]:
+        """The buffers, decoded and in order, the next one always under way."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="recnas-data") as pool:
             ahead = None
             for buffer in self._plan():
@@ -98,8 +101,9 @@ class Batches:
             if ahead is not None:
                 yield ahead.result()
 
-    def _decode(self, buffer: _Buffer) -> tuple[Block, np.ndarray]:
-        return decode(buffer.groups, self.schema), self._order(buffer)
+    def _decode(self, buffer: _Buffer) -> Block:
+        block = decode(buffer.groups, self.schema)
+        return block.cut(0, buffer.rows) if self._seed is None else block.take(self._order(buffer))
 
     def _plan(self) -> list[_Buffer]:
         """The buffers of this pass, in order."""
@@ -127,9 +131,7 @@ class Batches:
         return buffers
 
     def _order(self, buffer: _Buffer) -> np.ndarray:
-        """The places of a buffer's wanted examples, in the order in which they are given out."""
-        if self._seed is None:
-            return np.arange(buffer.rows)
+        """The places of a buffer's wanted examples, in the shuffled order."""
 
         def shuffled(epoch: int, size: int) -> np.ndarray:
             return np.random.default_rng([self._seed, epoch, buffer.number + 1]).permutation(size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +67,21 @@ def take(layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...], slic
     return _leading(parameter, sizes) if slices is None else slices.take(layer, parameter, sizes)
 
 
-Piece = tuple[str, Tensor]
-"""A source's name and its output, whose last axis is the one that the next layer mixes."""
+class Piece(NamedTuple):
+    """One tensor that a layer reads, whose last axis the layer mixes, and the sources that its columns come from.
+
+    Attributes:
+        x: `[…, w]`.
+        parts: Each source's name and how many of the w columns are its own, in their order.
+    """
+
+    x: Tensor
+    parts: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def of(cls, source: str, x: Tensor) -> Piece:
+        """All columns of `x` come from one source."""
+        return cls(x, ((source, x.shape[-1]),))
 
 
 class ElasticLinear(nn.Module):
@@ -91,8 +105,10 @@ class ElasticLinear(nn.Module):
     def forward(self, inputs: Sequence[Piece], out: int, slices: Slices | None = None) -> Tensor:
         """Maps pieces `[…, wₛ]` with equal leading axes to `[…, out]`."""
         result = None
-        for name, x in inputs:
-            weight = take(self, self.weight[name], (out, x.shape[-1]), slices)
+        for x, parts in inputs:
+            weights = [take(self, self.weight[name], (out, width), slices) for name, width in parts]
+            # Joining two slices of a layer over fields is cheap; a product of its own for eight columns is not.
+            weight = weights[0] if len(weights) == 1 else torch.cat(weights, dim=1)
             flat = x.reshape(-1, x.shape[-1])
             if result is not None:
                 result = torch.addmm(result, flat, weight.t())
@@ -100,7 +116,7 @@ class ElasticLinear(nn.Module):
                 result = torch.addmm(take(self, self.bias, (out,), slices), flat, weight.t())
             else:
                 result = torch.mm(flat, weight.t())
-        return result.view(*inputs[0][1].shape[:-1], out)
+        return result.view(*inputs[0].x.shape[:-1], out)
 
 
 class ElasticNorm(nn.Module):

@@ -67,21 +67,21 @@ class ChoiceBlock(nn.Module):
         self.fm = FactorizationMachine(widths, dim) if True in choices.fm else None
 
     def forward(
-        self, block: Block, dense: Sequence[Piece | None], sparse: Sequence[list[Piece]], slices: Slices | None
+        self, block: Block, dense: Sequence[Piece | None], sparse: Sequence[Piece | None], slices: Slices | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Runs one candidate's block, all of whose parts are live.
 
         Args:
             block: The choices to run.
             dense: Every earlier dense output `[B, width]`, None where there is none.
-            sparse: The pieces `[B, E, fields]` of every earlier sparse output.
+            sparse: Every earlier sparse output `[B, E, fields]`, the same.
             slices: Where the weights' slices come from; None for the parameters themselves.
 
         Returns:
             Dense output `[B, dd]`, operators' fields `[B, E, ds]`, merger's fields `[B, E, 8]`; None where absent.
         """
         dense_inputs = [dense[source] for source in block.dense_inputs]
-        sparse_inputs = [piece for source in block.sparse_inputs for piece in sparse[source]]
+        sparse_inputs = [sparse[source] for source in block.sparse_inputs]
         dense_outputs, sparse_outputs = [], []
         for name in block.dense_operators:
             operator = self.operators[name]
@@ -180,14 +180,12 @@ class ChoiceNetwork(nn.Module):
         """
         if (arch := self.architecture if arch is None else arch.canonical()) is None:
             raise ValueError(f"{self.space.name} holds many architectures; say which to compute")
-        dense_outputs: list[Piece | None] = [("0", dense)]
-        sparse_outputs: list[list[Piece]] = [[("0", fields.transpose(1, 2).contiguous())]]
+        dense_outputs: list[Piece | None] = [Piece.of("0", dense)]
+        sparse_outputs: list[Piece | None] = [Piece.of("0", fields.transpose(1, 2).contiguous())]
         for index, (module, block) in enumerate(zip(self.blocks, arch.blocks, strict=True), start=1):
             dense_output, block_fields, merged = module(block, dense_outputs, sparse_outputs, slices)
-            name = str(index)
-            dense_outputs.append(None if dense_output is None else (name, dense_output))
-            pieces = ((name, block_fields), (merged_name(index), merged))
-            sparse_outputs.append([(key, piece) for key, piece in pieces if piece is not None])
+            dense_outputs.append(None if dense_output is None else Piece.of(str(index), dense_output))
+            sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
         parts = {"dense": dense_output, "fields": block_fields, "merged": merged}
         return self.last({name: part for name, part in parts.items() if part is not None}, slices)
 
@@ -207,6 +205,15 @@ class ChoiceNetwork(nn.Module):
 def merged_name(index: int) -> str:
     """The source name of the eight fields that block `index`'s dense→sparse merger appends."""
     return f"{index}_merged"
+
+
+def _join(index: int, fields: Tensor | None, merged: Tensor | None) -> Piece | None:
+    pieces = [
+        Piece.of(name, x) for name, x in ((str(index), fields), (merged_name(index), merged)) if x is not None
+    ]
+    if len(pieces) < 2:
+        return pieces[0] if pieces else None
+    return Piece(torch.cat([piece.x for piece in pieces], dim=-1), tuple(piece.parts[0] for piece in pieces))
 
 
 def _add(outputs: list[Tensor]) -> Tensor | None:

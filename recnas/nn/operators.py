@@ -2,8 +2,8 @@
 
 Shapes: B rows, E columns of an embedding, dd columns of the dense output, ds fields of the sparse output. Dense tensors
 are `[B, width]`. Sparse tensors are `[B, E, fields]`: with fields last, a linear layer over fields is one matrix
-product and a layer norm over fields is a norm over the last axis. Inputs are named pieces: one a dense source, one or
-two a sparse source (its operator's fields and, if on, its merger's eight).
+product and a layer norm over fields is a norm over the last axis. Inputs are pieces, one an earlier output; a sparse
+one's fields come from one or two sources (its operators and, if on, its merger).
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Inputs:
 
 def total(inputs: Sequence[Piece]) -> int:
     """The concatenated width of pieces."""
-    return sum(x.shape[-1] for _, x in inputs)
+    return sum(piece.x.shape[-1] for piece in inputs)
 
 
 def concat(inputs: Sequence[Piece]) -> Tensor:
-    return inputs[0][1] if len(inputs) == 1 else torch.cat([x for _, x in inputs], dim=-1)
+    return inputs[0].x if len(inputs) == 1 else torch.cat([piece.x for piece in inputs], dim=-1)
 
 
 class FullyConnected(nn.Module):
@@ -121,7 +121,7 @@ class DotProduct(nn.Module):
         rows, columns = self._triangle[0, :products], self._triangle[1, :products]
         pairs = gram.flatten(1).index_select(1, rows * (reduced + 1) + columns)
         if products != width:
-            pairs = self.linear([("products", pairs)], width, slices)
+            pairs = self.linear([Piece.of("products", pairs)], width, slices)
         return self.norm(pairs, slices)
 
 
@@ -146,12 +146,12 @@ class Gating(nn.Module):
 
     def forward(self, left: Piece, right: Piece, width: int, slices: Slices | None = None) -> Tensor:
         """Operands `[B, l]` and `[B, r]` → `[B, width]`."""
-        (name, x), padded = right, max(left[1].shape[-1], right[1].shape[-1])
-        gated = torch.sigmoid(self.gate([left], x.shape[-1], slices)) * x
+        padded = max(left.x.shape[-1], right.x.shape[-1])
+        gated = torch.sigmoid(self.gate([left], right.x.shape[-1], slices)) * right.x
         if padded == width:
             gated = F.pad(gated, (0, padded - gated.shape[-1]))
         else:
-            gated = self.linear([(name, gated)], width, slices)
+            gated = self.linear([Piece(gated, right.parts)], width, slices)
         return self.norm(gated, slices)
 
 
@@ -172,10 +172,10 @@ class Sum(nn.Module):
 
     def forward(self, left: Piece, right: Piece, width: int, slices: Slices | None = None) -> Tensor:
         """Operands `[B, l]` and `[B, r]` → `[B, width]`."""
-        padded = max(left[1].shape[-1], right[1].shape[-1])
-        added = F.pad(left[1], (0, padded - left[1].shape[-1])) + F.pad(right[1], (0, padded - right[1].shape[-1]))
+        padded = max(left.x.shape[-1], right.x.shape[-1])
+        added = sum(F.pad(operand.x, (0, padded - operand.x.shape[-1])) for operand in (left, right))
         if padded != width:
-            added = self.linear([("sum", added)], width, slices)
+            added = self.linear([Piece.of("sum", added)], width, slices)
         return self.norm(added, slices)
 
 
@@ -199,7 +199,7 @@ class Attention(nn.Module):
         """Pieces `[B, E, ·]` → `[B, E, width]`."""
 
         def over_columns(layer: ElasticLinear, x: Tensor, out: int = self.dim) -> Tensor:
-            return layer([("fields", x)], out, slices)
+            return layer([Piece.of("fields", x)], out, slices)
 
         x = self.norm(self.linear(sparse, width, slices), slices).transpose(1, 2)
         query, key, value = (
@@ -227,7 +227,7 @@ class DenseToSparse(nn.Module):
     def forward(self, dense: Tensor, slices: Slices | None = None) -> Tensor:
         """`[B, dd]` → `[B, E, 8]`."""
         if dense.shape[-1] != self.columns:
-            dense = self.norm(self.linear([("dense", dense)], self.columns, slices), slices)
+            dense = self.norm(self.linear([Piece.of("dense", dense)], self.columns, slices), slices)
         return dense.unflatten(-1, (MERGED_FIELDS, -1)).transpose(1, 2)
 
 
@@ -247,4 +247,4 @@ class FactorizationMachine(nn.Module):
         interactions = fields.sum(-1).square() - fields.square().sum(-1)
         if width == self.dim:
             return interactions
-        return self.norm(self.linear([("fm", interactions)], width, slices), slices)
+        return self.norm(self.linear([Piece.of("fm", interactions)], width, slices), slices)

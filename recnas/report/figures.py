@@ -10,19 +10,23 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from recnas.report.run import BASELINE, Candidate, Epoch, Model, TrainingPoint, Warmup
-from recnas.report.style import BEST, DEAD, DENSE, FONT, INK, MUTED, PAPER, SPARSE, axis, plot_layout
+from recnas.report.style import BEST, DENSE, FONT, INK, PAPER, SPARSE, axis, plot_layout
 
 _CHILD, _INITIAL = DENSE, "#aab3bd"
 _BAND = "rgba(36, 104, 168, 0.16)"
 _LOG_SCALE_FROM = 4.0
 """From this ratio of the largest to the smallest log loss on, an axis is logarithmic."""
+_OUTLIERS_FROM = 2.0
+"""From this ratio of the whole range of scores to that without the lowest hundredth on, the hundredth is left out."""
 
 PROXY_TERMS = (("zico", "ZiCo"), ("log_fr", "log FR"), ("loss", "training loss"), ("score", "score"))
 
 
-def warmup_figure(warmup: Warmup) -> go.Figure:
+def warmup_figure(warmup: Warmup) -> go.Figure | None:
     """Validation log loss of random candidates after parts of the warm-up, beside the constant predictor's."""
     levels = [level for level in warmup.levels if None not in (level.median, level.p10, level.p90)]
+    if not levels:
+        return None
     ticks = [_level_name(level.fraction, level.rows) for level in levels]
     x = list(range(len(levels)))
     low, high = [level.p10 for level in levels], [level.p90 for level in levels]
@@ -35,7 +39,7 @@ def warmup_figure(warmup: Warmup) -> go.Figure:
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
-        name="10 – 90 % of candidates",
+        name="10 to 90 %",
     )
     figure.add_scatter(
         x=x,
@@ -43,9 +47,9 @@ def warmup_figure(warmup: Warmup) -> go.Figure:
         mode="lines+markers",
         line={"color": DENSE, "width": 2.5},
         marker={"size": 9},
-        name="median candidate",
+        name="median",
         customdata=[[level.p10, level.p90] for level in levels],
-        hovertemplate="median %{y:.4f}<br>10 – 90 %: %{customdata[0]:.4f} – %{customdata[1]:.4f}<extra></extra>",
+        hovertemplate="median %{y:.4f}<br>10 to 90 %: %{customdata[0]:.4f} to %{customdata[1]:.4f}<extra></extra>",
     )
     constant = warmup.constant_log_loss
     if constant is not None:
@@ -54,7 +58,7 @@ def warmup_figure(warmup: Warmup) -> go.Figure:
             y=[constant, constant],
             mode="lines",
             line={"color": INK, "width": 1.6, "dash": "dash"},
-            name=f"constant click rate ({constant:.4f})",
+            name=f"constant click rate, {constant:.4f}",
             hovertemplate="always predicting the click rate: %{y:.4f}<extra></extra>",
         )
     values = [*low, *high, *([] if constant is None else [constant])]
@@ -65,9 +69,11 @@ def warmup_figure(warmup: Warmup) -> go.Figure:
     return figure
 
 
-def training_figure(points: Sequence[TrainingPoint]) -> go.Figure:
+def training_figure(points: Sequence[TrainingPoint]) -> go.Figure | None:
     """The supernet's training loss over the rows it has seen."""
     points = [point for point in points if point.loss is not None]
+    if not points:
+        return None
     x, y = [point.rows for point in points], [point.loss for point in points]
     figure = go.Figure(layout=plot_layout(380))
     hover = "%{x:,} rows<br>training loss %{y:.4f}<extra></extra>"
@@ -122,7 +128,7 @@ def search_figure(history: Sequence[Candidate], finalists: Sequence[str], best: 
     star = {"size": 15, "symbol": "star", "color": BEST, "line": {"color": PAPER, "width": 1}}
     for name, marker, group in (
         ("trained in the end", ring, [pair for pair in scored if pair[1].id in finalists and pair[1].id != best]),
-        ("best on validation", star, [pair for pair in scored if pair[1].id == best]),
+        ("best found", star, [pair for pair in scored if pair[1].id == best]),
     ):
         if group:
             figure.add_scatter(
@@ -144,7 +150,10 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
     ]
     if not terms:
         return None
-    titles = [f"<b>{name}</b>  τ = {_kendall([(x, losses[i]) for i, x in pairs]):+.2f}" for name, pairs in terms]
+    titles = [
+        f"<b>{name}</b>  τ = {_kendall([(x, losses[i]) for i, x in pairs]):+.2f}".replace("-", "\N{MINUS SIGN}")
+        for name, pairs in terms
+    ]
     figure = make_subplots(rows=1, cols=len(terms), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=titles)
     for column, (name, pairs) in enumerate(terms, start=1):
         figure.add_scatter(
@@ -180,7 +189,7 @@ def final_training_figure(
     looks = (
         ("other finalists", _INITIAL, 1.4, lambda id_: id_ != best and id_ not in baselines),
         ("hand-made", SPARSE, 2.4, lambda id_: id_ in baselines),
-        ("best on validation", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
+        ("best found", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
     )
     values: list[float] = []
     for group, color, width, belongs in looks:
@@ -241,12 +250,11 @@ def _scale(values: Sequence[float]) -> dict[str, object]:
 
 
 def _without_outliers(values: Sequence[float]) -> dict[str, object]:
-    """A range that shows the best score and most of the rest, if single low ones would squeeze them together."""
-    if len(values) < 20:
+    """A range without the lowest hundredth, if that would otherwise squeeze all others into a part of the height."""
+    if len(values) < 100:
         return {}
-    first, _, third = quantiles(values, n=4)
-    floor, top = first - 4 * (third - first), max(values)
-    if min(values) >= floor:
+    floor, top = quantiles(values, n=100)[0], max(values)
+    if top - min(values) < _OUTLIERS_FROM * (top - floor):
         return {}
     return {"range": [floor, top + 0.05 * (top - floor)]}
 

@@ -32,7 +32,7 @@ class Model:
     """A finally trained model: a finalist of the search or a hand-made baseline.
 
     Attributes:
-        flops: Multiply–accumulates per row; None where nobody counted them.
+        flops: Multiply-accumulates per row; None where nobody counted them.
         seconds: Training time of the learning rate that was kept.
     """
 
@@ -130,7 +130,7 @@ class Run:
 
     Attributes:
         settings: `config.yaml`, nested keys joined with dots.
-        best_architecture: The best candidate's full genotype if the history holds it, else what `architecture.json` says.
+        best_architecture: The best candidate's full genotype if the history holds it, else `architecture.json`.
         notes: What was tolerated while reading, one sentence each.
     """
 
@@ -168,7 +168,7 @@ def read_run(path: Path | str) -> Run:
     Raises:
         InputError: There is no such folder, it is not a run's, or one of its files is damaged.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     if not path.is_dir():
         raise InputError(f"{path}: no such run folder")
     if not (path / "config.yaml").is_file():
@@ -205,9 +205,13 @@ def _best_architecture(file: Path, history: tuple[Candidate, ...]) -> Architectu
     if not file.exists():
         return None
     best = Architecture.load(file)
+    best_id = best.id
     for candidate in history:
-        if candidate.id == best.id and candidate.architecture is not None:
-            return Architecture.from_json(candidate.architecture)
+        if candidate.id == best_id and candidate.architecture is not None:
+            try:
+                return Architecture.from_json(candidate.architecture)
+            except InputError as error:
+                raise InputError(f"{file.with_name('history.jsonl')}: candidate {candidate.id}: {error}") from None
     return best
 
 

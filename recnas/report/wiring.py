@@ -42,11 +42,8 @@ def connections(arch: Architecture) -> tuple[Connection, ...]:
         if block.reads_sparse_inputs:
             read = live.sparse_operators or (live.dense_operators and takes_products(block))
             found += [Connection(source, index, SPARSE, INPUT, read) for source in block.sparse_inputs]
-    last, logit = arch.blocks[-1], len(arch.blocks) + 1
-    if last.dense_operators:
-        found.append(Connection(logit - 1, logit, DENSE, INPUT, True))
-    if last.sparse_operators:
-        found.append(Connection(logit - 1, logit, SPARSE, INPUT, True))
+    last = len(arch.blocks)
+    found += [Connection(last, last + 1, kind, INPUT, True) for kind in (DENSE, SPARSE)]
     return tuple(found)
 
 

@@ -1,0 +1,171 @@
+"""A run folder → one HTML file that needs nothing else to be looked at, not even a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from recnas.errors import RunError
+from recnas.report import figures, style
+from recnas.report.drawing import draw_architecture, operator_names, output_name
+from recnas.report.run import Run, read_run
+from recnas.report.summary import outcome, ranked
+from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
+from recnas.space import Architecture
+
+REPORT = "report.html"
+NOTHING = "\N{EN DASH}"
+"""Stands for a number that there is none of."""
+
+
+def write_report(run: Path | str) -> Path:
+    """Writes a run's `report.html`.
+
+    Args:
+        run: The run folder, finished or not; what has not happened yet is said in the report.
+
+    Returns:
+        The path of the report, `run/report.html`.
+
+    Raises:
+        InputError: The folder is missing or no run's, or one of its files is damaged.
+        RunError: The report cannot be written.
+    """
+    run = Path(run)
+    page = render_report(read_run(run))
+    target, part = run / REPORT, run / f"{REPORT}.part"
+    try:
+        part.write_text(page, encoding="utf-8")
+        os.replace(part, target)
+    except OSError as error:
+        raise RunError(f"{target}: the report could not be written ({error.strerror})") from None
+    return target
+
+
+def render_report(run: Run) -> str:
+    """The report as HTML text."""
+    environment = Environment(
+        loader=PackageLoader("recnas.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(decimals=_decimals, count=_count, compact=_compact, duration=_duration)
+    return environment.get_template("template.html").render(
+        run=run,
+        style=style,
+        title=_data_name(run),
+        facts=_facts(run),
+        outcome=outcome(run),
+        models=ranked(run),
+        best_id=run.results.best if run.results else None,
+        unscored=sum(candidate.score is None for candidate in run.history),
+        hidden=figures.hidden_outliers(run.history),
+        figures=_figures(run),
+        rows_in_words=_in_words(run.best_architecture) if run.best_architecture else (),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def _figures(run: Run) -> dict[str, Markup | None]:
+    """Every section's figure as HTML, None where the run has nothing for it."""
+    models = run.results.models if run.results else ()
+    best = run.results.best if run.results else None
+    finalists = [model.id for model in models]
+    makers: dict[str, Callable[[], go.Figure | None]] = {
+        "warmup": lambda: figures.warmup_figure(run.warmup) if run.warmup else None,
+        "training": lambda: figures.training_figure(run.training),
+        "search": lambda: figures.search_figure(run.history, finalists, best) if run.history else None,
+        "proxy": lambda: figures.proxy_figure(run.history, models, best),
+        "final": lambda: figures.final_training_figure(run.epochs, models, best),
+        "drawing": lambda: draw_architecture(run.best_architecture) if run.best_architecture else None,
+    }
+    return {name: _to_html(name, make()) for name, make in makers.items()}
+
+
+def _to_html(name: str, figure: go.Figure | None) -> Markup | None:
+    if figure is None:
+        return None
+    config = {"displaylogo": False, "responsive": name != "drawing", "displayModeBar": False}
+    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=config))
+
+
+def _data_name(run: Run) -> str:
+    if run.results and run.results.data_name:
+        return run.results.data_name
+    data = run.setting("data")
+    return Path(str(data)).name if data else run.path.name
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """The header's small print: name and value."""
+    results = run.results
+    rows = results.rows if results else {}
+    facts = [
+        ("rows", " · ".join(f"{count:,} {split}" for split, count in rows.items()) or None),
+        ("click rate", f"{results.positive_rate:.2%}" if results and results.positive_rate is not None else None),
+        ("search space", (results.space if results else None) or run.setting("space")),
+        ("candidates", f"{len(run.history):,} scored" if run.history else None),
+        ("last changed", f"{run.changed:%Y-%m-%d %H:%M}"),
+        ("seed", run.setting("seed")),
+        ("recnas", run.setting("version")),
+    ]
+    return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _in_words(arch: Architecture) -> list[dict[str, Any]]:
+    """The drawing as a table: a row a block, with what it reads and whether it counts."""
+    links = connections(arch)
+    rows = []
+    for index, (block, live) in enumerate(zip(arch.blocks, arch.live(), strict=True), start=1):
+        read: dict[str, list[str]] = {DENSE: [], SPARSE: []}
+        for link in links:
+            if link.reader == index:
+                role = f"{link.role} " if link.role in (LEFT, RIGHT) else ""
+                read[link.kind].append(f"{role}{output_name(link.kind, link.source)}")
+        rows.append(
+            {
+                "index": index,
+                "live": live,
+                "dense": operator_names(block.dense_operators) or "none",
+                "dense_width": block.dense_width,
+                "reads_dense": ", ".join(read[DENSE]) or NOTHING,
+                "sparse": operator_names(block.sparse_operators) or "none",
+                "sparse_width": block.sparse_width,
+                "reads_sparse": ", ".join(read[SPARSE]) or NOTHING,
+                "dense_to_sparse": block.dense_to_sparse,
+                "fm": block.fm,
+            }
+        )
+    return rows
+
+
+def _decimals(value: float | None, places: int = 4) -> str:
+    return NOTHING if value is None else f"{value:.{places}f}"
+
+
+def _count(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def _compact(value: float | None) -> str:
+    """1.75 M rather than 1,747,477."""
+    if value is None:
+        return NOTHING
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:g}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return NOTHING
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from recnas.report import style
+from recnas.report.drawing import draw_architecture
+from recnas.report.wiring import connections
+from recnas.space import SPACES, Architecture, Block, SearchSpace
+
+# Block 1 makes D1 only for its merger, block 2 is read by nobody, block 3 takes products with a dead sparse operator.
+KNOWN = Architecture(
+    (
+        Block(("fc",), ("efc",), 64, 16, dense_inputs=(0,), sparse_inputs=(0,), dense_to_sparse=True),
+        Block(("gating",), ("attention",), 32, 16, (0,), (1,), left=0, right=1, dense_to_sparse=True, fm=True),
+        Block(("dot-product",), ("efc",), 128, 32, dense_inputs=(0,), sparse_inputs=(1,)),
+        Block(("sum",), ("efc",), 256, 48, sparse_inputs=(0,), left=3, right=0, fm=True),
+    )
+)
+
+
+def parts(arch: Architecture, *, live: bool) -> set[str]:
+    return drawn_parts(arch)[live]
+
+
+def drawn_parts(arch: Architecture) -> dict[bool, set[str]]:
+    """Names of the live and of the dead parts that the drawing shows."""
+    metas = [trace.meta for trace in draw_architecture(arch).data]
+    return {
+        live: {meta["name"] for meta in metas if meta["live"] is live and not meta["overlay"]} for live in (True, False)
+    }
+
+
+def sampled(count: int) -> list[Architecture]:
+    return [SearchSpace.named(name).sample(random.Random(seed)) for name in SPACES for seed in range(count)]
+
+
+def test_exactly_the_dead_parts_of_a_known_architecture_are_grey():
+    assert parts(KNOWN, live=False) == {
+        "output D1",
+        "output D2",
+        "output S2",
+        "output S3",
+        "dense left of 2",
+        "dense right of 2",
+        "dense left into 2",
+        "dense right into 2",
+        "sparse input of 2",
+        "sparse input into 2",
+        "dot dense left 0→2",
+        "dot dense right 1→2",
+        "dot sparse input 1→2",
+        "dense operator of 2",
+        "sparse operator of 2",
+        "dense→sparse of 2",
+        "dense→sparse label of 2",
+        "FM of 2",
+        "FM label of 2",
+        "sparse input into 3",
+        "sparse operator of 3",
+    }
+
+
+def test_what_is_drawn_in_colour_reaches_the_logit():
+    live = parts(KNOWN, live=True)
+    assert {"dense operator of 1", "sparse operator of 1", "dense→sparse of 1", "output S1"} <= live
+    assert {"dense operator of 3", "sparse input into 3 for products", "dense right of 4", "FM of 4", "logit"} <= live
+    assert "dense operator of 2" not in live
+
+
+@pytest.mark.parametrize("arch", sampled(6))
+def test_operators_and_mergers_are_grey_where_the_architecture_says_they_are_dead(arch):
+    drawn = drawn_parts(arch)
+    for row, (block, live) in enumerate(zip(arch.blocks, arch.live(), strict=True), start=1):
+        assert f"dense operator of {row}" in drawn[live.dense_operators]
+        assert f"sparse operator of {row}" in drawn[live.sparse_operators]
+        assert not block.fm or f"FM of {row}" in drawn[live.fm]
+        assert not block.dense_to_sparse or f"dense→sparse of {row}" in drawn[live.dense_to_sparse]
+
+
+@pytest.mark.parametrize("arch", sampled(3))
+def test_every_connection_has_a_dot_and_a_line_from_its_source_to_its_reader(arch):
+    metas = [trace.meta for trace in draw_architecture(arch).data]
+    dots = sorted(meta["link"] for meta in metas if meta["link"] and not meta["overlay"])
+    assert dots == sorted(meta["link"] for meta in metas if meta["overlay"])
+    assert len(dots) == len(set(dots)) == len(connections(arch))
+
+
+@pytest.mark.parametrize("arch", sampled(3))
+def test_in_canonical_form_only_outputs_that_nobody_reads_are_grey(arch):
+    arch = arch.canonical()
+    read = {("D" if link.kind == "dense" else "S") + str(link.source) for link in connections(arch)}
+    for name in parts(arch, live=False):
+        assert name.removeprefix("output ") not in read or name in ("dense operator of 0", "sparse operator of 0")
+        assert name.startswith("output ") or name in ("dense operator of 0", "sparse operator of 0")
+
+
+def test_colours_agree_with_what_is_live():
+    for trace in draw_architecture(KNOWN).data:
+        if trace.mode == "lines" and trace.line.width and not trace.meta["overlay"]:
+            assert (trace.line.color == style.DEAD) is not trace.meta["live"]
+
+
+def test_an_architecture_of_one_block_can_be_drawn():
+    one = Architecture((Block(("sum",), ("efc",), 16, 16, sparse_inputs=(0,), left=0, right=0),))
+    assert parts(one, live=False) == set()
+
+
+def test_the_supernets_full_path_can_be_drawn():
+    assert draw_architecture(SearchSpace.named("nasrec-full").full_path()).data

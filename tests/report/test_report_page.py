@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from recnas.errors import InputError
+from recnas.report import write_report
+
+STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet")
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and what a person would read."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.text = ""
+        self._silent = 0
+        self.feed(html)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attrs):
+        self._silent += tag in ("script", "style")
+        self.fetched += [value for name, value in attrs if name in ("src", "href", "srcset")]
+
+    def handle_endtag(self, tag):
+        self._silent -= tag in ("script", "style")
+
+    def handle_data(self, data):
+        if not self._silent:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def html(finished_run) -> str:
+    return (finished_run / "report.html").read_text()
+
+
+def text_of(run) -> str:
+    return Page(write_report(run).read_text()).text
+
+
+def change_results(run, change) -> None:
+    results = json.loads((run / "results.json").read_text())
+    change(results)
+    (run / "results.json").write_text(json.dumps(results))
+
+
+def model_of(results, kind):
+    wanted = "dlrm" if kind == "baseline" else results["best"]
+    return next(model for model in results["models"] if model["id"] == wanted)
+
+
+def test_the_report_lies_in_the_run(run):
+    assert write_report(run) == run / "report.html"
+
+
+def test_the_report_fetches_nothing_and_holds_plotly_once(html):
+    assert Page(html).fetched == []
+    assert not re.search(r"@import|url\(\s*['\"]?http", html.split("</style>")[0])
+    assert len(re.findall(r"plotly\.js v\d", html)) == 1
+
+
+@pytest.mark.parametrize("missing", ["history.jsonl", "supernet"])
+def test_results_are_reported_without_the_stages_before(run, missing):
+    shutil.rmtree(run / missing) if (run / missing).is_dir() else (run / missing).unlink()
+    assert "so the found model is better" in text_of(run)
+
+
+def test_the_report_names_the_data_the_settings_and_every_model(finished_run, html):
+    text = Page(html).text
+    for model in json.loads((finished_run / "results.json").read_text())["models"]:
+        assert (model["id"] if model["kind"] == "found" else "DLRM") in text
+    for part in ("movielens", "80,000 train", "55.37%", "nasrec-small", "48 scored", "0.1.0"):
+        assert part in text
+
+
+def test_all_figures_are_there(html):
+    for name in ("warmup", "training", "search", "proxy", "final", "drawing"):
+        assert f'id="figure-{name}"' in html
+
+
+def test_a_diverged_model_is_shown_as_diverged(finished_run, html):
+    models = json.loads((finished_run / "results.json").read_text())["models"]
+    (diverged,) = [model["id"] for model in models if model["status"] == "diverged"]
+    assert f"{diverged}diverged" in Page(html).text
+
+
+def test_a_found_model_better_than_dlrm_is_said_to_be_better(html):
+    assert "so the found model is better" in Page(html).text
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [(-0.004, "0.0040 higher. The search did not beat DLRM here"), (0.0004, "0.0004 lower, less than the 0.001")],
+)
+def test_a_found_model_that_is_not_better_is_said_so(run, gain, said):
+    def change(results):
+        model_of(results, "baseline")["test"] = {"log_loss": 0.55, "auc": 0.79}
+        model_of(results, "found")["test"] = {"log_loss": 0.55 - gain, "auc": 0.79}
+
+    change_results(run, change)
+    assert said in text_of(run)
+
+
+def test_a_diverged_dlrm_is_not_compared_with(run):
+    change_results(run, lambda results: model_of(results, "baseline").update(status="diverged", test=None))
+    assert "DLRM's training diverged" in text_of(run)
+
+
+def test_a_report_is_made_from_a_search_that_was_stopped_at_any_stage(run):
+    for name in STAGES:
+        shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
+        assert "movielens" in text_of(run)
+
+
+def test_missing_stages_are_said_in_plain_sentences(run):
+    for name in STAGES:
+        shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
+    text = text_of(run)
+    for sentence in (
+        "This run has no results yet",
+        "The supernet has not been warmed up",
+        "No candidate has been scored",
+        "has not chosen an architecture",
+        "No final training has been recorded",
+    ):
+        assert sentence in text
+
+
+def test_a_last_line_cut_short_is_mentioned(run):
+    file = run / "history.jsonl"
+    file.write_bytes(file.read_bytes()[:-40])
+    assert "The last line of history.jsonl (line 48) is incomplete" in text_of(run)
+
+
+def test_candidates_without_a_finite_score_are_counted(run):
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    lines[0]["score"], lines[1]["score"] = None, float("-inf")
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "2 candidates have no finite score" in text_of(run)
+
+
+def test_names_from_the_run_cannot_become_markup(run):
+    change_results(run, lambda results: results["data"].update(name="<script>alert(1)</script>"))
+    assert "<script>alert" not in write_report(run).read_text()
+
+
+def test_a_folder_that_is_no_run_gets_no_report(tmp_path):
+    with pytest.raises(InputError):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_needs_no_torch():
+    code = "import sys, recnas.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
