@@ -1,9 +1,9 @@
 """From a stream of parsed rows to the Parquet files of the three splits, in bounded memory.
 
 A recipe parses its raw files into chunks of rows. The split needs every label, and a mean every training row, so the
-chunks are first set down as they are (uncompressed Arrow files in the folder being written), and the text is read only
-once. Then they are transformed, parted and written. At any moment a few chunks and the parts being
-filled are in memory, plus two bytes a row for labels and splits.
+chunks are first set down as they are (uncompressed Arrow files in the folder being written): the text is read only
+once. Then they are transformed, parted and written. At any moment a chunk and the parts being filled are in memory,
+plus a few bytes a row for labels and splits.
 """
 
 import math

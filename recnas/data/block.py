@@ -75,7 +75,7 @@ class Block:
             row[:size] = row[order]
         return Block(
             self.label[order],
-            self.dense[order],
+            self.dense.take(order, axis=0),
             self.single[:, :size],
             {name: lists.take(order) for name, lists in self.lists.items()},
         )

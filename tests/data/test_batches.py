@@ -132,6 +132,15 @@ def test_the_order_depends_on_the_seed_and_the_epoch_alone(shared_set):
     assert len({tuple(order(seed=seed, epoch=epoch)) for seed in range(3) for epoch in range(3)}) == 9
 
 
+@pytest.mark.parametrize("rows", [None, 90])
+def test_epochs_differ_even_when_everything_fits_one_buffer(make_data_set, rows):
+    path, _ = make_data_set(rows=100, group_rows=1000, part_rows=1000)
+    dataset = Dataset(path)
+    orders = [_numbers(dataset.batches("train", 50, seed=0, epoch=epoch, rows=rows)) for epoch in range(4)]
+    assert len({tuple(order) for order in orders}) == 4
+    assert len({frozenset(order) for order in orders}) == 1
+
+
 def test_going_through_the_same_batches_again_gives_the_same(shared_set):
     batches = shared_set.batches("train", 50, seed=3)
     assert _numbers(batches) == _numbers(batches)
