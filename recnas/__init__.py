@@ -1,0 +1,36 @@
+"""recnas finds click-through-rate (CTR) models by itself.
+
+recnas.prepare("criteo", "data/criteo", input="train.txt")   raw click log → data set
+recnas.search("data/criteo", "runs/criteo")                   data set → run
+recnas.load("models/criteo")                                  exported model → torch module
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from recnas.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from data_prep import prepare
+    from recnas import search
+    from recnas.export import load
+
+__all__ = ["InputError", "RunError", "load", "prepare", "search"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: the architectures and schemas of this package need no torch.
+    if name == "prepare":
+        from data_prep import prepare
+
+        return prepare
+    if name == "load":
+        from recnas.export import load
+
+        return load
+    if name == "search":
+        import importlib
+
+        return importlib.import_module("recnas.search")
+    raise AttributeError(f"module 'recnas' has no attribute {name!r}")

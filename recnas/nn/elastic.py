@@ -92,15 +92,24 @@ class ElasticLinear(nn.Module):
         out: The widest output.
         fan_in: The widest concatenated input of any one candidate; with `out` it sets Xavier-uniform's bound.
         bias: Whether to add a bias, which starts at zero.
+        bias_mask: `[out]` of 1 and 0: which elements of the bias are added at all.
     """
 
-    def __init__(self, sources: Mapping[str, int], out: int, fan_in: int, bias: bool = False) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, int],
+        out: int,
+        fan_in: int,
+        bias: bool = False,
+        bias_mask: Tensor | None = None,
+    ) -> None:
         super().__init__()
         bound = (6 / (fan_in + out)) ** 0.5
         self.weight = nn.ParameterDict(
             {name: nn.Parameter(torch.empty(out, width).uniform_(-bound, bound)) for name, width in sources.items()}
         )
         self.bias = nn.Parameter(torch.zeros(out)) if bias else None
+        self.register_buffer("bias_mask", bias_mask, persistent=False)
 
     def forward(self, inputs: Sequence[Piece], out: int, slices: Slices | None = None) -> Tensor:
         """Maps pieces `[…, wₛ]` with equal leading axes to `[…, out]`."""
@@ -113,7 +122,10 @@ class ElasticLinear(nn.Module):
             if result is not None:
                 result = torch.addmm(result, flat, weight.t())
             elif self.bias is not None:
-                result = torch.addmm(take(self, self.bias, (out,), slices), flat, weight.t())
+                bias = take(self, self.bias, (out,), slices)
+                if self.bias_mask is not None:
+                    bias = bias * self.bias_mask[:out]
+                result = torch.addmm(bias, flat, weight.t())
             else:
                 result = torch.mm(flat, weight.t())
         return result.view(*inputs[0].x.shape[:-1], out)

@@ -43,9 +43,7 @@ class Supernet(CTRModel):
     network: ChoiceNetwork
 
     def __init__(self, schema: Schema, embeddings: Embeddings, space: SearchSpace) -> None:
-        super().__init__(
-            schema, embeddings, ChoiceNetwork(space, schema.num_dense, schema.num_sparse, embeddings.dim)
-        )
+        super().__init__(schema, embeddings, ChoiceNetwork(space, schema.num_dense, schema.num_sparse, embeddings.dim))
 
     def forward(self, batch: Batch, arch: Architecture, slices: Slices | None = None) -> Tensor:
         """Logits `[B]` of one candidate with the weights it inherits; see `ChoiceNetwork.forward`."""

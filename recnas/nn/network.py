@@ -208,9 +208,7 @@ def merged_name(index: int) -> str:
 
 
 def _join(index: int, fields: Tensor | None, merged: Tensor | None) -> Piece | None:
-    pieces = [
-        Piece.of(name, x) for name, x in ((str(index), fields), (merged_name(index), merged)) if x is not None
-    ]
+    pieces = [Piece.of(name, x) for name, x in ((str(index), fields), (merged_name(index), merged)) if x is not None]
     if len(pieces) < 2:
         return pieces[0] if pieces else None
     return Piece(torch.cat([piece.x for piece in pieces], dim=-1), tuple(piece.parts[0] for piece in pieces))

@@ -187,7 +187,11 @@ class Attention(nn.Module):
         self.linear = ElasticLinear(sparse.sources, width, sparse.widest)
         self.norm = ElasticNorm(width)
         here = {"fields": dim}
-        self.in_projection = ElasticLinear(here, 3 * dim, dim, bias=True)
+        # A key's bias shifts all scores of a query alike, which softmax does not see: its gradient is zero, and would
+        # be rounding noise if it were computed.
+        seen = torch.ones(3, dim)
+        seen[1] = 0
+        self.in_projection = ElasticLinear(here, 3 * dim, dim, bias=True, bias_mask=seen.flatten())
         self.out_projection = ElasticLinear(here, dim, dim, bias=True)
         self.attention_norm = ElasticNorm(dim, ATTENTION_NORM_START)
         self.feed_forward_in = ElasticLinear(here, dim, dim, bias=True)

@@ -225,7 +225,7 @@ class Architecture:
 
     @classmethod
     def from_nasrec(cls, data: Mapping[str, Any]) -> Architecture:
-        """Reads the form in which NASRec (Zhang et al. 2023) publishes its subnets: `micro` and `macro`, block by block.
+        """Reads the form in which NASRec (Zhang et al. 2023) publishes its subnets: `micro` and `macro` of each block.
 
         Raises:
             InputError: A key is missing, or the nodes are neither NASRec-Small's nor NASRec-Full's.

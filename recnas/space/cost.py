@@ -22,7 +22,7 @@ from recnas.space.architecture import (
 
 @dataclass(frozen=True)
 class _Layer:
-    """Weights of one layer, and how often a row goes through them (once per embedding column for layers over fields)."""
+    """Weights of one layer, and the multiply–accumulates of a row through them."""
 
     parameters: int
     macs: int

@@ -19,7 +19,7 @@ MAX_INPUTS = 4
 
 @dataclass(frozen=True)
 class BlockChoices:
-    """What one block may be. Pools hold the earlier outputs that can be read; counts are the allowed numbers of inputs."""
+    """What one block may be. Pools hold the earlier outputs that can be read, counts the allowed numbers of inputs."""
 
     dense_operators: tuple[str, ...]
     sparse_operators: tuple[str, ...]
@@ -193,7 +193,7 @@ class SearchSpace:
         return Architecture(tuple(choices.full() for choices in self.blocks))
 
     def mutate(self, arch: Architecture, rng: random.Random, count: int = 1) -> Architecture:
-        """Draws `count` times a block and one of its choices, and draws that choice anew (it may come out as it was)."""
+        """Draws `count` times a block and one of its choices, and that choice anew (it may come out as it was)."""
         blocks = list(arch.blocks)
         for _ in range(count):
             index = rng.randrange(len(blocks))

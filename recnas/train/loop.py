@@ -12,49 +12,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recnas.data import Batch, Dataset
-from recnas.errors import InputError, RunError
+from recnas.errors import RunError
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.train.metrics import Metrics, Quality
 from recnas.train.schedule import cosine_with_warmup
+from recnas.train.settings import Optimization
 
 REPORT_EVERY = 0.5
 """Seconds between two reports of a loop's progress."""
 
 
+FIELDS_SHARE_OF_CLIP = 1 / 6
+"""The bound on the gradient at the fields, as a share of the bound on the dense part's."""
+
+
 class Diverged(RunError):
     """The training loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Optimization:
-    """How weights are learned (REFERENCE sections 3 and 5).
-
-    Attributes:
-        learning_rate: Peak of the schedule, for the dense part and the tables alike.
-        batch_size: Rows a step.
-        eps: Adagrad's, for the dense part.
-        embedding_optimizer: `rowwise-adagrad` or `adagrad`.
-        embedding_eps: Adagrad's, for the tables.
-        weight_decay: L2 penalty on the dense part's weights.
-
-    Raises:
-        InputError: A value is out of its range.
-    """
-
-    learning_rate: float
-    batch_size: int
-    eps: float = 1e-2
-    embedding_optimizer: str = "rowwise-adagrad"
-    embedding_eps: float = 1e-2
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name == "weight_decay" and value < 0:
-                raise InputError(f"{name} is {value}; it cannot be negative")
-            if name in ("learning_rate", "batch_size", "eps", "embedding_eps") and not value > 0:
-                raise InputError(f"{name} is {value}; it must be above 0")
 
 
 @dataclass(frozen=True)
@@ -86,22 +60,41 @@ class ModelLearner:
     """Trains a whole model: Adagrad for the dense part, the fused optimiser for the tables."""
 
     def __init__(self, model: CTRModel, optimization: Optimization) -> None:
-        self.model = model
+        self.model, self.optimization = model, optimization
+        self.parameters = list(model.network.parameters())
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for parameter in self.parameters:
+            by_factor.setdefault(optimization.width_factor(parameter), []).append(parameter)
         self.optimizer = torch.optim.Adagrad(
-            model.network.parameters(), lr=0.0, eps=optimization.eps, weight_decay=optimization.weight_decay
+            [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()],
+            lr=0.0,
+            eps=optimization.eps,
+            weight_decay=optimization.weight_decay,
+            fused=True,
         )
 
     def set_learning_rate(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        set_embedding_learning_rate(self.model, lr)
+            group["lr"] = lr * group["factor"]
+        set_embedding_learning_rate(self.model, lr * self.optimization.embedding_rate)
 
     def loss(self, batch: Batch) -> Tensor:
-        return F.binary_cross_entropy_with_logits(self.model(batch), batch.label)
+        fields = clip_gradient(self.model.embeddings(batch.sparse), self.optimization)
+        return F.binary_cross_entropy_with_logits(self.model.network(batch.dense, fields), batch.label)
 
     def step(self) -> None:
+        if self.optimization.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.optimization.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+
+def clip_gradient(fields: Tensor, optimization: Optimization) -> Tensor:
+    """Bounds the norm of the gradient that reaches the tables, whose optimiser runs inside the backward pass."""
+    if optimization.clip is not None and fields.requires_grad:
+        bound = optimization.clip * FIELDS_SHARE_OF_CLIP
+        fields.register_hook(lambda gradient: gradient * (bound / gradient.norm().clamp(min=bound)))
+    return fields
 
 
 def set_embedding_learning_rate(model: CTRModel, lr: float) -> None:

@@ -14,41 +14,22 @@ from torch.nn import functional as F
 from torch.optim.adagrad import adagrad
 
 from recnas.data import Batch, Dataset
-from recnas.errors import InputError
-from recnas.nn.elastic import Slices, Taken
+from recnas.nn.elastic import ElasticLinear, Slices, Taken
 from recnas.nn.model import Supernet
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import Architecture
-from recnas.train.loop import Optimization, Progress, largest_table, set_embedding_learning_rate, train
+from recnas.train.loop import (
+    Progress,
+    clip_gradient,
+    largest_table,
+    set_embedding_learning_rate,
+    train,
+)
 from recnas.train.metrics import Metrics
+from recnas.train.settings import Amount, Optimization
 
 LEVELS = (0.0, 0.01, 0.1, 1.0)
 """Shares of a warm-up after which candidates' inherited weights are measured."""
-
-
-@dataclass(frozen=True)
-class Amount:
-    """How much of the training rows a warm-up sees: a fraction of them up to 1, a number of epochs above.
-
-    Raises:
-        InputError: Negative, or above 1 and not a whole number.
-    """
-
-    value: float
-
-    def __post_init__(self) -> None:
-        if not self.value >= 0:
-            raise InputError(f"--warmup {self.value:g} is not a share of the training rows; 0 to 1, or a number of epochs")
-        if self.value > 1 and self.value != int(self.value):
-            raise InputError(f"--warmup {self.value:g}: above 1 it is a number of epochs, which must be whole")
-
-    @property
-    def epochs(self) -> int:
-        return max(1, int(self.value))
-
-    def rows(self, available: int) -> int:
-        """Distinct rows seen, of `available`."""
-        return round(min(1.0, self.value) * available)
 
 
 class SlicedAdagrad:
@@ -56,12 +37,11 @@ class SlicedAdagrad:
 
     Args:
         network: Whose parameters are learned.
-        eps: Added to the root of the running sum.
-        weight_decay: L2 penalty on the slices in use.
+        optimization: Its settings.
     """
 
-    def __init__(self, network: ChoiceNetwork, eps: float, weight_decay: float = 0.0) -> None:
-        self.eps, self.weight_decay = eps, weight_decay
+    def __init__(self, network: ChoiceNetwork, optimization: Optimization) -> None:
+        self.optimization = optimization
         self.sums = {name: torch.zeros_like(parameter) for name, parameter in network.named_parameters()}
         self._sum_of = {id(parameter): self.sums[name] for name, parameter in network.named_parameters()}
         self._steps = torch.zeros(())
@@ -69,19 +49,21 @@ class SlicedAdagrad:
     @torch.no_grad()
     def step(self, taken: Sequence[Taken], lr: float) -> None:
         """Applies the gradients of the leaves to the parameters they are slices of."""
-        adagrad(
-            [item.leaf for item in taken],
-            [item.leaf.grad for item in taken],
-            [item.view_of(self._sum_of[id(item.parameter)]) for item in taken],
-            # The step count matters only to a decay of the learning rate, which is not used.
-            [self._steps] * len(taken),
-            foreach=False,
-            lr=lr,
-            weight_decay=self.weight_decay,
-            lr_decay=0.0,
-            eps=self.eps,
-            maximize=False,
-        )
+        settings = self.optimization
+        for item in taken:
+            adagrad(
+                [item.leaf],
+                [item.leaf.grad],
+                [item.view_of(self._sum_of[id(item.parameter)])],
+                # The step count matters only to a decay of the learning rate, which is not used.
+                [self._steps],
+                foreach=False,
+                lr=lr * (settings.width_factor(item.leaf) if isinstance(item.layer, ElasticLinear) else 1.0),
+                weight_decay=settings.weight_decay,
+                lr_decay=0.0,
+                eps=settings.eps,
+                maximize=False,
+            )
 
 
 class PathLearner:
@@ -98,15 +80,16 @@ class PathLearner:
     def __init__(
         self, supernet: Supernet, optimization: Optimization, rng: random.Random, full_path_steps: int = 0
     ) -> None:
-        self.supernet, self.rng, self.full_path_steps = supernet, rng, full_path_steps
-        self.optimizer = SlicedAdagrad(supernet.network, optimization.eps, optimization.weight_decay)
+        self.supernet, self.optimization = supernet, optimization
+        self.rng, self.full_path_steps = rng, full_path_steps
+        self.optimizer = SlicedAdagrad(supernet.network, optimization)
         self.steps = 0
         self._lr = 0.0
         self._slices = Slices()
 
     def set_learning_rate(self, lr: float) -> None:
         self._lr = lr
-        set_embedding_learning_rate(self.supernet, lr)
+        set_embedding_learning_rate(self.supernet, lr * self.optimization.embedding_rate)
 
     def draw(self) -> Architecture:
         """The next step's path."""
@@ -117,10 +100,15 @@ class PathLearner:
 
     def loss(self, batch: Batch) -> Tensor:
         self._slices = Slices()
-        return F.binary_cross_entropy_with_logits(self.supernet(batch, self.draw(), self._slices), batch.label)
+        fields = clip_gradient(self.supernet.embeddings(batch.sparse), self.optimization)
+        logits = self.supernet.network(batch.dense, fields, self.draw(), self._slices)
+        return F.binary_cross_entropy_with_logits(logits, batch.label)
 
     def step(self) -> None:
-        self.optimizer.step(self._slices.taken, self._lr)
+        taken = self._slices.taken
+        if self.optimization.clip is not None:
+            torch.nn.utils.clip_grad_norm_([item.leaf for item in taken], self.optimization.clip)
+        self.optimizer.step(taken, self._lr)
         self.steps += 1
 
 

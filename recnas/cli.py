@@ -1,0 +1,329 @@
+"""The command line: a command parses, calls one function, and prints."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from data_prep import RECIPES
+from recnas.errors import InputError, RunError
+from recnas.search import Settings, run_search
+from recnas.search.settings import leaves
+
+DESCRIPTION = """\
+recnas finds click-through-rate (CTR) models by itself.
+
+From a click log to an exported model:
+
+  prepare    raw click log -> data set
+  search     data set -> run: warm-up, SiGeo-guided evolution, final training
+  report     run -> report.html, to look at
+  export     run -> the best model, to take to production
+  evaluate   exported model, data set -> log loss and AUC
+
+  python -m recnas.train   goes on training an exported model
+
+Each command has an example: recnas COMMAND --help"""
+
+FLAGS: dict[str, tuple[str, str]] = {
+    "space": ("--space", "search space: nasrec-small or nasrec-full"),
+    "seed": ("--seed", "where all random choices start"),
+    "workers": ("--workers", "processes that score candidates and train finalists"),
+    "warmup.amount": ("--warmup", "supernet warm-up: share of the training rows up to 1, above it epochs"),
+    "warmup.optimization.learning_rate": ("--warmup-learning-rate", "peak learning rate of the warm-up"),
+    "warmup.optimization.batch_size": ("--warmup-batch-size", "rows a warm-up step"),
+    "warmup.optimization.eps": ("--warmup-eps", "Adagrad's eps for the supernet's dense part"),
+    "warmup.optimization.embedding_optimizer": (
+        "--warmup-embedding-optimizer",
+        "fused optimiser of the supernet's tables: rowwise-adagrad or adagrad",
+    ),
+    "warmup.optimization.embedding_rate": (
+        "--warmup-embedding-rate",
+        "the tables' learning rate in the warm-up, as a multiple of the dense part's",
+    ),
+    "warmup.optimization.embedding_eps": ("--warmup-embedding-eps", "Adagrad's eps for the supernet's tables"),
+    "warmup.optimization.weight_decay": ("--warmup-weight-decay", "L2 penalty on the supernet's dense part"),
+    "warmup.optimization.fan_in_scale": (
+        "--warmup-fan-in-scale",
+        "input columns above which a supernet matrix learns slower in proportion; none: all alike",
+    ),
+    "warmup.optimization.clip": ("--warmup-clip", "largest gradient norm in the warm-up; none: no bound"),
+    "warmup.full_path_steps": (
+        "--full-path-steps",
+        "steps over which the chance of training the full path falls from 1 to 0",
+    ),
+    "warmup.max_rows_per_table": ("--max-rows-per-table", "cap on embedding tables during the search"),
+    "warmup.probe_candidates": (
+        "--probe-candidates",
+        "random candidates measured at 0, 1, 10 and 100 %% of the warm-up; 0: none",
+    ),
+    "warmup.probe_rows": ("--probe-rows", "validation rows they are measured on"),
+    "proxy.batches": ("--proxy-batches", "training batches that a candidate's gradients are taken on"),
+    "proxy.batch_size": ("--proxy-batch-size", "rows of each"),
+    "proxy.lambda_zico": ("--lambda-zico", "SiGeo's weight of ZiCo"),
+    "proxy.lambda_fr": ("--lambda-fr", "SiGeo's weight of log FR"),
+    "proxy.lambda_loss": ("--lambda-loss", "SiGeo's weight of the training loss; none: 1 after a warm-up, else 0"),
+    "evolution.population": ("--population", "random candidates to begin with, and how many stay alive"),
+    "evolution.iterations": ("--iterations", "rounds of parents and children"),
+    "evolution.tournament": ("--tournament", "members drawn each round; the best is the parent"),
+    "evolution.children": ("--children", "new candidates each round"),
+    "final.top_k": ("--top-k", "best candidates that are trained from scratch"),
+    "final.epochs": ("--epochs", "passes over the training rows in final training; the best on validation counts"),
+    "final.learning_rates": (
+        "--learning-rates",
+        "final training: the first is for all models, every one for the best finalist and each baseline",
+    ),
+    "final.optimization.batch_size": ("--batch-size", "rows a step of final training"),
+    "final.optimization.eps": ("--eps", "Adagrad's eps for the dense part in final training"),
+    "final.optimization.embedding_optimizer": (
+        "--embedding-optimizer",
+        "fused optimiser of the tables in final training: rowwise-adagrad or adagrad",
+    ),
+    "final.optimization.embedding_rate": (
+        "--embedding-rate",
+        "the tables' learning rate in final training, as a multiple of the dense part's",
+    ),
+    "final.optimization.embedding_eps": ("--embedding-eps", "Adagrad's eps for the tables in final training"),
+    "final.optimization.weight_decay": ("--weight-decay", "L2 penalty on the dense part in final training"),
+    "final.optimization.fan_in_scale": (
+        "--fan-in-scale",
+        "input columns above which a matrix learns slower in proportion; none: all alike",
+    ),
+    "final.optimization.clip": ("--clip", "largest gradient norm in final training; none: no bound"),
+    "final.baselines": ("--baselines", "hand-made models to train beside the finalists: dlrm"),
+}
+"""The flag of each setting of a search, by its place in `config.yaml`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns its exit code: 0, 2 for bad input, 1 for a failure, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run_command(arguments)
+    except (InputError, RunError, OSError) as error:
+        if arguments.debug:
+            traceback.print_exc()
+        else:
+            print(f"recnas: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("recnas: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="recnas", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"recnas {version('recnas')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, does: str, example: str, run: Any) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=does,
+            description=f"{does[0].upper()}{does[1:]}.",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run_command=run)
+        sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
+        return sub
+
+    prepare = command(
+        "prepare",
+        "make a data set from a raw click log",
+        "recnas prepare criteo --input train.txt --output data/criteo",
+        _prepare,
+    )
+    prepare.add_argument("recipe", metavar="RECIPE", help="; ".join(f"{k}: {v.help}" for k, v in RECIPES.items()))
+    prepare.add_argument("--input", type=Path, help="the raw file or folder")
+    prepare.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
+    prepare.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
+    prepare.add_argument(
+        "--on-bad-row",
+        choices=("error", "skip"),
+        default="error",
+        help="stop at a row that does not fit, or set such rows aside in a file (default: error)",
+    )
+    prepare.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    search = command(
+        "search",
+        "find a model: warm up a supernet, evolve candidates, train the best from scratch",
+        "recnas search --data data/criteo --space nasrec-small --warmup 0.01 --run runs/criteo",
+        _search,
+    )
+    search.add_argument("--data", type=Path, help="the data set's folder")
+    search.add_argument("--run", type=Path, help="the folder for everything the run decides, measures and makes")
+    search.add_argument(
+        "--preset",
+        help="settings to begin with: movielens, criteo, avazu, kdd, demo, or a YAML file such as a "
+        "run's config.yaml; flags override it",
+    )
+    search.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    search.add_argument("--quiet", action="store_true", help="no progress bars, only the result")
+    _add_setting_flags(search)
+
+    report = command("report", "write a run's report.html", "recnas report runs/criteo", _report)
+    report.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+
+    export = command(
+        "export",
+        "export a run's best model for production",
+        "recnas export runs/criteo --output models/criteo",
+        _export,
+    )
+    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    export.add_argument("--output", type=Path, required=True, help="the model's folder")
+    export.add_argument("--overwrite", action="store_true", help="replace an exported model in that folder")
+
+    evaluate = command(
+        "evaluate",
+        "print an exported model's log loss and AUC",
+        "recnas evaluate models/criteo --data data/criteo --split test",
+        _evaluate,
+    )
+    evaluate.add_argument("model", type=Path, metavar="MODEL", help="the exported model's folder")
+    evaluate.add_argument("--data", type=Path, required=True, help="the data set's folder")
+    evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: test")
+    return parser
+
+
+def _add_setting_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for every setting of a search; what is not given keeps the preset's value."""
+    defaults = Settings()
+    for path, kind, _ in leaves():
+        name = ".".join(path)
+        if name not in FLAGS:
+            continue  # data and run have flags of their own; a single learning rate is one of --learning-rates
+        flag, text = FLAGS[name]
+        default: Any = defaults
+        for part in path:
+            default = getattr(default, part)
+        shown = "none" if default is None else " ".join(map(str, default)) if isinstance(default, tuple) else default
+        several = typing.get_origin(kind) is tuple
+        parser.add_argument(
+            flag,
+            dest=f"setting:{name}",
+            type=_reader(kind),
+            nargs="*" if several else None,
+            default=argparse.SUPPRESS,
+            metavar=_metavar(kind),
+            help=f"{text} (default: {shown})",
+        )
+
+
+def _reader(kind: Any) -> Any:
+    """A function that reads a flag's text as a setting's type."""
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else options[0]
+    if types.NoneType not in options:
+        return inner
+
+    def read(text: str) -> Any:
+        return None if text.lower() == "none" else inner(text)
+
+    read.__name__ = inner.__name__
+    return read
+
+
+def _metavar(kind: Any) -> str:
+    if typing.get_origin(kind) is tuple:
+        kind = typing.get_args(kind)[0]
+    if isinstance(kind, types.UnionType):
+        kind = typing.get_args(kind)[0]
+    return {int: "N", float: "X"}.get(kind, "NAME")
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from data_prep import prepare
+
+    schema = prepare(
+        arguments.recipe,
+        arguments.output,
+        input=arguments.input,
+        overwrite=arguments.overwrite,
+        on_bad_row=arguments.on_bad_row,
+        progress=not arguments.quiet,
+    )
+    for split, counts in schema.splits.items():
+        print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
+    print(f"{len(schema.dense)} dense and {schema.num_sparse} sparse features in {arguments.output}")
+    if rejected := schema.source.get("rejected_rows"):
+        print(f"{rejected:,} bad rows set aside in {arguments.output / 'rejected-rows.txt'}")
+
+
+def _search(arguments: argparse.Namespace) -> None:
+    given: dict[str, Any] = {}
+    for key, value in vars(arguments).items():
+        if key.startswith("setting:"):
+            *path, last = key.removeprefix("setting:").split(".")
+            inner = given
+            for part in path:
+                inner = inner.setdefault(part, {})
+            inner[last] = value
+    if arguments.preset is None and (arguments.data is None or arguments.run is None):
+        raise InputError("search needs --data and --run (or a --preset file that has them)")
+    results = run_search(
+        arguments.data,
+        arguments.run,
+        preset=arguments.preset,
+        overwrite=arguments.overwrite,
+        progress=not arguments.quiet,
+        **given,
+    )
+    print(result_table(results))
+    run = arguments.run or "RUN"
+    print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME")
+
+
+def result_table(results: dict[str, Any]) -> str:
+    """The models of a run, best on validation first, as text in columns."""
+    models = sorted(
+        results["models"], key=lambda model: (model["validation"] or {"log_loss": float("inf")})["log_loss"]
+    )
+    lines = [
+        f"{'model':<14} {'validation':^19} {'test':^19} {'dense':>10} {'MACs':>10} {'learning':>9}",
+        f"{'':<14} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} {'a row':>10} {'rate':>9}",
+    ]
+    for model in models:
+        figures = [
+            f"{quality[name]:>9.4f}" if (quality := model[split]) else f"{'diverged' if name == 'log_loss' else '':>9}"
+            for split in ("validation", "test")
+            for name in ("log_loss", "auc")
+        ]
+        macs = "" if model["flops"] is None else f"{model['flops']:,}"
+        mark = " <- best" if model["id"] == results["best"] else ""
+        lines.append(
+            f"{model['id']:<14} {' '.join(figures)} {model['parameters']:>10,} {macs:>10} "
+            f"{model['learning_rate']:>9g}{mark}"
+        )
+    return "\n".join(lines)
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from recnas.report import write_report
+
+    print(f"wrote {write_report(arguments.run)}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from recnas.export import export_run
+
+    print(f"wrote {export_run(arguments.run, arguments.output, overwrite=arguments.overwrite)}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from recnas.export import evaluate_export
+
+    quality = evaluate_export(arguments.model, arguments.data, arguments.split)
+    print(f"{arguments.split} log loss {quality.log_loss:.6f}, AUC {quality.auc:.6f}")

@@ -1,0 +1,8 @@
+"""What is taken away: a finished model as a folder that can be served, evaluated and trained further."""
+
+from recnas.export.folder import evaluate_export, load
+from recnas.export.program import program_inputs
+from recnas.export.run import export_run
+from recnas.export.training import Continued, continue_training
+
+__all__ = ["Continued", "continue_training", "evaluate_export", "export_run", "load", "program_inputs"]

@@ -1,0 +1,183 @@
+"""An exported model on disk: written whole or not at all, read back as a model.
+
+architecture.json    the canonical architecture, without dead parts
+schema.json          the features and the size of their tables
+weights.safetensors  dense part and tables, by name
+training.json        how the weights were learned
+program.pt2          the model for inference with torch alone
+README.md            what all this is, and how to use it
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from recnas.data import Dataset
+from recnas.errors import InputError, RunError
+from recnas.export.fit import check_fits
+from recnas.export.program import save_program
+from recnas.export.readme import render_readme
+from recnas.export.record import TrainingRecord
+from recnas.nn.embeddings import WholeEmbeddings
+from recnas.nn.model import CTRModel, found_network
+from recnas.schema import FILE_NAME as SCHEMA
+from recnas.schema import Schema
+from recnas.space import Architecture
+from recnas.train.checkpoint import TABLES, load_model_tensors, load_tensors, model_tensors, save_tensors
+from recnas.train.loop import evaluate
+from recnas.train.metrics import Quality
+
+ARCHITECTURE, WEIGHTS, PROGRAM, README = "architecture.json", "weights.safetensors", "program.pt2", "README.md"
+NEEDED = (ARCHITECTURE, SCHEMA, WEIGHTS)
+"""The files that a model is read from."""
+
+
+def load(directory: str | Path, device: torch.device | str = "cpu") -> CTRModel:
+    """The model of an exported folder, for inference.
+
+    It is read from JSON and safetensors files, so nothing in the folder can run code.
+
+    Args:
+        directory: What `recnas export` or `python -m recnas.train` wrote.
+        device: Where the model shall be.
+
+    Returns:
+        The model in evaluation mode, its tables held whole: `Batch` → logits `[B]`.
+
+    Raises:
+        InputError: A file is missing or damaged, or the files belong to different models.
+
+    Example:
+        model = recnas.load("models/criteo")
+        batch = next(iter(Dataset("data/criteo").batches("test", 512)))
+        with torch.inference_mode():
+            probabilities = torch.sigmoid(model(batch))
+    """
+    directory = Path(directory)
+    check_export(directory)
+    return read_model(directory / ARCHITECTURE, Schema.load(directory), directory / WEIGHTS, device)
+
+
+def evaluate_export(
+    directory: str | Path,
+    data: str | Path,
+    split: str = "test",
+    *,
+    batch_size: int = 4096,
+    device: torch.device | str = "cpu",
+) -> Quality:
+    """Log loss and AUC of an exported model on a data set's split.
+
+    Args:
+        directory: The exported model.
+        data: A data set with the features that the model was trained on.
+        split: "train", "validation" or "test".
+        batch_size: Rows looked at at once; it does not change the figures.
+        device: Where to compute.
+
+    Raises:
+        InputError: The model or the data set cannot be read, or they do not fit each other.
+    """
+    dataset = Dataset(data)
+    dataset.rows(split)
+    model = load(directory, device)
+    check_fits(model.schema, dataset, Path(directory))
+    return evaluate(model, dataset, split, batch_size, device)
+
+
+def check_export(directory: Path) -> None:
+    """Raises InputError if a folder is not an exported model."""
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such folder; `recnas export RUN --output {directory}` makes it")
+    for name in NEEDED:
+        if not (directory / name).is_file():
+            raise InputError(f"{directory}: no {name}, so this is not an exported model; `recnas export` makes one")
+
+
+def read_model(architecture: Path, schema: Schema, weights: Path, device: torch.device | str = "cpu") -> CTRModel:
+    """A found model from its files; tables are capped where those in the file of weights are.
+
+    Raises:
+        InputError: A file is missing or damaged, or they belong to different models.
+    """
+    arch = Architecture.load(architecture)
+    tensors = load_tensors(weights)
+    tables = [tensor for name, tensor in tensors.items() if name.startswith(TABLES) and tensor.dim() == 2]
+    if not tables:
+        raise InputError(f"{weights}: no embedding tables; this file belongs to another model")
+    schema, dim = schema.capped(max(len(table) for table in tables)), tables[0].shape[1]
+    model = CTRModel(schema, WholeEmbeddings(schema, dim, device), found_network(schema, arch, dim).to(device))
+    load_model_tensors(model, tensors, weights)
+    return model.eval()
+
+
+def write_export(output: Path, model: CTRModel, record: TrainingRecord, overwrite: bool) -> Path:
+    """Writes a found model's folder.
+
+    Args:
+        output: The folder, which appears when complete.
+        model: On the CPU, with its tables held whole.
+        record: How it was trained.
+        overwrite: Replace an exported model of that name.
+
+    Returns:
+        `output`.
+
+    Raises:
+        InputError: Something is there and may not be replaced, or the folder cannot be made.
+        RunError: The disk is full.
+    """
+    with _new_folder(output, overwrite) as folder:
+        model.network.architecture.save(folder / ARCHITECTURE)
+        model.schema.save(folder)
+        record.save(folder)
+        save_tensors(folder / WEIGHTS, model_tensors(model))
+        # safetensors makes files that only their owner can read.
+        (folder / WEIGHTS).chmod((folder / ARCHITECTURE).stat().st_mode)
+        save_program(model, folder / PROGRAM)
+        (folder / README).write_text(render_readme(model, record), encoding="utf-8")
+    return output
+
+
+def check_free(output: Path, overwrite: bool) -> None:
+    """Raises InputError if something at `output` may not be replaced; only an exported model ever may."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not all((output / name).is_file() for name in (*NEEDED, PROGRAM)):
+        raise InputError(f"{output}: is there already and is not an exported model; choose another --output")
+    if not overwrite:
+        raise InputError(f"{output}: an exported model is there already; --overwrite replaces it")
+
+
+@contextmanager
+def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
+    """A folder beside `output` that takes its place when the `with` block ends without an error."""
+    check_free(output, overwrite)
+    output = output.absolute()
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise InputError(f"{output}: cannot be made ({error.strerror}); choose another --output") from None
+    try:
+        new, old = workshop / "new", workshop / "old"
+        new.mkdir()
+        yield new
+        check_free(output, overwrite)
+        if output.exists():
+            output.rename(old)
+        new.rename(output)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{output}: could not be written ({reason}); free some space or choose another --output"
+        ) from None
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)

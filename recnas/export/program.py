@@ -1,0 +1,174 @@
+"""A model as a `torch.export` program: plain tensors in, click probabilities out, nothing but torch to run it.
+
+Sizes: B rows, d₀ dense features, n₁ single-valued sparse features, E columns of an embedding, T ids in all lists of a
+multi-valued feature.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.nn import functional as F
+
+from recnas.data import Batch
+from recnas.nn.model import CTRModel
+from recnas.schema import Schema, SparseFeature
+
+EXAMPLE_ROWS = 3
+"""Rows of the example that is traced; 0 and 1 would be taken for constants."""
+
+
+class ProbabilityModel(nn.Module):
+    """A model over plain tensors, sharing its weights: what is traced into the program.
+
+    Args:
+        model: A finished model whose tables are held whole.
+    """
+
+    def __init__(self, model: CTRModel) -> None:
+        super().__init__()
+        tables = dict(zip(model.embeddings.features, model.embeddings.collection.embedding_bags.values(), strict=True))
+        self.features: tuple[SparseFeature, ...] = model.schema.sparse
+        self.tables = nn.ParameterList(tables[feature.name].weight for feature in self.features)
+        self.network = model.network
+
+    def forward(self, dense: Tensor, ids: Tensor, *lists: Tensor) -> Tensor:
+        """Click probabilities.
+
+        Args:
+            dense: `[B, d₀]` float32, transformed; one column of zeros when the schema has no dense feature.
+            ids: `[B, n₁]` int64 table rows of the single-valued features, in the schema's order.
+            lists: For each multi-valued feature, in the schema's order, its table rows `[T]` int64, row after row, and
+                offsets `[B + 1]` int64: row b's are those from `offsets[b]` up to `offsets[b + 1]`, and
+                `offsets[B]` is T.
+
+        Returns:
+            `[B]` float32.
+        """
+        singles, rest = iter(ids.unbind(1)), iter(lists)
+        fields = []
+        for feature, table in zip(self.features, self.tables, strict=True):
+            if feature.multi_valued:
+                values, offsets = next(rest), next(rest)
+                # Cut to the length of `dense`: with `include_last_offset` a program of one row would be ruled out.
+                starts = offsets[: dense.shape[0]]
+                fields.append(F.embedding_bag(values, table, starts, mode=feature.pooling))
+            else:
+                # The sum or mean of one embedding is that embedding.
+                fields.append(F.embedding(next(singles), table))
+        return torch.sigmoid(self.network(dense, torch.stack(fields, dim=1)))
+
+
+def program_inputs(batch: Batch, schema: Schema) -> tuple[Tensor, ...]:
+    """What the program is called with for a batch: dense, ids, then table rows and offsets of each list.
+
+    Args:
+        batch: B rows, with the table rows of this schema.
+        schema: The exported model's.
+
+    Example:
+        program = torch.export.load("program.pt2").module()
+        probabilities = program(*program_inputs(batch, schema))
+    """
+    singles, lists = [], []
+    for feature in schema.sparse:
+        jagged = batch.sparse[feature.name]
+        if feature.multi_valued:
+            lists += [jagged.values(), jagged.offsets()]
+        else:
+            singles.append(jagged.values())
+    ids = torch.stack(singles, dim=1) if singles else torch.empty(len(batch), 0, dtype=torch.int64)
+    return (batch.dense, ids, *lists)
+
+
+def export_program(model: CTRModel) -> ExportedProgram:
+    """Traces a finished model into a program that takes any number of rows and lists of any length.
+
+    Args:
+        model: On the CPU, with its tables held whole. The program shares its weights.
+    """
+    rows = Dim("rows")
+    lists: tuple[dict[int, object], ...] = ()
+    for place, _ in enumerate(_lists(model.schema.sparse)):
+        lists += ({0: Dim(f"values_{place}", min=0)}, {0: rows + 1})
+    # All lists are one argument to torch, which is absent when there are none.
+    shapes = ({0: rows}, {0: rows}, *([lists] if lists else []))
+    inputs = _example(model.schema)
+    with _quiet(), torch.no_grad():
+        return torch.export.export(ProbabilityModel(model).eval(), inputs, dynamic_shapes=shapes)
+
+
+def save_program(model: CTRModel, path: Path) -> None:
+    """Writes a finished model's program; arguments as in `export_program`.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    with _quiet(), open(path, "wb") as file:
+        patient = _PatientFile(file)
+        torch.export.save(export_program(model), patient)
+    if patient.error is not None:
+        raise patient.error
+
+
+class _PatientFile(io.RawIOBase):
+    """Keeps the first error of writing for later: torch's own writer ends the whole process at a full disk."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:
+        if self.error is None:
+            try:
+                self.file.write(data)
+                self.file.flush()
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+
+def _lists(features: Sequence[SparseFeature]) -> list[SparseFeature]:
+    return [feature for feature in features if feature.multi_valued]
+
+
+def _example(schema: Schema) -> tuple[Tensor, ...]:
+    """Inputs that are valid for every model of a schema: the missing value everywhere."""
+    lists = _lists(schema.sparse)
+    singles = schema.num_sparse - len(lists)
+    pairs: list[Tensor] = []
+    for ids_per_row, _ in enumerate(lists, start=2):
+        # Sizes that are equal in the example, such as two lists' numbers of ids, would be taken for always equal.
+        offsets = torch.arange(EXAMPLE_ROWS + 1) * ids_per_row
+        pairs += [torch.zeros(EXAMPLE_ROWS * ids_per_row, dtype=torch.int64), offsets]
+    return (
+        torch.zeros(EXAMPLE_ROWS, schema.num_dense),
+        torch.zeros(EXAMPLE_ROWS, singles, dtype=torch.int64),
+        *pairs,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps torch's remarks on its own export format from the user; errors still come as exceptions."""
+    logger = logging.getLogger("torch.export")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

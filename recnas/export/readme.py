@@ -1,0 +1,67 @@
+"""The README of an exported model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from recnas.export.record import TrainingRecord
+from recnas.nn.model import CTRModel, count_dense_parameters
+from recnas.space import Architecture, Block, cost
+from recnas.space.architecture import MERGED_FIELDS
+
+
+def render_readme(model: CTRModel, record: TrainingRecord) -> str:
+    """Markdown that says what a found model is, how good it is, and how to use it."""
+    environment = Environment(
+        loader=PackageLoader("recnas.export", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    schema, arch, dim = model.schema, model.network.architecture, model.embeddings.dim
+    return environment.get_template("readme.md").render(
+        id=arch.id,
+        schema=schema,
+        singles=[feature for feature in schema.sparse if not feature.multi_valued],
+        lists=[feature for feature in schema.sparse if feature.multi_valued],
+        blocks=_blocks(arch),
+        dim=dim,
+        parameters=count_dense_parameters(model),
+        flops=cost.flops(arch, schema.num_dense, schema.num_sparse, dim),
+        table_rows=sum(feature.rows for feature in schema.sparse),
+        stages=record.stages,
+        latest=record.stages[-1],
+        settings=asdict(record.optimization),
+    )
+
+
+def _blocks(arch: Architecture) -> list[dict[str, Any]]:
+    """A row of the table of blocks for each that has a live part."""
+    return [
+        {"number": number, "dense": _dense(block), "sparse": _sparse(block), "reads": _reads(block)}
+        for number, block in enumerate(arch.blocks, start=1)
+        if block.dense_operators or block.sparse_operators
+    ]
+
+
+def _dense(block: Block) -> str:
+    if not block.dense_operators:
+        return ""
+    return f"{' + '.join(block.dense_operators)}{' + FM' if block.fm else ''} → {block.dense_width}"
+
+
+def _sparse(block: Block) -> str:
+    parts = [f"{' + '.join(block.sparse_operators)} → {block.sparse_width}"] if block.sparse_operators else []
+    if block.dense_to_sparse:
+        parts.append(f"{MERGED_FIELDS} from dense")
+    return ", ".join(parts)
+
+
+def _reads(block: Block) -> str:
+    dense = sorted({*block.dense_inputs, *(source for source in (block.left, block.right) if source is not None)})
+    parts = [("dense", dense), ("sparse", block.sparse_inputs)]
+    return "; ".join(f"{name} {', '.join(map(str, sources))}" for name, sources in parts if sources)

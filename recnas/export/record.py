@@ -1,0 +1,118 @@
+"""How an exported model was trained, so that training can go on: `training.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from recnas.errors import InputError
+from recnas.train.metrics import Quality
+from recnas.train.settings import Optimization
+
+VERSION = 1
+FILE_NAME = "training.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training, and how good the model was after it.
+
+    Attributes:
+        data: Name of the data set.
+        epochs: Passes over its training rows; None if nobody wrote them down.
+        learning_rate: Peak of the schedule.
+        validation: Quality on the validation split.
+        test: Quality on the test split; None if it was not measured.
+    """
+
+    data: str
+    epochs: int | None
+    learning_rate: float
+    validation: Quality | None = None
+    test: Quality | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How weights were learned, in stages from fresh weights to the present ones."""
+
+    optimization: Optimization
+    stages: tuple[Stage, ...]
+
+    def save(self, folder: Path) -> None:
+        """Writes `training.json`."""
+        record = {"version": VERSION, **asdict(self)}
+        (folder / FILE_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainingRecord:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: The file is missing, is not JSON, or has other keys.
+        """
+        file = folder / FILE_NAME
+        record = read_json(file, "`recnas export` writes it")
+        if record.get("version") != VERSION:
+            raise InputError(f"{file}: version {record.get('version')!r} where {VERSION} is expected; export it again")
+        try:
+            return cls(
+                optimization_from(record["optimization"]),
+                tuple(
+                    Stage(**stage | {split: quality(stage[split]) for split in ("validation", "test")})
+                    for stage in record["stages"]
+                ),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{file}: damaged ({error}); export the model again") from None
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
+
+
+def optimization_from(values: Mapping[str, Any]) -> Optimization:
+    """Settings as `dataclasses.asdict` gives them, checked; what has a default may be left out.
+
+    Raises:
+        InputError: One is missing, unknown, of another type or out of its range.
+    """
+    kinds = get_type_hints(Optimization)
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in kinds:
+            raise InputError(f"the optimiser has no setting {name!r}; known are {', '.join(kinds)}")
+        if kinds[name] is not int and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, kinds[name]):
+            raise InputError(f"{name} is {value!r}, which is of another type than it should be")
+        checked[name] = value
+    for name in ("learning_rate", "batch_size"):
+        if name not in checked:
+            raise InputError(f"the optimiser's {name} is missing")
+    return Optimization(**checked)
+
+
+def quality(figures: Mapping[str, float] | None) -> Quality | None:
+    """Figures as `Quality.to_json` gives them."""
+    return None if figures is None else Quality(float(figures["log_loss"]), float(figures["auc"]))
+
+
+def read_json(file: Path, remedy: str) -> dict[str, Any]:
+    """The one object in a JSON file.
+
+    Raises:
+        InputError: The file is missing (then with `remedy`) or holds something else.
+    """
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; {remedy}") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON ({error}); {remedy}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{file}: an object is expected; {remedy}")
+    return value

@@ -1,0 +1,90 @@
+"""A finished run's best model → an exported folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recnas.errors import InputError
+from recnas.export.folder import ARCHITECTURE, WEIGHTS, check_free, read_model, write_export
+from recnas.export.record import Stage, TrainingRecord, optimization_from, quality, read_json
+from recnas.schema import FILE_NAME as SCHEMA
+from recnas.schema import Schema
+from recnas.space import Architecture
+
+RETRAIN = "retrain"
+"""The folder of a run in which each of the best candidates has its own."""
+
+
+def export_run(run: str | Path, output: str | Path, overwrite: bool = False) -> Path:
+    """Writes a run's best model as a folder that can be served, evaluated and trained further.
+
+    Args:
+        run: A finished run's folder.
+        output: The folder to make; it appears when complete.
+        overwrite: Replace an exported model of that name.
+
+    Returns:
+        `output`.
+
+    Raises:
+        InputError: The run is not finished or damaged, or something is at `output` already.
+        RunError: The disk is full.
+
+    Example:
+        export_run("runs/criteo", "models/criteo")
+    """
+    run, output = Path(run), Path(output)
+    check_free(output, overwrite)
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run folder; `recnas search --run {run}` makes one")
+    remedy = f"`recnas search --run {run}`, with the settings it began with, finishes the run"
+    results = read_json(run / "results.json", remedy)
+    best = results.get("best")
+    if not isinstance(best, str):
+        raise InputError(f"{run / 'results.json'}: no best model; {remedy}")
+    weights = run / RETRAIN / best / WEIGHTS
+    for file in (run / ARCHITECTURE, run / SCHEMA, run / "config.yaml", weights):
+        if not file.is_file():
+            raise InputError(f"{file}: no such file; {remedy}")
+    if (found := Architecture.load(run / ARCHITECTURE).id) != best:
+        raise InputError(f"{run / ARCHITECTURE}: this is {found}, but results.json says that {best} is best; {remedy}")
+    record = _record(run, results, best)
+    return write_export(output, read_model(run / ARCHITECTURE, Schema.load(run), weights), record, overwrite)
+
+
+def _record(run: Path, results: Mapping[str, Any], best: str) -> TrainingRecord:
+    """How the best model was trained, by its entry of `results.json` and the settings of final training."""
+    settings = _read_yaml(run / "config.yaml")
+    try:
+        entry = next(model for model in results["models"] if model["id"] == best)
+        final = settings["final"]
+        stage = Stage(
+            data=str(results["data"].get("name") or Path(results["data"]["path"]).name),
+            epochs=entry.get("epoch", final.get("epochs")),
+            learning_rate=float(entry["learning_rate"]),
+            validation=quality(entry.get("validation")),
+            test=quality(entry.get("test")),
+        )
+        optimization = optimization_from({**final["optimization"], "learning_rate": stage.learning_rate})
+    except StopIteration:
+        raise InputError(f"{run / 'results.json'}: no model {best}, which it says is best") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{run}: results.json and config.yaml do not say how {best} was trained ({reason})") from None
+    except InputError as error:
+        raise InputError(f"{run / 'config.yaml'}: final.optimization: {error}") from None
+    return TrainingRecord(optimization, (stage,))
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{file}: a mapping of settings is expected")
+    return settings

@@ -1,0 +1,67 @@
+"""What chooses: a strategy that proposes and learns, one loop that scores and records, executors that run the work.
+
+The package itself can be called: `recnas.search(data=…, run=…)` runs a whole search.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
+from recnas.search.settings import Settings, load_preset, merge
+
+__all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_search"]
+
+
+def run_search(
+    data: str | Path | None = None,
+    run: str | Path | None = None,
+    *,
+    preset: str | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Finds a model for a data set: warm-up, evolution, final training.
+
+    Args:
+        data: The data set's folder.
+        run: The folder for everything the search decides, measures and makes.
+        preset: Settings to begin with: a name from `configs/`, or a YAML file such as a run's `config.yaml`.
+        overwrite: Replace an earlier run in that folder.
+        progress: Show progress on the terminal.
+        **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
+
+    Returns:
+        What the run's `results.json` holds.
+
+    Raises:
+        InputError: The data set or the settings do not fit, or the run's folder is taken.
+        RunError: The training diverged.
+
+    Example:
+        >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-small", warmup={"amount": 0.01})
+    """
+    values = merge(load_preset(preset), settings) if preset else dict(settings)
+    # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
+    for key in ("version", "created"):
+        values.pop(key, None)
+    values |= {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
+    resolved = Settings.from_mapping(values, preset or "settings")
+    # Imported only now: settings can be read and shown without loading torch.
+    from recnas.search.run import search
+
+    return search(resolved, overwrite=overwrite, progress=progress)
+
+
+class _Callable(types.ModuleType):
+    """The package's name is the function's name too."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> dict[str, Any]:
+        return run_search(*arguments, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,0 +1,333 @@
+"""A search from data set to results: warm-up, evolution, final training. A run is a folder, written as it goes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from recnas.data import Dataset
+from recnas.errors import InputError
+from recnas.nn.model import count_dense_parameters, default_device
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.search.evolution import Proposal, RegularizedEvolution
+from recnas.search.executor import Executor
+from recnas.search.finalists import (
+    Entrant,
+    Job,
+    Trained,
+    best_of,
+    keep_weights,
+    no_finalist_left,
+    restore,
+    start_training,
+    train_job,
+)
+from recnas.search.scoring import Scored, build_learner, build_supernet, score, stage_seed, start_scoring
+from recnas.search.settings import Settings
+from recnas.space import SearchSpace, cost
+from recnas.train.checkpoint import save_supernet
+from recnas.train.loop import Progress, evaluate
+from recnas.train.warmup import Amount, Level, Probe, warm_up
+
+WEIGHTS = Path("supernet") / "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A line of `history.jsonl`: a proposal and what it scored."""
+
+    proposal: Proposal
+    scored: Scored
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.proposal.id,
+            "architecture": self.proposal.arch.to_json(),
+            "parents": list(self.proposal.parents),
+            "iteration": self.proposal.iteration,
+            "proxy": self.scored.terms.to_json(),
+            "score": self.scored.score,
+            "seconds": self.scored.seconds,
+        }
+
+
+def search(settings: Settings, *, overwrite: bool = False, progress: bool = True) -> dict[str, Any]:
+    """Finds a model for a data set; everything it decides, measures and makes is in the run's folder.
+
+    Args:
+        settings: What to do.
+        overwrite: Replace an earlier run in that folder.
+        progress: Show progress bars and a line for each result on the terminal (standard error).
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        InputError: The data set or the settings do not fit, or the run's folder is taken.
+        RunError: The training diverged.
+    """
+    dataset = Dataset(settings.data)
+    run = Path(settings.run)
+    console = Console(progress)
+    started = time.perf_counter()
+    _create_folder(run, settings, dataset, overwrite)
+    rows = _warm_up(run, settings, dataset, console)
+    history, seconds = _evolve(run, settings, console)
+    results = _finish(run, settings, dataset, history, console)
+    results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
+    results["seconds"] = time.perf_counter() - started
+    _write_json(run / "results.json", results)
+    return results
+
+
+class Console:
+    """Progress bars and lines for a person who watches; silent when not wanted."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+
+    def say(self, line: str) -> None:
+        """One line, above any progress bar."""
+        if self.wanted:
+            tqdm.write(line, file=sys.stderr)
+
+    @contextmanager
+    def bar(self, total: int, what: str, unit: str) -> Iterator[tqdm]:
+        """A progress bar with the rate and the time left; plain lines now and then when there is no terminal."""
+        terminal = sys.stderr.isatty()
+        with tqdm(
+            total=total,
+            desc=what,
+            unit=unit,
+            file=sys.stderr,
+            disable=not self.wanted,
+            dynamic_ncols=terminal,
+            mininterval=0.2 if terminal else 20.0,
+            smoothing=0.05,
+        ) as bar:
+            yield bar
+
+
+def _create_folder(run: Path, settings: Settings, dataset: Dataset, overwrite: bool) -> None:
+    if run.exists() and (not run.is_dir() or any(run.iterdir())):
+        if not overwrite:
+            raise InputError(f"{run} exists; choose another --run, or --overwrite to replace it")
+        if not (run / "config.yaml").is_file():
+            raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
+        shutil.rmtree(run)
+    run.mkdir(parents=True, exist_ok=True)
+    config = {
+        "version": version("recnas"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **settings.to_mapping(),
+    }
+    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    dataset.schema.save(run)
+
+
+def _warm_up(run: Path, settings: Settings, dataset: Dataset, console: Console) -> int:
+    warmup, folder = settings.warmup, run / "supernet"
+    folder.mkdir()
+    amount = Amount(warmup.amount)
+    rows = amount.rows(dataset.rows("train"))
+    probe = Probe(warmup.probe_candidates, min(warmup.probe_rows, dataset.rows("validation")))
+    learner = build_learner(settings, build_supernet(settings, dataset))
+    rate = dataset.schema.positive_rate("validation")
+    constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
+    start = time.perf_counter()
+    with console.bar(rows * amount.epochs, "warm-up", " rows") as bar, open(folder / "metrics.jsonl", "w") as metrics:
+
+        def report(now: Progress) -> None:
+            bar.set_postfix_str(f"loss {now.loss:.4f}", refresh=False)
+            bar.update(now.rows - bar.n)
+            metrics.write(json.dumps(now.to_json()) + "\n")
+            metrics.flush()
+
+        levels = warm_up(
+            learner,
+            dataset,
+            amount,
+            warmup.optimization,
+            seed=stage_seed(settings, "warmup"),
+            probe=probe if warmup.probe_candidates else None,
+            device=default_device(),
+            report=report,
+        )
+    save_supernet(folder, learner)
+    _write_json(
+        folder / "warmup.json",
+        {
+            "rows": rows * amount.epochs,
+            "seconds": time.perf_counter() - start,
+            "constant_log_loss": constant,
+            "candidates": warmup.probe_candidates,
+            "validation_rows": probe.rows,
+            "levels": [level.to_json() for level in levels],
+        },
+    )
+    for line in describe_levels(levels, warmup.probe_candidates, constant):
+        console.say(line)
+    return rows * amount.epochs
+
+
+def describe_levels(levels: list[Level], candidates: int, constant: float) -> list[str]:
+    """What a warm-up taught, for a person: one line a level."""
+    if not levels:
+        return []
+    lines = [f"validation log loss of {candidates} random candidates (constant click rate: {constant:.4f})"]
+    lines += [
+        f"  after {level.fraction:5.0%} of the warm-up, {level.rows:>11,} rows: "
+        f"median {level.median:.4f}, 10 % below {level.p10:.4f}, 10 % above {level.p90:.4f}"
+        for level in levels
+    ]
+    return lines
+
+
+def constant_log_loss(train_rate: float, rate: float) -> float:
+    """Log loss of predicting the training rows' click rate for rows of click rate `rate`."""
+    return -(rate * math.log(train_rate) + (1 - rate) * math.log1p(-train_rate))
+
+
+def _evolve(run: Path, settings: Settings, console: Console) -> tuple[list[Recorded], float]:
+    space = SearchSpace.named(settings.space)
+    evolution = RegularizedEvolution(space, settings.evolution, random.Random(f"{settings.seed}/search"))
+    history: list[Recorded] = []
+    best = -float("inf")
+    arguments = (settings, run / WEIGHTS)
+    with Executor(settings.workers, start_scoring, arguments) as executor, open(run / "history.jsonl", "w") as file:
+        start = time.perf_counter()
+        with console.bar(settings.evolution.candidates, "search", " candidates") as bar:
+            while proposals := evolution.ask():
+                scores = []
+                scored = executor.map(score, [proposal.arch for proposal in proposals])
+                for proposal, result in zip(proposals, scored, strict=True):
+                    history.append(Recorded(proposal, result))
+                    file.write(json.dumps(history[-1].to_json()) + "\n")
+                    file.flush()
+                    scores.append(result.score)
+                    best = max(best, result.score)
+                    bar.set_postfix_str(f"best score {best:.2f}", refresh=False)
+                    bar.update()
+                evolution.tell(scores)
+        seconds = time.perf_counter() - start
+    console.say(f"search: {len(history):,} candidates in {seconds:.0f} s ({len(history) / seconds:.1f} a second)")
+    return history, seconds
+
+
+def _finish(
+    run: Path, settings: Settings, dataset: Dataset, history: list[Recorded], console: Console
+) -> dict[str, Any]:
+    final = settings.final
+    ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: final.top_k]
+    finalists = [Entrant(item.proposal.id, "found", item.proposal.arch) for item in ranked]
+    baselines = [Entrant(name, "baseline") for name in final.baselines]
+    first, *others = final.learning_rates
+    trainings: dict[str, list[Trained]] = {entrant.id: [] for entrant in (*finalists, *baselines)}
+    jobs = len(finalists) + len(others) + len(baselines) * len(final.learning_rates)
+    with (
+        Executor(settings.workers, start_training, (settings,)) as executor,
+        console.bar(jobs, "final training", " models") as bar,
+    ):
+
+        def run_jobs(batch: list[Job]) -> None:
+            for trained in executor.map(train_job, batch):
+                trainings[trained.entrant.id].append(trained)
+                console.say(_describe_training(trained))
+                bar.update()
+
+        run_jobs([Job(entrant, first) for entrant in finalists])
+        leader = best_of([item for entrant in finalists for item in trainings[entrant.id]])
+        if leader is None:
+            raise no_finalist_left([item for entrant in finalists for item in trainings[entrant.id]])
+        run_jobs(
+            [Job(leader.entrant, rate) for rate in others]
+            + [Job(entrant, rate) for entrant in baselines for rate in final.learning_rates]
+        )
+    chosen = {name: best_of(items) for name, items in trainings.items()}
+    best = min(
+        (item for entrant in finalists if (item := chosen[entrant.id]) is not None),
+        key=lambda item: item.validation.log_loss,
+    )
+    # Every choice is made; the test rows are looked at only from here on.
+    models = []
+    for entrant in (*finalists, *baselines):
+        models.append(_entry(run, dataset, entrant, trainings[entrant.id], chosen[entrant.id]))
+    arch = best.entrant.arch
+    assert arch is not None
+    arch.save(run / "architecture.json")
+    return {
+        "best": best.entrant.id,
+        "data": {
+            "path": str(settings.data),
+            "name": dataset.schema.source.get("name", Path(settings.data).name),
+            "rows": {split: dataset.rows(split) for split in ("train", "validation", "test")},
+            "positive_rate": dataset.schema.positive_rate("train"),
+        },
+        "space": settings.space,
+        "models": models,
+    }
+
+
+def _entry(
+    run: Path, dataset: Dataset, entrant: Entrant, trainings: list[Trained], chosen: Trained | None
+) -> dict[str, Any]:
+    """A model's line in `results.json`; reads the test rows."""
+    schema = dataset.schema
+    flops = None
+    if entrant.arch is not None:
+        flops = cost.flops(entrant.arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+    entry: dict[str, Any] = {
+        "id": entrant.id,
+        "kind": entrant.kind,
+        "status": "diverged" if chosen is None else "trained",
+        "validation": None,
+        "test": None,
+        "parameters": sum(parameter.numel() for parameter in entrant.network(schema).parameters()),
+        "flops": flops,
+        "learning_rate": trainings[0].learning_rate,
+        "epoch": trainings[0].epoch,
+        "seconds": sum(item.seconds for item in trainings),
+    }
+    if chosen is None:
+        return entry | {"reason": trainings[0].diverged}
+    keep_weights(run, chosen)
+    model = restore(run, schema, entrant)
+    assert count_dense_parameters(model) == entry["parameters"]
+    return entry | {
+        "validation": chosen.validation.to_json(),
+        "test": evaluate(model, dataset, "test").to_json(),
+        "learning_rate": chosen.learning_rate,
+        "epoch": chosen.epoch,
+    }
+
+
+def _describe_training(trained: Trained) -> str:
+    name = f"{trained.entrant.id} at learning rate {trained.learning_rate:g}"
+    if trained.diverged is not None:
+        return f"{name}: diverged, {trained.diverged}"
+    quality = trained.validation
+    return (
+        f"{name}: validation log loss {quality.log_loss:.4f}, AUC {quality.auc:.4f} "
+        f"(epoch {trained.epoch}, {trained.seconds:.0f} s)"
+    )
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(partial, path)

@@ -1,0 +1,120 @@
+"""Scoring candidates: a warm supernet and the proxy's batches, loaded once a process."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from recnas.data import Dataset
+from recnas.errors import InputError
+from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
+from recnas.nn.model import Supernet, default_device
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.proxies import ProxyBatches, ProxyTerms, SiGeo, collect
+from recnas.search.settings import Settings
+from recnas.space import Architecture, SearchSpace
+from recnas.train.checkpoint import load_model_tensors, load_tensors
+from recnas.train.warmup import PathLearner
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate's proxy terms, its score and the time they took."""
+
+    terms: ProxyTerms
+    score: float
+    seconds: float
+
+
+class Scorer:
+    """Scores candidates with SiGeo on inherited weights.
+
+    Args:
+        supernet: Holds the weights.
+        batches: What gradients are taken on.
+        sigeo: The weights of the terms.
+    """
+
+    def __init__(self, supernet: Supernet, batches: ProxyBatches, sigeo: SiGeo) -> None:
+        self.supernet, self.batches, self.sigeo = supernet, batches, sigeo
+
+    def __call__(self, arch: Architecture) -> Scored:
+        start = time.perf_counter()
+        terms = ProxyTerms.of(collect(self.supernet, arch, self.batches))
+        return Scored(terms, self.sigeo.score(terms), time.perf_counter() - start)
+
+
+def build_supernet(settings: Settings, dataset: Dataset) -> Supernet:
+    """A supernet with fresh weights, the same for the same seed."""
+    torch.manual_seed(stage_seed(settings, "supernet"))
+    optimization = settings.warmup.optimization
+    schema = dataset.schema.capped(settings.warmup.max_rows_per_table)
+    device = default_device()
+    embeddings = ShardedEmbeddings(
+        schema,
+        EMBEDDING_DIM,
+        EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps),
+        device,
+    )
+    return Supernet(schema, embeddings, SearchSpace.named(settings.space)).to(device)
+
+
+def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
+    """The supernet with its optimiser and the generator of its paths."""
+    rng = random.Random(f"{settings.seed}/warmup")
+    return PathLearner(supernet, settings.warmup.optimization, rng, settings.warmup.full_path_steps)
+
+
+def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Scorer:
+    """A scorer on the first batches of the training rows in an order of the proxy's own.
+
+    Raises:
+        InputError: Fewer training rows than the batches need.
+    """
+    proxy = settings.proxy
+    needed, rows = proxy.batches * proxy.batch_size, dataset.rows("train")
+    if rows < needed:
+        raise InputError(
+            f"{proxy.batches} proxy batches of {proxy.batch_size} need {needed} training rows, {dataset.path} has "
+            f"{rows}; make them smaller with --proxy-batch-size"
+        )
+    loader = dataset.batches(
+        "train",
+        proxy.batch_size,
+        seed=stage_seed(settings, "proxy"),
+        rows=needed,
+        max_rows_per_table=settings.warmup.max_rows_per_table,
+    )
+    batches = [batch.to(default_device()) for batch in islice(loader, proxy.batches)]
+    loss = proxy.lambda_loss
+    if loss is None:
+        loss = SiGeo.after_warmup(settings.warmup.amount).lambda_loss
+    return Scorer(supernet, ProxyBatches(supernet, batches), SiGeo(proxy.lambda_zico, proxy.lambda_fr, loss))
+
+
+def stage_seed(settings: Settings, stage: str) -> int:
+    """A seed of a stage's own, from the run's."""
+    return random.Random(f"{settings.seed}/{stage}").getrandbits(31)
+
+
+_scorer: Scorer | None = None
+
+
+def start_scoring(settings: Settings, supernet_weights: Path) -> None:
+    """Prepares this process to `score`: loads the data set's batches and the warm supernet."""
+    global _scorer
+    dataset = Dataset(settings.data)
+    supernet = build_supernet(settings, dataset)
+    load_model_tensors(supernet, load_tensors(supernet_weights), supernet_weights)
+    _scorer = build_scorer(settings, dataset, supernet)
+
+
+def score(arch: Architecture) -> Scored:
+    """Scores a candidate in a process that `start_scoring` prepared."""
+    assert _scorer is not None, "start_scoring has not run in this process"
+    return _scorer(arch)

@@ -1,0 +1,263 @@
+"""Every setting of a search, in one value: read from presets and flags, written to a run's `config.yaml`."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recnas.errors import InputError
+from recnas.search.evolution import EvolutionSettings
+from recnas.space import SearchSpace
+from recnas.train.settings import Amount, Optimization
+
+
+@dataclass(frozen=True)
+class WarmupSettings:
+    """The supernet's training before the search.
+
+    Attributes:
+        amount: Share of the training rows up to 1, number of epochs above; 0 for none.
+        optimization: How it learns.
+        full_path_steps: Steps over which the chance of training the full path falls from 1 to 0.
+        max_rows_per_table: Cap on embedding tables during the search.
+        probe_candidates: Random candidates whose inherited quality is measured at 0, 1, 10 and 100 %; 0 for none.
+        probe_rows: Validation rows they are measured on.
+    """
+
+    amount: float = 0.01
+    optimization: Optimization = field(
+        default_factory=lambda: Optimization(
+            learning_rate=0.05,
+            batch_size=64,
+            eps=1e-8,
+            embedding_rate=4.0,
+            embedding_eps=1e-8,
+            fan_in_scale=16,
+            clip=0.3,
+        )
+    )
+    full_path_steps: int = 0
+    max_rows_per_table: int = 500_000
+    probe_candidates: int = 100
+    probe_rows: int = 10_000
+
+    def __post_init__(self) -> None:
+        Amount(self.amount)
+        _at_least(self, full_path_steps=0, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """How a candidate is scored.
+
+    Attributes:
+        batches: N, the training batches that gradients are taken on.
+        batch_size: Rows of each.
+        lambda_zico: λ₁ of SiGeo.
+        lambda_fr: λ₂.
+        lambda_loss: λ₃; None for 1 after a warm-up and 0 without.
+    """
+
+    batches: int = 4
+    batch_size: int = 512
+    lambda_zico: float = 1.0
+    lambda_fr: float = 1.0
+    lambda_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(self, batches=2, batch_size=1)
+
+
+@dataclass(frozen=True)
+class FinalSettings:
+    """Training from scratch of the finalists and the hand-made models.
+
+    Attributes:
+        top_k: Best distinct candidates of the whole history that are trained.
+        epochs: Passes over the training rows; the epoch that is best on validation counts.
+        learning_rates: The first is used for all models; the best finalist and every hand-made model are trained with
+            each, and the best on validation counts.
+        optimization: How models learn; its learning rate is replaced by each of `learning_rates`.
+        baselines: Hand-made models to train beside the finalists.
+    """
+
+    top_k: int = 15
+    epochs: int = 1
+    learning_rates: tuple[float, ...] = (0.1,)
+    optimization: Optimization = field(
+        default_factory=lambda: Optimization(
+            learning_rate=0.1,
+            batch_size=256,
+            eps=1e-2,
+            embedding_rate=1.0,
+            embedding_eps=1e-4,
+        )
+    )
+    baselines: tuple[str, ...] = ("dlrm",)
+
+    def __post_init__(self) -> None:
+        _at_least(self, top_k=1, epochs=1)
+        if not self.learning_rates or min(self.learning_rates) <= 0:
+            raise InputError(f"final.learning_rates are {list(self.learning_rates)}; give one or more above 0")
+        if unknown := sorted(set(self.baselines) - {"dlrm"}):
+            raise InputError(f"no baseline is named {unknown[0]!r}; known is dlrm")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of a search.
+
+    Attributes:
+        data: The data set's folder.
+        run: The run's folder.
+        space: `nasrec-small` or `nasrec-full`.
+        seed: Where all random choices start.
+        workers: Processes that score candidates and train finalists; the history does not depend on it.
+        warmup: See `WarmupSettings`.
+        proxy: See `ProxySettings`.
+        evolution: See `EvolutionSettings`.
+        final: See `FinalSettings`.
+    """
+
+    data: str = ""
+    run: str = ""
+    space: str = "nasrec-small"
+    seed: int = 0
+    workers: int = 1
+    warmup: WarmupSettings = field(default_factory=WarmupSettings)
+    proxy: ProxySettings = field(default_factory=ProxySettings)
+    evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
+    final: FinalSettings = field(default_factory=FinalSettings)
+
+    def __post_init__(self) -> None:
+        SearchSpace.named(self.space)
+        _at_least(self, seed=0, workers=1)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Nested plain values, as written to `config.yaml`."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], source: str = "settings") -> Settings:
+        """Reads nested plain values; what is missing keeps its default.
+
+        Raises:
+            InputError: A key is unknown, or a value has the wrong type or range.
+        """
+        return _build(cls, values, source, "")
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """The values of a preset: a name from `configs/`, or a path to a YAML file.
+
+    Raises:
+        InputError: There is none, or it is not a mapping.
+    """
+    presets = {item.name.removesuffix(".yaml"): item for item in resources.files("recnas.configs").iterdir()}
+    presets = {key: item for key, item in presets.items() if item.name.endswith(".yaml")}
+    if name in presets:
+        text = presets[name].read_text()
+    else:
+        try:
+            text = Path(name).read_text()
+        except OSError:
+            raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None
+    return parse_yaml(text, name)
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """Reads a YAML mapping with the safe loader.
+
+    Raises:
+        InputError: Not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: a mapping of settings is expected")
+    return values
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with those of `over` in the place of those of `base`."""
+    result = dict(base)
+    for key, value in over.items():
+        inner = result.get(key)
+        result[key] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def leaves(kind: type = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Every single setting: its path, its type, and its default."""
+    types_of = typing.get_type_hints(kind)
+    for item in fields(kind):
+        inner = types_of[item.name]
+        if is_dataclass(inner):
+            yield from leaves(inner, (*path, item.name))
+        else:
+            yield (*path, item.name), inner, None if item.default is MISSING else item.default
+
+
+def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base: Any = None) -> Any:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{source}: {where or 'the file'} is {values!r} where a mapping is expected")
+    types_of = typing.get_type_hints(kind)
+    base = kind() if base is None else base
+    arguments = {item.name: getattr(base, item.name) for item in fields(kind)}
+    for key, value in values.items():
+        name = f"{where}.{key}" if where else str(key)
+        if key not in arguments:
+            raise InputError(f"{source}: unknown setting {name!r}; known are {', '.join(sorted(arguments))}")
+        if is_dataclass(types_of[key]):
+            arguments[key] = _build(types_of[key], value, source, name, arguments[key])
+        else:
+            arguments[key] = _convert(types_of[key], value, source, name)
+    try:
+        return kind(**arguments)
+    except InputError as error:
+        raise InputError(f"{source}: {f'{where}: ' if where else ''}{error}") from None
+
+
+def _convert(kind: Any, value: Any, source: str, name: str) -> Any:
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    for option in options:
+        if option is types.NoneType and value is None:
+            return None
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if option is int and isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if option is str and isinstance(value, str):
+            return value
+        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
+            inner = typing.get_args(option)[0]
+            return tuple(_convert(inner, item, source, name) for item in value)
+    expected = " or ".join(
+        {float: "a number", int: "a whole number", str: "text", types.NoneType: "null"}.get(o, "a list")
+        for o in options
+    )
+    hint = (
+        " (in YAML a number like 1e-2 needs its point: 1.0e-2)" if isinstance(value, str) and float in options else ""
+    )
+    raise InputError(f"{source}: {name} is {value!r} where {expected} is expected{hint}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _at_least(settings: Any, **least: int) -> None:
+    for name, bound in least.items():
+        if getattr(settings, name) < bound:
+            raise InputError(f"{name} is {getattr(settings, name)}; it must be {bound} or more")

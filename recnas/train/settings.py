@@ -1,0 +1,83 @@
+"""Settings of training, as plain values; reading them needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from recnas.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How weights are learned (REFERENCE sections 3 and 5).
+
+    Attributes:
+        learning_rate: Peak of the schedule for the dense part.
+        batch_size: Rows a step.
+        eps: Adagrad's, for the dense part.
+        embedding_optimizer: `rowwise-adagrad` or `adagrad`.
+        embedding_rate: The tables' learning rate as a multiple of the dense part's.
+        embedding_eps: Adagrad's, for the tables.
+        weight_decay: L2 penalty on the dense part's weights.
+        fan_in_scale: If set, a weight matrix with more input columns than this learns slower by their ratio. Adagrad
+            moves every element alike, so a wide layer's outputs move the more the more inputs it has (the learning
+            rates of Yang et al. 2022, "Tensor Programs V", table 8). None: all alike, as NASRec.
+        clip: If set, the dense part's gradient is scaled down to this norm when it is longer, and the gradient at the
+            embedded fields to a sixth of it.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+
+    learning_rate: float
+    batch_size: int
+    eps: float = 1e-2
+    embedding_optimizer: str = "rowwise-adagrad"
+    embedding_rate: float = 1.0
+    embedding_eps: float = 1e-2
+    weight_decay: float = 0.0
+    fan_in_scale: float | None = None
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name == "weight_decay":
+                if value < 0:
+                    raise InputError(f"{name} is {value}; it cannot be negative")
+            elif name != "embedding_optimizer" and value is not None and not value > 0:
+                raise InputError(f"{name} is {value}; it must be above 0")
+
+    def width_factor(self, weight: Tensor) -> float:
+        """What a weight's learning rate is multiplied by for its input columns."""
+        if self.fan_in_scale is None or weight.ndim < 2:
+            return 1.0
+        return min(1.0, self.fan_in_scale / weight.shape[1])
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much of the training rows a warm-up sees: a fraction of them up to 1, a number of epochs above.
+
+    Raises:
+        InputError: Negative, or above 1 and not a whole number.
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not self.value >= 0:
+            raise InputError(f"--warmup {self.value:g}: give a share of the training rows, or a number of epochs")
+        if self.value > 1 and self.value != int(self.value):
+            raise InputError(f"--warmup {self.value:g}: above 1 it is a number of epochs, which must be whole")
+
+    @property
+    def epochs(self) -> int:
+        return max(1, int(self.value))
+
+    def rows(self, available: int) -> int:
+        """Distinct rows seen, of `available`."""
+        return round(min(1.0, self.value) * available)

@@ -1,0 +1,110 @@
+"""Going on training an exported model."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from recnas.errors import InputError
+from recnas.export import continue_training, evaluate_export, load
+from recnas.schema import Schema
+from recnas.train.__main__ import main
+
+
+def test_going_on_lowers_the_loss_and_makes_an_export_of_the_same_form(finished, exported, tmp_path):
+    reports = []
+    result = continue_training(exported, finished.data, tmp_path / "more", epochs=3, report=reports.append)
+    before = evaluate_export(exported, finished.data, "validation")
+    assert result.before.log_loss == pytest.approx(before.log_loss, abs=1e-6)
+    assert result.after.log_loss < result.before.log_loss - 0.01
+    assert result.after.auc > result.before.auc
+    after = evaluate_export(tmp_path / "more", finished.data, "validation")
+    assert after.log_loss == pytest.approx(result.after.log_loss, abs=1e-6)
+    assert reports[-1].step == reports[-1].steps == 36
+    assert {path.name for path in exported.iterdir()} == {path.name for path in (tmp_path / "more").iterdir()}
+    was, now = (json.loads((folder / "training.json").read_text()) for folder in (exported, tmp_path / "more"))
+    assert now["optimization"] == was["optimization"]
+    assert now["stages"][:-1] == was["stages"]
+    assert now["stages"][-1]["epochs"] == 3
+    assert "| toy | 3 | 0.1 |" in (tmp_path / "more" / "README.md").read_text()
+
+
+def test_tables_and_dense_part_both_learn(finished, exported, tmp_path):
+    continue_training(exported, finished.data, tmp_path / "more", batch_size=300, learning_rate=0.01)
+    old, new = load(exported), load(tmp_path / "more")
+    for name, table in new.embeddings.tables().items():
+        assert not torch.equal(table, old.embeddings.tables()[name])
+    for (name, parameter), other in zip(new.network.named_parameters(), old.network.parameters(), strict=True):
+        assert not torch.equal(parameter, other), name
+    settings = json.loads((tmp_path / "more" / "training.json").read_text())["optimization"]
+    assert (settings["batch_size"], settings["learning_rate"]) == (300, 0.01)
+
+
+def test_the_command_trains_in_place_and_prints_the_figures(finished, model_folder, capsys):
+    assert main([str(model_folder), "--data", str(finished.data), "--in-place", "--batch-size", "200"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"training loss +\d\.\d{6}\nvalidation before +log loss 0\.\d+ +AUC 0\.\d+\nvalidation after +log", shown
+    )
+    assert len(json.loads((model_folder / "training.json").read_text())["stages"]) == 2
+
+
+def test_the_command_needs_to_be_told_where_to_write(finished, exported, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([str(exported), "--data", str(finished.data)])
+    assert caught.value.code == 2
+    assert "one of the arguments --output --in-place is required" in capsys.readouterr().err
+
+
+def test_bad_input_is_one_line_and_exit_code_2(finished, exported, tmp_path, capsys):
+    output = ["--output", str(tmp_path / "out")]
+    for arguments, message in (
+        ([str(tmp_path), "--data", str(finished.data), *output], "is not an exported model"),
+        ([str(exported), "--data", str(tmp_path), *output], "no such file"),
+        ([str(exported), "--data", str(finished.data), *output, "--epochs", "0"], "epochs is 0"),
+        ([str(exported), "--data", str(finished.data), *output, "--batch-size", "0"], "batch_size is 0"),
+        ([str(exported), "--data", str(finished.data), "--output", str(exported)], "--overwrite replaces it"),
+    ):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_diverged_loss_is_one_line_and_exit_code_1(finished, exported, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert main([str(exported), "--data", str(finished.data), "--output", str(output), "--learning-rate", "1e30"]) == 1
+    assert "try a smaller learning rate" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_several_processes_are_refused_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"2 processes .* start it without torchrun"):
+        continue_training(tmp_path / "model", tmp_path / "data", tmp_path / "out")
+
+
+def test_data_of_other_features_is_refused(finished, model_folder, tmp_path):
+    schema = Schema.load(model_folder)
+    text = (model_folder / "schema.json").read_text().replace(f'"{schema.dense[1].name}"', '"hits"')
+    (model_folder / "schema.json").write_text(text)
+    with pytest.raises(InputError, match="its dense features are age, visits, price where age, hits, price belong"):
+        continue_training(model_folder, finished.data, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "not JSON"),
+        ('{"version": 2}', "version 2 where 1 is expected"),
+        ('{"version": 1}', "damaged"),
+        ('{"version": 1, "optimization": {"learning_rate": 0.1}, "stages": []}', "batch_size is missing"),
+        ('{"version": 1, "optimization": {"learning_rate": true, "batch_size": 4}, "stages": []}', "learning_rate is"),
+    ],
+)
+def test_a_damaged_training_record_is_named(finished, model_folder, tmp_path, text, message):
+    (model_folder / "training.json").write_text(text)
+    with pytest.raises(InputError, match=rf"training\.json: .*{message}"):
+        continue_training(model_folder, finished.data, tmp_path / "out")

@@ -1,0 +1,125 @@
+"""The program: plain tensors in, the model's own probabilities out."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from torchrec import KeyedJaggedTensor
+
+from recnas.data import Batch
+from recnas.export import load, program_inputs
+from recnas.export.program import export_program
+from recnas.nn.model import count_dense_parameters
+from recnas.schema import SPLITS, Schema, SparseFeature
+from recnas.space import cost
+
+SIZES = (1, 2, 64, 1000)
+
+
+def assert_same(program, model, batches) -> None:
+    for batch in batches:
+        with torch.inference_mode():
+            probabilities = program(*program_inputs(batch, model.schema))
+            expected = torch.sigmoid(model(batch))
+        assert probabilities.shape == (len(batch),)
+        torch.testing.assert_close(probabilities, expected, rtol=0, atol=1e-6)
+
+
+def test_the_saved_program_gives_the_models_probabilities_at_any_number_of_rows(exported, make_batch):
+    model = load(exported)
+    program = torch.export.load(exported / "program.pt2").module()
+    assert_same(program, model, [make_batch(model.schema, size) for size in SIZES])
+
+
+def test_lists_may_all_be_empty_or_long(exported, make_batch):
+    model = load(exported)
+    program = torch.export.load(exported / "program.pt2").module()
+    for length in (0, 1, 500):
+        counts = [torch.full((3,), length if f.multi_valued else 1) for f in model.schema.sparse]
+        keys = [feature.name for feature in model.schema.sparse]
+        ids = torch.ones(int(torch.cat(counts).sum()), dtype=torch.int64)
+        sparse = KeyedJaggedTensor(keys, ids, lengths=torch.cat(counts))
+        assert_same(program, model, [Batch(torch.randn(3, 3), sparse, torch.zeros(3))])
+
+
+@pytest.mark.parametrize("space", ["nasrec-small", "nasrec-full"])
+def test_random_architectures_become_programs_without_dead_parts(finished, sample, make_model, make_batch, space):
+    arch = sample(space, 1, seed=5)[0]
+    schema = finished.model.schema
+    model = make_model(schema, arch)
+    exported = export_program(model)
+    dense = sum(tensor.numel() for name, tensor in exported.state_dict.items() if name.startswith("network."))
+    assert dense == count_dense_parameters(model) == cost.parameters(arch, schema.num_dense, schema.num_sparse, 16)
+    assert_same(exported.module(), model, [make_batch(schema, size) for size in SIZES])
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_a_schema_may_have_no_dense_feature_and_one_kind_of_sparse(finished, make_model, make_batch, lists):
+    features = tuple(SparseFeature(name, 9, multi_valued=lists) for name in "ab")
+    schema = Schema("click", (), features, {split: {"rows": 2, "positives": 1} for split in SPLITS})
+    model = make_model(schema, finished.model.network.architecture)
+    assert_same(export_program(model).module(), model, [make_batch(schema, size) for size in (1, 5)])
+
+
+def test_a_program_shares_the_models_weights(finished, make_model):
+    schema = finished.model.schema
+    model = make_model(schema, finished.model.network.architecture)
+    own = {parameter.data_ptr() for parameter in model.parameters()}
+    assert {tensor.data_ptr() for tensor in export_program(model).state_dict.values()} == own
+
+
+def test_an_input_of_another_width_is_refused(exported, make_batch):
+    model = load(exported)
+    program = torch.export.load(exported / "program.pt2").module()
+    dense, *rest = program_inputs(make_batch(model.schema, 4), model.schema)
+    with pytest.raises(Exception, match="size"):
+        program(dense[:, :2], *rest)
+
+
+def test_the_readmes_code_runs_the_program_with_torch_alone(exported, tmp_path):
+    """Raw rows through the code of the README, in a process where nothing but torch can be imported."""
+    schema = Schema.load(exported)
+    rows = [
+        {"age": 41.5, "visits": -3.0, "price": 2.0, "user": 7, "item": 4_000_000_000, "tags": [3, 3, 9], "places": []},
+        {"age": None, "user": None, "tags": None, "places": [1, None]},
+        {},
+    ]
+    code = re.findall(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)[-1]
+    assert "program.pt2" in code
+    absent = "import sys\nfor name in ('recnas', 'torchrec', 'fbgemm_gpu', 'safetensors'): sys.modules[name] = None\n"
+    result = tmp_path / "result.txt"
+    ask = f"\nwith open({str(result)!r}, 'w') as file: print(program(*inputs({rows!r})).tolist(), file=file)\n"
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(
+        [sys.executable, "-I", "-W", "error::FutureWarning", "-c", absent + code + ask],
+        cwd=exported,
+        check=True,
+        env=clean,
+        timeout=120,
+    )
+
+    model = load(exported)
+    dense = [[(41.5 - 30) / 10, 0.0, 1.0986123], [0.0] * 3, [0.0] * 3]
+
+    def row(name: str, value: int) -> int:
+        return value % (next(f.rows for f in schema.sparse if f.name == name) - 1) + 1
+
+    sparse = KeyedJaggedTensor(
+        [feature.name for feature in schema.sparse],
+        torch.tensor(
+            [
+                *(row("user", 7), 0, 0),
+                *(row("tags", 3), row("tags", 3), row("tags", 9), 0, 0),
+                *(row("item", 4_000_000_000), 0, 0),
+                *(0, row("places", 1), 0, 0),
+            ]
+        ),
+        lengths=torch.tensor([1, 1, 1, 3, 1, 1, 1, 1, 1, 1, 2, 1]),
+    )
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(Batch(torch.tensor(dense), sparse, torch.zeros(3))))
+    found = torch.tensor(eval(result.read_text()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)

@@ -1,0 +1,142 @@
+"""Embedding tables: what is looked up, and what a step of training leaves behind."""
+
+import pytest
+import torch
+
+from recnas.errors import InputError
+from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
+from recnas.schema import Schema
+
+DIM, ROWS = 16, 24
+RATE, EPS = 0.1, 1e-3
+
+
+def _fields(schema: Schema, tables: dict[str, torch.Tensor], ids: list[list[list[int]]]) -> torch.Tensor:
+    """Plain lookups: `[B, n₀, E]`."""
+    columns = []
+    for feature, examples in zip(schema.sparse, ids, strict=True):
+        pooled = [tables[feature.name][example] for example in examples]
+        columns.append(torch.stack([x.mean(0) if feature.pooling == "mean" else x.sum(0) for x in pooled]))
+    return torch.stack(columns, dim=1)
+
+
+def _copies(embeddings: Embeddings) -> dict[str, torch.Tensor]:
+    return {name: table.clone() for name, table in embeddings.tables().items()}
+
+
+def _step(embeddings: ShardedEmbeddings, sparse, weight: torch.Tensor) -> None:
+    """One training step of the loss Σ weight · fields."""
+    (embeddings(sparse) * weight).sum().backward()
+
+
+@pytest.fixture(params=[WholeEmbeddings, ShardedEmbeddings])
+def embeddings(request: pytest.FixtureRequest, schema: Schema) -> Embeddings:
+    torch.manual_seed(0)
+    return request.param(schema, DIM)
+
+
+def test_fields_are_the_pooled_rows_of_the_tables(embeddings: Embeddings, schema: Schema, lookups) -> None:
+    ids, sparse = lookups(ROWS)
+    torch.testing.assert_close(embeddings(sparse), _fields(schema, embeddings.tables(), ids))
+
+
+def test_tables_have_the_schemas_rows_and_start_xavier_normal(embeddings: Embeddings, schema: Schema) -> None:
+    tables = embeddings.tables()
+    assert {name: tuple(table.shape) for name, table in tables.items()} == {
+        feature.name: (feature.rows, DIM) for feature in schema.sparse
+    }
+    spread = [(table / (2 / (len(table) + DIM)) ** 0.5).flatten() for table in tables.values()]
+    torch.testing.assert_close(torch.cat(spread).std().item(), 1.0, rtol=0.1, atol=0)
+
+
+def test_tables_can_be_moved_between_whole_and_sharded_embeddings(schema: Schema, lookups) -> None:
+    _, sparse = lookups(ROWS)
+    whole, sharded, again = WholeEmbeddings(schema, DIM), ShardedEmbeddings(schema, DIM), WholeEmbeddings(schema, DIM)
+    sharded.load_tables(whole.tables())
+    again.load_tables(sharded.tables())
+    # Their kernels pool several rows in different orders.
+    torch.testing.assert_close(sharded(sparse), whole(sparse))
+    assert torch.equal(again(sparse), whole(sparse))
+
+
+def test_tables_are_views_of_the_live_ones(embeddings: Embeddings, schema: Schema, lookups) -> None:
+    ids, sparse = lookups(ROWS)
+    for table in embeddings.tables().values():
+        table.fill_(2.0)
+    expected = _fields(schema, {feature.name: torch.full((feature.rows, DIM), 2.0) for feature in schema.sparse}, ids)
+    torch.testing.assert_close(embeddings(sparse), expected)
+
+
+@pytest.mark.parametrize("optimizer", ["rowwise-adagrad", "adagrad"])
+def test_tables_do_not_move_before_a_learning_rate_is_set_nor_at_zero(optimizer: str, schema: Schema, lookups) -> None:
+    _, sparse = lookups(ROWS)
+    embeddings = ShardedEmbeddings(schema, DIM, EmbeddingOptimizer(optimizer))
+    before = _copies(embeddings)
+    _step(embeddings, sparse, torch.ones(ROWS, 5, DIM))
+    embeddings.set_learning_rate(0.0)
+    _step(embeddings, sparse, torch.ones(ROWS, 5, DIM))
+    assert all(torch.equal(table, before[name]) for name, table in embeddings.tables().items())
+
+
+@pytest.mark.parametrize("optimizer", ["rowwise-adagrad", "adagrad"])
+def test_tables_learn_by_adagrad_at_the_rate_that_was_set(optimizer: str, schema: Schema, lookups) -> None:
+    torch.manual_seed(1)
+    embeddings = ShardedEmbeddings(schema, DIM, EmbeddingOptimizer(optimizer, EPS))
+    tables = _copies(embeddings)
+    rowwise = optimizer == "rowwise-adagrad"
+    sums = {name: torch.zeros(len(table), 1 if rowwise else DIM) for name, table in tables.items()}
+    for step, rate in enumerate((RATE, RATE / 10, 3 * RATE)):
+        ids, sparse = lookups(ROWS, seed=step)
+        weight = torch.randn(ROWS, len(tables), DIM)
+        embeddings.set_learning_rate(rate)
+        _step(embeddings, sparse, weight)
+        leaves = {name: table.clone().requires_grad_() for name, table in tables.items()}
+        (_fields(schema, leaves, ids) * weight).sum().backward()
+        for name, leaf in leaves.items():
+            squares = leaf.grad.square()
+            sums[name] += squares.mean(1, keepdim=True) if rowwise else squares
+            tables[name] -= rate * leaf.grad / (sums[name].sqrt() + EPS)
+        for name, table in embeddings.tables().items():
+            torch.testing.assert_close(table, tables[name], rtol=1e-4, atol=1e-5)
+            state = embeddings.optimizer_state()[name]
+            torch.testing.assert_close(state.view_as(sums[name]), sums[name], rtol=1e-4, atol=1e-5)
+
+
+def test_every_table_trains_whatever_its_size(schema: Schema, lookups) -> None:
+    embeddings = ShardedEmbeddings(schema, DIM)
+    before = _copies(embeddings)
+    embeddings.set_learning_rate(RATE)
+    ids, sparse = lookups(ROWS)
+    _step(embeddings, sparse, torch.ones(ROWS, 5, DIM))
+    for feature, examples in zip(schema.sparse, ids, strict=True):
+        moved = (embeddings.tables()[feature.name] != before[feature.name]).any(1)
+        assert set(moved.nonzero().flatten().tolist()) == {row for example in examples for row in example}
+
+
+def test_optimizer_state_can_be_moved(schema: Schema, lookups) -> None:
+    first, second = ShardedEmbeddings(schema, DIM), ShardedEmbeddings(schema, DIM)
+    first.set_learning_rate(RATE)
+    _step(first, lookups(ROWS)[1], torch.ones(ROWS, 5, DIM))
+    second.load_tables(first.tables())
+    second.load_optimizer_state(first.optimizer_state())
+    second.set_learning_rate(RATE)
+    for embeddings in (first, second):
+        _step(embeddings, lookups(ROWS, seed=1)[1], torch.ones(ROWS, 5, DIM))
+    for name, table in first.tables().items():
+        assert torch.equal(table, second.tables()[name])
+        assert torch.equal(first.optimizer_state()[name], second.optimizer_state()[name])
+
+
+def test_a_cut_graph_leaves_the_tables_alone(schema: Schema, lookups) -> None:
+    embeddings = ShardedEmbeddings(schema, DIM)
+    embeddings.set_learning_rate(RATE)
+    before = _copies(embeddings)
+    fields = embeddings(lookups(ROWS)[1]).detach().requires_grad_()
+    fields.square().sum().backward()
+    torch.testing.assert_close(fields.grad, 2 * fields.detach())
+    assert all(torch.equal(table, before[name]) for name, table in embeddings.tables().items())
+
+
+def test_an_unknown_optimiser_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="no embedding optimiser is named 'adam'; known are rowwise-adagrad, adagrad"):
+        EmbeddingOptimizer("adam")

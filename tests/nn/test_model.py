@@ -1,0 +1,38 @@
+"""Whole models: a candidate's model is the supernet's answer on its own, tables included."""
+
+import pytest
+import torch
+
+from recnas.data import Batch
+from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
+from recnas.nn.model import CTRModel, Supernet, count_dense_parameters, found_network
+from recnas.schema import Schema
+from recnas.space import SearchSpace, cost
+
+ROWS = 12
+
+
+@pytest.fixture
+def batch(lookups) -> Batch:
+    return Batch(torch.zeros(ROWS, 1), lookups(ROWS)[1], torch.zeros(ROWS))
+
+
+def test_an_extracted_model_answers_as_its_supernet_and_keeps_nothing_of_it(
+    schema: Schema, batch: Batch, sample
+) -> None:
+    supernet = Supernet(schema, ShardedEmbeddings(schema, 16), SearchSpace.named("nasrec-small"))
+    with torch.no_grad():
+        for arch in sample("nasrec-small", 3):
+            expected, model = supernet(batch, arch), supernet.extract(arch)
+            torch.testing.assert_close(model(batch), expected, rtol=1e-4, atol=1e-5)
+            for table in supernet.embeddings.tables().values():
+                table.add_(1)
+            torch.testing.assert_close(model(batch), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_found_network_is_fresh_and_holds_no_dead_part(schema: Schema, batch: Batch, sample) -> None:
+    for arch in sample("nasrec-full", 5):
+        model = CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch))
+        assert model(batch).shape == (ROWS,)
+        assert count_dense_parameters(model) == cost.parameters(arch, 1, 5, 16)
+        assert model.network.architecture == arch.canonical()

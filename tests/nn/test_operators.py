@@ -1,0 +1,255 @@
+"""The operators against a second implementation, written from their definition with PyTorch's own layers."""
+
+import random
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recnas.nn.network import ChoiceNetwork
+from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
+
+STEMS = [(13, 26), (1, 23), (3, 10), (16, 6)]
+
+
+class PlainBlock(nn.Module):
+    """One block whose parts are all alive: dense inputs `[B, ·]`, sparse inputs `[B, N, E]`, concatenated and whole."""
+
+    def __init__(self, block: Block, dense: list[int], fields: list[int], dim: int) -> None:
+        super().__init__()
+        self.block, self.dim = block, dim
+        width, kept = block.dense_width, block.sparse_width
+        columns, rows = sum(dense[i] for i in block.dense_inputs), sum(fields[i] for i in block.sparse_inputs)
+        (self.dense,), (self.sparse,) = block.dense_operators or (None,), block.sparse_operators or (None,)
+        if self.dense is not None:
+            self.norm = nn.LayerNorm(width)
+        if self.dense == "fc":
+            self.linear = nn.Linear(columns, width, bias=False)
+        elif self.dense == "dot-product":
+            k = self.k = round((2 * width) ** 0.5)
+            if columns != dim:
+                self.reduce_dense = nn.Sequential(nn.Linear(columns, dim, bias=False), nn.LayerNorm(dim))
+            if rows != k:
+                self.reduce_sparse = nn.Sequential(nn.Linear(rows, k, bias=False), nn.LayerNorm(k))
+            if k * (k + 1) // 2 != width:
+                self.linear = nn.Linear(k * (k + 1) // 2, width, bias=False)
+        elif self.dense in ("gating", "sum"):
+            self.m = max(dense[block.left], dense[block.right])
+            if self.dense == "gating":
+                self.gate = nn.Linear(self.m, self.m)
+            if self.m != width:
+                self.linear = nn.Linear(self.m, width, bias=self.dense == "gating")
+        if self.sparse is not None:
+            self.over_fields = nn.Linear(rows, kept, bias=False)
+            self.fields_norm = nn.LayerNorm(kept)
+        if self.sparse == "attention":
+            self.attention = nn.MultiheadAttention(dim, 8, batch_first=True)
+            self.norms = nn.ModuleList([nn.LayerNorm(dim), nn.LayerNorm(dim)])
+            self.feed_forward = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        if block.dense_to_sparse and width != 8 * dim:
+            self.merger = nn.Sequential(nn.Linear(width, 8 * dim, bias=False), nn.LayerNorm(8 * dim))
+        if block.fm and width != dim:
+            self.fm = nn.Sequential(nn.Linear(dim, width, bias=False), nn.LayerNorm(width))
+
+    def forward(self, dense: list[Tensor | None], sparse: list[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
+        block = self.block
+        if block.dense_inputs:
+            columns = torch.cat([dense[i] for i in block.dense_inputs], dim=1)
+        if block.sparse_inputs:
+            fields = torch.cat([sparse[i] for i in block.sparse_inputs], dim=1)
+        if block.left is not None:
+            left, right = (F.pad(x, (0, self.m - x.shape[1])) for x in (dense[block.left], dense[block.right]))
+        match self.dense:
+            case "fc":
+                d = F.relu(self.norm(self.linear(columns)))
+            case "dot-product":
+                x = self.reduce_dense(columns) if hasattr(self, "reduce_dense") else columns
+                y = fields
+                if hasattr(self, "reduce_sparse"):
+                    y = self.reduce_sparse(fields.transpose(1, 2)).transpose(1, 2)
+                vectors = [x, *y.unbind(1)]
+                pairs = [(vectors[a] * vectors[b]).sum(1) for a in range(self.k + 1) for b in range(a)]
+                d = self.norm(self._output(torch.stack(pairs, dim=1)))
+            case "gating":
+                d = self.norm(self._output(torch.sigmoid(self.gate(left)) * right))
+            case "sum":
+                d = self.norm(self._output(left + right))
+            case None:
+                d = None
+        s = None
+        if self.sparse is not None:
+            s = self.fields_norm(self.over_fields(fields.transpose(1, 2))).transpose(1, 2)
+            if self.sparse == "efc":
+                s = F.relu(s)
+            else:
+                s = self.norms[0](s + self.attention(s, s, s, need_weights=False)[0])
+                s = self.norms[1](s + self.feed_forward(s))
+        merged = None
+        if block.dense_to_sparse:
+            merged = (self.merger(d) if hasattr(self, "merger") else d).reshape(-1, 8, self.dim)
+        if block.fm:
+            v = s.sum(1) ** 2 - (s**2).sum(1)
+            d = d + (self.fm(v) if hasattr(self, "fm") else v)
+        parts = [x for x in (s, merged) if x is not None]
+        return d, torch.cat(parts, dim=1) if parts else None
+
+    def _output(self, x: Tensor) -> Tensor:
+        return self.linear(x) if hasattr(self, "linear") else x
+
+
+class PlainNetwork(nn.Module):
+    """Blocks in a chain; every output is concatenated, none is sliced."""
+
+    def __init__(self, arch: Architecture, num_dense: int, num_sparse: int, dim: int) -> None:
+        super().__init__()
+        dense, fields = cost.output_widths(arch, num_dense, num_sparse)
+        self.blocks = nn.ModuleList(PlainBlock(block, dense, fields, dim) for block in arch.blocks)
+        self.last = nn.Linear(dense[-1] + fields[-1] * dim, 1)
+
+    def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
+        dense_outputs, sparse_outputs = [dense], [fields]
+        for block in self.blocks:
+            d, s = block(dense_outputs, sparse_outputs)
+            dense_outputs.append(d)
+            sparse_outputs.append(s)
+        return self.last(torch.cat([d, s.flatten(1)], dim=1)).squeeze(1)
+
+
+@torch.no_grad()
+def copy_weights(network: ChoiceNetwork, plain: PlainNetwork) -> None:
+    """Takes every weight of a finished network to the place that it has by definition; none may be left over."""
+    weights = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+
+    def put(to: Tensor, source: Tensor) -> None:
+        assert to.shape == source.shape
+        to.copy_(source)
+
+    for index, block in enumerate(plain.blocks):
+        here = f"blocks.{index}."
+
+        def linear(name: str, layer: nn.Linear, sources: list[str], here: str = here) -> None:
+            put(layer.weight, torch.cat([weights.pop(f"{here}{name}.weight.{source}") for source in sources], dim=1))
+            if layer.bias is not None:
+                put(layer.bias, weights.pop(f"{here}{name}.bias"))
+
+        def norm(name: str, layer: nn.LayerNorm, here: str = here) -> None:
+            put(layer.weight, weights.pop(f"{here}{name}.weight"))
+            put(layer.bias, weights.pop(f"{here}{name}.bias"))
+
+        choice = block.block
+        dense = [str(source) for source in choice.dense_inputs]
+        sparse = []
+        for source in choice.sparse_inputs:
+            earlier = plain.blocks[source - 1].block if source else None
+            sparse += [str(source)] if earlier is None or earlier.sparse_operators else []
+            sparse += [f"{source}_merged"] if earlier is not None and earlier.dense_to_sparse else []
+        operator = f"operators.{block.dense}"
+        if block.dense is not None:
+            norm(f"{operator}.norm", block.norm)
+        if hasattr(block, "linear"):
+            sources = {"fc": dense, "dot-product": ["products"], "gating": [str(choice.right)], "sum": ["sum"]}
+            linear(f"{operator}.linear", block.linear, sources[block.dense])
+        if hasattr(block, "reduce_dense"):
+            linear(f"{operator}.dense_linear", block.reduce_dense[0], dense)
+            norm(f"{operator}.dense_norm", block.reduce_dense[1])
+        if hasattr(block, "reduce_sparse"):
+            linear(f"{operator}.sparse_linear", block.reduce_sparse[0], sparse)
+            norm(f"{operator}.sparse_norm", block.reduce_sparse[1])
+        if hasattr(block, "gate"):
+            linear(f"{operator}.gate", block.gate, [str(choice.left)])
+        operator = f"operators.{block.sparse}"
+        if block.sparse is not None:
+            linear(f"{operator}.linear", block.over_fields, sparse)
+            norm(f"{operator}.norm", block.fields_norm)
+        if block.sparse == "attention":
+            put(block.attention.in_proj_weight, weights.pop(f"{here}{operator}.in_projection.weight.fields"))
+            put(block.attention.in_proj_bias, weights.pop(f"{here}{operator}.in_projection.bias"))
+            linear(f"{operator}.out_projection", block.attention.out_proj, ["fields"])
+            linear(f"{operator}.feed_forward_in", block.feed_forward[0], ["fields"])
+            linear(f"{operator}.feed_forward_out", block.feed_forward[2], ["fields"])
+            norm(f"{operator}.attention_norm", block.norms[0])
+            norm(f"{operator}.feed_forward_norm", block.norms[1])
+        if hasattr(block, "merger"):
+            linear("dense_to_sparse.linear", block.merger[0], ["dense"])
+            norm("dense_to_sparse.norm", block.merger[1])
+        if hasattr(block, "fm"):
+            linear("fm.linear", block.fm[0], ["fm"])
+            norm("fm.norm", block.fm[1])
+    parts = [weights.pop("last.weight.dense"), weights.pop("last.weight.fields").t()]
+    if "last.weight.merged" in weights:
+        parts.append(weights.pop("last.weight.merged").t())
+    put(plain.last.weight, torch.cat([part.flatten() for part in parts]).unsqueeze(0))
+    put(plain.last.bias, weights.pop("last.bias"))
+    assert not weights
+
+
+def _agree(arch: Architecture, num_dense: int, num_sparse: int, shake) -> None:
+    arch = arch.canonical()
+    network = shake(ChoiceNetwork(SearchSpace.only(arch), num_dense, num_sparse).double())
+    plain = PlainNetwork(arch, num_dense, num_sparse, network.dim).double()
+    copy_weights(network, plain)
+    dense = torch.randn(3, num_dense, dtype=torch.float64)
+    fields = torch.randn(3, num_sparse, network.dim, dtype=torch.float64)
+    torch.testing.assert_close(network(dense, fields), plain(dense, fields), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_network_of_a_published_space_computes_what_its_definition_says(space: str, sample, shake) -> None:
+    torch.manual_seed(0)
+    for index, arch in enumerate(sample(space, 25, seed=7)):
+        _agree(arch, *STEMS[index % len(STEMS)], shake)
+
+
+def test_a_network_of_any_space_computes_what_its_definition_says(odd_space, shake) -> None:
+    torch.manual_seed(0)
+    rng, seen = random.Random(0), set()
+    for _ in range(300):
+        arch = odd_space(rng).sample(rng)
+        stem = rng.choice(STEMS)
+        _agree(arch, *stem, shake)
+        seen |= _rules_met(arch.canonical(), *stem)
+    # Every rule that leaves a layer out was met, and left none out elsewhere.
+    names = {"dense reduction", "sparse reduction", "products", "operands", "merger", "fm", "padding"}
+    assert seen == {(name, skipped) for name in names for skipped in (False, True)}
+
+
+def _rules_met(arch: Architecture, num_dense: int, num_sparse: int) -> set[tuple[str, bool]]:
+    dense, fields = cost.output_widths(arch, num_dense, num_sparse)
+    met = set()
+    for block in arch.blocks:
+        width = block.dense_width
+        if "dot-product" in block.dense_operators:
+            k = round((2 * width) ** 0.5)
+            met.add(("dense reduction", sum(dense[source] for source in block.dense_inputs) == 16))
+            met.add(("sparse reduction", sum(fields[source] for source in block.sparse_inputs) == k))
+            met.add(("products", k * (k + 1) // 2 == width))
+        if block.left is not None:
+            met.add(("operands", max(dense[block.left], dense[block.right]) == width))
+            met.add(("padding", dense[block.left] == dense[block.right]))
+        if block.dense_to_sparse:
+            met.add(("merger", width == 128))
+        if block.fm:
+            met.add(("fm", width == 16))
+    return met
+
+
+def test_the_norms_after_attention_start_small_and_biases_at_zero(sample) -> None:
+    for arch in sample("nasrec-full", 5):
+        for name, parameter in ChoiceNetwork(SearchSpace.only(arch.canonical()), 3, 4).named_parameters():
+            if name.endswith("bias"):
+                assert not parameter.any()
+            elif "attention_norm" in name or "feed_forward_norm" in name:
+                torch.testing.assert_close(parameter.detach(), torch.full((16,), 0.17))
+            elif "norm" in name:
+                assert (parameter == 1).all()
+
+
+def test_matrices_start_xavier_uniform_over_all_their_sources() -> None:
+    block = Block(("fc",), ("efc",), 512, 16, dense_inputs=(0,), sparse_inputs=(0,))
+    arch = Architecture((block, Block(("fc",), ("efc",), 512, 16, dense_inputs=(0, 1), sparse_inputs=(0,))))
+    network = ChoiceNetwork(SearchSpace.only(arch), 256, 4)
+    bound = (6 / (256 + 512 + 512)) ** 0.5
+    for weight in network.blocks[1].operators["fc"].linear.weight.values():
+        assert 0.99 * bound < weight.abs().max() <= bound
+        torch.testing.assert_close(weight.std().item(), bound / 3**0.5, rtol=0.02, atol=0)

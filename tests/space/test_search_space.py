@@ -1,0 +1,255 @@
+"""Search spaces: what they hold, how they draw and change it, and how much there is."""
+
+import itertools
+import random
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from math import comb, prod
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recnas.errors import InputError
+from recnas.space import SPACES, Architecture, Block, SearchSpace
+from recnas.space.search_space import BlockChoices
+
+SEEDS = st.integers(0, 2**32)
+NAMES = st.sampled_from(sorted(SPACES))
+
+
+def test_an_unknown_space_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="no search space is named 'nasrec'; known are nasrec-small, nasrec-full"):
+        SearchSpace.named("nasrec")
+
+
+@given(NAMES, SEEDS)
+def test_samples_lie_in_their_space(name: str, seed: int) -> None:
+    space = SearchSpace.named(name)
+    arch = space.sample(random.Random(seed))
+    assert arch in space
+    assert len(arch.blocks) == 7
+
+
+@given(NAMES, SEEDS, st.integers(1, 40))
+def test_mutations_lie_in_their_space(name: str, seed: int, count: int) -> None:
+    space, rng = SearchSpace.named(name), random.Random(seed)
+    assert space.mutate(space.sample(rng), rng, count) in space
+
+
+@given(NAMES, SEEDS)
+def test_one_mutation_changes_at_most_one_choice_of_one_block(name: str, seed: int) -> None:
+    space, rng = SearchSpace.named(name), random.Random(seed)
+    arch = space.sample(rng)
+    changed = space.mutate(arch, rng)
+    differences = [
+        (index, key)
+        for index, (before, after) in enumerate(zip(arch.blocks, changed.blocks, strict=True))
+        for key in before.to_json()
+        if getattr(before, key) != getattr(after, key)
+    ]
+    assert len(differences) <= 1
+
+
+@given(NAMES, SEEDS)
+def test_a_seed_decides_samples_and_mutations(name: str, seed: int) -> None:
+    def draw() -> list[Architecture]:
+        space, rng = SearchSpace.named(name), random.Random(seed)
+        first = space.sample(rng)
+        return [first, space.sample(rng), space.mutate(first, rng, 5)]
+
+    assert draw() == draw()
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_choice_of_every_block_can_be_reached_by_mutation(name: str) -> None:
+    space, rng = SearchSpace.named(name), random.Random(0)
+    arch = space.sample(rng)
+    seen: dict[tuple[int, str], set] = {}
+    for _ in range(6_000):
+        arch = space.mutate(arch, rng)
+        for index, block in enumerate(arch.blocks):
+            for key in ("dense_operators", "sparse_operators", "dense_width", "sparse_width", "left", "right", "fm"):
+                seen.setdefault((index, key), set()).add(getattr(block, key))
+    for index, choices in enumerate(space.blocks):
+        assert seen[index, "dense_operators"] == {(operator,) for operator in choices.dense_operators}
+        assert seen[index, "sparse_operators"] == {(operator,) for operator in choices.sparse_operators}
+        assert seen[index, "dense_width"] == set(choices.dense_widths)
+        assert seen[index, "sparse_width"] == set(choices.sparse_widths)
+        assert seen[index, "left"] == set(choices.lefts or (None,))
+        assert seen[index, "right"] == set(choices.rights or (None,))
+        assert seen[index, "fm"] == {False, True}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_an_architecture_of_another_shape_is_not_in_the_space(name: str) -> None:
+    space = SearchSpace.named(name)
+    arch = space.sample(random.Random(0))
+    last = arch.blocks[-1]
+    assert Architecture(arch.blocks[:-1]) not in space
+    assert "arch" not in space
+    for change in (
+        {"dense_width": 24},
+        {"sparse_width": 8},
+        {"dense_inputs": (0, 1, 2, 3, 4)},
+        {"dense_operators": ("dot-product", "fc")},
+    ):
+        assert Architecture((*arch.blocks[:-1], replace(last, **change))) not in space
+    assert (SearchSpace.named("nasrec-full").sample(random.Random(0)) in space) == (name == "nasrec-full")
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_number_of_inputs_is_one_plus_a_binomial(name: str) -> None:
+    space, rng, draws = SearchSpace.named(name), random.Random(1), 4000
+    samples = [space.sample(rng) for _ in range(draws)]
+    for index in range(1, 8):
+        most = min(index, 4)
+        for kind in ("dense_inputs", "sparse_inputs"):
+            counts = Counter(len(getattr(arch.blocks[index - 1], kind)) for arch in samples)
+            for count in range(1, most + 1):
+                expected = comb(most - 1, count - 1) / 2 ** (most - 1)
+                # Five standard deviations of a share of so many draws.
+                assert abs(counts[count] / draws - expected) <= 5 * (expected * (1 - expected) / draws) ** 0.5
+            assert set(counts) <= set(range(1, most + 1))
+
+
+def test_all_other_choices_are_uniform() -> None:
+    space, rng, draws = SearchSpace.named("nasrec-full"), random.Random(2), 4000
+    samples = [space.sample(rng).blocks[6] for _ in range(draws)]
+    choices = space.blocks[6]
+    for key, options in (
+        ("dense_operators", [(name,) for name in choices.dense_operators]),
+        ("sparse_operators", [(name,) for name in choices.sparse_operators]),
+        ("dense_width", choices.dense_widths),
+        ("sparse_width", choices.sparse_widths),
+        ("left", range(7)),
+        ("right", range(7)),
+        ("dense_to_sparse", (False, True)),
+        ("fm", (False, True)),
+    ):
+        counts, share = Counter(getattr(block, key) for block in samples), 1 / len(options)
+        for option in options:
+            assert abs(counts[option] / draws - share) <= 5 * (share * (1 - share) / draws) ** 0.5, (key, option)
+    inputs = Counter(source for block in samples for source in block.dense_inputs)
+    assert max(inputs.values()) < 1.15 * min(inputs.values())
+
+
+def _tiny(operands: bool) -> SearchSpace:
+    first = BlockChoices(
+        dense_operators=("fc", "gating") if operands else ("fc",),
+        sparse_operators=("efc",),
+        dense_widths=(16,),
+        sparse_widths=(16, 32),
+        dense_inputs=(0,),
+        dense_input_counts=range(1, 2),
+        sparse_inputs=(0,),
+        sparse_input_counts=range(1, 2),
+        lefts=(0,) if operands else (),
+        rights=(0,) if operands else (),
+        dense_to_sparse=(False, True),
+        fm=(False,),
+    )
+    second = replace(
+        first,
+        dense_widths=(16, 32),
+        dense_inputs=(0, 1),
+        dense_input_counts=range(1, 3),
+        lefts=(0, 1) if operands else (),
+        rights=(1,) if operands else (),
+    )
+    return SearchSpace("tiny", (first, second))
+
+
+def _everything(width: int) -> set[Block]:
+    """Every block of one operator each that reads outputs 0 and 1, well beyond what the tiny spaces allow."""
+    inputs = [(), (0,), (1,), (0, 1)]
+    return {
+        Block((dense,), (sparse,), dense_width, sparse_width, dense_inputs, sparse_inputs, left, right, merger, fm)
+        for dense, sparse, dense_width, sparse_width, dense_inputs, sparse_inputs, left, right, merger, fm in (
+            itertools.product(
+                ("fc", "gating", "sum"),
+                ("efc", "attention"),
+                (16, 32),
+                (16, width),
+                inputs,
+                [(0,), (1,)],
+                (None, 0, 1),
+                (None, 0, 1),
+                (False, True),
+                (False, True),
+            )
+        )
+    }
+
+
+@pytest.mark.parametrize("operands", [False, True])
+def test_the_size_is_the_number_of_architectures_in_the_space(operands: bool) -> None:
+    space, everything = _tiny(operands), _everything(32)
+    firsts, seconds = ([block for block in everything if _holds(choices, block)] for choices in space.blocks)
+    assert all(Architecture(pair) in space for pair in itertools.product(firsts, seconds))
+    assert space.size() == len(firsts) * len(seconds)
+    rng = random.Random(0)
+    drawn = {space.sample(rng) for _ in range(20 * space.size())}
+    assert drawn == {Architecture(pair) for pair in itertools.product(firsts, seconds)}
+
+
+def _holds(choices: BlockChoices, block: Block) -> bool:
+    """Written out anew, so that `in` is not its own judge."""
+    return (
+        block.dense_operators[0] in choices.dense_operators
+        and block.sparse_operators[0] in choices.sparse_operators
+        and block.dense_width in choices.dense_widths
+        and block.sparse_width in choices.sparse_widths
+        and len(block.dense_inputs) in choices.dense_input_counts
+        and len(block.sparse_inputs) in choices.sparse_input_counts
+        and all(source in choices.dense_inputs for source in block.dense_inputs)
+        and all(source in choices.sparse_inputs for source in block.sparse_inputs)
+        and (block.left in choices.lefts if choices.lefts else block.left is None)
+        and (block.right in choices.rights if choices.rights else block.right is None)
+        and block.dense_to_sparse in choices.dense_to_sparse
+        and block.fm in choices.fm
+    )
+
+
+@pytest.mark.parametrize(("name", "operators"), [("nasrec-small", 2), ("nasrec-full", 8)])
+def test_the_size_of_the_published_spaces_is_the_product_of_their_choices(name: str, operators: int) -> None:
+    def inputs(index: int) -> int:
+        return sum(comb(index, count) for count in range(1, min(index, 4) + 1))
+
+    operands = [index**2 if name == "nasrec-full" else 1 for index in range(1, 8)]
+    expected = prod(operators * 8 * 4 * 2 * 2 * inputs(index) ** 2 * operands[index - 1] for index in range(1, 8))
+    assert SearchSpace.named(name).size() == expected
+
+
+@given(NAMES, SEEDS)
+def test_the_space_of_one_architecture_holds_it_and_draws_it(name: str, seed: int) -> None:
+    arch = SearchSpace.named(name).sample(random.Random(seed))
+    for form in (arch, arch.canonical()):
+        space = SearchSpace.only(form)
+        assert space.size() == 1
+        assert form in space
+        assert space.sample(random.Random(0)) == form
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_the_full_path_turns_every_operator_on_at_its_largest(name: str) -> None:
+    dense_operators, sparse_operators = SPACES[name]
+    for index, block in enumerate(SearchSpace.named(name).full_path().blocks, start=1):
+        assert (block.dense_operators, block.sparse_operators) == (dense_operators, sparse_operators)
+        assert (block.dense_width, block.sparse_width) == (1024, 64)
+        assert block.dense_inputs == block.sparse_inputs == tuple(range(index))
+        assert block.dense_to_sparse
+        assert block.fm
+
+
+def test_spaces_and_costs_need_no_torch() -> None:
+    program = (
+        "import random, sys\n"
+        "from recnas.space import SearchSpace, cost\n"
+        "arch = SearchSpace.named('nasrec-full').sample(random.Random(0))\n"
+        "cost.parameters(arch, 13, 26, 16), cost.flops(arch, 13, 26, 16), arch.id\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,95 @@
+"""Weights on disk: what is written is read back, and what does not fit is refused by name."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from recnas.errors import InputError
+from recnas.nn.embeddings import WholeEmbeddings
+from recnas.nn.model import CTRModel, found_network
+from recnas.train import checkpoint
+from recnas.train.checkpoint import (
+    load_model_tensors,
+    load_supernet,
+    load_tensors,
+    model_tensors,
+    save_supernet,
+    save_tensors,
+)
+
+
+def _model(schema, arch, seed: int) -> CTRModel:
+    torch.manual_seed(seed)
+    return CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch))
+
+
+def test_a_models_weights_are_written_and_read_back(tmp_path: Path, schema, sample, make_batch) -> None:
+    for arch in sample("nasrec-full", 3):
+        first, second = (_model(schema, arch, seed) for seed in (0, 1))
+        path = tmp_path / "folder" / "weights.safetensors"
+        save_tensors(path, model_tensors(first))
+        load_model_tensors(second, load_tensors(path), path)
+        assert torch.equal(first(make_batch(0)), second(make_batch(0)))
+        assert [file.name for file in path.parent.iterdir()] == ["weights.safetensors"]
+
+
+def test_a_supernet_goes_on_as_if_it_had_never_stopped(tmp_path: Path, make_learner, take_steps) -> None:
+    first, second = make_learner(0), make_learner(1)
+    take_steps(first, range(4))
+    save_supernet(tmp_path, first)
+    load_supernet(tmp_path, second)
+    second.rng.setstate(first.rng.getstate())
+    assert take_steps(first, range(4, 8)) == take_steps(second, range(4, 8))
+    tensors = [model_tensors(learner.supernet) for learner in (first, second)]
+    assert tensors[0].keys() == tensors[1].keys()
+    assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
+
+
+def test_a_file_that_is_missing_damaged_or_foreign_is_named(tmp_path: Path, schema, sample) -> None:
+    path = tmp_path / "weights.safetensors"
+    with pytest.raises(InputError, match=r"weights\.safetensors: no such file"):
+        load_tensors(path)
+    save_tensors(path, model_tensors(_model(schema, *sample("nasrec-small", 1), 0)))
+    whole = path.read_bytes()
+    for damaged in (whole[:-100], whole[:100], b"", b"\x80\x04K\x01.", b"\xff" * 200):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"weights\.safetensors: not a whole safetensors file"):
+            load_tensors(path)
+
+
+def test_weights_of_another_model_are_refused_by_the_first_that_does_not_fit(tmp_path: Path, schema, sample) -> None:
+    model, source = _model(schema, *sample("nasrec-small", 1), 0), tmp_path / "weights.safetensors"
+    tensors = {name: tensor.clone() for name, tensor in model_tensors(model).items()}
+    with pytest.raises(InputError, match=r"weights\.safetensors: the weight tables\.user is missing"):
+        load_model_tensors(model, {name: t for name, t in tensors.items() if name != "tables.user"}, source)
+    with pytest.raises(InputError, match=r"the weight network\.extra is not this model's"):
+        load_model_tensors(model, tensors | {"network.extra": torch.zeros(1)}, source)
+    with pytest.raises(InputError, match=r"the weight tables\.user is \[41, 16\] where \[40, 16\] is expected"):
+        load_model_tensors(model, tensors | {"tables.user": torch.zeros(41, 16)}, source)
+
+
+def test_a_supernet_of_other_tables_is_refused(tmp_path: Path, schema, make_learner) -> None:
+    save_supernet(tmp_path, make_learner())
+    with pytest.raises(InputError, match=r"tables\.gender is \[3, 16\] where \[2, 16\] is expected"):
+        load_supernet(tmp_path, make_learner(schema=schema.capped(2)))
+    fewer = replace(schema, sparse=schema.sparse[:2])
+    with pytest.raises(InputError):
+        load_supernet(tmp_path, make_learner(schema=fewer))
+
+
+def test_a_write_that_fails_leaves_the_file_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_tensors(path, {"x": torch.ones(3)})
+
+    def fail(tensors, partial: Path) -> None:
+        save_file(tensors, partial)
+        partial.write_bytes(partial.read_bytes()[:20])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", fail)
+    with pytest.raises(OSError, match="No space left"):
+        save_tensors(path, {"x": torch.zeros(3)})
+    assert torch.equal(load_file(path)["x"], torch.ones(3))

@@ -1,0 +1,93 @@
+"""Warm-up: how much, which paths, and what a step changes."""
+
+import copy
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recnas.errors import InputError
+from recnas.nn.elastic import Slices
+from recnas.nn.network import ChoiceNetwork
+from recnas.train.settings import Amount, Optimization
+from recnas.train.warmup import SlicedAdagrad
+
+
+@given(st.floats(0, 1), st.integers(0, 10**9))
+def test_an_amount_up_to_one_is_a_share_of_the_rows(share: float, available: int) -> None:
+    assert Amount(share).epochs == 1
+    assert abs(Amount(share).rows(available) - share * available) <= 0.5
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+def test_an_amount_above_one_is_a_number_of_epochs(epochs: int) -> None:
+    assert (Amount(epochs).epochs, Amount(epochs).rows(1000)) == (epochs, 1000)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
+def test_an_amount_that_is_neither_is_refused(wrong: float) -> None:
+    with pytest.raises(InputError, match=f"--warmup {wrong:g}"):
+        Amount(wrong)
+
+
+def test_learning_slices_is_adagrad_on_whole_parameters(space) -> None:
+    torch.manual_seed(0)
+    sliced = ChoiceNetwork(space, 2, 3).double()
+    whole = copy.deepcopy(sliced)
+    optimizer = SlicedAdagrad(sliced, Optimization(0.1, 8, eps=1e-2))
+    reference = torch.optim.Adagrad(whole.parameters(), lr=0.1, eps=1e-2)
+    rng = random.Random(0)
+    for step in range(12):
+        dense, fields = torch.randn(8, 2, dtype=torch.float64), torch.randn(8, 3, 16, dtype=torch.float64)
+        arch, slices = space.sample(rng), Slices()
+        lr = 0.1 / (step + 1)
+        sliced(dense, fields, arch, slices).square().mean().backward()
+        optimizer.step(slices.taken, lr)
+        for parameter in whole.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        reference.param_groups[0]["lr"] = lr
+        whole(dense, fields, arch).square().mean().backward()
+        reference.step()
+    for (name, ours), theirs in zip(sliced.named_parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9, msg=name)
+        torch.testing.assert_close(optimizer.sums[name], reference.state[theirs]["sum"], rtol=1e-9, atol=1e-9)
+
+
+def test_a_learners_paths_lie_in_its_space_and_follow_from_its_seed(make_learner, take_steps) -> None:
+    first, second, other = (make_learner(seed) for seed in (1, 1, 2))
+    space = first.supernet.network.space
+    paths = [[learner.draw() for _ in range(20)] for learner in (first, second, other)]
+    assert all(path in space for path in paths[0])
+    assert paths[0] == paths[1] != paths[2]
+
+
+def test_full_paths_give_way_to_random_ones(make_learner) -> None:
+    learner = make_learner(full_path_steps=100)
+    full = learner.supernet.network.space.full_path()
+
+    def share(step: int) -> float:
+        learner.steps = step
+        return sum(learner.draw() == full for _ in range(400)) / 400
+
+    assert (share(0), share(100), share(1000)) == (1.0, 0.0, 0.0)
+    for step in (25, 50, 75):
+        assert abs(share(step) - (1 - step / 100)) < 0.11
+
+
+def test_a_learner_learns_the_network_and_the_tables(make_learner, make_batch) -> None:
+    learner, batch = make_learner(), make_batch(0)
+    network = copy.deepcopy(learner.supernet.network.state_dict())
+    tables = {name: table.clone() for name, table in learner.supernet.embeddings.tables().items()}
+    learner.set_learning_rate(0.1)
+    learner.loss(batch).backward()
+    learner.step()
+    assert learner.steps == 1
+    assert any(not torch.equal(tensor, network[name]) for name, tensor in learner.supernet.network.state_dict().items())
+    assert all((table != tables[name]).any() for name, table in learner.supernet.embeddings.tables().items())
+
+
+def test_training_repeats_itself(make_learner, take_steps) -> None:
+    first, second = ([*take_steps(make_learner(3), range(6))] for _ in range(2))
+    assert first == second
