@@ -76,9 +76,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "evolution.children": ("--children", "new candidates each round"),
     "final.top_k": ("--top-k", "best candidates that are trained from scratch"),
     "final.epochs": ("--epochs", "passes over the training rows in final training; the best on validation counts"),
-    "final.learning_rates": (
-        "--learning-rates",
-        "final training: the first is for all models, every one for the best finalist and each baseline",
+    "final.optimization.learning_rate": ("--learning-rate", "peak learning rate of final training"),
+    "final.other_learning_rates": (
+        "--other-learning-rates",
+        "learning rates that are tried too for the best finalist and each baseline",
     ),
     "final.optimization.batch_size": ("--batch-size", "rows a step of final training"),
     "final.optimization.eps": ("--eps", "Adagrad's eps for the dense part in final training"),
@@ -204,7 +205,7 @@ def _add_setting_flags(parser: argparse.ArgumentParser) -> None:
     for path, kind, _ in leaves():
         name = ".".join(path)
         if name not in FLAGS:
-            continue  # data and run have flags of their own; a single learning rate is one of --learning-rates
+            continue  # data and run, which have flags of their own
         flag, text = FLAGS[name]
         default: Any = defaults
         for part in path:

@@ -130,11 +130,13 @@ class _PatientFile(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.file.seek(offset, whence)
+
     def write(self, data: bytes) -> int:
         if self.error is None:
             try:
                 self.file.write(data)
-                self.file.flush()
             except OSError as error:
                 self.error = error
         return len(data)

@@ -6,7 +6,7 @@ is a leaf layer with its weight and bias together, or an embedding table; only t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -126,12 +126,23 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
     return GradientStatistics(tuple(ratios), tuple(projections), tuple(losses))
 
 
-def _ratios(gradients: Iterable[Tensor]) -> Tensor:
+def _ratios(gradients: Sequence[Tensor]) -> Tensor:
     """μ / σ elementwise over batches, 0 where σ is 0."""
-    stacked = torch.stack(list(gradients))
-    deviation = stacked.std(dim=0)
-    ratio = stacked.abs_().mean(dim=0).div_(deviation)
-    return torch.where(deviation > 0, ratio, 0.0)
+    count = len(gradients)
+    # In place and one tensor at a time: torch.std over a stacked axis takes ten times as long.
+    mean = gradients[0] + gradients[1]
+    absolute = gradients[0].abs().add_(gradients[1].abs())
+    for gradient in gradients[2:]:
+        mean.add_(gradient)
+        absolute.add_(gradient.abs())
+    mean.div_(count)
+    difference = gradients[0] - mean
+    squares = difference.square()
+    for gradient in gradients[1:]:
+        torch.sub(gradient, mean, out=difference)
+        squares.addcmul_(difference, difference)
+    deviation = squares.div_(count - 1).sqrt_()
+    return absolute.div_(count).div_(deviation).masked_fill_(deviation == 0, 0.0)
 
 
 def _ids(batch: Batch, schema: Schema) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

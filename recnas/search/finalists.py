@@ -182,4 +182,4 @@ def best_of(trainings: list[Trained]) -> Trained | None:
 def no_finalist_left(trainings: list[Trained]) -> RunError:
     """The error to raise when every finalist diverged."""
     reason = next((item.diverged for item in trainings if item.diverged), "")
-    return RunError(f"every finalist's training diverged ({reason}); try smaller --learning-rates")
+    return RunError(f"every finalist's training diverged ({reason}); try a smaller --learning-rate")

@@ -236,9 +236,9 @@ def _finish(
     ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: final.top_k]
     finalists = [Entrant(item.proposal.id, "found", item.proposal.arch) for item in ranked]
     baselines = [Entrant(name, "baseline") for name in final.baselines]
-    first, *others = final.learning_rates
+    first, others = final.optimization.learning_rate, final.other_learning_rates
     trainings: dict[str, list[Trained]] = {entrant.id: [] for entrant in (*finalists, *baselines)}
-    jobs = len(finalists) + len(others) + len(baselines) * len(final.learning_rates)
+    jobs = len(finalists) + len(others) + len(baselines) * (1 + len(others))
     with (
         Executor(settings.workers, start_training, (settings,)) as executor,
         console.bar(jobs, "final training", " models") as bar,
@@ -256,7 +256,7 @@ def _finish(
             raise no_finalist_left([item for entrant in finalists for item in trainings[entrant.id]])
         run_jobs(
             [Job(leader.entrant, rate) for rate in others]
-            + [Job(entrant, rate) for entrant in baselines for rate in final.learning_rates]
+            + [Job(entrant, rate) for entrant in baselines for rate in (first, *others)]
         )
     chosen = {name: best_of(items) for name, items in trainings.items()}
     best = min(

@@ -82,15 +82,14 @@ class FinalSettings:
     Attributes:
         top_k: Best distinct candidates of the whole history that are trained.
         epochs: Passes over the training rows; the epoch that is best on validation counts.
-        learning_rates: The first is used for all models; the best finalist and every hand-made model are trained with
-            each, and the best on validation counts.
-        optimization: How models learn; its learning rate is replaced by each of `learning_rates`.
+        optimization: How models learn.
+        other_learning_rates: The best finalist and every hand-made model are trained with these too, and the best on
+            validation counts.
         baselines: Hand-made models to train beside the finalists.
     """
 
     top_k: int = 15
     epochs: int = 1
-    learning_rates: tuple[float, ...] = (0.1,)
     optimization: Optimization = field(
         default_factory=lambda: Optimization(
             learning_rate=0.1,
@@ -100,12 +99,13 @@ class FinalSettings:
             embedding_eps=1e-4,
         )
     )
+    other_learning_rates: tuple[float, ...] = ()
     baselines: tuple[str, ...] = ("dlrm",)
 
     def __post_init__(self) -> None:
         _at_least(self, top_k=1, epochs=1)
-        if not self.learning_rates or min(self.learning_rates) <= 0:
-            raise InputError(f"final.learning_rates are {list(self.learning_rates)}; give one or more above 0")
+        if any(rate <= 0 for rate in self.other_learning_rates):
+            raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
         if unknown := sorted(set(self.baselines) - {"dlrm"}):
             raise InputError(f"no baseline is named {unknown[0]!r}; known is dlrm")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -122,6 +122,12 @@ class Level:
     p10: float
     p90: float
 
+    @classmethod
+    def of(cls, losses: Sequence[float], fraction: float, rows: int) -> Level:
+        """Summarises candidates' log losses."""
+        p10, median, p90 = np.quantile(losses, (0.1, 0.5, 0.9)).tolist()
+        return cls(fraction, rows, median, p10, p90)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -149,7 +155,6 @@ def warm_up(
     probe: Probe | None = None,
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
-    report_level: Callable[[Level], None] | None = None,
 ) -> list[Level]:
     """Trains a supernet on part of the training rows, and measures what candidates inherit on the way.
 
@@ -162,7 +167,6 @@ def warm_up(
         probe: How to measure; None for not at all.
         device: Where to compute.
         report: Told of the training's progress.
-        report_level: Told of each level as it is measured.
 
     Returns:
         One level for each of `LEVELS`; none when `probe` is None, only the first without training.
@@ -184,15 +188,16 @@ def warm_up(
 
     steps = amount.epochs * len(epoch_batches(0)) if rows else 0
     levels: list[Level] = []
-    due = {round(fraction * steps): fraction for fraction in LEVELS if steps or fraction == 0}
+    due = [(round(fraction * steps), fraction) for fraction in LEVELS if steps or fraction == 0]
     measured = InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else None
 
     def measure(step: int) -> None:
-        if measured is not None and step in due:
-            seen = min(step * optimization.batch_size, amount.epochs * rows)
-            levels.append(measured.level(due[step], seen))
-            if report_level is not None:
-                report_level(levels[-1])
+        fractions = [fraction for at, fraction in due if at == step]
+        if measured is None or not fractions:
+            return
+        losses = measured.log_losses()
+        for fraction in fractions:
+            levels.append(Level.of(losses, fraction, min(step * optimization.batch_size, amount.epochs * rows)))
 
     if steps:
         train(
@@ -235,10 +240,3 @@ class InheritedQuality:
                 metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
             losses.append(metrics.compute().log_loss)
         return losses
-
-    def level(self, fraction: float, rows: int) -> Level:
-        losses = self.log_losses()
-        if len(losses) == 1:
-            return Level(fraction, rows, *losses * 3)
-        deciles = statistics.quantiles(losses, n=10, method="inclusive")
-        return Level(fraction, rows, statistics.median(losses), deciles[0], deciles[-1])

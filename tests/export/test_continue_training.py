@@ -82,7 +82,7 @@ def test_a_diverged_loss_is_one_line_and_exit_code_1(finished, exported, tmp_pat
 
 def test_several_processes_are_refused_before_anything_is_read(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match=r"2 processes .* start it without torchrun"):
+    with pytest.raises(InputError, match=r"2 processes, .*; start it without torchrun"):
         continue_training(tmp_path / "model", tmp_path / "data", tmp_path / "out")
 
 

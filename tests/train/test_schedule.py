@@ -15,7 +15,7 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nothing(steps: int, peak: float
     top = max(1, round(0.1 * steps)) - 1
     assert rates[top] == pytest.approx(peak) == max(rates)
     assert rates[: top + 1] == sorted(rates[: top + 1])
-    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert rates[top + 1 :] == sorted(rates[top + 1 :], reverse=True)
     assert all(rate > 0 for rate in rates)
     assert cosine_with_warmup(steps, steps, peak) == pytest.approx(0, abs=1e-9) or steps == 1
 

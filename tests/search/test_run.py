@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import recnas
+from recnas.data import Dataset
+from recnas.errors import InputError, RunError
+from recnas.search import run_search
+from recnas.search.finalists import Entrant, restore
+from recnas.space import Architecture, cost
+from recnas.train.loop import evaluate
+
+
+def history_of(run: Path) -> list[dict]:
+    """The history without the times, which differ between runs."""
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["seconds"]
+    return lines
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "one"
+    settings = {
+        "warmup": {"amount": 0.2, "probe_candidates": 3, "probe_rows": 50},
+        "proxy": {"batch_size": 16},
+        "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
+        "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
+    }
+    run_search(data, run, progress=False, **settings)
+    return run
+
+
+def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    assert [model["kind"] for model in results["models"]] == ["found", "found", "baseline"]
+    best = next(model for model in results["models"] if model["id"] == results["best"])
+    found = [model for model in results["models"] if model["kind"] == "found"]
+    assert best["validation"]["log_loss"] == min(model["validation"]["log_loss"] for model in found)
+    assert Architecture.load(finished / "architecture.json").id == results["best"]
+    assert yaml.safe_load((finished / "config.yaml").read_text())["evolution"]["population"] == 6
+    assert [level["fraction"] for level in json.loads((finished / "supernet/warmup.json").read_text())["levels"]] == [
+        0.0,
+        0.01,
+        0.1,
+        1.0,
+    ]
+    for model in found:
+        arch = Architecture.from_json(next(h for h in history_of(finished) if h["id"] == model["id"])["architecture"])
+        assert model["parameters"] == cost.parameters(arch, 3, 8, 16)
+        assert (finished / "retrain" / model["id"] / "weights.safetensors").is_file()
+    rates = {
+        json.loads(line)["learning_rate"]
+        for line in (finished / "baselines/dlrm/metrics.jsonl").read_text().splitlines()
+    }
+    assert rates == {0.05, 0.02}
+
+
+def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Path) -> None:
+    history = history_of(finished)
+    assert len(history) == 6 + 2 * 2
+    ranked = sorted(history, key=lambda line: line["score"], reverse=True)
+    results = json.loads((finished / "results.json").read_text())
+    assert [model["id"] for model in results["models"][:2]] == [line["id"] for line in ranked[:2]]
+    for line in history:
+        proxy = line["proxy"]
+        assert line["score"] == pytest.approx(proxy["zico"] + proxy["log_fr"] - proxy["loss"])
+
+
+def test_kept_weights_give_the_reported_figures(finished: Path, data: Path) -> None:
+    results, dataset = json.loads((finished / "results.json").read_text()), Dataset(data)
+    best = next(model for model in results["models"] if model["id"] == results["best"])
+    entrant = Entrant(best["id"], "found", Architecture.load(finished / "architecture.json"))
+    for split in ("validation", "test"):
+        quality = evaluate(restore(finished, dataset.schema, entrant), dataset, split)
+        assert quality.to_json() == pytest.approx(best[split], abs=1e-6)
+
+
+def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((finished / "config.yaml").read_text())
+    for key in ("version", "created", "data", "run"):
+        del config[key]
+    run_search(data, tmp_path / "two", progress=False, **(config | {"workers": 2}))
+    one, two = history_of(finished), history_of(tmp_path / "two")
+    assert [line["id"] for line in one] == [line["id"] for line in two]
+    for left, right in zip(one, two, strict=True):
+        assert left["proxy"] == pytest.approx(right["proxy"], rel=1e-4)
+
+
+def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, small: dict) -> None:
+    small["warmup"]["amount"] = 0
+    small["final"]["baselines"] = []
+    recnas.search(data, tmp_path / "run", progress=False, space="nasrec-full", **small)
+    for line in history_of(tmp_path / "run"):
+        assert line["score"] == pytest.approx(line["proxy"]["zico"] + line["proxy"]["log_fr"])
+
+
+def test_a_folder_in_use_is_not_replaced_unasked(finished: Path, data: Path, tmp_path: Path, small: dict) -> None:
+    with pytest.raises(InputError, match="exists; choose another --run, or --overwrite"):
+        run_search(data, finished, progress=False, **small)
+    (tmp_path / "letters").write_text("mine")
+    with pytest.raises(InputError, match="not a run's folder"):
+        run_search(data, tmp_path, overwrite=True, progress=False, **small)
+    assert (tmp_path / "letters").read_text() == "mine"
+
+
+def test_too_few_rows_for_the_proxy_are_reported(data: Path, tmp_path: Path, small: dict) -> None:
+    small["proxy"]["batch_size"] = 512
+    with pytest.raises(InputError, match="--proxy-batch-size"):
+        run_search(data, tmp_path / "run", progress=False, **small)
+
+
+def test_a_diverged_finalist_is_reported_and_not_chosen(
+    data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recnas.search import finalists
+    from recnas.train.loop import Diverged
+
+    original, broken = finalists.train, []
+
+    def train_one_broken(learner, *arguments, **settings):
+        if not broken:
+            broken.append(learner)
+        if learner is broken[0]:
+            raise Diverged("the training loss is nan at step 1; try a smaller learning rate")
+        return original(learner, *arguments, **settings)
+
+    monkeypatch.setattr(finalists, "train", train_one_broken)
+    results = run_search(data, tmp_path / "run", progress=False, **small)
+    assert [model["status"] for model in results["models"]] == ["diverged", "trained", "trained"]
+    assert results["best"] == results["models"][1]["id"]
+    assert results["models"][0]["test"] is None
+
+
+def test_when_every_finalist_diverges_the_run_fails_with_the_reason(data: Path, tmp_path: Path, small: dict) -> None:
+    small["final"]["optimization"]["learning_rate"] = 1e30
+    with pytest.raises(RunError, match="diverged"):
+        run_search(data, tmp_path / "run", progress=False, **small)

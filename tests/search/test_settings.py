@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from recnas.cli import FLAGS
+from recnas.errors import InputError
+from recnas.search import EvolutionSettings, Settings
+from recnas.search.settings import leaves, load_preset, merge, parse_yaml
+
+PRESETS = [
+    item.name.removesuffix(".yaml")
+    for item in resources.files("recnas.configs").iterdir()
+    if item.name.endswith(".yaml")
+]
+
+
+def test_presets_are_there_for_each_data_set_and_the_demo() -> None:
+    assert set(PRESETS) >= {"demo", "criteo", "avazu", "kdd"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_has_the_published_evolution(name: str) -> None:
+    settings = Settings.from_mapping(load_preset(name), name)
+    assert settings.evolution == EvolutionSettings(population=128, iterations=240, tournament=64, children=8)
+    assert settings.proxy.batches == 4
+
+
+@pytest.mark.parametrize("name", ["criteo", "avazu", "kdd"])
+def test_real_data_sets_have_the_published_training(name: str) -> None:
+    settings = Settings.from_mapping(load_preset(name), name)
+    warmup, final = settings.warmup, settings.final
+    assert (warmup.amount, warmup.optimization.learning_rate, warmup.optimization.batch_size) == (0.01, 0.12, 512)
+    assert (final.top_k, final.epochs, final.optimization.batch_size) == (15, 1, 256)
+
+
+def test_settings_survive_writing_and_reading() -> None:
+    settings = Settings.from_mapping(merge(load_preset("demo"), {"data": "d", "run": "r", "seed": 3}))
+    assert Settings.from_mapping(settings.to_mapping()) == settings
+
+
+def test_every_setting_has_a_flag() -> None:
+    assert {".".join(path) for path, _, _ in leaves()} == set(FLAGS) | {"data", "run"}
+
+
+def test_a_later_value_replaces_only_its_own_setting() -> None:
+    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}}) == {"a": {"b": 5, "c": 2}, "d": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sede": 1}, "unknown setting 'sede'"),
+        ({"warmup": {"amuont": 1}}, "unknown setting 'warmup.amuont'"),
+        ({"warmup": 0.1}, "a mapping is expected"),
+        ({"seed": "one"}, "seed is 'one' where a whole number is expected"),
+        ({"seed": True}, "where a whole number is expected"),
+        ({"final": {"optimization": {"eps": "1e-2"}}}, "1.0e-2"),
+        ({"warmup": {"amount": 1.5}}, "must be whole"),
+        ({"warmup": {"amount": -1}}, "--warmup -1"),
+        ({"space": "nasrec-medium"}, "nasrec-small, nasrec-full"),
+        ({"proxy": {"batches": 1}}, "2 or more"),
+        ({"final": {"baselines": ["deepfm"]}}, "known is dlrm"),
+        ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),
+    ],
+)
+def test_a_wrong_setting_is_named(values: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Settings.from_mapping(values, "my.yaml")
+    assert str(caught.value).startswith("my.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_preset_is_named_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"'critoe'.*criteo"):
+        load_preset("critoe")
+
+
+def test_yaml_that_would_run_code_or_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not YAML"):
+        parse_yaml("a: !!python/object/apply:os.system ['true']", "x.yaml")
+    with pytest.raises(InputError, match="mapping"):
+        parse_yaml("- 1", "x.yaml")
+    with pytest.raises(InputError, match="not YAML"):
+        parse_yaml("a: [", "x.yaml")
