@@ -20,6 +20,10 @@ from recnas.schema import Schema
 from recnas.space import Architecture
 
 
+CACHED_ELEMENTS = 131_072
+"""Elements whose statistics are taken at a time: few enough that their gradients stay in a core's cache."""
+
+
 @dataclass(frozen=True)
 class GradientStatistics:
     """What N batches say about a candidate.
@@ -99,14 +103,20 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
     gradients: list[Sequence[Tensor]] = []
     row_gradients: list[Tensor] = []
     losses, projections = [], []
+    weights: list[Tensor] = []
     for batch in batches.looked_up:
         fields = batch.fields.detach().requires_grad_()
         logits = supernet.network(batch.dense, fields, arch, slices)
         loss = F.binary_cross_entropy_with_logits(logits, batch.label.to(logits.dtype))
         leaves = [taken.leaf for taken in slices.taken]
         *leaf_gradients, field_gradient = torch.autograd.grad(loss, [*leaves, fields], allow_unused=True)
-        projection = torch.stack([torch.sum(leaf * grad) for leaf, grad in zip(leaves, leaf_gradients, strict=True)])
-        total = projection.double().sum()
+        if not weights:
+            weights = [_as_it_lies(leaf.detach(), like) for leaf, like in zip(leaves, leaf_gradients, strict=True)]
+        products = [
+            torch.dot(weight, _as_it_lies(gradient, gradient))
+            for weight, gradient in zip(weights, leaf_gradients, strict=True)
+        ]
+        total = torch.stack(products).double().sum()
         gradients.append(leaf_gradients)
         if field_gradient is not None:
             # Pooling is linear, so ⟨rows, their gradients⟩ is ⟨pooled fields, their gradient⟩.
@@ -116,7 +126,8 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
         projections.append(total.item())
     by_module: dict[int, Tensor] = {}
     for taken, of_batches in zip(slices.taken, zip(*gradients, strict=True), strict=True):
-        ratio = _ratios(of_batches).sum(dtype=torch.float64)
+        flat = [_as_it_lies(gradient, gradient).split(CACHED_ELEMENTS) for gradient in of_batches]
+        ratio = sum(_ratios(pieces).sum(dtype=torch.float64) for pieces in zip(*flat, strict=True))
         by_module[id(taken.layer)] = by_module.get(id(taken.layer), 0.0) + ratio
     ratios = list(torch.stack(list(by_module.values())).tolist())
     if row_gradients:
@@ -126,15 +137,20 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
     return GradientStatistics(tuple(ratios), tuple(projections), tuple(losses))
 
 
+def _as_it_lies(tensor: Tensor, like: Tensor) -> Tensor:
+    """Flattens in the order in which `like` lies in memory: the gradient of a sliced matrix comes transposed."""
+    if like.ndim == 2 and not like.is_contiguous():
+        tensor = tensor.t()
+    return tensor.reshape(-1)
+
+
 def _ratios(gradients: Sequence[Tensor]) -> Tensor:
-    """μ / σ elementwise over batches, 0 where σ is 0."""
-    count = len(gradients)
+    """μ / σ elementwise over batches, 0 where σ is 0. Overwrites the gradients."""
     # In place and one tensor at a time: torch.std over a stacked axis takes ten times as long.
+    count = len(gradients)
     mean = gradients[0] + gradients[1]
-    absolute = gradients[0].abs().add_(gradients[1].abs())
     for gradient in gradients[2:]:
         mean.add_(gradient)
-        absolute.add_(gradient.abs())
     mean.div_(count)
     difference = gradients[0] - mean
     squares = difference.square()
@@ -142,7 +158,10 @@ def _ratios(gradients: Sequence[Tensor]) -> Tensor:
         torch.sub(gradient, mean, out=difference)
         squares.addcmul_(difference, difference)
     deviation = squares.div_(count - 1).sqrt_()
-    return absolute.div_(count).div_(deviation).masked_fill_(deviation == 0, 0.0)
+    absolute = gradients[0].abs_()
+    for gradient in gradients[1:]:
+        absolute.add_(gradient.abs_())
+    return absolute.div_(count).div_(deviation.masked_fill_(deviation == 0, torch.inf))
 
 
 def _ids(batch: Batch, schema: Schema) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

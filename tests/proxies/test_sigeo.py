@@ -30,18 +30,14 @@ SCHEMA = Schema(
 
 def make_batch(generator: torch.Generator, rows: int = 6) -> Batch:
     """Random features; the multi-valued one has one to three ids, some of them twice in a row."""
-    lengths = torch.cat(
-        (torch.ones(rows), torch.randint(1, 4, (rows,), generator=generator), torch.ones(rows))
-    ).long()
+    lengths = torch.cat((torch.ones(rows), torch.randint(1, 4, (rows,), generator=generator), torch.ones(rows))).long()
     counts = lengths.view(3, rows).sum(1).tolist()
     values = [
         torch.randint(0, feature.rows, (count,), generator=generator)
         for feature, count in zip(SCHEMA.sparse, counts, strict=True)
     ]
     sparse = KeyedJaggedTensor(keys=[f.name for f in SCHEMA.sparse], values=torch.cat(values), lengths=lengths)
-    return Batch(
-        torch.randn(rows, 3, generator=generator), sparse, torch.rand(rows, generator=generator).round()
-    )
+    return Batch(torch.randn(rows, 3, generator=generator), sparse, torch.rand(rows, generator=generator).round())
 
 
 def make_supernet(space: str) -> Supernet:
@@ -71,9 +67,7 @@ def plain_statistics(supernet: Supernet, arch, batches: list[Batch]) -> tuple[li
         grads = torch.autograd.grad(loss, parameters, allow_unused=True)
         gradients.append([torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads, strict=True)])
         losses.append(loss.item())
-    projections = [
-        sum((p * g).sum().item() for p, g in zip(parameters, grads, strict=True)) for grads in gradients
-    ]
+    projections = [sum((p * g).sum().item() for p, g in zip(parameters, grads, strict=True)) for grads in gradients]
     # A leaf layer is the module two or one levels above a parameter's name: `….linear.weight.3`, `….norm.bias`.
     layers: dict[str, list[int]] = {}
     for index, (name, _) in enumerate(network.named_parameters()):
