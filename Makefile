@@ -4,6 +4,8 @@ PYTHON ?= python3
 SEED ?= 0
 
 VENV := .venv
+# Seed 0 is the demo; another seed gets folders of its own, to compare with benchmarks/seeds.py.
+DEMO := demo$(if $(filter-out 0,$(SEED)),-$(SEED))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLING := $(VENV)/.installing
@@ -57,10 +59,10 @@ demo: install ## Search on MovieLens-100K: data/movielens, runs/demo, models/dem
 			--target build/recbole $(RECBOLE) && \
 		$(BIN)/recnas prepare movielens --input $(MOVIELENS) --output data/movielens; \
 	}
-	$(BIN)/recnas search --data data/movielens --preset demo --run runs/demo --seed $(SEED) --overwrite
-	$(BIN)/recnas report runs/demo
-	$(BIN)/recnas export runs/demo --output models/demo --overwrite
-	$(BIN)/recnas evaluate models/demo --data data/movielens --split test
+	$(BIN)/recnas search --data data/movielens --preset demo --run runs/$(DEMO) --seed $(SEED) --overwrite
+	$(BIN)/recnas report runs/$(DEMO)
+	$(BIN)/recnas export runs/$(DEMO) --output models/$(DEMO) --overwrite
+	$(BIN)/recnas evaluate models/$(DEMO) --data data/movielens --split test
 
 clean: ## Remove .venv, caches and builds; data, runs and models stay
 	rm -rf $(VENV) build dist *.egg-info packaging/*/build packaging/*/*.egg-info

@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--run", type=Path, help="the folder for everything the run decides, measures and makes")
     search.add_argument(
         "--preset",
-        help="settings to begin with: movielens, criteo, avazu, kdd, demo, or a YAML file such as a "
+        help="settings to begin with: demo, criteo, avazu, kdd, or a YAML file such as a "
         "run's config.yaml; flags override it",
     )
     search.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")

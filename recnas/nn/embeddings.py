@@ -67,6 +67,21 @@ class Embeddings(nn.Module):
         super().__init__()
         self.dim = dim
         self.features = [feature.name for feature in schema.sparse]
+        # A column may have any name, a parameter's name has no dots.
+        self.table_names = {name: f"table_{index}" for index, name in enumerate(self.features)}
+
+    def _configs(self, schema: Schema) -> list[EmbeddingBagConfig]:
+        return [
+            EmbeddingBagConfig(
+                name=self.table_names[feature.name],
+                num_embeddings=feature.rows,
+                embedding_dim=self.dim,
+                feature_names=[feature.name],
+                pooling=PoolingType.MEAN if feature.pooling == "mean" else PoolingType.SUM,
+                init_fn=nn.init.xavier_normal_,
+            )
+            for feature in schema.sparse
+        ]
 
     def forward(self, sparse: KeyedJaggedTensor) -> Tensor:
         """Looks up and pools: n₀ keys, B rows → `[B, n₀, E]` in the schema's order."""
@@ -93,10 +108,10 @@ class WholeEmbeddings(Embeddings):
 
     def __init__(self, schema: Schema, dim: int, device: torch.device | str = "cpu") -> None:
         super().__init__(schema, dim)
-        self.collection = EmbeddingBagCollection(tables=_configs(schema, dim), device=torch.device(device))
+        self.collection = EmbeddingBagCollection(tables=self._configs(schema), device=torch.device(device))
 
     def tables(self) -> dict[str, Tensor]:
-        return {name: self.collection.embedding_bags[_table(name)].weight.detach() for name in self.features}
+        return {name: self.collection.embedding_bags[table].weight.detach() for name, table in self.table_names.items()}
 
 
 class ShardedEmbeddings(Embeddings):
@@ -122,13 +137,15 @@ class ShardedEmbeddings(Embeddings):
         sharder = EmbeddingBagCollectionSharder(
             fused_params={"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
         )
-        collection = EmbeddingBagCollection(tables=_configs(schema, dim), device=torch.device("meta"))
+        collection = EmbeddingBagCollection(tables=self._configs(schema), device=torch.device("meta"))
         with _quiet_planner():
             # A table of a few rows would be planned data-parallel, which no fused optimiser trains.
             kernels = [FUSED.value] if device.type == "cpu" else [FUSED.value, FUSED_UVM_CACHING.value]
             planner = EmbeddingShardingPlanner(
                 topology=Topology(world_size=dist.get_world_size(), compute_device=device.type),
-                constraints={_table(name): ParameterConstraints(compute_kernels=kernels) for name in self.features},
+                constraints={
+                    table: ParameterConstraints(compute_kernels=kernels) for table in self.table_names.values()
+                },
                 storage_reservation=FixedPercentageStorageReservation(percentage=0.15),
             )
             plan = planner.collective_plan(collection, [sharder], dist.GroupMember.WORLD)
@@ -145,21 +162,15 @@ class ShardedEmbeddings(Embeddings):
 
     def tables(self) -> dict[str, Tensor]:
         state = self.collection.state_dict()
-        return {name: _whole(state[f"embedding_bags.{_table(name)}.weight"]) for name in self.features}
+        return {name: _whole(state[f"embedding_bags.{table}.weight"]) for name, table in self.table_names.items()}
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """Each feature's running sums of squared gradients, sharing memory with the live ones."""
         state = self.collection.fused_optimizer.state_dict()["state"]
         return {
-            name: _whole(state[f"embedding_bags.{_table(name)}.weight"][f"{_table(name)}.momentum1"])
-            for name in self.features
+            name: _whole(state[f"embedding_bags.{table}.weight"][f"{table}.momentum1"])
+            for name, table in self.table_names.items()
         }
-
-    @torch.no_grad()
-    def load_optimizer_state(self, state: Mapping[str, Tensor]) -> None:
-        """Copies running sums, by feature name, over the present ones."""
-        for name, sums in self.optimizer_state().items():
-            sums.copy_(state[name].view_as(sums))
 
 
 def ensure_process_group(device: torch.device) -> None:
@@ -172,25 +183,6 @@ def ensure_process_group(device: torch.device) -> None:
     else:
         # A store inside the process: no port is opened.
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-
-
-def _configs(schema: Schema, dim: int) -> list[EmbeddingBagConfig]:
-    return [
-        EmbeddingBagConfig(
-            name=_table(feature.name),
-            num_embeddings=feature.rows,
-            embedding_dim=dim,
-            feature_names=[feature.name],
-            pooling=PoolingType.MEAN if feature.pooling == "mean" else PoolingType.SUM,
-            init_fn=nn.init.xavier_normal_,
-        )
-        for feature in schema.sparse
-    ]
-
-
-def _table(feature: str) -> str:
-    # A parameter's name has no dots, a column's may.
-    return "t_" + feature.replace(".", "_dot_")
 
 
 def _whole(shard: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from recnas.nn.model import Supernet
 from recnas.schema import Schema
 from recnas.space import Architecture
 
-
 CACHED_ELEMENTS = 131_072
 """Elements whose statistics are taken at a time: few enough that their gradients stay in a core's cache."""
 

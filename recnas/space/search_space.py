@@ -158,7 +158,13 @@ class SearchSpace:
 
     @classmethod
     def only(cls, arch: Architecture) -> SearchSpace:
-        """The space that holds one architecture; its supernet is that architecture's finished network."""
+        """The space that holds one architecture; its supernet is that architecture's finished network.
+
+        Raises:
+            InputError: A block has several operators of a kind, as the full path has; a candidate has one.
+        """
+        if any(len(names) > 1 for block in arch.blocks for names in (block.dense_operators, block.sparse_operators)):
+            raise InputError("the architecture has blocks with several operators of a kind; a candidate has one")
         return cls(
             "one architecture",
             tuple(

@@ -36,6 +36,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except SafetensorError as error:
         raise InputError(f"{path}: not a whole safetensors file ({error})") from None
 
@@ -46,14 +48,39 @@ def model_tensors(model: CTRModel) -> dict[str, Tensor]:
     return network | {TABLES + name: table for name, table in model.embeddings.tables().items()}
 
 
-@torch.no_grad()
 def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor], source: Path) -> None:
     """Copies weights into a model of the same shape.
 
     Raises:
-        InputError: A weight is missing, is there in excess, or has another shape.
+        InputError: A weight is missing, is there in excess, or has another shape; the model is then as it was.
     """
-    own = model_tensors(model)
+    _copy(model_tensors(model), tensors, source)
+
+
+def save_supernet(folder: Path, learner: PathLearner) -> None:
+    """Writes a supernet and its optimiser's state: `weights.safetensors`, `optimizer.safetensors`."""
+    save_tensors(folder / "weights.safetensors", model_tensors(learner.supernet))
+    save_tensors(folder / "optimizer.safetensors", _optimizer_tensors(learner))
+
+
+def load_supernet(folder: Path, learner: PathLearner) -> None:
+    """Reads what `save_supernet` wrote into a learner of the same space and schema.
+
+    Raises:
+        InputError: A file is missing, damaged, or of another supernet.
+    """
+    weights, sums = folder / "weights.safetensors", folder / "optimizer.safetensors"
+    load_model_tensors(learner.supernet, load_tensors(weights), weights)
+    _copy(_optimizer_tensors(learner), load_tensors(sums), sums)
+
+
+def _optimizer_tensors(learner: PathLearner) -> dict[str, Tensor]:
+    sums = {NETWORK + name: tensor for name, tensor in learner.optimizer.sums.items()}
+    return sums | {TABLES + name: tensor for name, tensor in learner.supernet.embeddings.optimizer_state().items()}
+
+
+@torch.no_grad()
+def _copy(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors:
             raise InputError(f"{source}: the weight {name} is missing; this file belongs to another model")
@@ -63,28 +90,5 @@ def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor], source: P
             raise InputError(
                 f"{source}: the weight {name} is {list(tensors[name].shape)} where {list(own[name].shape)} is expected"
             )
-        own[name].copy_(tensors[name])
-
-
-def save_supernet(folder: Path, learner: PathLearner) -> None:
-    """Writes a supernet and its optimiser's state: `weights.safetensors`, `optimizer.safetensors`."""
-    save_tensors(folder / "weights.safetensors", model_tensors(learner.supernet))
-    sums = {NETWORK + name: tensor for name, tensor in learner.optimizer.sums.items()}
-    sums |= {TABLES + name: tensor for name, tensor in learner.supernet.embeddings.optimizer_state().items()}
-    save_tensors(folder / "optimizer.safetensors", sums)
-
-
-@torch.no_grad()
-def load_supernet(folder: Path, learner: PathLearner) -> None:
-    """Reads what `save_supernet` wrote into a learner of the same space and schema.
-
-    Raises:
-        InputError: A file is missing, damaged, or of another supernet.
-    """
-    load_model_tensors(learner.supernet, load_tensors(folder / "weights.safetensors"), folder)
-    sums = load_tensors(folder / "optimizer.safetensors")
-    for name, tensor in learner.optimizer.sums.items():
-        tensor.copy_(sums[NETWORK + name])
-    learner.supernet.embeddings.load_optimizer_state(
-        {name.removeprefix(TABLES): tensor for name, tensor in sums.items() if name.startswith(TABLES)}
-    )
+    for name, tensor in own.items():
+        tensor.copy_(tensors[name])

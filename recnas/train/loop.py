@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from recnas.data import Batch, Dataset
 from recnas.errors import RunError
+from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.train.metrics import Metrics, Quality
@@ -63,8 +65,15 @@ class ModelLearner:
         self.model, self.optimization = model, optimization
         self.parameters = list(model.network.parameters())
         by_factor: dict[float, list[nn.Parameter]] = {}
+        matrices = {
+            id(parameter)
+            for layer in model.network.modules()
+            for parameter in layer.parameters()
+            if is_matrix(layer, parameter)
+        }
         for parameter in self.parameters:
-            by_factor.setdefault(optimization.width_factor(parameter), []).append(parameter)
+            factor = optimization.width_factor(parameter) if id(parameter) in matrices else 1.0
+            by_factor.setdefault(factor, []).append(parameter)
         self.optimizer = torch.optim.Adagrad(
             [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()],
             lr=0.0,
@@ -87,6 +96,11 @@ class ModelLearner:
             nn.utils.clip_grad_norm_(self.parameters, self.optimization.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+
+def is_matrix(layer: nn.Module, weight: Tensor) -> bool:
+    """Whether a parameter is a linear layer's matrix `[out, in]`, whose learning rate may depend on its width."""
+    return isinstance(layer, nn.Linear | ElasticLinear) and weight.ndim == 2
 
 
 def clip_gradient(fields: Tensor, optimization: Optimization) -> Tensor:
@@ -145,7 +159,7 @@ def train(
         loss = learner.loss(batch)
         loss.backward()
         value = loss.item()
-        if not value == value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             raise Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate")
         learner.step()
         step, since, rows = step + 1, since + 1, rows + len(batch)

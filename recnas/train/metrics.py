@@ -50,6 +50,8 @@ class Metrics:
         if not self._labels:
             raise ValueError("no predictions were added")
         logits, labels = np.concatenate(self._logits), np.concatenate(self._labels)
+        if labels.min() == labels.max():
+            raise ValueError(f"every label is {labels[0]}; an AUC needs both classes")
         if not np.isfinite(self._loss):
             return Quality(float("nan"), float("nan"))
         return Quality(self._loss / len(labels), float(roc_auc_score(labels, logits)))

@@ -23,7 +23,8 @@ class Optimization:
         embedding_rate: The tables' learning rate as a multiple of the dense part's.
         embedding_eps: Adagrad's, for the tables.
         weight_decay: L2 penalty on the dense part's weights.
-        fan_in_scale: If set, a weight matrix with more input columns than this learns slower by their ratio. Adagrad
+        fan_in_scale: If set, a matrix of a linear layer with more input columns (of one source) than this learns slower
+            by their ratio. Adagrad
             moves every element alike, so a wide layer's outputs move the more the more inputs it has (the learning
             rates of Yang et al. 2022, "Tensor Programs V", table 8). None: all alike, as NASRec.
         clip: If set, the dense part's gradient is scaled down to this norm when it is longer, and the gradient at the
@@ -52,10 +53,8 @@ class Optimization:
                 raise InputError(f"{name} is {value}; it must be above 0")
 
     def width_factor(self, weight: Tensor) -> float:
-        """What a weight's learning rate is multiplied by for its input columns."""
-        if self.fan_in_scale is None or weight.ndim < 2:
-            return 1.0
-        return min(1.0, self.fan_in_scale / weight.shape[1])
+        """What the learning rate of a linear layer's matrix `[out, in]` is multiplied by for its input columns."""
+        return 1.0 if self.fan_in_scale is None else min(1.0, self.fan_in_scale / weight.shape[1])
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Amount:
     value: float
 
     def __post_init__(self) -> None:
-        if not self.value >= 0:
+        if not 0 <= self.value < float("inf"):
             raise InputError(f"--warmup {self.value:g}: give a share of the training rows, or a number of epochs")
         if self.value > 1 and self.value != int(self.value):
             raise InputError(f"--warmup {self.value:g}: above 1 it is a number of epochs, which must be whole")

@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from torch.optim.adagrad import adagrad
 
 from recnas.data import Batch, Dataset
-from recnas.nn.elastic import ElasticLinear, Slices, Taken
+from recnas.nn.elastic import Slices, Taken
 from recnas.nn.model import Supernet
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import Architecture
 from recnas.train.loop import (
     Progress,
     clip_gradient,
+    is_matrix,
     largest_table,
     set_embedding_learning_rate,
     train,
@@ -58,7 +59,7 @@ class SlicedAdagrad:
                 # The step count matters only to a decay of the learning rate, which is not used.
                 [self._steps],
                 foreach=False,
-                lr=lr * (settings.width_factor(item.leaf) if isinstance(item.layer, ElasticLinear) else 1.0),
+                lr=lr * (settings.width_factor(item.leaf) if is_matrix(item.layer, item.leaf) else 1.0),
                 weight_decay=settings.weight_decay,
                 lr_decay=0.0,
                 eps=settings.eps,

@@ -93,3 +93,28 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="No space left"):
         save_tensors(path, {"x": torch.zeros(3)})
     assert torch.equal(load_file(path)["x"], torch.ones(3))
+
+
+def test_optimizer_state_of_another_kind_or_with_a_sum_missing_is_refused(learner, tmp_path) -> None:
+    save_supernet(tmp_path, learner)
+    path = tmp_path / "optimizer.safetensors"
+    whole = load_tensors(path)
+    name = next(iter(whole))
+    for broken in ({key: value for key, value in whole.items() if key != name}, whole | {name: torch.zeros(1)}):
+        save_tensors(path, broken)
+        with pytest.raises(InputError, match=r"optimizer\.safetensors: the weight"):
+            load_supernet(tmp_path, learner)
+
+
+def test_a_refused_file_leaves_the_model_as_it_was(learner, tmp_path) -> None:
+    before = {name: tensor.clone() for name, tensor in model_tensors(learner.supernet).items()}
+    broken = {name: torch.full_like(tensor, 7) for name, tensor in before.items()}
+    del broken[max(broken)]
+    with pytest.raises(InputError):
+        load_model_tensors(learner.supernet, broken, tmp_path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model_tensors(learner.supernet).items())
+
+
+def test_a_folder_in_place_of_a_weights_file_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        load_tensors(tmp_path)

@@ -59,3 +59,10 @@ def test_measuring_keeps_no_graph() -> None:
     metrics.update(logits * 2, (torch.arange(8) % 2).float())
     assert metrics.compute().to_json().keys() == {"log_loss", "auc"}
     assert logits.grad is None
+
+
+def test_labels_of_one_class_only_are_refused() -> None:
+    metrics = Metrics()
+    metrics.update(torch.zeros(3), torch.ones(3))
+    with pytest.raises(ValueError, match="both classes"):
+        metrics.compute()
