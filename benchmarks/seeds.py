@@ -1,7 +1,7 @@
 """Mean and spread of the results of several runs, which differ in their seed.
 
-    make demo SEED=0; make demo SEED=1; make demo SEED=2
-    python benchmarks/seeds.py runs/demo runs/demo-1 runs/demo-2
+make demo SEED=0; make demo SEED=1; make demo SEED=2
+python benchmarks/seeds.py runs/demo runs/demo-1 runs/demo-2
 """
 
 from __future__ import annotations
