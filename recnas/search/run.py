@@ -25,7 +25,7 @@ from recnas.errors import InputError
 from recnas.nn.model import count_dense_parameters, default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.search.evolution import Proposal, RegularizedEvolution
-from recnas.search.executor import Executor
+from recnas.search.executor import Executor, share_cores
 from recnas.search.finalists import (
     Entrant,
     Job,
@@ -84,6 +84,7 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
     dataset = Dataset(settings.data)
     run = Path(settings.run)
     console = Console(progress)
+    share_cores(settings.workers)
     started = time.perf_counter()
     _create_folder(run, settings, dataset, overwrite)
     rows = _warm_up(run, settings, dataset, console)
