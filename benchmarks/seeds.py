@@ -19,7 +19,7 @@ def main() -> None:
     figures: dict[str, list[dict]] = {}
     for result in results:
         for model in result["models"]:
-            if model["id"] == result["best"] or model["kind"] == "baseline":
+            if model["status"] == "trained" and (model["id"] == result["best"] or model["kind"] == "baseline"):
                 name = "found model" if model["kind"] == "found" else model["id"]
                 figures.setdefault(name, []).append(model)
     print(f"{len(results)} runs       {'validation log loss':>20} {'test log loss':>18} {'test AUC':>18}")

@@ -272,8 +272,6 @@ def _search(arguments: argparse.Namespace) -> None:
             for part in path:
                 inner = inner.setdefault(part, {})
             inner[last] = value
-    if arguments.preset is None and (arguments.data is None or arguments.run is None):
-        raise InputError("search needs --data and --run (or a --preset file that has them)")
     results = run_search(
         arguments.data,
         arguments.run,
@@ -283,7 +281,7 @@ def _search(arguments: argparse.Namespace) -> None:
         **given,
     )
     print(result_table(results))
-    run = arguments.run or "RUN"
+    run = results["run"]
     print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME")
 
 

@@ -38,7 +38,8 @@ def test_help_needs_no_torch() -> None:
     [
         (("prepare", "criteo", "--input", "missing.txt", "--output", "data"), "missing.txt"),
         (("prepare", "criteoo", "--output", "data"), "criteo"),
-        (("search",), "--data and --run"),
+        (("search",), "--data"),
+        (("search", "--preset", "demo", "--data", "data", "--overwrite"), "--run"),
         (("search", "--data", "nowhere", "--run", "run"), "nowhere"),
         (("search", "--data", "nowhere", "--run", "run", "--warmup", "-1"), "--warmup -1"),
         (("search", "--data", "nowhere", "--run", "run", "--preset", "nothing"), "nothing"),

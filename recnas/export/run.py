@@ -41,7 +41,7 @@ def export_run(run: str | Path, output: str | Path, overwrite: bool = False) -> 
     check_free(output, overwrite)
     if not run.is_dir():
         raise InputError(f"{run}: no such run folder; `recnas search --run {run}` makes one")
-    remedy = f"`recnas search --run {run}`, with the settings it began with, finishes the run"
+    remedy = f"`recnas search --run {run} --overwrite`, with the settings it began with, makes the run anew"
     results = read_json(run / "results.json", remedy)
     best = results.get("best")
     if not isinstance(best, str):

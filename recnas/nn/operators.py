@@ -1,4 +1,4 @@
-"""The operators and mergers of a choice block (REFERENCE section 2; NASRec, Zhang et al. 2023, section 3.1).
+"""The operators and mergers of a choice block (NASRec, Zhang et al. 2023, section 3.1).
 
 Shapes: B rows, E columns of an embedding, dd columns of the dense output, ds fields of the sparse output. Dense tensors
 are `[B, width]`. Sparse tensors are `[B, E, fields]`: with fields last, a linear layer over fields is one matrix

@@ -1,7 +1,8 @@
 """Gradient statistics of a candidate, collected once; every gradient proxy is a few lines on top of them.
 
-Definitions: REFERENCE section 4. For N batches, gₙ is the loss gradient of batch n, all at the same weights θ. A module
-is a leaf layer with its weight and bias together, or an embedding table; only the slices that the candidate uses count.
+Definitions: SiGeo (Zheng et al. 2024, section 3.5). For N batches, gₙ is the loss gradient of batch n, all at the same
+weights θ. A module is a leaf layer with its weight and bias together, or an embedding table; only the slices that the
+candidate uses count.
 """
 
 from __future__ import annotations

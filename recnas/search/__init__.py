@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+from recnas.errors import InputError
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.search.settings import Settings, load_preset, merge
 
@@ -42,6 +43,8 @@ def run_search(
         InputError: The data set or the settings do not fit, or the run's folder is taken.
         RunError: The training diverged.
 
+    With several workers a script calls this under `if __name__ == "__main__":`, as every worker imports the script.
+
     Example:
         >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-small", warmup={"amount": 0.01})
     """
@@ -51,6 +54,8 @@ def run_search(
         values.pop(key, None)
     values |= {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
     resolved = Settings.from_mapping(values, preset or "settings")
+    if not resolved.data or not resolved.run:
+        raise InputError("a search needs --data, the data set's folder, and --run, a folder for what it makes")
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.run import search
 

@@ -16,7 +16,7 @@ TRIES = 1000
 
 @dataclass(frozen=True)
 class EvolutionSettings:
-    """How the search evolves (REFERENCE section 5).
+    """How the search evolves; the defaults are NASRec's and SiGeo's.
 
     Attributes:
         population: Random candidates to begin with, and how many stay alive.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -45,14 +46,22 @@ class Executor:
         try:
             yield from self._pool.map(function, items)
         except BrokenProcessPool:
-            raise RunError("a worker process died (out of memory?); try fewer --workers") from None
+            raise RunError(
+                "a worker process died: out of memory (try fewer --workers), or started from a script without "
+                "`if __name__ == '__main__':`"
+            ) from None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        if self._pool is None:
+            return
+        if error[0] is not None:
+            # Work under way is of no use any more.
+            for process in list(self._pool._processes.values()):
+                process.terminate()
+        self._pool.shutdown(cancel_futures=True)
 
 
 def share_cores(workers: int) -> None:
@@ -65,5 +74,7 @@ def share_cores(workers: int) -> None:
 
 
 def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     share_cores(workers)
     start(*arguments)

@@ -78,7 +78,7 @@ class Trained:
 
     def weights(self, run: Path) -> Path:
         """Where its best epoch's weights are."""
-        return self.entrant.folder(run) / f"weights-{self.learning_rate:g}.safetensors"
+        return self.entrant.folder(run) / f"weights-{self.learning_rate!r}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,15 @@ from recnas.search.finalists import (
     start_training,
     train_job,
 )
-from recnas.search.scoring import Scored, build_learner, build_supernet, score, stage_seed, start_scoring
+from recnas.search.scoring import (
+    Scored,
+    build_learner,
+    build_supernet,
+    check_proxy_rows,
+    score,
+    stage_seed,
+    start_scoring,
+)
 from recnas.search.settings import Settings
 from recnas.space import SearchSpace, cost
 from recnas.train.checkpoint import save_supernet
@@ -84,12 +92,16 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
     dataset = Dataset(settings.data)
     run = Path(settings.run)
     console = Console(progress)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("a search runs in one process with --workers; start it without torchrun")
+    check_proxy_rows(settings, dataset)
     share_cores(settings.workers)
     started = time.perf_counter()
     _create_folder(run, settings, dataset, overwrite)
     rows = _warm_up(run, settings, dataset, console)
     history, seconds = _evolve(run, settings, console)
     results = _finish(run, settings, dataset, history, console)
+    results["run"] = str(run)
     results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
     results["seconds"] = time.perf_counter() - started
     _write_json(run / "results.json", results)
@@ -128,7 +140,7 @@ def _create_folder(run: Path, settings: Settings, dataset: Dataset, overwrite: b
     if run.exists() and (not run.is_dir() or any(run.iterdir())):
         if not overwrite:
             raise InputError(f"{run} exists; choose another --run, or --overwrite to replace it")
-        if not (run / "config.yaml").is_file():
+        if not _is_run(run):
             raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
@@ -139,6 +151,15 @@ def _create_folder(run: Path, settings: Settings, dataset: Dataset, overwrite: b
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     dataset.schema.save(run)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder was made by a search, so that replacing it loses nothing else."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    return isinstance(config, dict) and {"version", "created", "warmup", "evolution"} <= set(config)
 
 
 def _warm_up(run: Path, settings: Settings, dataset: Dataset, console: Console) -> int:
@@ -236,8 +257,9 @@ def _finish(
     final = settings.final
     ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: final.top_k]
     finalists = [Entrant(item.proposal.id, "found", item.proposal.arch) for item in ranked]
-    baselines = [Entrant(name, "baseline") for name in final.baselines]
-    first, others = final.optimization.learning_rate, final.other_learning_rates
+    baselines = [Entrant(name, "baseline") for name in dict.fromkeys(final.baselines)]
+    first = final.optimization.learning_rate
+    others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
     trainings: dict[str, list[Trained]] = {entrant.id: [] for entrant in (*finalists, *baselines)}
     jobs = len(finalists) + len(others) + len(baselines) * (1 + len(others))
     with (

@@ -71,23 +71,13 @@ def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
 
 
 def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Scorer:
-    """A scorer on the first batches of the training rows in an order of the proxy's own.
-
-    Raises:
-        InputError: Fewer training rows than the batches need.
-    """
+    """A scorer on the first batches of the training rows in an order of the proxy's own."""
     proxy = settings.proxy
-    needed, rows = proxy.batches * proxy.batch_size, dataset.rows("train")
-    if rows < needed:
-        raise InputError(
-            f"{proxy.batches} proxy batches of {proxy.batch_size} need {needed} training rows, {dataset.path} has "
-            f"{rows}; make them smaller with --proxy-batch-size"
-        )
     loader = dataset.batches(
         "train",
         proxy.batch_size,
         seed=stage_seed(settings, "proxy"),
-        rows=needed,
+        rows=proxy.batches * proxy.batch_size,
         max_rows_per_table=settings.warmup.max_rows_per_table,
     )
     batches = [batch.to(default_device()) for batch in islice(loader, proxy.batches)]
@@ -95,6 +85,20 @@ def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Sc
     if loss is None:
         loss = SiGeo.after_warmup(settings.warmup.amount).lambda_loss
     return Scorer(supernet, ProxyBatches(supernet, batches), SiGeo(proxy.lambda_zico, proxy.lambda_fr, loss))
+
+
+def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:
+    """Looks ahead to the scoring.
+
+    Raises:
+        InputError: Fewer training rows than the proxy's batches need.
+    """
+    proxy, rows = settings.proxy, dataset.rows("train")
+    if rows < (needed := proxy.batches * proxy.batch_size):
+        raise InputError(
+            f"{proxy.batches} proxy batches of {proxy.batch_size} need {needed} training rows, {dataset.path} has "
+            f"{rows}; make them smaller with --proxy-batch-size"
+        )
 
 
 def stage_seed(settings: Settings, stage: str) -> int:

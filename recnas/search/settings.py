@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -73,6 +74,9 @@ class ProxySettings:
 
     def __post_init__(self) -> None:
         _at_least(self, batches=2, batch_size=1)
+        for name in ("lambda_zico", "lambda_fr", "lambda_loss"):
+            if (value := getattr(self, name)) is not None and not math.isfinite(value):
+                raise InputError(f"{name} is {value}; it must be a finite number")
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ class FinalSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, top_k=1, epochs=1)
-        if any(rate <= 0 for rate in self.other_learning_rates):
+        if any(not rate > 0 for rate in self.other_learning_rates):
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
         if unknown := sorted(set(self.baselines) - {"dlrm"}):
             raise InputError(f"no baseline is named {unknown[0]!r}; known is dlrm")
@@ -167,7 +171,7 @@ def load_preset(name: str) -> dict[str, Any]:
     else:
         try:
             text = Path(name).read_text()
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None
     return parse_yaml(text, name)
 

@@ -1,6 +1,6 @@
 """Architectures as values: what a candidate network is, before any tensor exists.
 
-An `Architecture` is a chain of choice blocks over a stem (NASRec, Zhang et al. 2023; REFERENCE section 2). Output 0 is
+An `Architecture` is a chain of choice blocks over a stem (NASRec, Zhang et al. 2023). Output 0 is
 the stem: the raw dense features D₀ and the embedded fields S₀. Block i (1-based) reads outputs 0 … i-1 and gives Dᵢ and
 Sᵢ. The logit reads the last block's outputs. Everything that can be known without weights is a function of this value.
 """

@@ -126,7 +126,7 @@ class SearchSpace:
 
     @classmethod
     def named(cls, name: str) -> SearchSpace:
-        """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3; REFERENCE section 2).
+        """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3).
 
         Raises:
             InputError: No space has this name.

@@ -34,9 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 device=default_device(),
                 report=report,
             )
-    except (InputError, RunError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (InputError, RunError, OSError) as error:
+        print(f"recnas: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        print("recnas: interrupted", file=sys.stderr)
+        return 130
     print(f"training loss      {result.train_loss:.6f}")
     for when, quality in (("before", result.before), ("after", result.after)):
         print(f"validation {when:7}log loss {quality.log_loss:.6f}  AUC {quality.auc:.6f}")
@@ -48,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recnas.train",
         description="Goes on training an exported model with its optimiser's settings, and exports the outcome.",
+        epilog="example: python -m recnas.train models/criteo --data data/criteo --output models/criteo-2",
     )
     parser.add_argument("model", help="folder that `recnas export` wrote")
     parser.add_argument("--data", required=True, help="data set with the model's features")

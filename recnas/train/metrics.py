@@ -41,6 +41,10 @@ class Metrics:
         self._logits.append(logits.to(torch.float32).numpy())
         self._labels.append(labels.to(torch.int8).numpy())
 
+    def log_loss(self) -> float:
+        """The mean log loss over everything added so far."""
+        return self._loss / sum(map(len, self._labels))
+
     def compute(self) -> Quality:
         """The figures over everything added so far.
 
@@ -54,4 +58,4 @@ class Metrics:
             raise ValueError(f"every label is {labels[0]}; an AUC needs both classes")
         if not np.isfinite(self._loss):
             return Quality(float("nan"), float("nan"))
-        return Quality(self._loss / len(labels), float(roc_auc_score(labels, logits)))
+        return Quality(self.log_loss(), float(roc_auc_score(labels, logits)))

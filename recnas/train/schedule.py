@@ -8,7 +8,7 @@ WARMUP_SHARE = 0.1
 
 
 def cosine_with_warmup(step: int, steps: int, peak: float) -> float:
-    """Linear from 0 to `peak` over the first tenth of the steps, then a half cosine to 0 (REFERENCE section 3).
+    """Linear from 0 to `peak` over the first tenth of the steps, then a half cosine to 0, as NASRec trains.
 
     Args:
         step: 0 for the first update.

@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+EMBEDDING_OPTIMIZERS = ("rowwise-adagrad", "adagrad")
+"""Fused optimisers for the tables: one running sum a row, or one an element."""
+
+
 @dataclass(frozen=True)
 class Optimization:
-    """How weights are learned (REFERENCE sections 3 and 5).
+    """How weights are learned; the defaults are NASRec's (Zhang et al. 2023), but for the row-wise sums of the tables.
 
     Attributes:
         learning_rate: Peak of the schedule for the dense part.
@@ -49,7 +53,11 @@ class Optimization:
             if name == "weight_decay":
                 if value < 0:
                     raise InputError(f"{name} is {value}; it cannot be negative")
-            elif name != "embedding_optimizer" and value is not None and not value > 0:
+            elif name == "embedding_optimizer":
+                if value not in EMBEDDING_OPTIMIZERS:
+                    known = ", ".join(EMBEDDING_OPTIMIZERS)
+                    raise InputError(f"no embedding optimiser is named {value!r}; known are {known}")
+            elif value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
 
     def width_factor(self, weight: Tensor) -> float:

@@ -34,7 +34,7 @@ LEVELS = (0.0, 0.01, 0.1, 1.0)
 
 
 class SlicedAdagrad:
-    """Adagrad that updates only the slices a path used; exact, as a zero gradient changes nothing in Adagrad.
+    """Adagrad that updates only the slices a path used; exact without weight decay, as a zero gradient changes nothing.
 
     Args:
         network: Whose parameters are learned.
@@ -189,7 +189,9 @@ def warm_up(
 
     steps = amount.epochs * len(epoch_batches(0)) if rows else 0
     levels: list[Level] = []
-    due = [(round(fraction * steps), fraction) for fraction in LEVELS if steps or fraction == 0]
+    due = [
+        (max(1, round(fraction * steps)) if fraction else 0, fraction) for fraction in LEVELS if steps or fraction == 0
+    ]
     measured = InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else None
 
     def measure(step: int) -> None:
@@ -239,5 +241,5 @@ class InheritedQuality:
             metrics = Metrics()
             for batch, looked_up in zip(self.batches, fields, strict=True):
                 metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
-            losses.append(metrics.compute().log_loss)
+            losses.append(metrics.log_loss())
         return losses

@@ -81,7 +81,7 @@ def test_the_readme_tells_figures_and_its_commands_and_code_work(finished, expor
 def test_a_missing_piece_is_named_with_the_command_that_makes_it(run, tmp_path, piece):
     file = next((run / "retrain").glob("*/weights.safetensors")) if piece == "weights" else run / piece
     file.unlink()
-    with pytest.raises(InputError, match=rf"{re.escape(str(file))}: no such file; `recnas search .*finishes the run"):
+    with pytest.raises(InputError, match=rf"{re.escape(str(file))}: no such file; `recnas search .*makes the run anew"):
         export_run(run, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -104,6 +104,7 @@ def test_a_folder_in_use_is_not_replaced_unasked(finished: Path, data: Path, tmp
     with pytest.raises(InputError, match="exists; choose another --run, or --overwrite"):
         run_search(data, finished, progress=False, **small)
     (tmp_path / "letters").write_text("mine")
+    (tmp_path / "config.yaml").write_text("mine: too")
     with pytest.raises(InputError, match="not a run's folder"):
         run_search(data, tmp_path, overwrite=True, progress=False, **small)
     assert (tmp_path / "letters").read_text() == "mine"

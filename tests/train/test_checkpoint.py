@@ -95,7 +95,8 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path: Path, monkeypatc
     assert torch.equal(load_file(path)["x"], torch.ones(3))
 
 
-def test_optimizer_state_of_another_kind_or_with_a_sum_missing_is_refused(learner, tmp_path) -> None:
+def test_optimizer_state_of_another_kind_or_with_a_sum_missing_is_refused(make_learner, tmp_path: Path) -> None:
+    learner = make_learner()
     save_supernet(tmp_path, learner)
     path = tmp_path / "optimizer.safetensors"
     whole = load_tensors(path)
@@ -106,7 +107,8 @@ def test_optimizer_state_of_another_kind_or_with_a_sum_missing_is_refused(learne
             load_supernet(tmp_path, learner)
 
 
-def test_a_refused_file_leaves_the_model_as_it_was(learner, tmp_path) -> None:
+def test_a_refused_file_leaves_the_model_as_it_was(make_learner, tmp_path: Path) -> None:
+    learner = make_learner()
     before = {name: tensor.clone() for name, tensor in model_tensors(learner.supernet).items()}
     broken = {name: torch.full_like(tensor, 7) for name, tensor in before.items()}
     del broken[max(broken)]
@@ -115,6 +117,6 @@ def test_a_refused_file_leaves_the_model_as_it_was(learner, tmp_path) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model_tensors(learner.supernet).items())
 
 
-def test_a_folder_in_place_of_a_weights_file_is_refused(tmp_path) -> None:
+def test_a_folder_in_place_of_a_weights_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         load_tensors(tmp_path)
