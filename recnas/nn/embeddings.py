@@ -6,7 +6,6 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -19,36 +18,20 @@ from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
 from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
 
-from recnas.errors import InputError
+from recnas.nn.embedding_optimizer import EmbeddingOptimizer
 from recnas.schema import Schema
 
 OPTIMIZERS = {
     "rowwise-adagrad": EmbOptimType.EXACT_ROWWISE_ADAGRAD,
     "adagrad": EmbOptimType.EXACT_ADAGRAD,
 }
-"""Fused optimisers for the tables: one running sum a row, or one an element."""
+"""FBGEMM's name of each fused optimiser."""
 
 
 # TorchRec asks torch.fx whether it is tracing in a way that torch remarks on, once per process.
 logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 
 FUSED, FUSED_UVM_CACHING = EmbeddingComputeKernel.FUSED, EmbeddingComputeKernel.FUSED_UVM_CACHING
-
-
-@dataclass(frozen=True)
-class EmbeddingOptimizer:
-    """How the tables learn.
-
-    Raises:
-        InputError: No such optimiser.
-    """
-
-    name: str = "rowwise-adagrad"
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        if self.name not in OPTIMIZERS:
-            raise InputError(f"no embedding optimiser is named {self.name!r}; known are {', '.join(OPTIMIZERS)}")
 
 
 class Embeddings(nn.Module):

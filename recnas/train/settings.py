@@ -6,13 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from recnas.errors import InputError
+from recnas.nn.embedding_optimizer import EmbeddingOptimizer
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-EMBEDDING_OPTIMIZERS = ("rowwise-adagrad", "adagrad")
-"""Fused optimisers for the tables: one running sum a row, or one an element."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ class Optimization:
                 if value < 0:
                     raise InputError(f"{name} is {value}; it cannot be negative")
             elif name == "embedding_optimizer":
-                if value not in EMBEDDING_OPTIMIZERS:
-                    known = ", ".join(EMBEDDING_OPTIMIZERS)
-                    raise InputError(f"no embedding optimiser is named {value!r}; known are {known}")
+                EmbeddingOptimizer(value)
             elif value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
 
