@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+NORM_EPS = 1e-5
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -54,6 +56,29 @@ class Slices:
     def taken(self) -> list[Taken]:
         """Every slice taken so far, in the order of first use."""
         return list(self._taken.values())
+
+    def linear(
+        self, layer: nn.Module, inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None
+    ) -> Tensor:
+        """What a layer computes from its inputs and its slices: see `linear`."""
+        return linear(inputs, weights, bias)
+
+    def norm(self, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """What a layer computes from its input and its slices: see `norm`."""
+        return norm(x, weight, bias)
+
+
+def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
+    """Σₛ xₛ Wₛᵀ (+ b) of inputs `[rows, wₛ]` and weights `[out, wₛ]`: `[rows, out]`."""
+    result = bias
+    for x, weight in zip(inputs, weights, strict=True):
+        result = torch.mm(x, weight.t()) if result is None else torch.addmm(result, x, weight.t())
+    return result
+
+
+def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Layer norm over the last axis."""
+    return F.layer_norm(x, x.shape[-1:], weight, bias, NORM_EPS)
 
 
 def _leading(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
@@ -113,21 +138,18 @@ class ElasticLinear(nn.Module):
 
     def forward(self, inputs: Sequence[Piece], out: int, slices: Slices | None = None) -> Tensor:
         """Maps pieces `[…, wₛ]` with equal leading axes to `[…, out]`."""
-        result = None
+        flat, joined = [], []
         for x, parts in inputs:
             weights = [take(self, self.weight[name], (out, width), slices) for name, width in parts]
             # Joining two slices of a layer over fields is cheap; a product of its own for eight columns is not.
-            weight = weights[0] if len(weights) == 1 else torch.cat(weights, dim=1)
-            flat = x.reshape(-1, x.shape[-1])
-            if result is not None:
-                result = torch.addmm(result, flat, weight.t())
-            elif self.bias is not None:
-                bias = take(self, self.bias, (out,), slices)
-                if self.bias_mask is not None:
-                    bias = bias * self.bias_mask[:out]
-                result = torch.addmm(bias, flat, weight.t())
-            else:
-                result = torch.mm(flat, weight.t())
+            joined.append(weights[0] if len(weights) == 1 else torch.cat(weights, dim=1))
+            flat.append(x.reshape(-1, x.shape[-1]))
+        bias = None
+        if self.bias is not None:
+            bias = take(self, self.bias, (out,), slices)
+            if self.bias_mask is not None:
+                bias = bias * self.bias_mask[:out]
+        result = linear(flat, joined, bias) if slices is None else slices.linear(self, flat, joined, bias)
         return result.view(*inputs[0].x.shape[:-1], out)
 
 
@@ -147,6 +169,5 @@ class ElasticNorm(nn.Module):
     def forward(self, x: Tensor, slices: Slices | None = None) -> Tensor:
         """Normalises `[…, w]`."""
         sizes = (x.shape[-1],)
-        return F.layer_norm(
-            x, sizes, take(self, self.weight, sizes, slices), take(self, self.bias, sizes, slices), eps=1e-5
-        )
+        weight, bias = take(self, self.weight, sizes, slices), take(self, self.bias, sizes, slices)
+        return norm(x, weight, bias) if slices is None else slices.norm(self, x, weight, bias)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.elastic import Piece, Slices, take
+from recnas.nn.elastic import Piece, Slices, linear, take
 from recnas.nn.operators import (
     Attention,
     DenseToSparse,
@@ -122,10 +122,12 @@ class LastLayer(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor], slices: Slices | None = None) -> Tensor:
         """Any of dense `[B, dd]`, fields `[B, E, ds]` and merged `[B, E, 8]` → logits `[B]`."""
-        logit = take(self, self.bias, (1,), slices)
-        for name, x in inputs.items():
-            weight = take(self, self.weight[name], tuple(x.shape[1:]), slices)
-            logit = torch.addmm(logit, x.flatten(1), weight.reshape(-1, 1))
+        bias = take(self, self.bias, (1,), slices)
+        weights = [
+            take(self, self.weight[name], tuple(x.shape[1:]), slices).reshape(1, -1) for name, x in inputs.items()
+        ]
+        flat = [x.flatten(1) for x in inputs.values()]
+        logit = linear(flat, weights, bias) if slices is None else slices.linear(self, flat, weights, bias)
         return logit.squeeze(-1)
 
 

@@ -7,6 +7,7 @@ candidate uses count.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,13 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recnas.data import Batch
-from recnas.nn.elastic import Slices
 from recnas.nn.model import Supernet
+from recnas.proxies.recorder import Recorder
 from recnas.schema import Schema
 from recnas.space import Architecture
 
-CACHED_ELEMENTS = 131_072
-"""Elements whose statistics are taken at a time: few enough that their gradients stay in a core's cache."""
+ROWS_OF_A_PASS = 512
+"""Batches go through the network together up to so many rows; more would only leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class ProxyBatches:
     def __init__(self, supernet: Supernet, batches: Sequence[Batch]) -> None:
         if len(batches) < 2:
             raise ValueError(f"{len(batches)} batches; a standard deviation over batches needs at least 2")
+        if len({len(batch) for batch in batches}) > 1:
+            raise ValueError("proxy batches differ in size")
         ids = [_ids(batch, supernet.schema) for batch in batches]
         stacked = torch.cat([torch.stack((feature, row)) for feature, row, _, _ in ids], dim=1)
         touched, number = stacked.unique(dim=1, return_inverse=True)
@@ -80,6 +83,11 @@ class ProxyBatches:
             for batch, (_, _, lookup, weight), row in zip(batches, ids, numbers, strict=True):
                 fields = supernet.embeddings(batch.sparse).detach().clone()
                 self.looked_up.append(_LookedUp(batch.dense, fields, batch.label, lookup, weight, row))
+
+    def passes(self) -> list[list[_LookedUp]]:
+        """The batches, grouped by the pass in which they go through the network."""
+        together = max(1, ROWS_OF_A_PASS // len(self.looked_up[0].label))
+        return [self.looked_up[start : start + together] for start in range(0, len(self.looked_up), together)]
 
     def row_gradients(self, batch: _LookedUp, gradient: Tensor) -> Tensor:
         """The gradient at the fields `[B, n₀, E]` as one at the touched table rows `[rows, E]`."""
@@ -99,69 +107,47 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
         batches: What its gradients are taken on.
     """
     arch = arch.canonical()
-    slices = Slices()
-    gradients: list[Sequence[Tensor]] = []
+    recorder = Recorder()
     row_gradients: list[Tensor] = []
     losses, projections = [], []
-    weights: list[Tensor] = []
-    for batch in batches.looked_up:
-        fields = batch.fields.detach().requires_grad_()
-        logits = supernet.network(batch.dense, fields, arch, slices)
-        loss = F.binary_cross_entropy_with_logits(logits, batch.label.to(logits.dtype))
-        leaves = [taken.leaf for taken in slices.taken]
-        *leaf_gradients, field_gradient = torch.autograd.grad(loss, [*leaves, fields], allow_unused=True)
-        if not weights:
-            weights = [_as_it_lies(leaf.detach(), like) for leaf, like in zip(leaves, leaf_gradients, strict=True)]
-        products = [
-            torch.dot(weight, _as_it_lies(gradient, gradient))
-            for weight, gradient in zip(weights, leaf_gradients, strict=True)
-        ]
-        total = torch.stack(products).double().sum()
-        gradients.append(leaf_gradients)
+    for together in batches.passes():
+        recorder.begin(len(together), together[0].label.device)
+        dense = torch.cat([batch.dense for batch in together]).requires_grad_()
+        fields = torch.cat([batch.fields for batch in together]).requires_grad_()
+        label = torch.cat([batch.label for batch in together]).to(dense.dtype)
+        logits = supernet.network(dense, fields, arch, recorder)
+        loss = F.binary_cross_entropy_with_logits(logits, label, reduction="none").unflatten(0, (len(together), -1))
+        loss = loss.mean(1)
+        _, field_gradient = torch.autograd.grad(loss.sum(), [dense, fields], allow_unused=True)
+        projection = recorder.projections[-1]
         if field_gradient is not None:
             # Pooling is linear, so ⟨rows, their gradients⟩ is ⟨pooled fields, their gradient⟩.
-            total = total + torch.sum(fields.detach() * field_gradient).double()
-            row_gradients.append(batches.row_gradients(batch, field_gradient))
-        losses.append(loss.item())
-        projections.append(total.item())
-    by_module: dict[int, Tensor] = {}
-    for taken, of_batches in zip(slices.taken, zip(*gradients, strict=True), strict=True):
-        flat = [_as_it_lies(gradient, gradient).split(CACHED_ELEMENTS) for gradient in of_batches]
-        ratio = sum(_ratios(pieces).sum(dtype=torch.float64) for pieces in zip(*flat, strict=True))
-        by_module[id(taken.layer)] = by_module.get(id(taken.layer), 0.0) + ratio
-    ratios = list(torch.stack(list(by_module.values())).tolist())
+            projection = projection + (fields.detach() * field_gradient).unflatten(0, (len(together), -1)).sum(
+                (1, 2, 3)
+            )
+            row_gradients += [
+                batches.row_gradients(batch, gradient)
+                for batch, gradient in zip(together, field_gradient.chunk(len(together)), strict=True)
+            ]
+        losses += loss.tolist()
+        projections += projection.tolist()
+    of_layers = [sum(_ratios(tile).sum().double() for tile in layer.tiles()) for layer in recorder.layers]
+    ratios = torch.stack(of_layers).tolist()
     if row_gradients:
-        per_row = _ratios(row_gradients).sum(1, dtype=torch.float64)
+        per_row = _ratios(torch.stack(row_gradients)).sum(1, dtype=torch.float64)
         per_table = per_row.new_zeros(batches.num_tables).index_add_(0, batches.table_of_row, per_row)
         ratios += per_table.tolist()
     return GradientStatistics(tuple(ratios), tuple(projections), tuple(losses))
 
 
-def _as_it_lies(tensor: Tensor, like: Tensor) -> Tensor:
-    """Flattens in the order in which `like` lies in memory: the gradient of a sliced matrix comes transposed."""
-    if like.ndim == 2 and not like.is_contiguous():
-        tensor = tensor.t()
-    return tensor.reshape(-1)
-
-
-def _ratios(gradients: Sequence[Tensor]) -> Tensor:
-    """μ / σ elementwise over batches, 0 where σ is 0. Overwrites the gradients."""
-    # In place and one tensor at a time: torch.std over a stacked axis takes ten times as long.
+def _ratios(gradients: Tensor) -> Tensor:
+    """μ / σ of gradients `[batches, …]`, elementwise over batches, 0 where σ is 0. Overwrites the gradients."""
+    # Torch's std and vector_norm over a leading axis, and masked_fill, take ten times as long as these.
     count = len(gradients)
-    mean = gradients[0] + gradients[1]
-    for gradient in gradients[2:]:
-        mean.add_(gradient)
-    mean.div_(count)
-    difference = gradients[0] - mean
-    squares = difference.square()
-    for gradient in gradients[1:]:
-        torch.sub(gradient, mean, out=difference)
-        squares.addcmul_(difference, difference)
-    deviation = squares.div_(count - 1).sqrt_()
-    absolute = gradients[0].abs_()
-    for gradient in gradients[1:]:
-        absolute.add_(gradient.abs_())
-    return absolute.div_(count).div_(deviation.masked_fill_(deviation == 0, torch.inf))
+    absolute = gradients.abs().sum(0)
+    squares = gradients.sub_(gradients.sum(0).div_(count)).square_().sum(0)
+    inverse = squares.rsqrt_().mul_(math.sqrt(count - 1) / count)
+    return absolute.mul_(inverse.nan_to_num_(nan=torch.nan, posinf=0.0))
 
 
 def _ids(batch: Batch, schema: Schema) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

@@ -35,10 +35,10 @@ class WarmupSettings:
     amount: float = 0.01
     optimization: Optimization = field(
         default_factory=lambda: Optimization(
-            learning_rate=0.05,
-            batch_size=64,
+            learning_rate=0.2,
+            batch_size=128,
             eps=1e-8,
-            embedding_rate=4.0,
+            embedding_rate=1.0,
             embedding_eps=1e-8,
             fan_in_scale=16,
             clip=0.3,

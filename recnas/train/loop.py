@@ -17,6 +17,7 @@ from recnas.errors import RunError
 from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
+from recnas.nn.network import LastLayer
 from recnas.train.metrics import Metrics, Quality
 from recnas.train.schedule import cosine_with_warmup
 from recnas.train.settings import Optimization
@@ -65,14 +66,14 @@ class ModelLearner:
         self.model, self.optimization = model, optimization
         self.parameters = list(model.network.parameters())
         by_factor: dict[float, list[nn.Parameter]] = {}
-        matrices = {
-            id(parameter)
+        columns = {
+            id(weight): input_columns(layer, weight)
             for layer in model.network.modules()
-            for parameter in layer.parameters()
-            if is_matrix(layer, parameter)
+            if isinstance(layer, nn.Linear | ElasticLinear | LastLayer)
+            for weight in layer.parameters()
         }
         for parameter in self.parameters:
-            factor = optimization.width_factor(parameter) if id(parameter) in matrices else 1.0
+            factor = optimization.width_factor(columns.get(id(parameter), 1))
             by_factor.setdefault(factor, []).append(parameter)
         self.optimizer = torch.optim.Adagrad(
             [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()],
@@ -98,9 +99,11 @@ class ModelLearner:
         self.optimizer.zero_grad()
 
 
-def is_matrix(layer: nn.Module, weight: Tensor) -> bool:
-    """Whether a parameter is a linear layer's matrix `[out, in]`, whose learning rate may depend on its width."""
-    return isinstance(layer, nn.Linear | ElasticLinear) and weight.ndim == 2
+def input_columns(layer: nn.Module, weight: Tensor) -> int:
+    """How many inputs each output of a layer sums with this weight, or slice of it; 1 for a bias or a norm's weight."""
+    if isinstance(layer, LastLayer):
+        return weight.numel()
+    return weight.shape[1] if isinstance(layer, nn.Linear | ElasticLinear) and weight.ndim == 2 else 1
 
 
 def clip_gradient(fields: Tensor, optimization: Optimization) -> Tensor:

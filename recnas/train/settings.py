@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from recnas.errors import InputError
 from recnas.nn.embedding_optimizer import EmbeddingOptimizer
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -24,10 +20,9 @@ class Optimization:
         embedding_rate: The tables' learning rate as a multiple of the dense part's.
         embedding_eps: Adagrad's, for the tables.
         weight_decay: L2 penalty on the dense part's weights.
-        fan_in_scale: If set, a matrix of a linear layer with more input columns (of one source) than this learns slower
-            by their ratio. Adagrad
-            moves every element alike, so a wide layer's outputs move the more the more inputs it has (the learning
-            rates of Yang et al. 2022, "Tensor Programs V", table 8). None: all alike, as NASRec.
+        fan_in_scale: If set, the weight of a linear layer that sums more inputs (of one source) than this learns slower
+            by their ratio. Adagrad moves every element alike, so a wide layer's outputs move the more the more inputs
+            it has (the learning rates of Yang et al. 2022, "Tensor Programs V", table 8). None: all alike, as NASRec.
         clip: If set, the dense part's gradient is scaled down to this norm when it is longer, and the gradient at the
             embedded fields to a sixth of it.
 
@@ -55,9 +50,9 @@ class Optimization:
             elif value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
 
-    def width_factor(self, weight: Tensor) -> float:
-        """What the learning rate of a linear layer's matrix `[out, in]` is multiplied by for its input columns."""
-        return 1.0 if self.fan_in_scale is None else min(1.0, self.fan_in_scale / weight.shape[1])
+    def width_factor(self, columns: int) -> float:
+        """What the learning rate of a weight is multiplied by when each output sums so many inputs with it."""
+        return 1.0 if self.fan_in_scale is None else min(1.0, self.fan_in_scale / columns)
 
 
 @dataclass(frozen=True)

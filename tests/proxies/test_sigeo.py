@@ -15,7 +15,16 @@ from torchrec import KeyedJaggedTensor
 from recnas.data import Batch
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
-from recnas.proxies import GradientStatistics, ProxyBatches, ProxyTerms, SiGeo, collect, fisher_rao, zico
+from recnas.proxies import (
+    GradientStatistics,
+    ProxyBatches,
+    ProxyTerms,
+    SiGeo,
+    collect,
+    fisher_rao,
+    statistics,
+    zico,
+)
 from recnas.schema import DenseFeature, Schema, SparseFeature
 from recnas.space import SPACES, SearchSpace
 
@@ -154,6 +163,28 @@ def test_scoring_the_same_candidate_twice_gives_the_same_terms() -> None:
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(2)])
     arch = supernet.network.space.sample(random.Random(0))
     assert collect(supernet, arch, batches) == collect(supernet, arch.canonical(), batches)
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_it_does_not_matter_how_many_batches_share_a_pass(space: str, together: int, monkeypatch) -> None:
+    supernet, generator = make_supernet(space), torch.Generator().manual_seed(1)
+    batches, rng = ProxyBatches(supernet, [make_batch(generator, rows=40) for _ in range(5)]), random.Random(4)
+    for _ in range(3):
+        arch = supernet.network.space.sample(rng)
+        expected = collect(supernet, arch, batches)
+        with monkeypatch.context() as patch:
+            patch.setattr(statistics, "ROWS_OF_A_PASS", 40 * together)
+            found = collect(supernet, arch, batches)
+        assert found.losses == pytest.approx(expected.losses, rel=1e-5)
+        assert found.projections == pytest.approx(expected.projections, rel=1e-3, abs=1e-5)
+        assert zico(found) == pytest.approx(zico(expected), rel=1e-3)
+
+
+def test_batches_of_two_sizes_are_refused() -> None:
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(ValueError, match="differ in size"):
+        ProxyBatches(make_supernet("nasrec-small"), [make_batch(generator, rows) for rows in (6, 7)])
 
 
 def test_a_standard_deviation_needs_two_batches() -> None:
