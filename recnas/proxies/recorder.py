@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from recnas.nn.elastic import NORM_EPS, Slices, linear
 
-CACHED_ELEMENTS = 262144
+CACHED_ELEMENTS = 262_144
 """Elements whose gradients are held at a time, of all batches together: few enough to stay in a core's cache."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Self
@@ -19,8 +19,8 @@ class Executor:
     """Applies functions to items, after each process has called `start(*arguments)` once.
 
     Args:
-        workers: Processes; with 1, work is done in this one.
-        start: Prepares a process: loads what the functions need into module state.
+        workers: Processes, started at once; with 1, work is done in this one.
+        start: Prepares a process: sets what the functions need as module state.
         arguments: What `start` is given.
     """
 
@@ -33,9 +33,19 @@ class Executor:
             self._pool = ProcessPoolExecutor(
                 workers, multiprocessing.get_context("spawn"), _start_worker, (workers, start, arguments)
             )
+            # A pool makes a process when work comes in and none is free; these come up while this one goes on.
+            for _ in range(workers):
+                self._pool.submit(_nothing)
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], effort: Callable[[Any], float]
+    ) -> Iterator[Any]:
         """`function(item)` for each item, in order.
+
+        Args:
+            function: What to apply.
+            items: To what.
+            effort: How long an item takes, in any unit: the longest is begun first, so that all end at about one time.
 
         Raises:
             RunError: A worker process died.
@@ -44,7 +54,10 @@ class Executor:
             yield from map(function, items)
             return
         try:
-            yield from self._pool.map(function, items)
+            longest_first = sorted(range(len(items)), key=lambda index: -effort(items[index]))
+            results = {index: self._pool.submit(function, items[index]) for index in longest_first}
+            for index in range(len(items)):
+                yield results[index].result()
         except BrokenProcessPool:
             raise RunError(
                 "a worker process died: out of memory (try fewer --workers), or started from a script without "
@@ -64,17 +77,20 @@ class Executor:
         self._pool.shutdown(cancel_futures=True)
 
 
-def share_cores(workers: int) -> None:
+def _nothing() -> None:
+    """The first work of every process."""
+
+
+def _share_cores(workers: int) -> None:
     """Gives this process its share of the cores when several work side by side.
 
     On a busy machine two processes of one thread are faster than one of two: no thread waits for another.
     """
-    if workers > 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
 
 
 def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    share_cores(workers)
+    _share_cores(workers)
     start(*arguments)

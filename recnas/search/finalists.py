@@ -18,7 +18,7 @@ from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddin
 from recnas.nn.model import CTRModel, default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
-from recnas.search.scoring import stage_seed
+from recnas.search.scoring import stage_seed, stop_scoring
 from recnas.search.settings import Settings
 from recnas.space import Architecture
 from recnas.train.checkpoint import load_model_tensors, load_tensors, model_tensors, save_tensors
@@ -101,6 +101,7 @@ def start_training(settings: Settings) -> None:
 def train_job(job: Job) -> Trained:
     """Trains one entrant from scratch, writing a line an epoch and the weights of the best one."""
     assert _settings is not None, "start_training has not run in this process"
+    stop_scoring()
     return train_entrant(_settings, Dataset(_settings.data), job.entrant, job.learning_rate)
 
 

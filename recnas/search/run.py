@@ -24,8 +24,9 @@ from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.nn.model import count_dense_parameters, default_device
 from recnas.nn.network import EMBEDDING_DIM
+from recnas.schema import Schema
 from recnas.search.evolution import Proposal, RegularizedEvolution
-from recnas.search.executor import Executor, share_cores
+from recnas.search.executor import Executor
 from recnas.search.finalists import (
     Entrant,
     Job,
@@ -47,12 +48,10 @@ from recnas.search.scoring import (
     start_scoring,
 )
 from recnas.search.settings import Settings
-from recnas.space import SearchSpace, cost
+from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.checkpoint import save_supernet
 from recnas.train.loop import Progress, evaluate
 from recnas.train.warmup import Amount, Level, Probe, warm_up
-
-WEIGHTS = Path("supernet") / "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -95,17 +94,22 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
-    share_cores(settings.workers)
     started = time.perf_counter()
     _create_folder(run, settings, dataset, overwrite)
-    rows = _warm_up(run, settings, dataset, console)
-    history, seconds = _evolve(run, settings, console)
-    results = _finish(run, settings, dataset, history, console)
+    with Executor(settings.workers, _start_worker, (settings,)) as executor:
+        rows = _warm_up(run, settings, dataset, console)
+        history, seconds = _evolve(run, settings, dataset.schema, executor, console)
+        results = _finish(run, settings, dataset, history, executor, console)
     results["run"] = str(run)
     results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
     results["seconds"] = time.perf_counter() - started
     _write_json(run / "results.json", results)
     return results
+
+
+def _start_worker(settings: Settings) -> None:
+    start_scoring(settings)
+    start_training(settings)
 
 
 class Console:
@@ -225,34 +229,41 @@ def constant_log_loss(train_rate: float, rate: float) -> float:
     return -(rate * math.log(train_rate) + (1 - rate) * math.log1p(-train_rate))
 
 
-def _evolve(run: Path, settings: Settings, console: Console) -> tuple[list[Recorded], float]:
+def _evolve(
+    run: Path, settings: Settings, schema: Schema, executor: Executor, console: Console
+) -> tuple[list[Recorded], float]:
     space = SearchSpace.named(settings.space)
     evolution = RegularizedEvolution(space, settings.evolution, random.Random(f"{settings.seed}/search"))
     history: list[Recorded] = []
     best = -float("inf")
-    arguments = (settings, run / WEIGHTS)
-    with Executor(settings.workers, start_scoring, arguments) as executor, open(run / "history.jsonl", "w") as file:
-        start = time.perf_counter()
-        with console.bar(settings.evolution.candidates, "search", " candidates") as bar:
-            while proposals := evolution.ask():
-                scores = []
-                scored = executor.map(score, [proposal.arch for proposal in proposals])
-                for proposal, result in zip(proposals, scored, strict=True):
-                    history.append(Recorded(proposal, result))
-                    file.write(json.dumps(history[-1].to_json()) + "\n")
-                    file.flush()
-                    scores.append(result.score)
-                    best = max(best, result.score)
-                    bar.set_postfix_str(f"best score {best:.2f}", refresh=False)
-                    bar.update()
-                evolution.tell(scores)
-        seconds = time.perf_counter() - start
+
+    def effort(arch: Architecture) -> float:
+        return cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+
+    start = time.perf_counter()
+    with (
+        open(run / "history.jsonl", "w") as file,
+        console.bar(settings.evolution.candidates, "search", " candidates") as bar,
+    ):
+        while proposals := evolution.ask():
+            scores = []
+            scored = executor.map(score, [proposal.arch for proposal in proposals], effort)
+            for proposal, result in zip(proposals, scored, strict=True):
+                history.append(Recorded(proposal, result))
+                file.write(json.dumps(history[-1].to_json()) + "\n")
+                file.flush()
+                scores.append(result.score)
+                best = max(best, result.score)
+                bar.set_postfix_str(f"best score {best:.2f}", refresh=False)
+                bar.update()
+            evolution.tell(scores)
+    seconds = time.perf_counter() - start
     console.say(f"search: {len(history):,} candidates in {seconds:.0f} s ({len(history) / seconds:.1f} a second)")
     return history, seconds
 
 
 def _finish(
-    run: Path, settings: Settings, dataset: Dataset, history: list[Recorded], console: Console
+    run: Path, settings: Settings, dataset: Dataset, history: list[Recorded], executor: Executor, console: Console
 ) -> dict[str, Any]:
     final = settings.final
     ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: final.top_k]
@@ -262,13 +273,15 @@ def _finish(
     others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
     trainings: dict[str, list[Trained]] = {entrant.id: [] for entrant in (*finalists, *baselines)}
     jobs = len(finalists) + len(others) + len(baselines) * (1 + len(others))
-    with (
-        Executor(settings.workers, start_training, (settings,)) as executor,
-        console.bar(jobs, "final training", " models") as bar,
-    ):
+
+    def effort(job: Job) -> float:
+        arch, schema = job.entrant.arch, dataset.schema
+        return 0.0 if arch is None else cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+
+    with console.bar(jobs, "final training", " models") as bar:
 
         def run_jobs(batch: list[Job]) -> None:
-            for trained in executor.map(train_job, batch):
+            for trained in executor.map(train_job, batch, effort):
                 trainings[trained.entrant.id].append(trained)
                 console.say(_describe_training(trained))
                 bar.update()

@@ -21,6 +21,9 @@ from recnas.space import Architecture, SearchSpace
 from recnas.train.checkpoint import load_model_tensors, load_tensors
 from recnas.train.warmup import PathLearner
 
+SUPERNET_WEIGHTS = Path("supernet") / "weights.safetensors"
+"""Where a run keeps its warm supernet."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -106,19 +109,29 @@ def stage_seed(settings: Settings, stage: str) -> int:
     return random.Random(f"{settings.seed}/{stage}").getrandbits(31)
 
 
+_settings: Settings | None = None
 _scorer: Scorer | None = None
 
 
-def start_scoring(settings: Settings, supernet_weights: Path) -> None:
-    """Prepares this process to `score`: loads the data set's batches and the warm supernet."""
-    global _scorer
-    dataset = Dataset(settings.data)
-    supernet = build_supernet(settings, dataset)
-    load_model_tensors(supernet, load_tensors(supernet_weights), supernet_weights)
-    _scorer = build_scorer(settings, dataset, supernet)
+def start_scoring(settings: Settings) -> None:
+    """Prepares this process to `score` candidates of a run."""
+    global _settings, _scorer
+    _settings, _scorer = settings, None
 
 
 def score(arch: Architecture) -> Scored:
-    """Scores a candidate in a process that `start_scoring` prepared."""
-    assert _scorer is not None, "start_scoring has not run in this process"
+    """Scores a candidate; the first one loads the data set's batches and the run's warm supernet."""
+    global _scorer
+    if _scorer is None:
+        assert _settings is not None, "start_scoring has not run in this process"
+        dataset, weights = Dataset(_settings.data), Path(_settings.run) / SUPERNET_WEIGHTS
+        supernet = build_supernet(_settings, dataset)
+        load_model_tensors(supernet, load_tensors(weights), weights)
+        _scorer = build_scorer(_settings, dataset, supernet)
     return _scorer(arch)
+
+
+def stop_scoring() -> None:
+    """Gives the memory of this process's supernet back."""
+    global _scorer
+    _scorer = None

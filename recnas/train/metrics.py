@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -58,4 +57,7 @@ class Metrics:
             raise ValueError(f"every label is {labels[0]}; an AUC needs both classes")
         if not np.isfinite(self._loss):
             return Quality(float("nan"), float("nan"))
+        # Importing scikit-learn takes longer than torch; processes that only score do without.
+        from sklearn.metrics import roc_auc_score
+
         return Quality(self.log_loss(), float(roc_auc_score(labels, logits)))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -234,17 +232,14 @@ class InheritedQuality:
             )
         ]
 
+    @torch.no_grad()
     def log_losses(self) -> list[float]:
-        """Each candidate's log loss. Candidates are measured side by side, on all cores."""
-        with torch.no_grad():
-            fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
-
-        def log_loss(arch: Architecture) -> float:
+        """Each candidate's log loss."""
+        fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
+        losses = []
+        for arch in self.candidates:
             metrics = Metrics()
-            with torch.no_grad():
-                for batch, looked_up in zip(self.batches, fields, strict=True):
-                    metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
-            return metrics.log_loss()
-
-        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
-            return list(threads.map(log_loss, self.candidates))
+            for batch, looked_up in zip(self.batches, fields, strict=True):
+                metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
+            losses.append(metrics.log_loss())
+        return losses
