@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -81,16 +82,26 @@ def _nothing() -> None:
     """The first work of every process."""
 
 
-def _share_cores(workers: int) -> None:
+def share_cores(workers: int) -> None:
     """Gives this process its share of the cores when several work side by side.
 
     On a busy machine two processes of one thread are faster than one of two: no thread waits for another.
     """
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    if workers > 1:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, even if it was killed: nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _share_cores(workers)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    share_cores(workers)
     start(*arguments)

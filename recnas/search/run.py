@@ -26,7 +26,7 @@ from recnas.nn.model import count_dense_parameters, default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
 from recnas.search.evolution import Proposal, RegularizedEvolution
-from recnas.search.executor import Executor
+from recnas.search.executor import Executor, share_cores
 from recnas.search.finalists import (
     Entrant,
     Job,
@@ -94,6 +94,7 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
+    share_cores(settings.workers)
     started = time.perf_counter()
     _create_folder(run, settings, dataset, overwrite)
     with Executor(settings.workers, _start_worker, (settings,)) as executor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -232,14 +234,17 @@ class InheritedQuality:
             )
         ]
 
-    @torch.no_grad()
     def log_losses(self) -> list[float]:
-        """Each candidate's log loss."""
-        fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
-        losses = []
-        for arch in self.candidates:
+        """Each candidate's log loss; several are measured at a time when a computation has not all of the cores."""
+        with torch.no_grad():
+            fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
+
+        def log_loss(arch: Architecture) -> float:
             metrics = Metrics()
-            for batch, looked_up in zip(self.batches, fields, strict=True):
-                metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
-            losses.append(metrics.log_loss())
-        return losses
+            with torch.no_grad():
+                for batch, looked_up in zip(self.batches, fields, strict=True):
+                    metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
+            return metrics.log_loss()
+
+        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
+            return list(threads.map(log_loss, self.candidates))
