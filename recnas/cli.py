@@ -52,7 +52,7 @@ FLAGS: dict[str, tuple[str, str]] = {
     "warmup.optimization.weight_decay": ("--warmup-weight-decay", "L2 penalty on the supernet's dense part"),
     "warmup.optimization.fan_in_scale": (
         "--warmup-fan-in-scale",
-        "input columns above which a supernet matrix learns slower in proportion; none: all alike",
+        "inputs above which a layer's weight learns slower in proportion in the warm-up; none: all alike",
     ),
     "warmup.optimization.clip": ("--warmup-clip", "largest gradient norm in the warm-up; none: no bound"),
     "warmup.full_path_steps": (
@@ -95,7 +95,7 @@ FLAGS: dict[str, tuple[str, str]] = {
     "final.optimization.weight_decay": ("--weight-decay", "L2 penalty on the dense part in final training"),
     "final.optimization.fan_in_scale": (
         "--fan-in-scale",
-        "input columns above which a matrix learns slower in proportion; none: all alike",
+        "inputs above which a layer's weight learns slower in proportion; none: all alike",
     ),
     "final.optimization.clip": ("--clip", "largest gradient norm in final training; none: no bound"),
     "final.baselines": ("--baselines", "hand-made models to train beside the finalists: dlrm"),

@@ -38,7 +38,9 @@ class LayerGradient:
             yield torch.cat(of_passes)
         for of_passes in zip(*self.matrices, strict=True):
             if isinstance(of_passes[0], Tensor):
-                yield from torch.cat([gradient.flatten(1) for gradient in of_passes]).split(CACHED_ELEMENTS, dim=1)
+                width = CACHED_ELEMENTS // sum(len(gradient) for gradient in of_passes)
+                for part in zip(*(gradient.flatten(1).split(width, dim=1) for gradient in of_passes), strict=True):
+                    yield torch.cat(part)
             else:
                 yield from _product_tiles(of_passes)
 
@@ -62,13 +64,15 @@ def _product_tiles(of_passes: Sequence[tuple[Tensor, Tensor]]) -> Iterator[Tenso
 class Recorder(Slices):
     """Hands out slices that need no gradient, and keeps what the gradients of several batches are made of.
 
-    Usage: for every pass, `begin(batches)`, a forward and a backward pass; inputs must require grad.
+    Usage: for every pass, `begin`, a forward and a backward pass; inputs must require grad.
+
+    Attributes:
+        projections: Of every pass, θᵀg of its batches `[batches]` in double precision, without the tables' share.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._layers: dict[int, LayerGradient] = {}
-        # Of every pass: θᵀg of its batches, without the tables' share.
         self.projections: list[Tensor] = []
         self._batches = 0
 
@@ -83,6 +87,7 @@ class Recorder(Slices):
         self.projections.append(torch.zeros(batches, dtype=torch.float64, device=device))
 
     def take(self, layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...]) -> Tensor:
+        # The leaf, for its check of the sizes; no gradient is wanted at it.
         return super().take(layer, parameter, sizes).detach()
 
     def linear(

@@ -11,7 +11,7 @@ from recnas.proxies.statistics import GradientStatistics
 
 def zico(statistics: GradientStatistics) -> float:
     """ZiCo (Li et al. 2023): Σₘ log ‖ μ⁽ᵐ⁾ ⊘ σ⁽ᵐ⁾ ‖₁. A module whose gradient never varies adds nothing."""
-    return math.fsum(math.log(ratio) for ratio in statistics.module_ratios if ratio > 0)
+    return math.fsum(math.log(ratio) for ratio in statistics.module_ratios if ratio != 0)
 
 
 def fisher_rao(statistics: GradientStatistics) -> float:

@@ -64,7 +64,10 @@ class ProxyBatches:
 
     Args:
         supernet: Whose tables are looked up.
-        batches: N batches, N ≥ 2, on the supernet's device.
+        batches: N batches of one size, N ≥ 2, on the supernet's device.
+
+    Raises:
+        ValueError: Fewer than two batches, or of different sizes.
     """
 
     def __init__(self, supernet: Supernet, batches: Sequence[Batch]) -> None:

@@ -7,13 +7,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
 
 from recnas.errors import RunError
+from recnas.nn.model import available_cores
 
 
 class Executor:
@@ -28,6 +30,7 @@ class Executor:
     def __init__(self, workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self.workers = workers
         self._pool = None
+        self._started: list[Future[None]] = []
         if workers == 1:
             start(*arguments)
         else:
@@ -35,8 +38,7 @@ class Executor:
                 workers, multiprocessing.get_context("spawn"), _start_worker, (workers, start, arguments)
             )
             # A pool makes a process when work comes in and none is free; these come up while this one goes on.
-            for _ in range(workers):
-                self._pool.submit(_nothing)
+            self._started = [self._pool.submit(_nothing) for _ in range(workers)]
 
     def map(
         self, function: Callable[[Any], Any], items: Sequence[Any], effort: Callable[[Any], float]
@@ -46,7 +48,7 @@ class Executor:
         Args:
             function: What to apply.
             items: To what.
-            effort: How long an item takes, in any unit: the longest is begun first, so that all end at about one time.
+            effort: How long an item takes, in any unit: several processes begin with the longest, to end at one time.
 
         Raises:
             RunError: A worker process died.
@@ -54,16 +56,22 @@ class Executor:
         if self._pool is None:
             yield from map(function, items)
             return
-        try:
+        with _telling_of_dead_workers():
             longest_first = sorted(range(len(items)), key=lambda index: -effort(items[index]))
             results = {index: self._pool.submit(function, items[index]) for index in longest_first}
             for index in range(len(items)):
                 yield results[index].result()
-        except BrokenProcessPool:
-            raise RunError(
-                "a worker process died: out of memory (try fewer --workers), or started from a script without "
-                "`if __name__ == '__main__':`"
-            ) from None
+
+    def check(self) -> None:
+        """Says early if processes could not be started.
+
+        Raises:
+            RunError: A worker process died.
+        """
+        with _telling_of_dead_workers():
+            for future in self._started:
+                if future.done():
+                    future.result()
 
     def __enter__(self) -> Self:
         return self
@@ -82,13 +90,31 @@ def _nothing() -> None:
     """The first work of every process."""
 
 
-def share_cores(workers: int) -> None:
-    """Gives this process its share of the cores when several work side by side.
+@contextmanager
+def _telling_of_dead_workers() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise RunError(
+            "a worker process died: out of memory (try fewer --workers), or started from a script without "
+            "`if __name__ == '__main__':`"
+        ) from None
 
-    On a busy machine two processes of one thread are faster than one of two: no thread waits for another.
+
+@contextmanager
+def sharing_cores(workers: int) -> Iterator[None]:
+    """Gives this process its share of the cores while several work side by side.
+
+    On a busy machine two processes of one thread are faster than one of two: no thread waits for another. What this
+    process does alone is rounded as in a worker.
     """
+    before = torch.get_num_threads()
     if workers > 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+        torch.set_num_threads(max(1, available_cores() // workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _end_with_parent() -> None:
@@ -103,5 +129,5 @@ def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    share_cores(workers)
+    torch.set_num_threads(max(1, available_cores() // workers))
     start(*arguments)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from recnas.nn.model import count_dense_parameters, default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
 from recnas.search.evolution import Proposal, RegularizedEvolution
-from recnas.search.executor import Executor, share_cores
+from recnas.search.executor import Executor, sharing_cores
 from recnas.search.finalists import (
     Entrant,
     Job,
@@ -46,6 +47,7 @@ from recnas.search.scoring import (
     score,
     stage_seed,
     start_scoring,
+    stop_scoring,
 )
 from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost
@@ -94,13 +96,19 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
-    share_cores(settings.workers)
     started = time.perf_counter()
-    _create_folder(run, settings, dataset, overwrite)
-    with Executor(settings.workers, _start_worker, (settings,)) as executor:
-        rows = _warm_up(run, settings, dataset, console)
-        history, seconds = _evolve(run, settings, dataset.schema, executor, console)
-        results = _finish(run, settings, dataset, history, executor, console)
+    # Workers are started first: in a script without a main guard that fails before anything is replaced.
+    with (
+        sharing_cores(settings.workers),
+        Executor(settings.workers, _prepare_process, (settings,)) as executor,
+    ):
+        _create_folder(run, settings, dataset, overwrite)
+        try:
+            rows = _warm_up(run, settings, dataset, executor, console)
+            history, seconds = _evolve(run, settings, dataset.schema, executor, console)
+            results = _finish(run, settings, dataset, history, executor, console)
+        finally:
+            stop_scoring()
     results["run"] = str(run)
     results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
     results["seconds"] = time.perf_counter() - started
@@ -108,7 +116,7 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
     return results
 
 
-def _start_worker(settings: Settings) -> None:
+def _prepare_process(settings: Settings) -> None:
     start_scoring(settings)
     start_training(settings)
 
@@ -167,7 +175,7 @@ def _is_run(folder: Path) -> bool:
     return isinstance(config, dict) and {"version", "created", "warmup", "evolution"} <= set(config)
 
 
-def _warm_up(run: Path, settings: Settings, dataset: Dataset, console: Console) -> int:
+def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor, console: Console) -> int:
     warmup, folder = settings.warmup, run / "supernet"
     folder.mkdir()
     amount = Amount(warmup.amount)
@@ -180,6 +188,7 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, console: Console) 
     with console.bar(rows * amount.epochs, "warm-up", " rows") as bar, open(folder / "metrics.jsonl", "w") as metrics:
 
         def report(now: Progress) -> None:
+            executor.check()
             bar.set_postfix_str(f"loss {now.loss:.4f}", refresh=False)
             bar.update(now.rows - bar.n)
             metrics.write(json.dumps(now.to_json()) + "\n")
@@ -237,10 +246,6 @@ def _evolve(
     evolution = RegularizedEvolution(space, settings.evolution, random.Random(f"{settings.seed}/search"))
     history: list[Recorded] = []
     best = -float("inf")
-
-    def effort(arch: Architecture) -> float:
-        return cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
-
     start = time.perf_counter()
     with (
         open(run / "history.jsonl", "w") as file,
@@ -248,7 +253,7 @@ def _evolve(
     ):
         while proposals := evolution.ask():
             scores = []
-            scored = executor.map(score, [proposal.arch for proposal in proposals], effort)
+            scored = executor.map(score, [proposal.arch for proposal in proposals], partial(_macs, schema))
             for proposal, result in zip(proposals, scored, strict=True):
                 history.append(Recorded(proposal, result))
                 file.write(json.dumps(history[-1].to_json()) + "\n")
@@ -276,8 +281,8 @@ def _finish(
     jobs = len(finalists) + len(others) + len(baselines) * (1 + len(others))
 
     def effort(job: Job) -> float:
-        arch, schema = job.entrant.arch, dataset.schema
-        return 0.0 if arch is None else cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+        # A hand-made model's cost is not known; it is small, and begun last.
+        return 0.0 if job.entrant.arch is None else _macs(dataset.schema, job.entrant.arch)
 
     with console.bar(jobs, "final training", " models") as bar:
 
@@ -320,14 +325,16 @@ def _finish(
     }
 
 
+def _macs(schema: Schema, arch: Architecture) -> int:
+    """Multiply–accumulates a row of a candidate on these features."""
+    return cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+
+
 def _entry(
     run: Path, dataset: Dataset, entrant: Entrant, trainings: list[Trained], chosen: Trained | None
 ) -> dict[str, Any]:
     """A model's line in `results.json`; reads the test rows."""
     schema = dataset.schema
-    flops = None
-    if entrant.arch is not None:
-        flops = cost.flops(entrant.arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
     entry: dict[str, Any] = {
         "id": entrant.id,
         "kind": entrant.kind,
@@ -335,7 +342,7 @@ def _entry(
         "validation": None,
         "test": None,
         "parameters": sum(parameter.numel() for parameter in entrant.network(schema).parameters()),
-        "flops": flops,
+        "flops": None if entrant.arch is None else _macs(schema, entrant.arch),
         "learning_rate": trainings[0].learning_rate,
         "epoch": trainings[0].epoch,
         "seconds": sum(item.seconds for item in trainings),

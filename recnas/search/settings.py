@@ -123,7 +123,8 @@ class Settings:
         run: The run's folder.
         space: `nasrec-small` or `nasrec-full`.
         seed: Where all random choices start.
-        workers: Processes that score candidates and train finalists; the history does not depend on it.
+        workers: Processes that score candidates and train finalists; the history depends on it in the scores'
+            last digits at most.
         warmup: See `WarmupSettings`.
         proxy: See `ProxySettings`.
         evolution: See `EvolutionSettings`.

@@ -47,6 +47,8 @@ class Optimization:
                     raise InputError(f"{name} is {value}; it cannot be negative")
             elif name == "embedding_optimizer":
                 EmbeddingOptimizer(value)
+            elif name == "fan_in_scale" and value is not None and not value >= 1:
+                raise InputError(f"{name} is {value}; it must be 1 or more")
             elif value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from torch.optim.adagrad import adagrad
 
 from recnas.data import Batch, Dataset
 from recnas.nn.elastic import Slices, Taken
-from recnas.nn.model import Supernet
+from recnas.nn.model import Supernet, available_cores
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import Architecture
 from recnas.train.loop import (
@@ -246,5 +245,8 @@ class InheritedQuality:
                     metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
             return metrics.log_loss()
 
-        with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // torch.get_num_threads())) as threads:
+        # A GPU computes one after the other anyway.
+        on_cpu = fields[0].device.type == "cpu"
+        aside = max(1, available_cores() // torch.get_num_threads()) if on_cpu else 1
+        with ThreadPoolExecutor(aside) as threads:
             return list(threads.map(log_loss, self.candidates))

@@ -193,6 +193,11 @@ def test_a_standard_deviation_needs_two_batches() -> None:
         ProxyBatches(supernet, [make_batch(torch.Generator().manual_seed(0))])
 
 
+def test_a_gradient_that_is_no_number_is_the_worst_score() -> None:
+    terms = ProxyTerms.of(GradientStatistics((2.0, math.nan), (1.0, 1.0), (0.5, 0.5)))
+    assert SiGeo(1, 0, 0).score(terms) == -math.inf
+
+
 def test_lambdas_follow_the_warm_up() -> None:
     assert SiGeo.after_warmup(0.0) == SiGeo(1.0, 1.0, 0.0)
     assert SiGeo.after_warmup(0.01) == SiGeo(1.0, 1.0, 1.0)

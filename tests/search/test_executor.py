@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,32 @@ def test_results_come_in_the_order_of_the_work_whatever_the_effort(workers: int)
         assert list(executor.map(_square, [3, 1, 2], effort=lambda number: number)) == [9, 1, 4]
 
 
+def _begun(item: tuple[str, int]) -> None:
+    file, number = item
+    with open(file, "a") as lines:
+        lines.write(f"{number}\n")
+    time.sleep(0.3)
+
+
+def test_the_longest_work_is_begun_first(tmp_path: Path) -> None:
+    items = [(str(tmp_path / "order"), number) for number in (1, 4, 2, 3)]
+    with Executor(2, _nothing, ()) as executor:
+        list(executor.map(_begun, items, effort=lambda item: item[1]))
+    order = list(map(int, (tmp_path / "order").read_text().split()))
+    assert set(order[:2]) == {3, 4}
+
+
+def test_a_worker_that_cannot_start_is_said_before_there_is_work() -> None:
+    def check_for_a_minute(executor: Executor) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            executor.check()
+            time.sleep(0.05)
+
+    with pytest.raises(RunError, match="a worker process died"), Executor(2, os._exit, (1,)) as executor:
+        check_for_a_minute(executor)
+
+
 def test_a_worker_that_dies_is_said() -> None:
     with pytest.raises(RunError, match="a worker process died"), Executor(2, _nothing, ()) as executor:
         list(executor.map(_die, [1, 2], effort=float))
@@ -44,23 +71,23 @@ def test_workers_end_when_their_parent_is_killed() -> None:
         "if __name__ == '__main__':\n"
         "    executor = Executor(2, print, ())\n"
         "    print(*executor.map(abs, [1, 2], effort=float), flush=True)\n"
-        "    print(*executor._pool._processes, flush=True)\n"
+        "    print('workers', *executor._pool._processes, flush=True)\n"
         "    time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    lines = (line.split() for line in parent.stdout)
-    workers = next(list(map(int, line)) for line in lines if len(line) == 2 and int(line[0]) > 2)
-    parent.kill()
-    parent.wait()
+    try:
+        workers = next(line.split()[1:] for line in parent.stdout if line.startswith("workers"))
+    finally:
+        parent.kill()
+        parent.communicate()
+    assert len(workers) == 2
     deadline = time.monotonic() + 20
     while any(_alive(worker) for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def _alive(process: int) -> bool:
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def _alive(process: str) -> bool:
+    """Whether a process runs: it is there and not a zombie that nobody asks for."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", process], capture_output=True, text=True).stdout.strip()
+    return state != "" and not state.startswith("Z")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import recnas
@@ -85,11 +86,18 @@ def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: P
     config = yaml.safe_load((finished / "config.yaml").read_text())
     for key in ("version", "created", "data", "run"):
         del config[key]
+    threads = torch.get_num_threads()
     run_search(data, tmp_path / "two", progress=False, **(config | {"workers": 2}))
     one, two = history_of(finished), history_of(tmp_path / "two")
     assert [line["id"] for line in one] == [line["id"] for line in two]
     for left, right in zip(one, two, strict=True):
         assert left["proxy"] == pytest.approx(right["proxy"], rel=1e-4)
+    left, right = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "two"))
+    assert left["best"] == right["best"]
+    for ours, theirs in zip(left["models"], right["models"], strict=True):
+        assert ours["id"] == theirs["id"]
+        assert ours["test"] == pytest.approx(theirs["test"], abs=1e-4)
+    assert torch.get_num_threads() == threads
 
 
 def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, small: dict) -> None:

@@ -32,12 +32,13 @@ def test_an_amount_that_is_neither_is_refused(wrong: float) -> None:
         Amount(wrong)
 
 
-def test_learning_slices_is_adagrad_on_whole_parameters(space) -> None:
+@pytest.mark.parametrize("fan_in_scale", [None, 4])
+def test_learning_slices_is_adagrad_on_whole_parameters(space, fan_in_scale: int | None) -> None:
     torch.manual_seed(0)
     sliced = ChoiceNetwork(space, 2, 3).double()
     whole = copy.deepcopy(sliced)
-    optimizer = SlicedAdagrad(sliced, Optimization(0.1, 8, eps=1e-2))
-    reference = torch.optim.Adagrad(whole.parameters(), lr=0.1, eps=1e-2)
+    optimizer = SlicedAdagrad(sliced, Optimization(0.1, 8, eps=1e-2, fan_in_scale=fan_in_scale))
+    reference = torch.optim.Adagrad([{"params": [parameter]} for parameter in whole.parameters()], eps=1e-2)
     rng = random.Random(0)
     for step in range(12):
         dense, fields = torch.randn(8, 2, dtype=torch.float64), torch.randn(8, 3, 16, dtype=torch.float64)
@@ -47,7 +48,13 @@ def test_learning_slices_is_adagrad_on_whole_parameters(space) -> None:
         optimizer.step(slices.taken, lr)
         for parameter in whole.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        reference.param_groups[0]["lr"] = lr
+        used = {id(item.parameter): item.leaf for item in slices.taken}
+        for group, (name, parameter) in zip(reference.param_groups, sliced.named_parameters(), strict=True):
+            group["lr"] = lr
+            if fan_in_scale is not None and id(parameter) in used:
+                leaf, last = used[id(parameter)], name.startswith("last.weight")
+                inputs = leaf.numel() if last else leaf.shape[1] if leaf.ndim == 2 else 1
+                group["lr"] = lr * min(1, fan_in_scale / inputs)
         whole(dense, fields, arch).square().mean().backward()
         reference.step()
     for (name, ours), theirs in zip(sliced.named_parameters(), whole.parameters(), strict=True):
