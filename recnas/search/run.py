@@ -40,6 +40,7 @@ from recnas.search.finalists import (
     train_job,
 )
 from recnas.search.scoring import (
+    SUPERNET_WEIGHTS,
     Scored,
     build_learner,
     build_supernet,
@@ -176,7 +177,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor, console: Console) -> int:
-    warmup, folder = settings.warmup, run / "supernet"
+    warmup, folder = settings.warmup, (run / SUPERNET_WEIGHTS).parent
     folder.mkdir()
     amount = Amount(warmup.amount)
     rows = amount.rows(dataset.rows("train"))

@@ -65,16 +65,14 @@ class ModelLearner:
     def __init__(self, model: CTRModel, optimization: Optimization) -> None:
         self.model, self.optimization = model, optimization
         self.parameters = list(model.network.parameters())
+        # A parameter belongs to its layer and to all modules around it, for which it is no matrix.
+        columns = dict.fromkeys(self.parameters, 1)
+        for layer in model.network.modules():
+            for parameter in layer.parameters():
+                columns[parameter] = max(columns[parameter], input_columns(layer, parameter))
         by_factor: dict[float, list[nn.Parameter]] = {}
-        columns = {
-            id(weight): input_columns(layer, weight)
-            for layer in model.network.modules()
-            if isinstance(layer, nn.Linear | ElasticLinear | LastLayer)
-            for weight in layer.parameters()
-        }
         for parameter in self.parameters:
-            factor = optimization.width_factor(columns.get(id(parameter), 1))
-            by_factor.setdefault(factor, []).append(parameter)
+            by_factor.setdefault(optimization.width_factor(columns[parameter]), []).append(parameter)
         self.optimizer = torch.optim.Adagrad(
             [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()],
             lr=0.0,
