@@ -15,7 +15,7 @@ from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.nn.dlrm import DLRM
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
-from recnas.nn.model import CTRModel, default_device, found_network
+from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
 from recnas.search.scoring import stage_seed, stop_scoring
@@ -62,6 +62,7 @@ class Trained:
         validation: Its figures; None likewise.
         diverged: Why the training was given up, if it was.
         seconds: Wall-clock time.
+        parameters: Of the dense part.
     """
 
     entrant: Entrant
@@ -70,6 +71,7 @@ class Trained:
     validation: Quality | None
     diverged: str | None
     seconds: float
+    parameters: int
 
     @property
     def usable(self) -> bool:
@@ -93,7 +95,7 @@ _settings: Settings | None = None
 
 
 def start_training(settings: Settings) -> None:
-    """Prepares this process to `train_job`."""
+    """Prepares this process to `train_job` and `measure_job`."""
     global _settings
     _settings = settings
 
@@ -123,7 +125,7 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
     folder = entrant.folder(run)
     folder.mkdir(parents=True, exist_ok=True)
     start, best, best_epoch, diverged = time.perf_counter(), None, 0, None
-    trained = Trained(entrant, learning_rate, 0, None, None, 0.0)
+    trained = Trained(entrant, learning_rate, 0, None, None, 0.0, count_dense_parameters(model))
     for epoch in range(1, final.epochs + 1):
         batches = dataset.batches("train", optimization.batch_size, seed=order, epoch=epoch - 1)
         try:
@@ -155,6 +157,14 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
             best, best_epoch = quality, epoch
             save_tensors(trained.weights(run), model_tensors(model))
     return replace(trained, epoch=best_epoch, validation=best, diverged=diverged, seconds=time.perf_counter() - start)
+
+
+def measure_job(entrant: Entrant) -> Quality:
+    """Measures an entrant, with the weights that the run kept, on the test rows."""
+    assert _settings is not None, "start_training has not run in this process"
+    dataset = Dataset(_settings.data)
+    device = default_device()
+    return evaluate(restore(Path(_settings.run), dataset.schema, entrant).to(device), dataset, "test", device=device)
 
 
 def keep_weights(run: Path, trained: Trained) -> None:

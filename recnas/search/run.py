@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from recnas.data import Dataset
 from recnas.errors import InputError
-from recnas.nn.model import count_dense_parameters, default_device
+from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
 from recnas.search.evolution import Proposal, RegularizedEvolution
@@ -34,8 +34,8 @@ from recnas.search.finalists import (
     Trained,
     best_of,
     keep_weights,
+    measure_job,
     no_finalist_left,
-    restore,
     start_training,
     train_job,
 )
@@ -53,7 +53,8 @@ from recnas.search.scoring import (
 from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.checkpoint import save_supernet
-from recnas.train.loop import Progress, evaluate
+from recnas.train.loop import Progress
+from recnas.train.metrics import Quality
 from recnas.train.warmup import Amount, Level, Probe, warm_up
 
 
@@ -281,35 +282,39 @@ def _finish(
     trainings: dict[str, list[Trained]] = {entrant.id: [] for entrant in (*finalists, *baselines)}
     jobs = len(finalists) + len(others) + len(baselines) * (1 + len(others))
 
-    def effort(job: Job) -> float:
+    def effort(entrant: Entrant) -> float:
         # A hand-made model's cost is not known; it is small, and begun last.
-        return 0.0 if job.entrant.arch is None else _macs(dataset.schema, job.entrant.arch)
+        return 0.0 if entrant.arch is None else _macs(dataset.schema, entrant.arch)
 
     with console.bar(jobs, "final training", " models") as bar:
 
         def run_jobs(batch: list[Job]) -> None:
-            for trained in executor.map(train_job, batch, effort):
+            for trained in executor.map(train_job, batch, lambda job: effort(job.entrant)):
                 trainings[trained.entrant.id].append(trained)
                 console.say(_describe_training(trained))
                 bar.update()
 
-        run_jobs([Job(entrant, first) for entrant in finalists])
+        # Hand-made models are small: they fill the time of a worker whose finalist is done first.
+        run_jobs(
+            [Job(entrant, first) for entrant in finalists]
+            + [Job(entrant, rate) for entrant in baselines for rate in (first, *others)]
+        )
         leader = best_of([item for entrant in finalists for item in trainings[entrant.id]])
         if leader is None:
             raise no_finalist_left([item for entrant in finalists for item in trainings[entrant.id]])
-        run_jobs(
-            [Job(leader.entrant, rate) for rate in others]
-            + [Job(entrant, rate) for entrant in baselines for rate in (first, *others)]
-        )
-    chosen = {name: best_of(items) for name, items in trainings.items()}
+        run_jobs([Job(leader.entrant, rate) for rate in others])
+    chosen = [(entrant, best_of(trainings[entrant.id])) for entrant in (*finalists, *baselines)]
     best = min(
-        (item for entrant in finalists if (item := chosen[entrant.id]) is not None),
+        (item for entrant, item in chosen if item is not None and entrant.kind == "found"),
         key=lambda item: item.validation.log_loss,
     )
+    usable = [item for _, item in chosen if item is not None]
+    for item in usable:
+        keep_weights(run, item)
     # Every choice is made; the test rows are looked at only from here on.
-    models = []
-    for entrant in (*finalists, *baselines):
-        models.append(_entry(run, dataset, entrant, trainings[entrant.id], chosen[entrant.id]))
+    entrants = [item.entrant for item in usable]
+    test = dict(zip(entrants, executor.map(measure_job, entrants, effort), strict=True))
+    models = [_entry(dataset.schema, trainings[entrant.id], item, test.get(entrant)) for entrant, item in chosen]
     arch = best.entrant.arch
     assert arch is not None
     arch.save(run / "architecture.json")
@@ -331,34 +336,23 @@ def _macs(schema: Schema, arch: Architecture) -> int:
     return cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
 
 
-def _entry(
-    run: Path, dataset: Dataset, entrant: Entrant, trainings: list[Trained], chosen: Trained | None
-) -> dict[str, Any]:
-    """A model's line in `results.json`; reads the test rows."""
-    schema = dataset.schema
+def _entry(schema: Schema, trainings: list[Trained], chosen: Trained | None, test: Quality | None) -> dict[str, Any]:
+    """A model's line in `results.json`."""
+    shown = chosen or trainings[0]
+    entrant = shown.entrant
     entry: dict[str, Any] = {
         "id": entrant.id,
         "kind": entrant.kind,
         "status": "diverged" if chosen is None else "trained",
-        "validation": None,
-        "test": None,
-        "parameters": sum(parameter.numel() for parameter in entrant.network(schema).parameters()),
+        "validation": None if chosen is None else chosen.validation.to_json(),
+        "test": None if test is None else test.to_json(),
+        "parameters": shown.parameters,
         "flops": None if entrant.arch is None else _macs(schema, entrant.arch),
-        "learning_rate": trainings[0].learning_rate,
-        "epoch": trainings[0].epoch,
+        "learning_rate": shown.learning_rate,
+        "epoch": shown.epoch,
         "seconds": sum(item.seconds for item in trainings),
     }
-    if chosen is None:
-        return entry | {"reason": trainings[0].diverged}
-    keep_weights(run, chosen)
-    model = restore(run, schema, entrant)
-    assert count_dense_parameters(model) == entry["parameters"]
-    return entry | {
-        "validation": chosen.validation.to_json(),
-        "test": evaluate(model, dataset, "test").to_json(),
-        "learning_rate": chosen.learning_rate,
-        "epoch": chosen.epoch,
-    }
+    return entry if chosen is not None else entry | {"reason": shown.diverged}
 
 
 def _describe_training(trained: Trained) -> str:
