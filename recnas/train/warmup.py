@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import random
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -189,36 +192,46 @@ def warm_up(
         )
 
     steps = amount.epochs * len(epoch_batches(0)) if rows else 0
-    levels: list[Level] = []
     due = [
         (max(1, round(fraction * steps)) if fraction else 0, fraction) for fraction in LEVELS if steps or fraction == 0
     ]
-    measured = InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else None
+    measured: list[tuple[float, int, Future[list[float]]]] = []
+    with InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else nullcontext() as quality:
 
-    def measure(step: int) -> None:
-        fractions = [fraction for at, fraction in due if at == step]
-        if measured is None or not fractions:
-            return
-        losses = measured.log_losses()
-        for fraction in fractions:
-            levels.append(Level.of(losses, fraction, min(step * optimization.batch_size, amount.epochs * rows)))
+        def measure(step: int) -> None:
+            fractions = [fraction for at, fraction in due if at == step]
+            if quality is not None and fractions:
+                losses = quality.measure(last=step == steps)
+                seen = min(step * optimization.batch_size, amount.epochs * rows)
+                measured.extend((fraction, seen, losses) for fraction in fractions)
 
-    if steps:
-        train(
-            learner,
-            batches(),
-            steps=steps,
-            learning_rate=optimization.learning_rate,
-            device=device,
-            report=report,
-            before_step=measure,
-        )
-    measure(steps)
-    return levels
+        if steps:
+            train(
+                learner,
+                batches(),
+                steps=steps,
+                learning_rate=optimization.learning_rate,
+                device=device,
+                report=report,
+                before_step=measure,
+            )
+        measure(steps)
+        return [Level.of(losses.result(), fraction, seen) for fraction, seen, losses in measured]
 
 
 class InheritedQuality:
-    """Measures random candidates on validation rows with the weights they inherit, without training them."""
+    """Measures random candidates on validation rows with the weights they inherit, without training them.
+
+    On a CPU, cores that the training leaves idle measure a copy of the network while it goes on. Leave the `with` block
+    to end what is under way.
+
+    Args:
+        supernet: Whose candidates are measured.
+        dataset: Has the validation rows.
+        probe: How many candidates and rows.
+        seed: Chooses them.
+        device: Where to compute.
+    """
 
     def __init__(
         self, supernet: Supernet, dataset: Dataset, probe: Probe, seed: int, device: torch.device | str
@@ -232,21 +245,42 @@ class InheritedQuality:
                 "validation", 1024, seed=seed, rows=probe.rows, max_rows_per_table=largest_table(supernet)
             )
         ]
+        on_cpu = torch.device(device).type == "cpu"
+        self._cores = max(1, available_cores() // torch.get_num_threads()) if on_cpu else 1
+        self._aside = ThreadPoolExecutor(1, "recnas-probe")
+        self._ended = threading.Event()
 
-    def log_losses(self) -> list[float]:
-        """Each candidate's log loss; several are measured at a time when a computation has not all of the cores."""
+    def measure(self, last: bool) -> Future[list[float]]:
+        """Each candidate's log loss with the weights of now.
+
+        Args:
+            last: Whether the training is over, so that all cores may measure and the weights stay.
+        """
         with torch.no_grad():
             fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
+        network = self.supernet.network
+        if not last and self._cores > 1:
+            return self._aside.submit(self._log_losses, copy.deepcopy(network), fields, self._cores - 1)
+        losses: Future[list[float]] = Future()
+        losses.set_result(self._log_losses(network, fields, self._cores))
+        return losses
 
+    def _log_losses(self, network: ChoiceNetwork, fields: Sequence[Tensor], threads: int) -> list[float]:
         def log_loss(arch: Architecture) -> float:
             metrics = Metrics()
             with torch.no_grad():
                 for batch, looked_up in zip(self.batches, fields, strict=True):
-                    metrics.update(self.supernet.network(batch.dense, looked_up, arch), batch.label)
+                    if self._ended.is_set():
+                        return float("nan")
+                    metrics.update(network(batch.dense, looked_up, arch), batch.label)
             return metrics.log_loss()
 
-        # A GPU computes one after the other anyway.
-        on_cpu = fields[0].device.type == "cpu"
-        aside = max(1, available_cores() // torch.get_num_threads()) if on_cpu else 1
-        with ThreadPoolExecutor(aside) as threads:
-            return list(threads.map(log_loss, self.candidates))
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(log_loss, self.candidates))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._aside.shutdown(cancel_futures=True)

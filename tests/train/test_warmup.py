@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from recnas.errors import InputError
 from recnas.nn.elastic import Slices
 from recnas.nn.network import ChoiceNetwork
+from recnas.train.metrics import Metrics
+from recnas.train.schedule import cosine_with_warmup
 from recnas.train.settings import Amount, Optimization
-from recnas.train.warmup import SlicedAdagrad
+from recnas.train.warmup import Probe, SlicedAdagrad, warm_up
 
 
 @given(st.floats(0, 1), st.integers(0, 10**9))
@@ -98,3 +100,38 @@ def test_a_learner_learns_the_network_and_the_tables(make_learner, make_batch) -
 def test_training_repeats_itself(make_learner, take_steps) -> None:
     first, second = ([*take_steps(make_learner(3), range(6))] for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("cores", [1, 4])
+def test_levels_are_those_of_the_weights_at_their_step(
+    make_learner, make_batch, space, monkeypatch: pytest.MonkeyPatch, cores: int
+) -> None:
+    monkeypatch.setattr("recnas.train.warmup.available_cores", lambda: cores * torch.get_num_threads())
+
+    class Rows:
+        """A data set of four training batches of 16 and two for validation."""
+
+        def rows(self, split: str) -> int:
+            return 4 * 16
+
+        def batches(self, split: str, *args: object, **options: object) -> list:
+            return [make_batch(number) for number in (range(4) if split == "train" else range(10, 12))]
+
+    optimization = Optimization(0.1, 16)
+    levels = warm_up(make_learner(), Rows(), Amount(1), optimization, seed=0, probe=Probe(5))
+    assert [(level.fraction, level.rows) for level in levels] == [(0, 0), (0.01, 16), (0.1, 16), (1, 64)]
+    rng = random.Random("0/probe")
+    candidates = [space.sample(rng) for _ in range(5)]
+    for level in levels:
+        learner = make_learner()
+        for step in range(level.rows // 16):
+            learner.set_learning_rate(cosine_with_warmup(step, 4, 0.1))
+            learner.loss(make_batch(step)).backward()
+            learner.step()
+        losses = []
+        for arch in candidates:
+            metrics = Metrics()
+            for number in (10, 11):
+                metrics.update(learner.supernet(make_batch(number), arch).detach(), make_batch(number).label)
+            losses.append(metrics.log_loss())
+        assert level.median == pytest.approx(sorted(losses)[2], rel=1e-6)
