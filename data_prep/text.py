@@ -1,7 +1,9 @@
-"""Raw text files, read in pieces of whole lines so that neither a file's size nor its compression matters."""
+"""Raw text files, found by name and read in pieces of whole lines, so that neither size nor compression matters."""
 
+import glob
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 from tqdm import tqdm
 
 from recnas.errors import InputError
@@ -43,7 +46,8 @@ class Piece:
 
 
 def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
-    """A text file from begin to end, unpacked if its name ends in `.gz`; no byte-order mark, no Windows line ends.
+    """A text file from begin to end, unpacked if its name ends in `.gz` or `.zst`; no byte-order mark, no Windows line
+    ends.
 
     Args:
         path: the file.
@@ -55,7 +59,7 @@ def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterat
     """
     line = 1
     with _reading(path), path.open("rb") as raw:
-        file: BinaryIO = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw  # type: ignore[assignment]
+        file = _unpacked(raw, path.suffix)
         rest = b""
         while data := file.read(piece_bytes):
             bar.update(raw.tell() - bar.n)
@@ -75,6 +79,41 @@ def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterat
             yield _piece(rest + b"\n", line)
         elif line == 1:
             raise InputError(f"{path}: the file is empty; give a file with rows")
+
+
+def input_files(input: Path, names: Sequence[str] = ("*",)) -> list[Path]:
+    """The files that an `--input` stands for, in the order of the numbers in their names: day_2 before day_10.
+
+    Args:
+        input: A file, a pattern such as `day_*`, or a folder.
+        names: Patterns of the files wanted of a folder; those of the first pattern that has any are taken.
+
+    Raises:
+        InputError: There is none.
+    """
+    if input.is_dir():
+        for name in names:
+            if files := [path for path in input.glob(name) if path.is_file() and not path.name.startswith(".")]:
+                return sorted(files, key=_by_numbers)
+        raise InputError(f"{input}: the folder has no file named {' or '.join(names)}; check --input")
+    if glob.has_magic(str(input)) and not input.exists():
+        if files := [Path(path) for path in glob.glob(str(input)) if Path(path).is_file()]:
+            return sorted(files, key=_by_numbers)
+        raise InputError(f"{input}: no file has such a name; check --input")
+    return [input]
+
+
+def _by_numbers(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
+
+
+def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
+    if suffix == ".gz":
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+    if suffix == ".zst":
+        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+    return raw
 
 
 def count_byte(data: bytes, byte: bytes) -> int:
@@ -121,3 +160,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be unpacked ({error}); fetch the file again") from None
     except (IsADirectoryError, PermissionError) as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check --input") from None
+    except OSError as error:
+        # Arrow says with an error without a number that packed data is damaged.
+        if error.errno is not None or path.suffix != ".zst":
+            raise
+        raise InputError(f"{path}: cannot be unpacked ({error}); fetch the file again") from None

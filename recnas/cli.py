@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import traceback
 import types
@@ -23,6 +24,7 @@ recnas finds click-through-rate (CTR) models by itself.
 From a click log to an exported model:
 
   prepare    raw click log -> data set
+  describe   data set -> what is in it: rows, click rates, features, table collisions
   search     data set -> run: warm-up, SiGeo-guided evolution, final training
   report     run -> report.html, to look at
   export     run -> the best model, to take to production
@@ -146,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         _prepare,
     )
     prepare.add_argument("recipe", metavar="RECIPE", help="; ".join(f"{k}: {v.help}" for k, v in RECIPES.items()))
-    prepare.add_argument("--input", type=Path, help="the raw file or folder")
+    prepare.add_argument("--input", type=Path, help="the raw file, a pattern of names, or a folder")
     prepare.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
     prepare.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
     prepare.add_argument(
@@ -155,7 +157,16 @@ def _parser() -> argparse.ArgumentParser:
         default="error",
         help="stop at a row that does not fit, or set such rows aside in a file (default: error)",
     )
+    prepare.add_argument(
+        "--time-features", action="store_true", help="avazu: hour of the day and weekday as features of their own"
+    )
     prepare.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    describe = command(
+        "describe", "print what is in a data set, feature by feature", "recnas describe data/criteo", _describe
+    )
+    describe.add_argument("data", type=Path, metavar="DATA", help="the data set's folder")
+    describe.add_argument("--json", action="store_true", help="print it as JSON")
 
     search = command(
         "search",
@@ -255,12 +266,20 @@ def _prepare(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         on_bad_row=arguments.on_bad_row,
         progress=not arguments.quiet,
+        **({"time_features": True} if arguments.time_features else {}),
     )
     for split, counts in schema.splits.items():
         print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
     print(f"{len(schema.dense)} dense and {schema.num_sparse} sparse features in {arguments.output}")
     if rejected := schema.source.get("rejected_rows"):
         print(f"{rejected:,} bad rows set aside in {arguments.output / 'rejected-rows.txt'}")
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from recnas.data import describe
+
+    description = describe(arguments.data)
+    print(json.dumps(description.to_json(), indent=2) if arguments.json else description)
 
 
 def _search(arguments: argparse.Namespace) -> None:
