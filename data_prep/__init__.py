@@ -1,8 +1,8 @@
 """Raw logs → data sets: one recipe per kind of log, one engine for all."""
 
 import errno
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,28 @@ from data_prep.engine import RawTable, write_data_set
 from data_prep.folder import new_folder
 from data_prep.kdd import read_kdd
 from data_prep.movielens import read_movielens
+from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit
 from recnas.errors import InputError, RunError
 from recnas.schema import Schema
 
-__all__ = ["RECIPES", "Recipe", "prepare"]
+__all__ = ["RECIPES", "Option", "Recipe", "prepare"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a recipe's own.
+
+    Args:
+        help: one line for the command line.
+        type: what its text is read as; bool: a flag without a text.
+        several: whether it takes a list.
+        choices: the texts allowed.
+    """
+
+    help: str
+    type: type = str
+    several: bool = False
+    choices: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -27,22 +45,37 @@ class Recipe:
         read: given the input (None: nothing given), where bad rows go, whether to show progress, and the recipe's own
             options by name, gives the rows.
         help: one line for the command line.
-        options: names of its own options.
+        example: a command.
+        options: its own options by name.
     """
 
     read: Callable[..., RawTable]
     help: str
-    options: tuple[str, ...] = ()
+    example: str
+    options: Mapping[str, Option] = field(default_factory=dict)
 
 
 RECIPES: dict[str, Recipe] = {
     "criteo": Recipe(
-        read_criteo, "Criteo's click logs; --input train.txt, a folder of day_0, day_1 … or a pattern 'day_*'"
+        read_criteo,
+        "Criteo's click logs: --input train.txt, a folder of day_0, day_1 … or a pattern 'day_*'",
+        "recnas prepare criteo --input train.txt --output data/criteo",
     ),
-    "avazu": Recipe(read_avazu, "Avazu's click log; --input train", ("time_features",)),
-    "kdd": Recipe(read_kdd, "KDD Cup 2012, track 2; --input folder of training.txt and userid_profile.txt"),
+    "avazu": Recipe(
+        read_avazu,
+        "Avazu's click log: --input train",
+        "recnas prepare avazu --input train.gz --output data/avazu --time-features",
+        {"time_features": Option("hour of the day and weekday as features of their own", bool)},
+    ),
+    "kdd": Recipe(
+        read_kdd,
+        "KDD Cup 2012, track 2: --input folder of training.txt and userid_profile.txt",
+        "recnas prepare kdd --input track2 --output data/kdd",
+    ),
     "movielens": Recipe(
-        read_movielens, "MovieLens-100K, rating >= 4 is the click; from the recbole package or --input folder"
+        read_movielens,
+        "MovieLens-100K, rating >= 4 is the click: from the recbole package or --input folder",
+        "recnas prepare movielens --output data/movielens",
     ),
 }
 
@@ -53,6 +86,9 @@ def prepare(
     input: str | Path | None = None,
     overwrite: bool = False,
     on_bad_row: str = "error",
+    split: str = "autoctr",
+    split_seed: int = SEED,
+    split_by: Sequence[str] = (),
     progress: bool = True,
     **options: Any,
 ) -> Schema:
@@ -69,8 +105,13 @@ def prepare(
         overwrite: replace a data set of that name.
         on_bad_row: "error" stops at the first row that does not fit; "skip" sets such rows aside in
             `rejected-rows.txt` of the data set and counts them in its `source.rejected_rows`.
+        split: how rows are parted into training, validation and test, about 8 : 1 : 1: "autoctr", stratified by label
+            and random, as published; "hash", by a hash of each row, so that the same row has the same place whatever
+            file it comes in; "time", the past, what follows, the latest.
+        split_seed: of "autoctr" and "hash".
+        split_by: for "hash" features of which only they are hashed, so that rows of the same user, say, stay together.
         progress: show progress on the terminal, if there is one.
-        options: the recipe's own: `time_features=True` for avazu adds hour of the day and weekday.
+        options: the recipe's own; see `RECIPES[name].options`.
 
     Returns:
         The data set's schema.
@@ -86,19 +127,40 @@ def prepare(
         raise InputError(f"there is no recipe {name!r}; take one of {', '.join(RECIPES)}")
     recipe = RECIPES[name]
     if wrong := sorted(set(options) - set(recipe.options)):
-        flag = "--" + wrong[0].replace("_", "-")
-        known = [other for other, item in RECIPES.items() if wrong[0] in item.options]
-        raise InputError(f"{flag} is {f'for {known[0]}, not for {name}' if known else 'no option'}")
+        raise InputError(f"{name} has no option {wrong[0]}; its own are: {', '.join(recipe.options) or 'none'}")
     output = Path(output)
     try:
         with new_folder(output, overwrite) as folder:
             bad_rows = BadRows(folder, on_bad_row)
             try:
                 table = recipe.read(None if input is None else Path(input), bad_rows, progress, **options)
-                return write_data_set(folder, table, bad_rows, progress)
+                parting = make_split(split, split_seed, split_by, table)
+                return write_data_set(folder, table, parting, bad_rows, progress)
             finally:
                 bad_rows.close()
     except OSError as error:
         if error.errno == errno.ENOSPC or "os error 28" in str(error):
             raise RunError(f"{output}: the disk is full; free some space or choose another --output") from None
         raise
+
+
+def make_split(kind: str, seed: int, by: Sequence[str], table: RawTable) -> Split:
+    """The split that a user asked for.
+
+    Raises:
+        InputError: there is no such split, or the rows have not what it needs.
+    """
+    if kind not in SPLIT_KINDS:
+        raise InputError(f"--split {kind} is none of {', '.join(SPLIT_KINDS)}")
+    if by and kind != "hash":
+        raise InputError(f"--split-by is for --split hash, not for --split {kind}")
+    if kind == "autoctr":
+        return AutoCTRSplit(table.label, seed)
+    if kind == "time":
+        if table.time is None:
+            raise InputError("--split time: these rows have no time; choose another --split")
+        return TimeSplit(table.time)
+    columns = [table.label, *table.dense, *(feature.name for feature in table.sparse)]
+    if unknown := [name for name in by if name not in columns]:
+        raise InputError(f"--split-by {unknown[0]}: there is no such feature; there are {', '.join(columns[1:])}")
+    return HashSplit(columns, by, seed)

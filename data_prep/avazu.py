@@ -66,7 +66,8 @@ def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_featu
         label=LABEL,
         dense={},
         chunks=chunks,
-        sparse=lambda: [*sparse, *(TIME_FEATURES if time_features else ())],
+        sparse=[*sparse, *(TIME_FEATURES if time_features else ())],
+        time="hour",
         source=describe("avazu", files) | {"time_features": time_features},
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from data_prep.bad_rows import BadRows
 from data_prep.delimited import Form, Hex, Label, Number, read_rows
 from data_prep.engine import RawTable
+from data_prep.split import ROW_ORDER
 from data_prep.text import describe, input_files
 from recnas.errors import InputError
 from recnas.schema import SparseFeature
@@ -41,6 +42,7 @@ def read_criteo(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTab
         label=LABEL,
         dense=dict.fromkeys(DENSE, "log1p"),
         chunks=read_rows(FORM, files, bad_rows, progress),
-        sparse=lambda: sparse,
+        sparse=sparse,
+        time=ROW_ORDER,
         source=describe("criteo", files),
     )

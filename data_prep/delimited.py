@@ -15,6 +15,7 @@ import polars as pl
 from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
+from data_prep.pipeline import ahead
 from data_prep.text import Piece, count_byte, read_pieces
 from recnas.errors import InputError
 
@@ -193,14 +194,27 @@ def read_rows(form: Form, paths: Sequence[Path], bad_rows: BadRows, progress: bo
         InputError: A file cannot be read or has other columns; a row does not fit and `bad_rows` stops at it.
     """
     size = sum(path.stat().st_size for path in paths)
+
+    def read(part: tuple[Path, Piece]) -> tuple[Path, pl.DataFrame | None, list[Misfit]]:
+        path, piece = part
+        return path, *_read_piece(form, path, piece)
+
     bar = tqdm(total=size, desc="reading", unit="B", unit_scale=True, disable=None if progress else True)
     with bar:
-        for path in paths:
-            for piece in read_pieces(path, bar):
-                if form.header and piece.first_line == 1:
-                    piece = _without_header(form, path, piece)
-                if piece.num_lines and (rows := _read_piece(form, path, piece, bad_rows)) is not None:
-                    yield rows
+        for path, rows, misfits in ahead(read, _pieces(form, paths, bar)):
+            for misfit in misfits:
+                bad_rows.add(path, *misfit)
+            if rows is not None:
+                yield rows
+
+
+def _pieces(form: Form, paths: Sequence[Path], bar: tqdm) -> Iterator[tuple[Path, Piece]]:
+    for path in paths:
+        for piece in read_pieces(path, bar):
+            if form.header and piece.first_line == 1:
+                piece = _without_header(form, path, piece)
+            if piece.num_lines:
+                yield path, piece
 
 
 def _without_header(form: Form, path: Path, piece: Piece) -> Piece:
@@ -212,18 +226,22 @@ def _without_header(form: Form, path: Path, piece: Piece) -> Piece:
     return Piece(rest, 2, piece.num_lines - 1)
 
 
-def _read_piece(form: Form, path: Path, piece: Piece, bad_rows: BadRows) -> pl.DataFrame | None:
+Misfit = tuple[int, str, str]
+"""Line number, reason and text of a line that does not fit."""
+
+
+def _read_piece(form: Form, path: Path, piece: Piece) -> tuple[pl.DataFrame | None, list[Misfit]]:
     if (rows := form.parse(piece.data, piece.num_lines)) is not None:
-        return rows
-    good = []
+        return rows, []
+    good, misfits = [], []
     for number, line in piece.lines():
         if reason := form.misfit(line):
-            bad_rows.add(path, number, reason, line)
+            misfits.append((number, reason, line))
         else:
             good.append(line.encode() + b"\n")
     if not good:
-        return None
+        return None, misfits
     if (rows := form.parse(b"".join(good), len(good))) is None:
         last = piece.first_line + piece.num_lines - 1
         raise InputError(f"{path}:{piece.first_line}: lines up to {last} cannot be parsed")
-    return rows
+    return rows, misfits

@@ -63,7 +63,7 @@ def read_kdd(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
         label=LABEL,
         dense=dict.fromkeys(DENSE, "log1p"),
         chunks=_chunks(log, profiles, bad_rows, progress),
-        sparse=lambda: sparse,
+        sparse=sparse,
         source=describe("kdd", [*log, *profiles]),
     )
 

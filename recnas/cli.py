@@ -13,7 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_prep import RECIPES
+from data_prep import RECIPES, Recipe
+from data_prep.bad_rows import POLICIES
+from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError, RunError
 from recnas.search import Settings, run_search
 from recnas.search.settings import leaves
@@ -122,10 +124,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="recnas", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog="recnas", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"recnas {version('recnas')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -145,22 +152,11 @@ def _parser() -> argparse.ArgumentParser:
         "prepare",
         "make a data set from a raw click log",
         "recnas prepare criteo --input train.txt --output data/criteo",
-        _prepare,
+        None,
     )
-    prepare.add_argument("recipe", metavar="RECIPE", help="; ".join(f"{k}: {v.help}" for k, v in RECIPES.items()))
-    prepare.add_argument("--input", type=Path, help="the raw file, a pattern of names, or a folder")
-    prepare.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
-    prepare.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
-    prepare.add_argument(
-        "--on-bad-row",
-        choices=("error", "skip"),
-        default="error",
-        help="stop at a row that does not fit, or set such rows aside in a file (default: error)",
-    )
-    prepare.add_argument(
-        "--time-features", action="store_true", help="avazu: hour of the day and weekday as features of their own"
-    )
-    prepare.add_argument("--quiet", action="store_true", help="no progress bar")
+    recipes = prepare.add_subparsers(metavar="RECIPE", required=True)
+    for name, recipe in RECIPES.items():
+        _add_recipe(recipes, name, recipe)
 
     describe = command(
         "describe", "print what is in a data set, feature by feature", "recnas describe data/criteo", _describe
@@ -208,6 +204,55 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True, help="the data set's folder")
     evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: test")
     return parser
+
+
+def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
+    """The command `recnas prepare NAME`."""
+    sub = recipes.add_parser(
+        name,
+        help=recipe.help,
+        description=f"{recipe.help}.",
+        epilog=f"example:\n  {recipe.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.set_defaults(run_command=_prepare, recipe=name)
+    sub.add_argument("--input", type=Path, help="the raw file, a pattern of names, or a folder")
+    sub.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
+    for option, about in recipe.options.items():
+        flag = "--" + option.replace("_", "-")
+        # What is not given keeps the recipe's default.
+        if about.type is bool:
+            sub.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=about.help)
+        else:
+            sub.add_argument(
+                flag,
+                type=about.type,
+                nargs="*" if about.several else None,
+                choices=about.choices,
+                default=argparse.SUPPRESS,
+                metavar=None if about.choices else _metavar(about.type),
+                help=about.help,
+            )
+    sub.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
+    sub.add_argument(
+        "--on-bad-row",
+        choices=POLICIES,
+        default="error",
+        help="stop at a row that does not fit, or set such rows aside in a file (default: error)",
+    )
+    sub.add_argument(
+        "--split",
+        choices=SPLIT_KINDS,
+        default="autoctr",
+        help="train, validation, test: stratified and random as published, by a hash of each row, or the past and what "
+        "follows (default: autoctr)",
+    )
+    sub.add_argument("--split-seed", type=int, default=SEED, metavar="N", help=f"of autoctr and hash (default: {SEED})")
+    sub.add_argument(
+        "--split-by", nargs="*", default=(), metavar="NAME", help="features to hash, whose equal rows stay together"
+    )
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+    sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
 
 
 def _add_setting_flags(parser: argparse.ArgumentParser) -> None:
@@ -259,14 +304,18 @@ def _metavar(kind: Any) -> str:
 def _prepare(arguments: argparse.Namespace) -> None:
     from data_prep import prepare
 
+    given = vars(arguments)
     schema = prepare(
         arguments.recipe,
         arguments.output,
         input=arguments.input,
         overwrite=arguments.overwrite,
         on_bad_row=arguments.on_bad_row,
+        split=arguments.split,
+        split_seed=arguments.split_seed,
+        split_by=arguments.split_by,
         progress=not arguments.quiet,
-        **({"time_features": True} if arguments.time_features else {}),
+        **{name: value for name in RECIPES[arguments.recipe].options if (value := given.get(name)) is not None},
     )
     for split, counts in schema.splits.items():
         print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")

@@ -104,7 +104,7 @@ def _broken(**changes):
         (_broken(dense={}), "dense must be a list"),
         (_broken(dense__0=3), "a dense feature must be an object"),
         (_broken(dense__0__transform=None), "a dense feature count has no transform"),
-        (_broken(dense__0__transform__name="log"), "count: transform .* neither log1p nor standardize"),
+        (_broken(dense__0__transform__name="log"), "count: transform .* none of log1p, standardize, none"),
         (_broken(dense__1__transform__std=None), "age: transform standardize needs the keys mean, name, std"),
         (_broken(dense__1__transform__std=0), "age: std is 0"),
         (_broken(dense__1__transform__mean="x"), "age: mean is 'x', not a finite number"),

@@ -79,7 +79,10 @@ class Description:
         lines = [f"{split:<11} {self.rows[split]:>13,} rows  {self.click_rate[split]:>7.2%} clicks" for split in SPLITS]
         width = max(len(item.name) for item in (*self.dense, *self.sparse))
         if self.dense:
-            lines += ["", f"{'dense':<{width}} {'transform':>12} {'min':>9} {'mean':>9} {'max':>9} {'std':>9} {'zero':>7}"]
+            lines += [
+                "",
+                f"{'dense':<{width}} {'transform':>12} {'min':>9} {'mean':>9} {'max':>9} {'std':>9} {'zero':>7}",
+            ]
             lines += [
                 f"{item.name:<{width}} {item.transform:>12} {item.minimum:>9.3g} {item.mean:>9.3g} "
                 f"{item.maximum:>9.3g} {item.deviation:>9.3g} {item.zero:>7.1%}"

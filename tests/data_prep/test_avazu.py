@@ -49,7 +49,7 @@ def test_every_column_is_read_by_its_own_base(tmp_path):
     assert found["click"].to_list() == [int(row["click"]) for row in rows]
     assert (len(schema.dense), schema.num_dense, schema.num_sparse) == (0, 1, 23)
     assert {feature.name: feature.rows for feature in schema.sparse} == TABLE_ROWS
-    assert sum(TABLE_ROWS.values()) == 9_459_181
+    assert sum(TABLE_ROWS.values()) == 9_459_467
     batch = next(iter(Dataset(tmp_path / "out").batches("train", 8)))
     assert batch.dense.tolist() == [[0.0]] * 8
 
@@ -66,7 +66,7 @@ def test_time_features_are_hour_and_weekday(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, text, wanted",
+    ("name", "text", "wanted"),
     [
         ("click", "2", "0 or 1"),
         ("site_id", "xyz", "a hexadecimal id"),
@@ -93,5 +93,5 @@ def test_another_header_is_named(tmp_path):
 
 
 def test_an_option_of_another_recipe_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--time-features is for avazu, not for criteo"):
+    with pytest.raises(InputError, match="criteo has no option time_features"):
         prepare("criteo", tmp_path / "out", tmp_path / "train", time_features=True)

@@ -218,7 +218,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="has no file named"):
         prepare("criteo", tmp_path / "out", tmp_path)
 
 

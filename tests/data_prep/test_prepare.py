@@ -15,6 +15,7 @@ import pytest
 from data_prep import RECIPES, prepare
 from data_prep.bad_rows import BadRows
 from data_prep.engine import RawTable, write_data_set
+from data_prep.split import AutoCTRSplit
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
 from recnas.schema import SPLITS, DenseFeature, SparseFeature
@@ -114,7 +115,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path, train_txt,
 
 
 def test_an_unknown_recipe_or_policy_is_refused(tmp_path, train_txt):
-    with pytest.raises(InputError, match="there is no recipe 'crito'; take one of criteo, movielens"):
+    with pytest.raises(InputError, match="there is no recipe 'crito'; take one of criteo, avazu, kdd, movielens"):
         prepare("crito", tmp_path / "out", train_txt)
     with pytest.raises(InputError, match="--on-bad-row drop is none of error, skip"):
         prepare("criteo", tmp_path / "out", train_txt, on_bad_row="drop")
@@ -125,7 +126,7 @@ def test_every_recipe_has_one_line_of_help():
 
 
 def _table(chunks: list[pl.DataFrame], dense: dict[str, str]) -> RawTable:
-    return RawTable("y", dense, iter(chunks), lambda: [SparseFeature("id", 1000)], {"name": "own"})
+    return RawTable("y", dense, iter(chunks), [SparseFeature("id", 1000)], {"name": "own"})
 
 
 def _chunks(count: int, size: int) -> list[pl.DataFrame]:
@@ -145,7 +146,7 @@ def _chunks(count: int, size: int) -> list[pl.DataFrame]:
 def test_large_splits_have_several_parts_of_whole_row_groups(tmp_path, monkeypatch):
     monkeypatch.setattr("data_prep.engine.ROW_GROUP_ROWS", 16)
     monkeypatch.setattr("data_prep.engine.PART_ROWS", 64)
-    write_data_set(tmp_path, _table(_chunks(40, 25), {"x": "log1p"}), BadRows(tmp_path, "error"))
+    write_data_set(tmp_path, _table(_chunks(40, 25), {"x": "log1p"}), AutoCTRSplit("y"), BadRows(tmp_path, "error"))
     parts = sorted((tmp_path / "train").iterdir())
     assert [part.name for part in parts] == [f"part-{number:05d}.parquet" for number in range(13)]
     sizes = []
@@ -161,7 +162,7 @@ def test_large_splits_have_several_parts_of_whole_row_groups(tmp_path, monkeypat
 def test_a_wide_tables_parts_are_kept_small(tmp_path, monkeypatch):
     monkeypatch.setattr("data_prep.engine.ROW_GROUP_ROWS", 16)
     monkeypatch.setattr("data_prep.engine.PART_BYTES", 100)
-    write_data_set(tmp_path, _table(_chunks(10, 25), {}), BadRows(tmp_path, "error"))
+    write_data_set(tmp_path, _table(_chunks(10, 25), {}), AutoCTRSplit("y"), BadRows(tmp_path, "error"))
     assert len(list((tmp_path / "train").iterdir())) > 5
     assert Dataset(tmp_path).rows("train") == 200
 
@@ -172,7 +173,9 @@ def test_mean_and_deviation_are_the_training_splits_however_the_rows_come(tmp_pa
         folder = tmp_path / str(size)
         folder.mkdir()
         chunks = _chunks(1, 600)[0].iter_slices(size)
-        schema = write_data_set(folder, _table(list(chunks), {"x": "standardize"}), BadRows(folder, "error"))
+        schema = write_data_set(
+            folder, _table(list(chunks), {"x": "standardize"}), AutoCTRSplit("y"), BadRows(folder, "error")
+        )
         transforms.append(schema.dense[0].transform)
     train = pl.read_parquet(tmp_path / "600" / "train" / "*.parquet")["id"].to_numpy()
     present = train[train % 7 != 0].astype(float)
@@ -184,7 +187,10 @@ def test_mean_and_deviation_are_the_training_splits_however_the_rows_come(tmp_pa
 def test_a_constant_and_an_empty_column_become_0(tmp_path):
     chunk = _chunks(1, 200)[0].with_columns(x=pl.lit(5.0), z=pl.lit(None, dtype=pl.Float64))
     schema = write_data_set(
-        tmp_path, _table([chunk], {"x": "standardize", "z": "standardize"}), BadRows(tmp_path, "error")
+        tmp_path,
+        _table([chunk], {"x": "standardize", "z": "standardize"}),
+        AutoCTRSplit("y"),
+        BadRows(tmp_path, "error"),
     )
     assert schema.dense[0] == DenseFeature("x", {"name": "standardize", "mean": 5.0, "std": 1.0})
     for split in SPLITS:
