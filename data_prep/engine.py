@@ -26,7 +26,7 @@ from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 
 ROW_GROUP_ROWS = 65_536
 # A part is filled in memory and then written at once, all columns in parallel.
-PART_ROWS = 16 * ROW_GROUP_ROWS
+PART_ROWS = 8 * ROW_GROUP_ROWS
 PART_BYTES = 512 << 20
 
 Part = tuple[pl.DataFrame, np.ndarray]

@@ -184,7 +184,7 @@ def _hashable(column: pl.Series) -> np.ndarray:
     """`[N]` uint64 of numbers, or of lists of numbers; a missing value is like no other."""
     if isinstance(column.dtype, pl.List):
         lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
-        values = mixed(_hashable(column.explode()))[np.repeat(lengths > 0, np.maximum(lengths, 1))]
+        values = mixed(_hashable(column.filter(lengths > 0).explode()))
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)])
         ends = np.cumsum(lengths)
         return sums[ends] - sums[ends - lengths]
