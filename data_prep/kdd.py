@@ -87,9 +87,12 @@ class _Profiles:
     def __init__(self, chunks: Iterator[pl.DataFrame]) -> None:
         parts = [chunk.filter(pl.col("user").is_not_null()) for chunk in chunks]
         table = pl.concat(parts) if parts else pl.DataFrame(schema=dict.fromkeys(PROFILE_FORM.columns, pl.UInt32))
-        table = table.unique("user", keep="last", maintain_order=True).sort("user")
-        self._users = table["user"].to_numpy()
-        self._values = {name: table[name] for name in ("gender", "age")}
+        users = table["user"].to_numpy()
+        order = np.argsort(users, kind="stable")
+        # Of equal users the last one in the files.
+        order = order[np.append(np.diff(users[order]) > 0, True)] if len(users) else order
+        self._users = users[order]
+        self._values = {name: table[name].gather(order) for name in ("gender", "age")}
 
     def __call__(self, users: pl.Series) -> list[pl.Series]:
         """Gender and age of each user, null where not known."""
