@@ -14,6 +14,7 @@ from data_prep.folder import new_folder
 from data_prep.kdd import read_kdd
 from data_prep.movielens import read_movielens
 from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit
+from data_prep.synthetic import ROWS, read_synthetic
 from recnas.errors import InputError, RunError
 from recnas.schema import Schema
 
@@ -76,6 +77,12 @@ RECIPES: dict[str, Recipe] = {
         read_movielens,
         "MovieLens-100K, rating >= 4 is the click: from the recbole package or --input folder",
         "recnas prepare movielens --output data/movielens",
+    ),
+    "synthetic": Recipe(
+        read_synthetic,
+        "a log of Criteo's shape made from a seed, whose best reachable log loss is known",
+        "recnas prepare synthetic --output data/synth --rows 1000000 --seed 0",
+        {"rows": Option(f"how many rows (default: {ROWS})", int), "seed": Option("which log (default: 0)", int)},
     ),
 }
 

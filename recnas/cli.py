@@ -36,6 +36,12 @@ From a click log to an exported model:
 
 Each command has an example: recnas COMMAND --help"""
 
+LOG_LOSSES = {
+    "best_log_loss": "best reachable log loss",
+    "constant_log_loss": "log loss of the constant click rate",
+}
+"""Log losses by split that a recipe may know, by their name in the schema's `source`."""
+
 FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
     "seed": ("--seed", "where all random choices start"),
@@ -320,6 +326,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
     for split, counts in schema.splits.items():
         print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
     print(f"{len(schema.dense)} dense and {schema.num_sparse} sparse features in {arguments.output}")
+    for name, text in LOG_LOSSES.items():
+        if losses := schema.source.get(name):
+            print(f"{text}: " + ", ".join(f"{split} {loss:.4f}" for split, loss in losses.items()))
     if rejected := schema.source.get("rejected_rows"):
         print(f"{rejected:,} bad rows set aside in {arguments.output / 'rejected-rows.txt'}")
 
