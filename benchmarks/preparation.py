@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--profiles", type=int, default=1_000_000, help="user profiles of KDD's form")
     parser.add_argument("--plain-rows", type=int, default=500_000, help="rows for the plain splitter, which keeps them")
     parser.add_argument(
-        "--memory-rows", type=int, nargs=2, default=(2_000_000, 10_000_000), help="two sizes to compare"
+        "--memory-rows", type=int, nargs="*", default=(2_000_000, 10_000_000), help="two sizes to compare"
     )
     parser.add_argument("--repeat", type=int, default=3, help="times each")
     parser.add_argument("--folder", type=Path, help="where the logs are written and kept; default: a temporary one")
@@ -157,7 +157,7 @@ def _criteo(folder: Path, rows: int) -> Path:
         with partial.open("wb") as file:
             for chunk in generate(rows, seed=0):
                 ids = [_hexadecimal(chunk[name]) for name in CRITEO.columns if name.startswith("C")]
-                chunk.with_columns(ids).select(CRITEO.columns).write_csv(file, include_header=False, separator="\t")
+                chunk.with_columns(ids).select(*CRITEO.columns).write_csv(file, include_header=False, separator="\t")
         partial.rename(path)
     return path
 
