@@ -1,0 +1,228 @@
+"""A user's own table, a file after the other or in memory, in chunks of rows with columns of whatever type.
+
+CSV, TSV, JSON lines (each packed or not) and Parquet files; pandas, Polars and Arrow tables.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from data_prep.csv_files import CsvFile
+from data_prep.rows import SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, Table, distinct_names
+from data_prep.text import Piece, input_files, read_pieces
+from recnas.errors import InputError
+
+CHUNK_ROWS = 65_536
+
+
+def open_tables(input: Any, quotes: bool = True) -> list[Table]:
+    """The files of an `--input`, or the table that it is.
+
+    Args:
+        input: A file, a pattern of names, a folder; a pandas or Polars DataFrame, a Polars LazyFrame, a pyarrow Table.
+        quotes: Whether fields of delimited text may be in double quotes.
+
+    Raises:
+        InputError: It is nothing of that, or two files have different columns.
+    """
+    if not isinstance(input, str | os.PathLike):
+        return [MemoryTable(input)]
+    tables: list[Table] = []
+    for path in input_files(
+        Path(input), [f"*{suffix}{packed}" for suffix in FORMATS for packed in ("", ".gz", ".zst")]
+    ):
+        form = FORMATS.get(Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower())
+        if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
+            raise InputError(
+                f"{path}: the name must end in {', '.join(FORMATS)}, or one of the text ones in .gz or .zst"
+            )
+        table: Table
+        if form == "parquet":
+            table = ParquetFile(path)
+        elif form == "json":
+            table = JsonFile(path)
+        else:
+            table = CsvFile(path, form, quotes)
+        if tables and form != "json" and sorted(table.columns) != sorted(tables[0].columns):
+            odd = sorted(set(table.columns) ^ set(tables[0].columns))
+            raise InputError(f"{path}: has other columns than {tables[0].path.name}, see {odd[0]}; check --input")
+        tables.append(table)
+    return tables
+
+
+FORMATS = {
+    ".csv": ",\t;|",
+    ".tsv": "\t",
+    ".txt": "\t,;|",
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+"""What a file's name ends in: "parquet", "json", or separators of delimited text, the likeliest first."""
+
+
+class ParquetFile:
+    """A Parquet file, read one batch of rows after the other."""
+
+    unit = "row "
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = pq.ParquetFile(path)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; check --input") from None
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path}: is no whole Parquet file ({_first_line(error)}); fetch it again") from None
+        self.columns = distinct_names(path, self._file.schema_arrow.names)
+
+    def sample(self, num_rows: int) -> pl.DataFrame:
+        first = next(self._file.iter_batches(num_rows), None)
+        return pl.from_arrow(first if first is not None else self._file.schema_arrow.empty_table())  # type: ignore
+
+    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+        size, total = self.path.stat().st_size, max(1, self._file.metadata.num_rows)
+        start = 0
+        batches = self._file.iter_batches(CHUNK_ROWS, columns=list(columns))
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowInvalid, OSError) as error:
+                where = f"{self.path}:row {start + 1}"
+                raise InputError(f"{where}: cannot be read ({_first_line(error)}); fetch the file again") from None
+            if batch is None:
+                return
+            yield _typed_rows(batch, start)
+            start += len(batch)
+            bar.update(size * len(batch) / total)
+
+
+class MemoryTable:
+    """A pandas or Polars DataFrame, a Polars LazyFrame (it is collected) or a pyarrow Table."""
+
+    unit = "row "
+
+    def __init__(self, table: Any) -> None:
+        self.path = Path("table")
+        pandas = sys.modules.get("pandas")
+        if isinstance(table, pl.LazyFrame):
+            table = table.collect(engine="streaming")
+        if isinstance(table, pl.DataFrame):
+            names, self._slice = table.columns, table.slice
+        elif isinstance(table, pa.Table):
+            names = table.column_names
+            self._slice = lambda start, rows: pl.from_arrow(table.slice(start, rows))
+        elif pandas is not None and isinstance(table, pandas.DataFrame):
+            names = [str(name) for name in table.columns]
+            self._slice = lambda start, rows: _of_pandas(table.iloc[start : start + rows], names)
+        else:
+            what = f"{type(table).__module__}.{type(table).__qualname__}"
+            raise InputError(f"input is {what}; give a file's name, a pandas or Polars DataFrame or a pyarrow Table")
+        self.num_rows = len(table)
+        self.columns = distinct_names(self.path, list(names))
+
+    def sample(self, num_rows: int) -> pl.DataFrame:
+        return self._slice(0, num_rows)
+
+    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+        for start in range(0, self.num_rows, CHUNK_ROWS):
+            yield _typed_rows(self._slice(start, CHUNK_ROWS).select(columns), start)
+
+
+class JsonFile:
+    """JSON lines, an object a line; a key that is not there is a missing value."""
+
+    unit = ""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sample: pl.DataFrame | None = None
+        # Says at once if the file cannot be read.
+        self._first = next(read_pieces(path, tqdm(disable=True), SAMPLE_BYTES))
+        self.columns = list(dict.fromkeys(key for row in _objects(self._first)[0][:CHUNK_ROWS] for key in row))
+
+    def sample(self, num_rows: int) -> pl.DataFrame:
+        rows = _objects(self._first)[0][:num_rows]
+        return pl.DataFrame([series_of(name, [row.get(name) for row in rows]) for name in self.columns])
+
+    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+        for piece in read_pieces(self.path, bar):
+            yield lambda piece=piece: self._rows(piece, columns)
+
+    def _rows(self, piece: Piece, columns: Sequence[str]) -> Rows:
+        rows, places, misfits = _objects(piece)
+        frame = pl.DataFrame([series_of(name, [row.get(name) for row in rows]) for name in columns])
+        return Rows(frame, piece.first_line + places, LinesOf(piece, places), misfits)
+
+
+def _objects(piece: Piece) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfit]]:
+    """The objects of a piece, the place of each one's line, and the lines that are none."""
+    rows, places, misfits = [], [], []
+    for place, line in enumerate(piece.data[:-1].split(b"\n")):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+            places.append(place)
+        else:
+            text = line.decode(errors="replace")
+            misfits.append((piece.first_line + place, "the line is not a JSON object", text))
+    return rows, np.array(places, dtype=np.int64), misfits
+
+
+def series_of(name: str, values: list[Any]) -> pl.Series:
+    """A column of Python values: of their type if they have one, else of objects."""
+    types = set(map(type, values)) - {type(None)}
+    if types <= {list}:
+        inner = {type(item) for value in values if value is not None for item in value} - {type(None)}
+        types = {list} if types and len(inner) <= 1 and inner <= {str, int, bool, float} else types and {object}
+    if types == {int, float} and all(abs(value) < 2**53 for value in values if type(value) is int):
+        values = [None if value is None else float(value) for value in values]
+    elif len(types) > 1 or not types <= {str, int, bool, float, list}:
+        return pl.Series(name, values, dtype=pl.Object)
+    try:
+        return pl.Series(name, values)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        # Whole numbers beyond 64 bits, half of a surrogate pair.
+        return pl.Series(name, values, dtype=pl.Object)
+
+
+def _typed_rows(batch: Any, start: int) -> Job:
+    def rows() -> Rows:
+        frame = batch if isinstance(batch, pl.DataFrame) else pl.from_arrow(batch)
+        return Rows(frame, np.arange(start + 1, start + 1 + len(frame)), lambda row: _json(frame.row(row, named=True)))
+
+    return rows
+
+
+def _json(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def _of_pandas(table: Any, names: Sequence[str]) -> pl.DataFrame:
+    columns = []
+    for place, name in enumerate(names):
+        column = table.iloc[:, place]
+        try:
+            columns.append(pl.from_pandas(column).alias(name))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
+            # Values of several types.
+            values = zip(column.tolist(), column.isna(), strict=True)
+            columns.append(series_of(name, [None if missing else value for value, missing in values]))
+    return pl.DataFrame(columns)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
