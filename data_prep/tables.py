@@ -37,14 +37,11 @@ def open_tables(input: Any, quotes: bool = True) -> list[Table]:
     if not isinstance(input, str | os.PathLike):
         return [MemoryTable(input)]
     tables: list[Table] = []
-    for path in input_files(
-        Path(input), [f"*{suffix}{packed}" for suffix in FORMATS for packed in ("", ".gz", ".zst")]
-    ):
+    names = [f"*{suffix}{packed}" for suffix in FORMATS for packed in ("", ".gz", ".zst")]
+    for path in input_files(Path(input), names):
         form = FORMATS.get(Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower())
         if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
-            raise InputError(
-                f"{path}: the name must end in {', '.join(FORMATS)}, or one of the text ones in .gz or .zst"
-            )
+            raise InputError(f"{path}: the name must end in {', '.join(FORMATS)}, text also in .gz or .zst")
         table: Table
         if form == "parquet":
             table = ParquetFile(path)

@@ -207,7 +207,7 @@ def _size(values: np.ndarray, counts: np.ndarray, min_count: int, max_rows: int 
 
 
 def table_rows_of(values: np.ndarray) -> int:
-    """How many rows a table for these ids gets; row 0 is the missing value's, the others are picked by v mod (rows - 1).
+    """How many rows a table for these ids gets: row 0 is the missing value's, v mod (rows - 1) + 1 that of id v.
 
     With d ids it is d + 1 rows, if then no two ids share one, as is so for a range of numbers; else as few more as
     keep all ids apart, up to 4 d (1024 if that is more). Of more than 2000 ids only the range from the least to the

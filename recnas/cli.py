@@ -332,7 +332,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 
 def _confirm(plan: str) -> None:
-    """Shows what was inferred and asks whether it is right; raises InputError if it is not, or if nobody can be asked."""
+    """Shows what was inferred and asks if it is right; raises InputError if not, or if nobody can be asked."""
     print(plan, file=sys.stderr)
     if not sys.stdin.isatty():
         raise InputError("the columns' roles were inferred; add --yes if they are right, or name the columns")
