@@ -1,12 +1,12 @@
 """What each column of a user's table is for: as the user says, or as its name and a sample of its values suggest."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from data_prep.values import read_labels, read_numbers, read_times
+from data_prep.values import Reader, read_labels, read_numbers, read_times
 from recnas.errors import InputError
 from recnas.schema import WHOLE_NUMBER
 
@@ -113,15 +113,20 @@ def plan_roles(
     _check(columns, {"label": [] if label is None else [label]} | features, time)
     only_named = any(names is not None for names in (dense, sparse, multi))
     plan = Plan(inferred=label is None or not only_named)
-    if label is None:
-        label = _infer_label(sample, [time, *(name for names in features.values() for name in names)])
     named = {name: role for role, names in features.items() for name in names}
+    if time is not None:
+        named.setdefault(time, "time")
+    if label is None:
+        label = _infer_label(sample, named)
+        plan.reasons[label] = ("label", "only 0 and 1")
+    else:
+        named[label] = "label"
     guessed_time = None
     for name in columns if plan.inferred else ():
-        if name == label:
-            plan.reasons[name] = ("label", "only 0 and 1")
-        elif name in named or name == time:
-            plan.reasons[name] = (named.get(name, "time"), "named so")
+        if name in named:
+            plan.reasons[name] = (named[name], "named so")
+        elif name == label:
+            continue
         elif only_named:
             plan.reasons[name] = (LEFT_OUT, "not named")
         else:
@@ -131,6 +136,7 @@ def plan_roles(
                 guessed_time = name
             elif role != LEFT_OUT:
                 features[role].append(name)
+    plan.reasons = {name: plan.reasons[name] for name in columns if name in plan.reasons}
     transform_of = dict(transforms)
     plan.roles = Roles(
         label,
@@ -171,7 +177,7 @@ def _listed(columns: Sequence[str]) -> str:
     return f"{shown} and {len(columns) - 40} more" if len(columns) > 40 else shown
 
 
-def _infer_label(sample: pl.DataFrame, taken: Sequence[str | None]) -> str:
+def _infer_label(sample: pl.DataFrame, taken: Container[str]) -> str:
     free = {name.lower(): name for name in reversed(sample.columns) if name not in taken}
     for wanted in LABEL_NAMES:
         name = free.get(wanted)
@@ -241,7 +247,10 @@ def _is_time(name: str, values: pl.Series, number: str | None) -> bool:
         return True
     if not (values.dtype == pl.String or values.dtype.is_numeric()):
         return False
-    return name.lower() in TIME_NAMES if number else _reads(read_times, values)
+    if number:
+        return name.lower() in TIME_NAMES
+    # Text such as 05201 could be read as a number.
+    return not values.cast(pl.Float64, strict=False).is_not_null().any() and _reads(read_times, values)
 
 
 def _is_id(name: str) -> bool:
@@ -251,8 +260,5 @@ def _is_id(name: str) -> bool:
     return name.lower().endswith("id") and not name.lower().endswith(_NO_IDS)
 
 
-def _reads(read: object, values: pl.Series) -> bool:
-    try:
-        return read(values)[1] is None  # type: ignore[operator]
-    except InputError:
-        return False
+def _reads(read: Reader, values: pl.Series) -> bool:
+    return read(values)[1] is None

@@ -157,10 +157,7 @@ class _Reader:
             if misfits is None or name == self._optional:
                 continue
             for row in np.flatnonzero(misfits).tolist():
-                value = given[row]
-                is_missing = value is None or value == "" or value != value
-                what = "missing" if is_missing else f"{value!r:.40}"
-                reasons.setdefault(row, f"{source} is {what}, which is not {wanted}")
+                reasons.setdefault(row, f"{source} is {_shown(given[row])}, which is not {wanted}")
         chunk = pl.DataFrame(columns)
         found = list(rows.misfits)
         if reasons:
@@ -169,6 +166,12 @@ class _Reader:
             chunk = chunk.filter(fits)
             found += [(int(rows.numbers[row]), reason, rows.text(row)) for row, reason in reasons.items()]
         return chunk, sorted(found)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, pl.Series):
+        value = value.to_list()
+    return "missing" if value is None or value == "" or value != value else f"{value!r:.40}"
 
 
 def _chunks(

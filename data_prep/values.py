@@ -1,7 +1,7 @@
 """A column of a user's table, of whatever type, as labels, numbers, ids, lists of ids or times.
 
 Each reader takes a column `[N]` and gives the values `[N]` with a mask `[N]` of those that do not fit (None: all fit).
-Empty text, null and NaN are missing values.
+Empty text, null and NaN are missing values. Of a type that cannot be read, no value fits but a missing one.
 """
 
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def read_ids(column: pl.Series) -> Read:
         return _ids_of_integers(column), None
     if kind.is_numeric() or kind == pl.Object:
         return _ids_of_objects(column)
-    raise InputError(f"{column.name} holds {kind}, which is neither a string nor a whole number; leave it out")
+    return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
 
 
 def read_lists(column: pl.Series, separator: str) -> Read:
@@ -135,7 +135,8 @@ def _plain(column: pl.Series) -> pl.Series:
         return pl.Series(column.name, [_text(value) for value in column], dtype=pl.String)
     if kind.is_numeric() or kind in (pl.String, pl.Boolean):
         return column
-    raise InputError(f"{column.name} holds {kind}, which is neither a number nor text; leave it out")
+    # Lists, say, are no numbers either.
+    return pl.select(pl.when(pl.lit(column).is_not_null()).then(pl.lit("?")).alias(column.name)).to_series()
 
 
 def _text(value: object) -> str | None:
