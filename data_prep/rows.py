@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -84,3 +84,20 @@ def distinct_names(path: Path, names: list[str]) -> list[str]:
         if names.count(name) > 1:
             raise InputError(f"{path}: the column {name!r} is there twice; rename one")
     return names
+
+
+def series_of(name: str, values: list[Any]) -> pl.Series:
+    """A column of Python values: of their type if they have one, else of objects."""
+    types = set(map(type, values)) - {type(None)}
+    if types <= {list}:
+        inner = {type(item) for value in values if value is not None for item in value} - {type(None)}
+        types = {list} if types and len(inner) <= 1 and inner <= {str, int, bool, float} else types and {object}
+    if types == {int, float} and all(abs(value) < 2**53 for value in values if type(value) is int):
+        values = [None if value is None else float(value) for value in values]
+    elif len(types) > 1 or not types <= {str, int, bool, float, list}:
+        return pl.Series(name, values, dtype=pl.Object)
+    try:
+        return pl.Series(name, values)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        # Whole numbers beyond 64 bits, half of a surrogate pair.
+        return pl.Series(name, values, dtype=pl.Object)

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from data_prep.csv_files import CsvFile
-from data_prep.rows import SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, Table, distinct_names
-from data_prep.text import Piece, input_files, read_pieces
+from data_prep.json_files import JsonFile
+from data_prep.rows import Job, Rows, Table, distinct_names, series_of
+from data_prep.text import input_files
 from recnas.errors import InputError
 
 CHUNK_ROWS = 65_536
@@ -134,66 +135,6 @@ class MemoryTable:
     def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
         for start in range(0, self.num_rows, CHUNK_ROWS):
             yield _typed_rows(self._slice(start, CHUNK_ROWS).select(columns), start)
-
-
-class JsonFile:
-    """JSON lines, an object a line; a key that is not there is a missing value."""
-
-    unit = ""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._sample: pl.DataFrame | None = None
-        # Says at once if the file cannot be read.
-        self._first = next(read_pieces(path, tqdm(disable=True), SAMPLE_BYTES))
-        self.columns = list(dict.fromkeys(key for row in _objects(self._first)[0][:CHUNK_ROWS] for key in row))
-
-    def sample(self, num_rows: int) -> pl.DataFrame:
-        rows = _objects(self._first)[0][:num_rows]
-        return pl.DataFrame([series_of(name, [row.get(name) for row in rows]) for name in self.columns])
-
-    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
-        for piece in read_pieces(self.path, bar):
-            yield lambda piece=piece: self._rows(piece, columns)
-
-    def _rows(self, piece: Piece, columns: Sequence[str]) -> Rows:
-        rows, places, misfits = _objects(piece)
-        frame = pl.DataFrame([series_of(name, [row.get(name) for row in rows]) for name in columns])
-        return Rows(frame, piece.first_line + places, LinesOf(piece, places), misfits)
-
-
-def _objects(piece: Piece) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfit]]:
-    """The objects of a piece, the place of each one's line, and the lines that are none."""
-    rows, places, misfits = [], [], []
-    for place, line in enumerate(piece.data[:-1].split(b"\n")):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            rows.append(row)
-            places.append(place)
-        else:
-            text = line.decode(errors="replace")
-            misfits.append((piece.first_line + place, "the line is not a JSON object", text))
-    return rows, np.array(places, dtype=np.int64), misfits
-
-
-def series_of(name: str, values: list[Any]) -> pl.Series:
-    """A column of Python values: of their type if they have one, else of objects."""
-    types = set(map(type, values)) - {type(None)}
-    if types <= {list}:
-        inner = {type(item) for value in values if value is not None for item in value} - {type(None)}
-        types = {list} if types and len(inner) <= 1 and inner <= {str, int, bool, float} else types and {object}
-    if types == {int, float} and all(abs(value) < 2**53 for value in values if type(value) is int):
-        values = [None if value is None else float(value) for value in values]
-    elif len(types) > 1 or not types <= {str, int, bool, float, list}:
-        return pl.Series(name, values, dtype=pl.Object)
-    try:
-        return pl.Series(name, values)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        # Whole numbers beyond 64 bits, half of a surrogate pair.
-        return pl.Series(name, values, dtype=pl.Object)
 
 
 def _typed_rows(batch: Any, start: int) -> Job:

@@ -18,7 +18,8 @@ Reader = Callable[[pl.Series], Read]
 
 # Whole numbers of more digits count as strings; see `raw_value`.
 _LEAST_HUGE = 10**18
-_TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f")
+_TIMES_OF_DAY = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
+_TIME_FORMATS = (_TIMES_OF_DAY[0], "%Y-%m-%d", *_TIMES_OF_DAY[1:], *(f"{form}%z" for form in _TIMES_OF_DAY))
 _SECONDS_A_DAY = 86_400
 _MICROSECONDS = 10**6
 
@@ -233,15 +234,15 @@ def _id_of(value: object) -> object:
 
 
 def _times_of_text(column: pl.Series) -> pl.Series:
-    numbers = column.cast(pl.Float64, strict=False)
-    if not numbers.null_count():
-        return numbers
+    times = column.cast(pl.Float64, strict=False)
+    missing = column.null_count()
     text = column.str.replace(" ", "T", literal=True)
     zoned = text.str.replace("Z$", "+0000").str.replace(r"([+-]\d\d):?(\d\d)$", "$1$2")
-    parsed = [text.str.to_datetime(form, time_unit="us", strict=False) for form in _TIME_FORMATS]
-    parsed += [
-        zoned.str.to_datetime(f"{form}%z", time_unit="us", strict=False).dt.replace_time_zone(None)
-        for form in _TIME_FORMATS[1:]
-    ]
-    seconds = [times.dt.epoch("us").cast(pl.Float64) / _MICROSECONDS for times in parsed]
-    return pl.select(pl.coalesce(pl.lit(numbers), *map(pl.lit, seconds)).alias(column.name)).to_series()
+    for form in _TIME_FORMATS:
+        # Nearly always all are of one form.
+        if times.null_count() == missing:
+            break
+        parsed = (zoned if form.endswith("%z") else text).str.to_datetime(form, time_unit="us", strict=False)
+        seconds = parsed.dt.replace_time_zone(None).dt.epoch("us").cast(pl.Float64) / _MICROSECONDS
+        times = pl.select(pl.coalesce(pl.lit(times), pl.lit(seconds)).alias(column.name)).to_series()
+    return times

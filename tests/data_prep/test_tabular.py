@@ -23,9 +23,11 @@ from hypothesis import strategies as st
 import data_prep.tabular
 from data_prep import prepare
 from data_prep.bad_rows import BadRows
+from data_prep.json_files import _arrow_schema, _frame
+from data_prep.json_files import _rows as _json_rows
 from data_prep.tabular import read_tabular, table_rows_of
-from data_prep.text import read_pieces
-from data_prep.values import read_ids, read_lists, read_times
+from data_prep.text import Piece, read_pieces
+from data_prep.values import read_ids, read_lists, read_numbers, read_times
 from recnas.cli import main
 from recnas.data import Dataset
 from recnas.errors import InputError
@@ -211,6 +213,40 @@ def test_values_of_several_types_in_one_column_are_hashed_one_by_one(tmp_path):
     assert [line.split("\t")[0] for line in rejected] == ["a.jsonl:9", "a.jsonl:10", "a.jsonl:11"]
     frame = pd.DataFrame({"y": [0, 1, 1], "id": ["a", 7, None]})
     assert _read(tmp_path, frame, label="y", sparse=["id"])["id"].to_list() == [hash_string("a"), 7, None]
+
+
+def _json_objects(ids: st.SearchStrategy) -> st.SearchStrategy:
+    ids, numbers = st.none() | ids, st.none() | st.floats()
+    return st.fixed_dictionaries({}, optional={"id": ids, "x": numbers, "l": st.lists(ids), "other": ids})
+
+
+# Of one type, as is usual, or of several.
+json_ids = [st.text(max_size=3), st.integers(2**53 - 2, 2**53 + 2), st.floats(), st.booleans()]
+json_samples_and_rows = st.sampled_from([*json_ids, st.one_of(json_ids)]).flatmap(
+    lambda ids: st.tuples(_json_objects(ids), st.lists(_json_objects(ids), max_size=5))
+)
+ODD_JSON = [b"", b"{", b'{"id": 1} {"id": 2}', b'{"id": "\xff"}', b'{"id": "\\ud800"}', b'{"x": 01}', b'{"id": 1.0}']
+
+
+@settings(deadline=None)
+@given(json_samples_and_rows, st.lists(st.sampled_from(ODD_JSON), max_size=2))
+def test_json_read_at_once_is_what_it_is_line_by_line(sample_and_rows, odd):
+    sample, rows = sample_and_rows
+    schema = _arrow_schema(_frame([sample], ["id", "x", "l"]))
+    lines = [*(json.dumps(row).encode() for row in rows), *odd]
+    data = b"".join(line + b"\n" for line in lines) or b"{}\n"
+    piece = Piece(data, 1, data.count(b"\n"))
+    results = []
+    for given_schema in (schema, None):
+        frame = (found := _json_rows(piece, ["id", "x", "l"], given_schema)).frame
+        read = [read_ids(frame["id"]), read_numbers(frame["x"]), read_lists(frame["l"], "|")]
+        masks = [[False] * len(frame) if mask is None else mask.tolist() for _, mask in read]
+        fits = [
+            [None if bad else value for value, bad in zip(values.to_list(), mask, strict=True)]
+            for (values, _), mask in zip(read, masks, strict=True)
+        ]
+        results.append((fits, masks, found.numbers.tolist(), found.misfits))
+    assert results[0] == results[1]
 
 
 @given(
