@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
-from data_prep.rows import SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
+from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
 from data_prep.text import Piece, count_byte, read_pieces
 from recnas.errors import InputError
 
@@ -37,8 +37,7 @@ class CsvFile:
     def __init__(self, path: Path, separators: str, quotes: bool = True) -> None:
         self.path = path
         self._quotes = quotes
-        first = next(read_pieces(path, tqdm(disable=True), SAMPLE_BYTES))
-        header, self._first = _parted(first)
+        header, _ = _parted(next(read_pieces(path, tqdm(disable=True), HEAD_BYTES)))
         if reason := _letter_misfit(header):
             raise InputError(f"{path}:1: {reason}; is it a text file?")
         text = header.decode()
@@ -52,7 +51,8 @@ class CsvFile:
         self.columns = distinct_names(path, names)
 
     def sample(self, num_rows: int) -> pl.DataFrame:
-        return self._rows(self._first, self.columns).frame.head(num_rows)
+        _, first = _parted(next(read_pieces(self.path, tqdm(disable=True), SAMPLE_BYTES)))
+        return self._rows(first, self.columns).frame.head(num_rows)
 
     def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
         for piece in read_pieces(self.path, bar):

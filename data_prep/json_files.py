@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from tqdm import tqdm
 
-from data_prep.rows import SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, series_of
+from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, series_of
 from data_prep.text import Piece, read_pieces
 
 # Greater whole numbers are not exact as floats.
@@ -47,17 +47,19 @@ class JsonFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        rows = _objects(next(read_pieces(path, tqdm(disable=True), SAMPLE_BYTES)))[0]
-        self.columns = list(dict.fromkeys(key for row in rows for key in row))
-        self._sample = _frame(rows, self.columns)
+        self._first_rows(HEAD_BYTES)
 
     def sample(self, num_rows: int) -> pl.DataFrame:
-        return self._sample.head(num_rows)
+        rows = self._first_rows(SAMPLE_BYTES)[:num_rows]
+        return _frame(rows, list(dict.fromkeys(key for row in rows for key in row)))
 
     def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
-        schema = _arrow_schema(self._sample.select(columns))
+        schema = _arrow_schema(_frame(self._first_rows(HEAD_BYTES), columns))
         for piece in read_pieces(self.path, bar):
             yield partial(_rows, piece, columns, schema)
+
+    def _first_rows(self, num_bytes: int) -> list[dict[str, Any]]:
+        return _objects(next(read_pieces(self.path, tqdm(disable=True), num_bytes)))[0]
 
 
 def _rows(piece: Piece, columns: Sequence[str], schema: pa.Schema | None) -> Rows:

@@ -14,6 +14,8 @@ from recnas.errors import InputError
 
 # Enough for a sample of usual rows.
 SAMPLE_BYTES = 4 << 20
+# Enough for what must be known of each of many files.
+HEAD_BYTES = 64 << 10
 
 Misfit = tuple[int, str, str]
 """Number, reason and text of a row that does not fit."""
@@ -44,7 +46,6 @@ class Table(Protocol):
 
     path: Path
     """Its name in messages."""
-    columns: list[str]
     unit: str
     """What stands before a row's number in messages."""
 
@@ -80,9 +81,11 @@ class LinesOf:
 
 def distinct_names(path: Path, names: list[str]) -> list[str]:
     """The names of columns; raises InputError if one is there twice."""
+    seen: set[str] = set()
     for name in names:
-        if names.count(name) > 1:
+        if name in seen:
             raise InputError(f"{path}: the column {name!r} is there twice; rename one")
+        seen.add(name)
     return names
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,20 @@ def open_tables(input: Any, quotes: bool = True) -> list[Table]:
     if not isinstance(input, str | os.PathLike):
         return [MemoryTable(input)]
     tables: list[Table] = []
+    header: tuple[Path, list[str]] | None = None
     names = [f"*{suffix}{packed}" for suffix in FORMATS for packed in ("", ".gz", ".zst")]
     for path in input_files(Path(input), names):
         form = FORMATS.get(Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower())
         if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
             raise InputError(f"{path}: the name must end in {', '.join(FORMATS)}, text also in .gz or .zst")
-        table: Table
-        if form == "parquet":
-            table = ParquetFile(path)
-        elif form == "json":
-            table = JsonFile(path)
-        else:
-            table = CsvFile(path, form, quotes)
-        if tables and form != "json" and sorted(table.columns) != sorted(tables[0].columns):
-            odd = sorted(set(table.columns) ^ set(tables[0].columns))
-            raise InputError(f"{path}: has other columns than {tables[0].path.name}, see {odd[0]}; check --input")
+        if form == "json":
+            tables.append(JsonFile(path))
+            continue
+        table = ParquetFile(path) if form == "parquet" else CsvFile(path, form, quotes)
+        first, columns = header = header or (path, sorted(table.columns))
+        if sorted(table.columns) != columns:
+            odd = sorted(set(table.columns) ^ set(columns))
+            raise InputError(f"{path}: has other columns than {first.name}, see {odd[0]}; check --input")
         tables.append(table)
     return tables
 
@@ -76,33 +76,33 @@ class ParquetFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._file = pq.ParquetFile(path)
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file; check --input") from None
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path}: is no whole Parquet file ({_first_line(error)}); fetch it again") from None
-        self.columns = distinct_names(path, self._file.schema_arrow.names)
+        with self._reading(), pq.ParquetFile(path) as file:
+            self._schema, self._num_rows = file.schema_arrow, file.metadata.num_rows
+        self.columns = distinct_names(path, self._schema.names)
 
     def sample(self, num_rows: int) -> pl.DataFrame:
-        first = next(self._file.iter_batches(num_rows), None)
-        return pl.from_arrow(first if first is not None else self._file.schema_arrow.empty_table())  # type: ignore
+        return _frame(next(self._batches(num_rows, self.columns), self._schema.empty_table()))
 
     def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
-        size, total = self.path.stat().st_size, max(1, self._file.metadata.num_rows)
+        size_a_row = self.path.stat().st_size / max(1, self._num_rows)
         start = 0
-        batches = self._file.iter_batches(CHUNK_ROWS, columns=list(columns))
-        while True:
-            try:
-                batch = next(batches, None)
-            except (pa.ArrowInvalid, OSError) as error:
-                where = f"{self.path}:row {start + 1}"
-                raise InputError(f"{where}: cannot be read ({_first_line(error)}); fetch the file again") from None
-            if batch is None:
-                return
+        for batch in self._batches(CHUNK_ROWS, columns):
             yield _typed_rows(batch, start)
             start += len(batch)
-            bar.update(size * len(batch) / total)
+            bar.update(size_a_row * len(batch))
+
+    def _batches(self, num_rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with self._reading(), pq.ParquetFile(self.path) as file:
+            yield from file.iter_batches(num_rows, columns=list(columns))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise InputError(f"{self.path}: no such file; check --input") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{self.path}: is no whole Parquet file ({_first_line(error)}); fetch it again") from None
 
 
 class MemoryTable:
@@ -119,7 +119,7 @@ class MemoryTable:
             names, self._slice = table.columns, table.slice
         elif isinstance(table, pa.Table):
             names = table.column_names
-            self._slice = lambda start, rows: pl.from_arrow(table.slice(start, rows))
+            self._slice = lambda start, rows: _frame(table.slice(start, rows))
         elif pandas is not None and isinstance(table, pandas.DataFrame):
             names = [str(name) for name in table.columns]
             self._slice = lambda start, rows: _of_pandas(table.iloc[start : start + rows], names)
@@ -127,7 +127,7 @@ class MemoryTable:
             what = f"{type(table).__module__}.{type(table).__qualname__}"
             raise InputError(f"input is {what}; give a file's name, a pandas or Polars DataFrame or a pyarrow Table")
         self.num_rows = len(table)
-        self.columns = distinct_names(self.path, list(names))
+        distinct_names(self.path, list(names))
 
     def sample(self, num_rows: int) -> pl.DataFrame:
         return self._slice(0, num_rows)
@@ -139,10 +139,14 @@ class MemoryTable:
 
 def _typed_rows(batch: Any, start: int) -> Job:
     def rows() -> Rows:
-        frame = batch if isinstance(batch, pl.DataFrame) else pl.from_arrow(batch)
+        frame = batch if isinstance(batch, pl.DataFrame) else _frame(batch)
         return Rows(frame, np.arange(start + 1, start + 1 + len(frame)), lambda row: _json(frame.row(row, named=True)))
 
     return rows
+
+
+def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(rows))
 
 
 def _json(row: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from data_prep.engine import RawTable
 from data_prep.pipeline import ahead
 from data_prep.roles import SAMPLE_ROWS, TRANSFORMS, Plan, Roles, plan_roles
 from data_prep.rows import Job, Misfit, Rows, Table
-from data_prep.tables import open_tables
+from data_prep.tables import MemoryTable, open_tables
 from data_prep.text import describe
 from data_prep.values import Reader, read_ids, read_labels, read_lists, read_numbers, read_times
 from recnas.errors import InputError
@@ -93,13 +92,17 @@ def read_tabular(
     def measured() -> list[SparseFeature]:
         return [feature(name, **_size(*counts[name].take(), min_count, max_rows)) for name in counts]
 
-    on_disk = isinstance(input, str | Path)
+    first = tables[0]
+    if isinstance(first, MemoryTable):
+        source: dict[str, Any] = {"name": "table", "rows": first.num_rows}
+    else:
+        source = describe("tabular", [table.path for table in tables])
     return RawTable(
         label=plan.roles.label,
         dense=dict(plan.roles.dense),
         chunks=_chunks(tables, reader, counts, bad_rows, progress),
         sparse=[feature(name, rows=2) for name in counts],
-        source=describe("tabular", [table.path for table in tables]) if on_disk else {"name": "table"},
+        source=source,
         measured=measured,
         time=reader.time_name,
     )

@@ -436,6 +436,22 @@ def test_a_header_that_is_none_is_named(tmp_path, header, message):
         prepare("tabular", tmp_path / "out", _csv(tmp_path, header + b"\n1,2,3\n"))
 
 
+def test_a_key_may_be_missing_in_a_whole_file(tmp_path):
+    (tmp_path / "in").mkdir()
+    _csv(tmp_path / "in", '{"y": 0, "id": 1}\n', "a-1.jsonl")
+    _csv(tmp_path / "in", '{"y": 1}\n', "a-2.jsonl")
+    assert _read(tmp_path, tmp_path / "in", label="y", sparse=["id"])["id"].to_list() == [1, None]
+
+
+def test_a_damaged_parquet_file_is_named(tmp_path):
+    pl.DataFrame({"y": [0, 1] * 500, "id": list(range(1000))}).write_parquet(tmp_path / "a.parquet")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[4:200] = bytes(196)
+    _csv(tmp_path, bytes(data), "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: is no whole Parquet file"):
+        prepare("tabular", tmp_path / "out", tmp_path / "a.parquet")
+
+
 def test_a_second_file_with_other_columns_is_named(tmp_path):
     (tmp_path / "in").mkdir()
     _csv(tmp_path / "in", "y,id\n1,2\n", "a-1.csv")
