@@ -1,6 +1,7 @@
 """Raw logs → data sets: one recipe per kind of log, one engine for all."""
 
 import errno
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from data_prep.kdd import read_kdd
 from data_prep.movielens import read_movielens
 from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit
 from data_prep.synthetic import ROWS, read_synthetic
+from data_prep.tabular import TRANSFORMS, read_tabular
 from recnas.errors import InputError, RunError
 from recnas.schema import Schema
 
@@ -30,12 +32,14 @@ class Option:
         type: what its text is read as; bool: a flag without a text.
         several: whether it takes a list.
         choices: the texts allowed.
+        flag: whether the command line has it; else it is for Python only.
     """
 
     help: str
     type: type = str
     several: bool = False
     choices: tuple[str, ...] | None = None
+    flag: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,15 @@ class Recipe:
             options by name, gives the rows.
         help: one line for the command line.
         example: a command.
-        options: its own options by name.
+        options: its own options by name; one with the option `confirm` guesses, and asks whether it may.
+        tables: whether the input may be a table in memory.
     """
 
     read: Callable[..., RawTable]
     help: str
     example: str
     options: Mapping[str, Option] = field(default_factory=dict)
+    tables: bool = False
 
 
 RECIPES: dict[str, Recipe] = {
@@ -78,6 +84,29 @@ RECIPES: dict[str, Recipe] = {
         "MovieLens-100K, rating >= 4 is the click: from the recbole package or --input folder",
         "recnas prepare movielens --output data/movielens",
     ),
+    "tabular": Recipe(
+        read_tabular,
+        "your own table: --input a .csv, .tsv, .jsonl (or .gz, .zst of them) or .parquet, a folder or a pattern",
+        "recnas prepare tabular --input clicks.csv --output data/clicks --label click --dense price age:log1p "
+        "--sparse user item --time when --split time",
+        {
+            "label": Option("column of 0 and 1; if not given, of a usual name such as label or click"),
+            "dense": Option("columns of numbers, NAME or NAME:TRANSFORM", several=True),
+            "sparse": Option("columns of ids, strings or whole numbers, which are hashed", several=True),
+            "multi": Option("columns of lists of ids; without all three, features are inferred", several=True),
+            "time": Option("column of numbers or dates for --split time; no feature of itself"),
+            "transform": Option(
+                "of dense columns without their own: log(1 + x), mean 0 and deviation 1 (the default), or none",
+                choices=TRANSFORMS,
+            ),
+            "multi_separator": Option("between two ids of a list that is text (default: |)"),
+            "min_count": Option("values that occur fewer times in all rows count as missing (default: 1)", int),
+            "max_rows": Option("most rows of an embedding table; more ids than that share rows", int),
+            "no_quotes": Option("a double quote in the text is a letter", bool),
+            "confirm": Option("is given the inferred columns as text and raises InputError to stop", flag=False),
+        },
+        tables=True,
+    ),
     "synthetic": Recipe(
         read_synthetic,
         "a log of Criteo's shape made from a seed, whose best reachable log loss is known",
@@ -90,7 +119,7 @@ RECIPES: dict[str, Recipe] = {
 def prepare(
     name: str,
     output: str | Path,
-    input: str | Path | None = None,
+    input: Any = None,
     overwrite: bool = False,
     on_bad_row: str = "error",
     split: str = "autoctr",
@@ -108,7 +137,7 @@ def prepare(
         name: a recipe of `RECIPES`.
         output: the data set's folder; it appears when complete.
         input: the raw file, a pattern of names or a folder, as the recipe's help says; files that end in `.gz` or
-            `.zst` are unpacked.
+            `.zst` are unpacked. For "tabular" also a pandas or Polars DataFrame, a Polars LazyFrame or a pyarrow Table.
         overwrite: replace a data set of that name.
         on_bad_row: "error" stops at the first row that does not fit; "skip" sets such rows aside in
             `rejected-rows.txt` of the data set and counts them in its `source.rejected_rows`.
@@ -135,12 +164,16 @@ def prepare(
     recipe = RECIPES[name]
     if wrong := sorted(set(options) - set(recipe.options)):
         raise InputError(f"{name} has no option {wrong[0]}; its own are: {', '.join(recipe.options) or 'none'}")
+    if isinstance(input, str | os.PathLike):
+        input = Path(input)
+    elif input is not None and not recipe.tables:
+        raise InputError(f"{name} reads files; input is a {type(input).__name__}, give a file's name")
     output = Path(output)
     try:
         with new_folder(output, overwrite) as folder:
             bad_rows = BadRows(folder, on_bad_row)
             try:
-                table = recipe.read(None if input is None else Path(input), bad_rows, progress, **options)
+                table = recipe.read(input, bad_rows, progress, **options)
                 parting = make_split(split, split_seed, split_by, table)
                 return write_data_set(folder, table, parting, bad_rows, progress)
             finally:

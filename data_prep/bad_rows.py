@@ -28,8 +28,14 @@ class BadRows:
         self._policy = policy
         self._file: TextIO | None = None
 
-    def add(self, path: Path, line: int, reason: str, text: str) -> None:
+    def add(self, path: Path, line: int | str, reason: str, text: str) -> None:
         """Sets a row aside.
+
+        Args:
+            path: Its file.
+            line: Its line, or what else names it in the file.
+            reason: Why it does not fit.
+            text: The row.
 
         Raises:
             InputError: the policy is "error"; the message names file, line and reason.

@@ -155,6 +155,8 @@ class TimeSplit:
     def look(self, chunk: pl.DataFrame) -> None:
         self._rows += len(chunk)
         if self._column:
+            if chunk[self._column].null_count():
+                raise InputError(f"--split time: some rows have no {self._column}; choose another --split")
             self._counts.add(chunk[self._column].to_numpy())
 
     def settle(self) -> None:

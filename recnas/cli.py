@@ -225,6 +225,8 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
     sub.add_argument("--input", type=Path, help="the raw file, a pattern of names, or a folder")
     sub.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
     for option, about in recipe.options.items():
+        if not about.flag:
+            continue
         flag = "--" + option.replace("_", "-")
         # What is not given keeps the recipe's default.
         if about.type is bool:
@@ -239,6 +241,8 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
                 metavar=None if about.choices else _metavar(about.type),
                 help=about.help,
             )
+    if "confirm" in recipe.options:
+        sub.add_argument("--yes", action="store_true", help="do not ask whether what was inferred is right")
     sub.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
     sub.add_argument(
         "--on-bad-row",
@@ -311,6 +315,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
     from data_prep import prepare
 
     given = vars(arguments)
+    options = {name: value for name in RECIPES[arguments.recipe].options if (value := given.get(name)) is not None}
+    if "confirm" in RECIPES[arguments.recipe].options and not arguments.yes:
+        options["confirm"] = _confirm
     schema = prepare(
         arguments.recipe,
         arguments.output,
@@ -321,7 +328,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         split_seed=arguments.split_seed,
         split_by=arguments.split_by,
         progress=not arguments.quiet,
-        **{name: value for name in RECIPES[arguments.recipe].options if (value := given.get(name)) is not None},
+        **options,
     )
     for split, counts in schema.splits.items():
         print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
@@ -331,6 +338,16 @@ def _prepare(arguments: argparse.Namespace) -> None:
             print(f"{text}: " + ", ".join(f"{split} {loss:.4f}" for split, loss in losses.items()))
     if rejected := schema.source.get("rejected_rows"):
         print(f"{rejected:,} bad rows set aside in {arguments.output / 'rejected-rows.txt'}")
+
+
+def _confirm(plan: str) -> None:
+    """Shows what was inferred and asks if it is right; raises InputError if not, or if nobody can be asked."""
+    print(plan, file=sys.stderr)
+    if not sys.stdin.isatty():
+        raise InputError("the columns' roles were inferred; add --yes if they are right, or name the columns")
+    print("Prepare like this? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InputError("nothing was prepared; name the columns with --label, --dense, --sparse, --multi, --time")
 
 
 def _describe(arguments: argparse.Namespace) -> None:
