@@ -39,10 +39,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000, help="rows of each log")
     parser.add_argument("--profiles", type=int, default=1_000_000, help="user profiles of KDD's form")
-    parser.add_argument("--plain-rows", type=int, default=500_000, help="rows for the plain splitter, which keeps them")
     parser.add_argument(
-        "--memory-rows", type=int, nargs="*", default=(2_000_000, 10_000_000), help="two sizes to compare"
+        "--plain-rows", type=int, default=1_000_000, help="rows for the plain splitter, which keeps them"
     )
+    parser.add_argument("--memory-rows", type=int, nargs="*", default=(2_000_000, 10_000_000), help="sizes to compare")
     parser.add_argument("--repeat", type=int, default=3, help="times each")
     parser.add_argument("--folder", type=Path, help="where the logs are written and kept; default: a temporary one")
     # What a process of its own does; not for users.
@@ -128,14 +128,18 @@ def _plain(input: Path, output: Path) -> None:
             fields = line.split("\t")
             labels.append(int(fields[0]))
             ids.append(fields[14:])
-    split = np.empty(len(labels), dtype=np.int8)
     folds = StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=SEED).split(np.zeros(len(labels)), np.array(labels))
-    for fold, (_, members) in enumerate(folds):
-        split[members] = max(0, fold - 7)
+    members = [fold for _, fold in folds]
+    # The line numbers of each split in order, and how far each has been written.
+    wanted = [np.sort(np.concatenate(part)) for part in (members[:8], members[8:9], members[9:])]
+    cursors = [0, 0, 0]
     files = [(output / name).open("w") for name in ("train.txt", "validation.txt", "test.txt")]
     with input.open() as file:
-        for place, line in zip(split.tolist(), file, strict=True):
-            files[place].write(line)
+        for number, line in enumerate(file):
+            for part in range(3):
+                if number == wanted[part][cursors[part]]:
+                    files[part].write(line)
+                    cursors[part] = min(cursors[part] + 1, len(wanted[part]) - 1)
     for file in files:
         file.close()
 
