@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -115,6 +115,22 @@ class PathLearner:
             torch.nn.utils.clip_grad_norm_([item.leaf for item in taken], self.optimization.clip)
         self.optimizer.step(taken, self._lr)
         self.steps += 1
+
+    @property
+    def model(self) -> Supernet:
+        return self.supernet
+
+    def sums(self) -> dict[str, Tensor]:
+        return self.optimizer.sums
+
+    def memory(self) -> dict[str, Any]:
+        version, state, gauss = self.rng.getstate()
+        return {"steps": self.steps, "rng": [version, list(state), gauss]}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        version, state, gauss = memory["rng"]
+        self.rng.setstate((version, tuple(state), gauss))
+        self.steps = memory["steps"]
 
 
 @dataclass(frozen=True)
