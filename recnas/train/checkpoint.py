@@ -17,7 +17,6 @@ from torch import Tensor
 from recnas.errors import InputError
 from recnas.nn.model import CTRModel
 from recnas.train.loop import Learner
-from recnas.train.warmup import PathLearner
 
 NETWORK, TABLES, SUMS = "network.", "tables.", "sums."
 
@@ -111,20 +110,20 @@ def _training_tensors(learner: Learner) -> dict[str, Tensor]:
     return model_tensors(learner.model) | sums
 
 
-def save_supernet(folder: Path, learner: PathLearner) -> None:
+def save_supernet(folder: Path, learner: Learner) -> None:
     """Writes a supernet and its optimiser's state: `weights.safetensors`, `optimizer.safetensors`."""
-    save_tensors(folder / "weights.safetensors", model_tensors(learner.supernet))
+    save_tensors(folder / "weights.safetensors", model_tensors(learner.model))
     save_tensors(folder / "optimizer.safetensors", _optimizer_tensors(learner))
 
 
-def load_supernet(folder: Path, learner: PathLearner) -> None:
+def load_supernet(folder: Path, learner: Learner) -> None:
     """Reads what `save_supernet` wrote into a learner of the same space and schema.
 
     Raises:
         InputError: A file is missing, damaged, or of another supernet.
     """
     weights, sums = folder / "weights.safetensors", folder / "optimizer.safetensors"
-    load_model_tensors(learner.supernet, load_tensors(weights), weights)
+    load_model_tensors(learner.model, load_tensors(weights), weights)
     _copy(_optimizer_tensors(learner), load_tensors(sums), sums)
 
 

@@ -40,10 +40,12 @@ class Tally:
 
     Attributes:
         steps: Updates made.
-        loss: The sum of their losses.
+        rows: Rows seen.
+        loss: The sum of the updates' losses.
     """
 
     steps: int = 0
+    rows: int = 0
     loss: float = 0.0
 
     @property
@@ -192,7 +194,7 @@ def train(
     Raises:
         Diverged: The loss is not a finite number.
     """
-    tally, rows = tally or Tally(), 0
+    tally = tally or Tally()
     window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
     step = first_step
     for batch in batches:
@@ -207,12 +209,12 @@ def train(
         if not math.isfinite(value):
             raise Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate")
         learner.step()
-        step, rows = step + 1, rows + len(batch)
-        tally.steps, tally.loss = tally.steps + 1, tally.loss + value
+        step += 1
+        tally.steps, tally.rows, tally.loss = tally.steps + 1, tally.rows + len(batch), tally.loss + value
         window_loss, window_rows = window_loss + value * len(batch), window_rows + len(batch)
         elapsed = time.perf_counter() - window_start
         if report is not None and (elapsed >= REPORT_EVERY or step == steps):
-            report(Progress(step, steps, rows, window_loss / window_rows, lr, window_rows / max(elapsed, 1e-9)))
+            report(Progress(step, steps, tally.rows, window_loss / window_rows, lr, window_rows / max(elapsed, 1e-9)))
             window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
         if after_step is not None:
             after_step(step, tally)
