@@ -174,7 +174,10 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
     What came of it is kept beside the weights: a training that ended is not done again.
     """
     final, run = settings.final, Path(settings.run)
+    state = entrant.folder(run) / f"checkpoint-{learning_rate!r}.safetensors"
+    checkpoint = Checkpoint(state, settings.checkpoint_seconds)
     if (done := _outcome(run, entrant, learning_rate)) is not None:
+        checkpoint.remove()
         return done
     optimization = replace(final.optimization, learning_rate=learning_rate)
     device = default_device()
@@ -188,9 +191,6 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
     model = CTRModel(dataset.schema, embeddings, entrant.network(dataset.schema)).to(device)
     learner = ModelLearner(model, optimization)
     order = stage_seed(settings, "train")
-    checkpoint = Checkpoint(
-        entrant.folder(run) / f"checkpoint-{learning_rate!r}.safetensors", settings.checkpoint_seconds
-    )
     kept = checkpoint.restore(learner) or {"epochs": [], "tally": {}, "seconds": 0.0}
     epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
     tally, start = Tally(**kept["tally"]), time.perf_counter() - kept["seconds"]

@@ -154,14 +154,15 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
     amount = Amount(warmup.amount)
     rows = amount.rows(dataset.rows("train"))
     summary = folder / "warmup.json"
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)
     if summary.exists():
         console.say("warm-up: done before")
+        checkpoint.remove()
         return rows * amount.epochs
     probe = Probe(warmup.probe_candidates, min(warmup.probe_rows, dataset.rows("validation")))
     learner = build_learner(settings, build_supernet(settings, dataset))
     rate = dataset.schema.positive_rate("validation")
     constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)
     start = time.perf_counter()
     with console.bar(rows * amount.epochs, "warm-up", " rows") as bar:
         metrics = folder / "metrics.jsonl"
