@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from data_prep.avazu import read_avazu
 from data_prep.bad_rows import BadRows
 from data_prep.criteo import read_criteo
@@ -178,8 +180,9 @@ def prepare(
                 return write_data_set(folder, table, parting, bad_rows, progress)
             finally:
                 bad_rows.close()
-    except OSError as error:
-        if error.errno == errno.ENOSPC or "os error 28" in str(error):
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # Polars says some errors of the system in words.
+        if getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error):
             raise RunError(f"{output}: the disk is full; free some space or choose another --output") from None
         raise
 
@@ -194,6 +197,8 @@ def make_split(kind: str, seed: int, by: Sequence[str], table: RawTable) -> Spli
         raise InputError(f"--split {kind} is none of {', '.join(SPLIT_KINDS)}")
     if by and kind != "hash":
         raise InputError(f"--split-by is for --split hash, not for --split {kind}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--split-seed {seed}: it must be from 0 to {2**32 - 1}")
     if kind == "autoctr":
         return AutoCTRSplit(table.label, seed)
     if kind == "time":

@@ -29,6 +29,8 @@ ROW_GROUP_ROWS = 65_536
 PART_ROWS = 8 * ROW_GROUP_ROWS
 PART_BYTES = 512 << 20
 
+LARGEST = float(np.finfo(np.float32).max)
+
 Part = tuple[pl.DataFrame, np.ndarray]
 """Rows, and each one's place in `SPLITS`."""
 
@@ -100,7 +102,8 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
         for chunk, places in _parted(_staged(stage), split) if moments else ():
             for name, moment in moments.items():
                 values = chunk[name].cast(pl.Float64).to_numpy()[places == 0]
-                moment.add(values[~np.isnan(values)])
+                # As far as float32 goes, which is how they are kept; squares of more could not be summed.
+                moment.add(np.clip(values[~np.isnan(values)], -LARGEST, LARGEST))
         parted = _parted(_staged(stage, remove=True), split)
     dense = tuple(
         DenseFeature(name, moments[name].transform() if name in moments else {"name": kind})
@@ -130,6 +133,14 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
             writer.close()
     if not any(count["rows"] for count in counts.values()):
         raise InputError("there is no good row; check --input")
+    for name, count in counts.items():
+        if count["rows"] == 0:
+            raise InputError(f"the {name} split would be empty; give more rows or choose another --split")
+        if count["positives"] in (0, count["rows"]):
+            label = int(count["positives"] > 0)
+            raise InputError(
+                f"every label of the {name} split would be {label}; give more rows or choose another --split"
+            )
     shutil.rmtree(stage, ignore_errors=True)
     summary = {} if table.summary is None else table.summary.to_json()
     schema = Schema(
@@ -216,10 +227,12 @@ class _Moments:
         self._count = 0
         self._mean = 0.0
         self._squares = 0.0
+        self._least, self._most = math.inf, -math.inf
 
     def add(self, values: np.ndarray) -> None:
         if not len(values):
             return
+        self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
         mean = float(values.mean())
         count = self._count + len(values)
         distance = mean - self._mean
@@ -228,9 +241,10 @@ class _Moments:
         self._count = count
 
     def transform(self) -> dict[str, Any]:
-        deviation = math.sqrt(self._squares / self._count) if self._count else 0.0
-        # A constant has no deviation to divide by; it becomes 0.
-        return {"name": "standardize", "mean": self._mean, "std": deviation or 1.0}
+        if self._least >= self._most:
+            # A constant has no deviation to divide by, only rounding; it becomes 0.
+            return {"name": "standardize", "mean": self._least if self._count else 0.0, "std": 1.0}
+        return {"name": "standardize", "mean": self._mean, "std": math.sqrt(self._squares / self._count)}
 
 
 class _SplitWriter:

@@ -4,6 +4,7 @@ A schema is a value without tensors, so that a model, a report or a server can k
 that turn a raw value into a model's input live here, in one place: `DenseFeature.apply` and `table_rows`.
 """
 
+import bisect
 import hashlib
 import json
 import math
@@ -167,7 +168,9 @@ class DenseFeature:
             result = values
         else:
             result = (values - self.transform["mean"]) / self.transform["std"]
-        result = result.astype(np.float32)
+        # What is beyond float32 becomes its largest number.
+        bound = float(np.finfo(np.float32).max)
+        result = np.clip(result, -bound, bound).astype(np.float32)
         result[np.isnan(result)] = 0
         return result
 
@@ -217,6 +220,26 @@ class SparseFeature:
             raise InputError(f"{where}: the vocabulary must be a list of at least one string")
         if len(set(words)) < len(words):
             raise InputError(f"{where}: the vocabulary has a string twice")
+
+    def id_of(self, value: str | int | float | None) -> int | None:
+        """The id of a value, as preparation makes it: what a data set holds, and `table_rows` takes; None: missing.
+
+        Args:
+            value: a string, a whole number, or a missing value; for a feature with a vocabulary one of its strings.
+
+        Raises:
+            InputError: a number with a fraction.
+
+        >>> SparseFeature("city", rows=3, kept=(7, 3009526956)).id_of("Alien (1979)")
+        1
+        """
+        if self.vocabulary is not None:
+            return self.vocabulary.index(value) if value in self.vocabulary else None
+        raw = raw_value(value)
+        if self.kept is None or raw is None:
+            return raw
+        place = bisect.bisect_left(self.kept, raw)
+        return place if place < len(self.kept) and self.kept[place] == raw else None
 
 
 @dataclass(frozen=True)
