@@ -58,7 +58,7 @@ class Hour:
 
     def misfit(self, text: str) -> str | None:
         wanted = "an hour as YYMMDDHH"
-        if not text.isascii() or not text.isdecimal() or int(text) >= 100_000_000:
+        if not text.isascii() or not text.isdecimal() or len(text) > 300 or int(text) >= 100_000_000:
             return wanted
         try:
             datetime.datetime.strptime(f"20{int(text):08d}", "%Y%m%d%H")

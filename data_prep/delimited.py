@@ -133,8 +133,8 @@ class Decimal:
 
 # What Polars reads as such, but for a plus and blanks.
 _LABEL = re.compile(r"0*1|-?0+")
-_UNSIGNED, _SIGNED = re.compile(r"\d+", re.ASCII), re.compile(r"-?\d+", re.ASCII)
-_NOT_NEGATIVE = re.compile(r"-0+|\d+", re.ASCII)
+_UNSIGNED, _SIGNED = re.compile(r"\d{1,300}", re.ASCII), re.compile(r"-?\d{1,300}", re.ASCII)
+_NOT_NEGATIVE = re.compile(r"-0+|\d{1,300}", re.ASCII)
 _NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
 _HEX = re.compile(r"0*[0-9a-fA-F]{1,8}")
 

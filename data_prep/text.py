@@ -3,6 +3,7 @@
 import glob
 import gzip
 import hashlib
+import io
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -60,24 +61,24 @@ def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterat
     line = 1
     with _reading(path), path.open("rb") as raw:
         file = _unpacked(raw, path.suffix)
-        rest = b""
         while data := file.read(piece_bytes):
+            # Up to the end of its last line, with one copy of the whole.
+            if not data.endswith(b"\n"):
+                data += file.readline(MAX_LINE_BYTES)
             bar.update(raw.tell() - bar.n)
-            if line == 1 and not rest:
+            if line == 1:
                 data = data.removeprefix(b"\xef\xbb\xbf")
-            end = data.rfind(b"\n") + 1
-            if end == 0:
-                rest += data
-            else:
-                piece = _piece(rest + data[:end], line)
-                rest = data[end:]
-                line += piece.num_lines
-                yield piece
-            if len(rest) > MAX_LINE_BYTES:
-                raise InputError(f"{path}:{line}: a line of more than {MAX_LINE_BYTES >> 20} MB; is it a text file?")
-        if rest:
-            yield _piece(rest + b"\n", line)
-        elif line == 1:
+                if not data:
+                    break
+            if not data.endswith(b"\n"):
+                if file.read(1):
+                    at = line + count_byte(data, b"\n")
+                    raise InputError(f"{path}:{at}: a line of more than {MAX_LINE_BYTES >> 20} MB; is it a text file?")
+                data += b"\n"
+            piece = _piece(data, line)
+            line += piece.num_lines
+            yield piece
+        if line == 1:
             raise InputError(f"{path}: the file is empty; give a file with rows")
 
 
@@ -112,7 +113,7 @@ def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
     if suffix == ".gz":
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
     if suffix == ".zst":
-        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))  # type: ignore[type-var]
     return raw
 
 
