@@ -35,6 +35,7 @@ class Option:
         several: whether it takes a list.
         choices: the texts allowed.
         flag: whether the command line has it; else it is for Python only.
+        metavar: what stands for its text in the help; None: as its type has it.
     """
 
     help: str
@@ -42,6 +43,7 @@ class Option:
     several: bool = False
     choices: tuple[str, ...] | None = None
     flag: bool = True
+    metavar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
                 "of dense columns without their own: log(1 + x), mean 0 and deviation 1 (the default), or none",
                 choices=TRANSFORMS,
             ),
-            "multi_separator": Option("between two ids of a list that is text (default: |)"),
+            "multi_separator": Option("between two ids of a list that is text (default: |)", metavar="TEXT"),
             "min_count": Option("values that occur fewer times in all rows count as missing (default: 1)", int),
             "max_rows": Option("most rows of an embedding table; more ids than that share rows", int),
             "no_quotes": Option("a double quote in the text is a letter", bool),
@@ -126,7 +128,7 @@ def prepare(
     on_bad_row: str = "error",
     split: str = "autoctr",
     split_seed: int = SEED,
-    split_by: Sequence[str] = (),
+    split_by: str | Sequence[str] = (),
     progress: bool = True,
     **options: Any,
 ) -> Schema:
@@ -147,7 +149,8 @@ def prepare(
             and random, as published; "hash", by a hash of each row, so that the same row has the same place whatever
             file it comes in; "time", the past, what follows, the latest.
         split_seed: of "autoctr" and "hash".
-        split_by: for "hash" features of which only they are hashed, so that rows of the same user, say, stay together.
+        split_by: for "hash" the features, or the one, of which only they are hashed, so that rows of the same
+            user, say, stay together.
         progress: show progress on the terminal, if there is one.
         options: the recipe's own; see `RECIPES[name].options`.
 
@@ -170,6 +173,8 @@ def prepare(
         input = Path(input)
     elif input is not None and not recipe.tables:
         raise InputError(f"{name} reads files; input is a {type(input).__name__}, give a file's name")
+    if isinstance(split_by, str):
+        split_by = [split_by]
     output = Path(output)
     try:
         with new_folder(output, overwrite) as folder:

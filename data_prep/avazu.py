@@ -89,7 +89,7 @@ def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_featu
     """
     if input is None:
         raise InputError("avazu needs --input, the file train of the Kaggle challenge (or train.gz)")
-    files = input_files(input, ("train", "train.*"))
+    files = input_files(input, ("train", "train.csv"))
     sparse = [SparseFeature(name, rows) for name, rows in TABLE_ROWS.items()]
     chunks = _chunks(read_rows(FORM, files, bad_rows, progress), time_features)
     return RawTable(

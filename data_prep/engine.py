@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.pipeline import ahead
+from data_prep.rows import unnamed
 from data_prep.split import Split
 from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
@@ -210,11 +211,12 @@ def _places_of_kept(column: pl.Series, kept: np.ndarray) -> pl.Series:
         known = kept[found] == raw if len(kept) else np.zeros(len(raw), dtype=bool)
         return found, known & values.is_not_null().to_numpy()
 
+    values = unnamed(column)
     if not isinstance(column.dtype, pl.List):
-        found, known = places(column)
+        found, known = places(values)
         return pl.Series(column.name, pa.array(found, mask=~known))
-    lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
-    found, known = places(column.filter(lengths > 0).explode())
+    lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
+    found, known = places(values.filter(lengths > 0).explode())
     ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(known)])[np.cumsum(lengths)]
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
     return pl.Series(column.name, pa.LargeListArray.from_arrays(offsets, pa.array(found[known])))

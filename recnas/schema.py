@@ -75,20 +75,20 @@ def hash_integers(numbers: np.ndarray) -> np.ndarray:
 def raw_value(value: str | int | float | None) -> int | None:
     """The raw 32-bit value of a sparse feature without a vocabulary, the same on every machine and in every process.
 
-    A whole number is the same however it is given: `5`, `5.0` and `"5"` have one value.
+    A whole number is the same however it is given: `5`, `5.0`, `"5"` and `"5.0"` have one value.
 
     Args:
         value: a string, a whole number, or a missing value: None, NaN or the empty string.
 
     Returns:
-        `hash_integers` of a whole number of up to 18 digits, `hash_string` of any other string or number's digits,
-        None of a missing value.
+        `hash_integers` of a whole number of up to 18 digits, as a string (`WHOLE_NUMBER`) or not, `hash_string` of any
+        other string or number's digits, None of a missing value.
 
     Raises:
         InputError: a number with a fraction, which is no id.
 
-    >>> raw_value("5"), raw_value(5.0), raw_value("Alien (1979)"), raw_value("")
-    (5, 5, 3009526956, None)
+    >>> raw_value("5"), raw_value("5.0"), raw_value(5.0), raw_value("Alien (1979)"), raw_value("")
+    (5, 5, 5, 3009526956, None)
     """
     if value is None or value == "" or value != value:
         return None
@@ -98,11 +98,11 @@ def raw_value(value: str | int | float | None) -> int | None:
         value = str(int(value))
     if not WHOLE_NUMBER.fullmatch(value):
         return hash_string(value)
-    return int(hash_integers(np.array([int(value)]))[0])
+    return int(hash_integers(np.array([int(value.partition(".")[0])]))[0])
 
 
-WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-"""Strings that stand for the whole number which they look like."""
+WHOLE_NUMBER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})(?:\.0+)?")
+"""Strings that stand for the whole number which they look like; 5.0 is how pandas writes 5 in a column with gaps."""
 
 
 def table_rows(values: np.ndarray, rows: int, missing: np.ndarray | None = None) -> np.ndarray:
