@@ -28,8 +28,14 @@ class BadRows:
         self._policy = policy
         self._file: TextIO | None = None
 
-    def add(self, path: Path, line: int, reason: str, text: str) -> None:
+    def add(self, path: Path, line: int | str, reason: str, text: str) -> None:
         """Sets a row aside.
+
+        Args:
+            path: Its file.
+            line: Its line, or what else names it in the file.
+            reason: Why it does not fit.
+            text: The row.
 
         Raises:
             InputError: the policy is "error"; the message names file, line and reason.
@@ -37,7 +43,7 @@ class BadRows:
         if self._policy == "error":
             raise InputError(f"{path}:{line}: {reason}; --on-bad-row skip sets such rows aside")
         if self._file is None:
-            self._file = self._path.open("w", encoding="utf-8")
+            self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace")
         self._file.write(f"{path.name}:{line}\t{reason}\t{text}\n")
         self.count += 1
 

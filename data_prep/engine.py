@@ -1,32 +1,39 @@
 """From a stream of parsed rows to the Parquet files of the three splits, in bounded memory.
 
-A recipe parses its raw files into chunks of rows. The split needs every label, and a mean every training row, so the
-chunks are first set down as they are (uncompressed Arrow files in the folder being written): the text is read only
-once. Then they are transformed, parted and written. At any moment a chunk and the parts being filled are in memory,
-plus a few bytes a row for labels and splits.
+A recipe parses its raw files into chunks of rows. If the split, a mean or a table's size needs a look at every row, the
+chunks are first set down as they are (Arrow files in the folder being written): the text is read only once. Then they
+are transformed, parted and written. At any moment a few chunks and the parts being filled are in memory, plus a few
+bytes a row for labels and splits.
 """
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
-from data_prep.split import SEED, autoctr_split
+from data_prep.pipeline import ahead
+from data_prep.rows import unnamed
+from data_prep.split import Split
 from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 
 ROW_GROUP_ROWS = 65_536
 # A part is filled in memory and then written at once, all columns in parallel.
-PART_ROWS = 16 * ROW_GROUP_ROWS
+PART_ROWS = 8 * ROW_GROUP_ROWS
 PART_BYTES = 512 << 20
+
+LARGEST = float(np.finfo(np.float32).max)
+
+Part = tuple[pl.DataFrame, np.ndarray]
+"""Rows, and each one's place in `SPLITS`."""
 
 
 @dataclass
@@ -35,107 +42,184 @@ class RawTable:
 
     Args:
         label: name of the label column.
-        dense: for each dense feature "log1p" or "standardize"; the latter's mean and deviation are measured here, on
-            the training split.
+        dense: for each dense feature the name of its transform, "log1p", "standardize" or "none"; the mean and
+            deviation of "standardize" are measured here, on the training split.
         chunks: the rows in file order, as frames with the columns label (Int8, 0 and 1), the dense features (numbers,
             null = missing) and the sparse ones (UInt32, null = missing; or lists of it), in any order.
-        sparse: gives the sparse features; asked after the last chunk, when vocabularies are known.
+        sparse: the sparse features. Of one with `kept` values the chunks have raw values.
         source: the schema's `source`.
+        measured: gives the sparse features anew, asked after the last chunk, when table sizes or kept values are known.
+        time: the column of `chunks`, a feature or not, by which a split by time goes; `ROW_ORDER` when rows are in
+            order of time; None: there is no time.
+        extra: columns of `chunks` that are kept in the files, but are no features.
+        summary: what the recipe adds to `source` after the rows are split: given each chunk with the rows' splits, and
+            asked at the end.
     """
 
     label: str
     dense: dict[str, str]
     chunks: Iterator[pl.DataFrame]
-    sparse: Callable[[], Sequence[SparseFeature]]
+    sparse: Sequence[SparseFeature]
     source: dict[str, Any] = field(default_factory=dict)
+    measured: Callable[[], Sequence[SparseFeature]] | None = None
+    time: str | None = None
+    extra: tuple[str, ...] = ()
+    summary: "Summary | None" = None
 
 
-def write_data_set(folder: Path, table: RawTable, bad_rows: BadRows, progress: bool = False) -> Schema:
+class Summary:
+    """Figures of all rows for the schema's `source`; a recipe's own."""
+
+    def add(self, chunk: pl.DataFrame, places: np.ndarray) -> None:
+        """Takes in rows and each one's place in `SPLITS`."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """What is added to the source."""
+        raise NotImplementedError
+
+
+def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRows, progress: bool = False) -> Schema:
     """Writes the three splits and `schema.json` into an empty folder.
 
     Args:
         folder: where to.
         table: the rows.
+        split: which of them are for what.
         bad_rows: where the recipe puts rows that do not fit; their number goes into the schema's `source`.
         progress: show a bar while writing.
 
     Raises:
         InputError: there are no rows, or too few of one class; whatever the recipe raises.
     """
-    stage = folder / "stage"
-    stage.mkdir()
-    labels = _set_down(stage, table)
-    split_of_row = autoctr_split(labels)
     moments = {name: _Moments() for name, kind in table.dense.items() if kind == "standardize"}
-    if moments:
-        for chunk, split in _staged(stage, split_of_row):
+    stage = folder / "stage"
+    rows = None
+    if split.at_once and not moments and table.measured is None:
+        parted = _parted(table.chunks, split)
+    else:
+        rows = _set_down(stage, table.chunks, split)
+        split.settle()
+        for chunk, places in _parted(_staged(stage), split) if moments else ():
             for name, moment in moments.items():
-                values = chunk[name].cast(pl.Float64).to_numpy()[split == 0]
-                moment.add(values[~np.isnan(values)])
-    schema = Schema(
-        label=table.label,
-        dense=tuple(
-            DenseFeature(name, moments[name].transform() if name in moments else {"name": kind})
-            for name, kind in table.dense.items()
-        ),
-        sparse=tuple(table.sparse()),
-        splits={
-            name: {
-                "rows": int((split_of_row == place).sum()),
-                "positives": int(labels[split_of_row == place].sum(dtype=np.int64)),
-            }
-            for place, name in enumerate(SPLITS)
-        },
-        source=table.source | {"rejected_rows": bad_rows.count},
-        split={"name": "autoctr", "seed": SEED},
+                values = chunk[name].cast(pl.Float64).to_numpy()[places == 0]
+                # As far as float32 goes, which is how they are kept; squares of more could not be summed.
+                moment.add(np.clip(values[~np.isnan(values)], -LARGEST, LARGEST))
+        parted = _parted(_staged(stage, remove=True), split)
+    dense = tuple(
+        DenseFeature(name, moments[name].transform() if name in moments else {"name": kind})
+        for name, kind in table.dense.items()
     )
+    sparse = tuple(table.sparse if table.measured is None else table.measured())
+    kept = {item.name: np.array(item.kept, dtype=np.uint32) for item in sparse if item.kept is not None}
+    counts = {name: {"rows": 0, "positives": 0} for name in SPLITS}
     writers = [_SplitWriter(folder / name) for name in SPLITS]
-    bar = tqdm(total=len(labels), desc="writing", unit=" rows", unit_scale=True, disable=None if progress else True)
-    with bar, ThreadPoolExecutor() as pool:
-        for chunk, split in _staged(stage, split_of_row, remove=True):
-            chunk = _transformed(chunk, schema, pool)
-            for place, writer in enumerate(writers):
-                writer.add(chunk.filter(split == place))
+
+    def transform(part: Part) -> tuple[Part, list[pl.DataFrame]]:
+        chunk, places = part
+        columns = _transformed(chunk, table, dense, sparse, kept)
+        return part, [columns.filter(places == place) for place in range(len(SPLITS))]
+
+    bar = tqdm(total=rows, desc="writing", unit=" rows", unit_scale=True, disable=None if progress and rows else True)
+    with bar:
+        for (chunk, places), frames in ahead(transform, parted):
+            if table.summary is not None:
+                table.summary.add(chunk, places)
+            for count, writer, frame in zip(counts.values(), writers, frames, strict=True):
+                count["rows"] += len(frame)
+                count["positives"] += int(frame[table.label].sum())
+                writer.add(frame)
             bar.update(len(chunk))
         for writer in writers:
             writer.close()
-    shutil.rmtree(stage)
+    if not any(count["rows"] for count in counts.values()):
+        raise InputError("there is no good row; check --input")
+    for name, count in counts.items():
+        if count["rows"] == 0:
+            raise InputError(f"the {name} split would be empty; give more rows or choose another --split")
+        if count["positives"] in (0, count["rows"]):
+            label = int(count["positives"] > 0)
+            raise InputError(
+                f"every label of the {name} split would be {label}; give more rows or choose another --split"
+            )
+    shutil.rmtree(stage, ignore_errors=True)
+    summary = {} if table.summary is None else table.summary.to_json()
+    schema = Schema(
+        label=table.label,
+        dense=dense,
+        sparse=sparse,
+        splits=counts,
+        source=table.source | summary | {"rejected_rows": bad_rows.count},
+        split=split.to_json(),
+    )
     schema.save(folder)
     return schema
 
 
-def _set_down(stage: Path, table: RawTable) -> np.ndarray:
-    """Writes the chunks as they come; returns all labels."""
-    labels = []
-    for number, chunk in enumerate(table.chunks):
+def _set_down(stage: Path, chunks: Iterator[pl.DataFrame], split: Split) -> int:
+    """Writes the chunks as they come; returns how many rows they have."""
+    stage.mkdir()
+    rows = 0
+    for number, chunk in enumerate(chunks):
         chunk.write_ipc(stage / f"{number:08d}.arrow")
-        labels.append(chunk[table.label].to_numpy())
-    if not labels:
+        split.look(chunk)
+        rows += len(chunk)
+    if not rows:
         raise InputError("there is no good row; check --input")
-    return np.concatenate(labels)
+    return rows
 
 
-def _staged(stage: Path, split_of_row: np.ndarray, remove: bool = False) -> Iterator[tuple[pl.DataFrame, np.ndarray]]:
-    """The chunks again, with the split of each row."""
-    start = 0
+def _staged(stage: Path, remove: bool = False) -> Iterator[pl.DataFrame]:
+    """The chunks again."""
     for path in sorted(stage.iterdir()):
-        chunk = pl.read_ipc(path)
+        yield pl.read_ipc(path)
         if remove:
             path.unlink()
-        yield chunk, split_of_row[start : start + len(chunk)]
+
+
+def _parted(chunks: Iterator[pl.DataFrame], split: Split) -> Iterator[Part]:
+    """The chunks with the split of each row."""
+    start = 0
+    for chunk in chunks:
+        yield chunk, split.places(chunk, start)
         start += len(chunk)
 
 
-def _transformed(chunk: pl.DataFrame, schema: Schema, pool: ThreadPoolExecutor) -> pl.DataFrame:
+def _transformed(
+    chunk: pl.DataFrame,
+    table: RawTable,
+    dense: Sequence[DenseFeature],
+    sparse: Sequence[SparseFeature],
+    kept: Mapping[str, np.ndarray],
+) -> pl.DataFrame:
     """The columns as they are on disk, in the schema's order."""
+    columns = [chunk[table.label].cast(pl.Int8)]
+    for feature in dense:
+        columns.append(pl.Series(feature.name, feature.apply(chunk[feature.name].cast(pl.Float64).to_numpy())))
+    for feature in sparse:
+        column = chunk[feature.name].cast(pl.List(pl.UInt32) if feature.multi_valued else pl.UInt32)
+        columns.append(_places_of_kept(column, kept[feature.name]) if feature.name in kept else column)
+    return pl.DataFrame([*columns, *(chunk[name] for name in table.extra)])
 
-    def dense(feature: DenseFeature) -> pl.Series:
-        return pl.Series(feature.name, feature.apply(chunk[feature.name].cast(pl.Float64).to_numpy()))
 
-    columns = [chunk[schema.label].cast(pl.Int8), *pool.map(dense, schema.dense)]
-    for feature in schema.sparse:
-        columns.append(chunk[feature.name].cast(pl.List(pl.UInt32) if feature.multi_valued else pl.UInt32))
-    return pl.DataFrame(columns)
+def _places_of_kept(column: pl.Series, kept: np.ndarray) -> pl.Series:
+    """Raw values, or lists of them, as their places among the kept ones `[K]`; others become null or leave the list."""
+
+    def places(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+        raw = values.fill_null(0).to_numpy()
+        found = np.minimum(np.searchsorted(kept, raw), max(0, len(kept) - 1)).astype(np.uint32)
+        known = kept[found] == raw if len(kept) else np.zeros(len(raw), dtype=bool)
+        return found, known & values.is_not_null().to_numpy()
+
+    values = unnamed(column)
+    if not isinstance(column.dtype, pl.List):
+        found, known = places(values)
+        return pl.Series(column.name, pa.array(found, mask=~known))
+    lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
+    found, known = places(values.filter(lengths > 0).explode())
+    ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(known)])[np.cumsum(lengths)]
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+    return pl.Series(column.name, pa.LargeListArray.from_arrays(offsets, pa.array(found[known])))
 
 
 class _Moments:
@@ -145,10 +229,12 @@ class _Moments:
         self._count = 0
         self._mean = 0.0
         self._squares = 0.0
+        self._least, self._most = math.inf, -math.inf
 
     def add(self, values: np.ndarray) -> None:
         if not len(values):
             return
+        self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
         mean = float(values.mean())
         count = self._count + len(values)
         distance = mean - self._mean
@@ -157,9 +243,10 @@ class _Moments:
         self._count = count
 
     def transform(self) -> dict[str, Any]:
-        deviation = math.sqrt(self._squares / self._count) if self._count else 0.0
-        # A constant has no deviation to divide by; it becomes 0.
-        return {"name": "standardize", "mean": self._mean, "std": deviation or 1.0}
+        if self._least >= self._most:
+            # A constant has no deviation to divide by, only rounding; it becomes 0.
+            return {"name": "standardize", "mean": self._least if self._count else 0.0, "std": 1.0}
+        return {"name": "standardize", "mean": self._mean, "std": math.sqrt(self._squares / self._count)}
 
 
 class _SplitWriter:

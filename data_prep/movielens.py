@@ -103,7 +103,8 @@ def read_movielens(input: Path | None, bad_rows: BadRows, progress: bool) -> Raw
         label="label",
         dense=dict.fromkeys(("age", "release_year", "time"), "standardize"),
         chunks=iter([frame]),
-        sparse=lambda: sparse,
+        sparse=sparse,
+        time="time",
         source=source,
     )
 

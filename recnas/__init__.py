@@ -1,6 +1,7 @@
 """recnas finds click-through-rate (CTR) models by itself.
 
 recnas.prepare("criteo", "data/criteo", input="train.txt")   raw click log → data set
+recnas.describe("data/criteo")                                data set → what is in it
 recnas.search("data/criteo", "runs/criteo")                   data set → run
 recnas.load("models/criteo")                                  exported model → torch module
 """
@@ -14,9 +15,10 @@ from recnas.errors import InputError, RunError
 if TYPE_CHECKING:
     from data_prep import prepare
     from recnas import search
+    from recnas.data import describe
     from recnas.export import load
 
-__all__ = ["InputError", "RunError", "load", "prepare", "search"]
+__all__ = ["InputError", "RunError", "describe", "load", "prepare", "search"]
 
 
 def __getattr__(name: str) -> Any:
@@ -25,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from data_prep import prepare
 
         return prepare
+    if name == "describe":
+        from recnas.data import describe
+
+        return describe
     if name == "load":
         from recnas.export import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import traceback
 import types
@@ -12,7 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from data_prep import RECIPES
+from data_prep import RECIPES, Recipe
+from data_prep.bad_rows import POLICIES
+from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError, RunError
 from recnas.search import Settings, run_search
 from recnas.search.settings import leaves
@@ -23,6 +26,7 @@ recnas finds click-through-rate (CTR) models by itself.
 From a click log to an exported model:
 
   prepare    raw click log -> data set
+  describe   data set -> what is in it: rows, click rates, features, table collisions
   search     data set -> run: warm-up, SiGeo-guided evolution, final training
   report     run -> report.html, to look at
   export     run -> the best model, to take to production
@@ -31,6 +35,12 @@ From a click log to an exported model:
   python -m recnas.train   goes on training an exported model
 
 Each command has an example: recnas COMMAND --help"""
+
+LOG_LOSSES = {
+    "best_log_loss": "best reachable log loss",
+    "constant_log_loss": "log loss of the constant click rate",
+}
+"""Log losses by split that a recipe may know, by their name in the schema's `source`."""
 
 FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
@@ -120,10 +130,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="recnas", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog="recnas", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"recnas {version('recnas')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -143,19 +158,17 @@ def _parser() -> argparse.ArgumentParser:
         "prepare",
         "make a data set from a raw click log",
         "recnas prepare criteo --input train.txt --output data/criteo",
-        _prepare,
+        None,
     )
-    prepare.add_argument("recipe", metavar="RECIPE", help="; ".join(f"{k}: {v.help}" for k, v in RECIPES.items()))
-    prepare.add_argument("--input", type=Path, help="the raw file or folder")
-    prepare.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
-    prepare.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
-    prepare.add_argument(
-        "--on-bad-row",
-        choices=("error", "skip"),
-        default="error",
-        help="stop at a row that does not fit, or set such rows aside in a file (default: error)",
+    recipes = prepare.add_subparsers(metavar="RECIPE", required=True)
+    for name, recipe in RECIPES.items():
+        _add_recipe(recipes, name, recipe)
+
+    describe = command(
+        "describe", "print what is in a data set, feature by feature", "recnas describe data/criteo", _describe
     )
-    prepare.add_argument("--quiet", action="store_true", help="no progress bar")
+    describe.add_argument("data", type=Path, metavar="DATA", help="the data set's folder")
+    describe.add_argument("--json", action="store_true", help="print it as JSON")
 
     search = command(
         "search",
@@ -197,6 +210,63 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True, help="the data set's folder")
     evaluate.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: test")
     return parser
+
+
+def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
+    """The command `recnas prepare NAME`."""
+    sub = recipes.add_parser(
+        name,
+        help=recipe.help,
+        description=f"{recipe.help}.",
+        epilog=f"example:\n  {recipe.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.set_defaults(run_command=_prepare, recipe=name)
+    sub.add_argument("--input", type=Path, help="the raw file, a pattern of names, or a folder")
+    sub.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
+    for option, about in recipe.options.items():
+        if not about.flag:
+            continue
+        flag = "--" + option.replace("_", "-")
+        # What is not given keeps the recipe's default.
+        if about.type is bool:
+            sub.add_argument(flag, action="store_true", default=argparse.SUPPRESS, help=about.help)
+        else:
+            sub.add_argument(
+                flag,
+                type=about.type,
+                nargs="*" if about.several else None,
+                choices=about.choices,
+                default=argparse.SUPPRESS,
+                metavar=None if about.choices else about.metavar or _metavar(about.type),
+                help=about.help,
+            )
+    if "confirm" in recipe.options:
+        sub.add_argument("--yes", action="store_true", help="do not ask whether what was inferred is right")
+    sub.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
+    sub.add_argument(
+        "--on-bad-row",
+        choices=POLICIES,
+        default="error",
+        help="stop at a row that does not fit, or set such rows aside in a file (default: error)",
+    )
+    sub.add_argument(
+        "--split",
+        choices=SPLIT_KINDS,
+        default="autoctr",
+        help="train, validation, test: stratified and random as published, by a hash of each row, or the past and what "
+        "follows (default: autoctr)",
+    )
+    sub.add_argument("--split-seed", type=int, default=SEED, metavar="N", help=f"of autoctr and hash (default: {SEED})")
+    sub.add_argument(
+        "--split-by",
+        nargs="*",
+        default=(),
+        metavar="NAME",
+        help="with --split hash: the features to hash, whose equal rows stay together",
+    )
+    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+    sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
 
 
 def _add_setting_flags(parser: argparse.ArgumentParser) -> None:
@@ -248,19 +318,47 @@ def _metavar(kind: Any) -> str:
 def _prepare(arguments: argparse.Namespace) -> None:
     from data_prep import prepare
 
+    given = vars(arguments)
+    options = {name: value for name in RECIPES[arguments.recipe].options if (value := given.get(name)) is not None}
+    if "confirm" in RECIPES[arguments.recipe].options and not arguments.yes:
+        options["confirm"] = _confirm
     schema = prepare(
         arguments.recipe,
         arguments.output,
         input=arguments.input,
         overwrite=arguments.overwrite,
         on_bad_row=arguments.on_bad_row,
+        split=arguments.split,
+        split_seed=arguments.split_seed,
+        split_by=arguments.split_by,
         progress=not arguments.quiet,
+        **options,
     )
     for split, counts in schema.splits.items():
         print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
     print(f"{len(schema.dense)} dense and {schema.num_sparse} sparse features in {arguments.output}")
+    for name, text in LOG_LOSSES.items():
+        if losses := schema.source.get(name):
+            print(f"{text}: " + ", ".join(f"{split} {loss:.4f}" for split, loss in losses.items()))
     if rejected := schema.source.get("rejected_rows"):
         print(f"{rejected:,} bad rows set aside in {arguments.output / 'rejected-rows.txt'}")
+
+
+def _confirm(plan: str) -> None:
+    """Shows what was inferred and asks if it is right; raises InputError if not, or if nobody can be asked."""
+    print(plan, file=sys.stderr)
+    if not sys.stdin.isatty():
+        raise InputError("the columns' roles were inferred; add --yes if they are right, or name the columns")
+    print("Prepare like this? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InputError("nothing was prepared; name the columns with --label, --dense, --sparse, --multi, --time")
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from recnas.data import describe
+
+    description = describe(arguments.data)
+    print(json.dumps(description.to_json(), indent=2) if arguments.json else description)
 
 
 def _search(arguments: argparse.Namespace) -> None:

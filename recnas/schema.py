@@ -4,11 +4,14 @@ A schema is a value without tensors, so that a model, a report or a server can k
 that turn a raw value into a model's input live here, in one place: `DenseFeature.apply` and `table_rows`.
 """
 
+import bisect
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,79 @@ MAX_ROWS = 2**31 - 1
 def hash_string(text: str) -> int:
     """A 32-bit hash of a string, 0 … 2³² - 1, the same on every machine and in every process.
 
-    It makes the raw value of a sparse feature that is a string without a vocabulary.
+    It makes the raw value of a string that is no whole number; see `raw_value`.
 
     >>> hash_string("Alien (1979)")
     3009526956
     """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+
+
+def mixed(numbers: np.ndarray) -> np.ndarray:
+    """Numbers with all their bits mixed: SplitMix64's last step (Steele, Lea and Flood 2014), one to one.
+
+    Args:
+        numbers: uint64 of any shape.
+
+    Returns:
+        uint64, same shape.
+
+    >>> mixed(np.array([0, 1], dtype=np.uint64))
+    array([                  0, 6238072747940578789], dtype=uint64)
+    """
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+def hash_integers(numbers: np.ndarray) -> np.ndarray:
+    """The raw values of whole numbers: 0 … 2³² - 1 are their own; of others the upper half of `mixed`.
+
+    Args:
+        numbers: int64 or uint64 of any shape; a negative number counts as its two's complement.
+
+    Returns:
+        uint32, same shape.
+
+    >>> hash_integers(np.array([7, 2**32 - 1, -1]))
+    array([         7, 4294967295, 3033552380], dtype=uint32)
+    """
+    numbers = numbers.astype(np.uint64)
+    upper = np.uint64(32)
+    return np.where(numbers >> upper, mixed(numbers) >> upper, numbers).astype(np.uint32)
+
+
+def raw_value(value: str | int | float | None) -> int | None:
+    """The raw 32-bit value of a sparse feature without a vocabulary, the same on every machine and in every process.
+
+    A whole number is the same however it is given: `5`, `5.0`, `"5"` and `"5.0"` have one value.
+
+    Args:
+        value: a string, a whole number, or a missing value: None, NaN or the empty string.
+
+    Returns:
+        `hash_integers` of a whole number of up to 18 digits, as a string (`WHOLE_NUMBER`) or not, `hash_string` of any
+        other string or number's digits, None of a missing value.
+
+    Raises:
+        InputError: a number with a fraction, which is no id.
+
+    >>> raw_value("5"), raw_value("5.0"), raw_value(5.0), raw_value("Alien (1979)"), raw_value("")
+    (5, 5, 5, 3009526956, None)
+    """
+    if value is None or value == "" or value != value:
+        return None
+    if not isinstance(value, str):
+        if not math.isfinite(value) or value != int(value):
+            raise InputError(f"{value!r} is not an id: a string or a whole number")
+        value = str(int(value))
+    if not WHOLE_NUMBER.fullmatch(value):
+        return hash_string(value)
+    return int(hash_integers(np.array([int(value.partition(".")[0])]))[0])
+
+
+WHOLE_NUMBER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})(?:\.0+)?")
+"""Strings that stand for the whole number which they look like; 5.0 is how pandas writes 5 in a column with gaps."""
 
 
 def table_rows(values: np.ndarray, rows: int, missing: np.ndarray | None = None) -> np.ndarray:
@@ -63,8 +133,8 @@ class DenseFeature:
 
     Args:
         name: column name.
-        transform: `{"name": "log1p"}` for log(1 + max(x, 0)), or `{"name": "standardize", "mean": m, "std": s}` for
-            (x - m) / s. A missing value becomes 0 after either.
+        transform: `{"name": "log1p"}` for log(1 + max(x, 0)), `{"name": "standardize", "mean": m, "std": s}` for
+            (x - m) / s, or `{"name": "none"}` for x. A missing value becomes 0 after each.
     """
 
     name: str
@@ -73,13 +143,13 @@ class DenseFeature:
     def __post_init__(self) -> None:
         _check_name(self.name)
         kind = self.transform.get("name") if isinstance(self.transform, Mapping) else None
-        if kind == "log1p":
+        if kind in ("log1p", "none"):
             wanted = {"name"}
         elif kind == "standardize":
             wanted = {"name", "mean", "std"}
         else:
             raise InputError(
-                f"dense feature {self.name}: transform {self.transform!r} is neither log1p nor standardize"
+                f"dense feature {self.name}: transform {self.transform!r} is none of log1p, standardize, none"
             )
         if set(self.transform) != wanted:
             raise InputError(f"dense feature {self.name}: transform {kind} needs the keys {', '.join(sorted(wanted))}")
@@ -94,9 +164,13 @@ class DenseFeature:
         values = np.asarray(values, dtype=np.float64)
         if self.transform["name"] == "log1p":
             result = np.log1p(np.maximum(values, 0))
+        elif self.transform["name"] == "none":
+            result = values
         else:
             result = (values - self.transform["mean"]) / self.transform["std"]
-        result = result.astype(np.float32)
+        # What is beyond float32 becomes its largest number.
+        bound = float(np.finfo(np.float32).max)
+        result = np.clip(result, -bound, bound).astype(np.float32)
         result[np.isnan(result)] = 0
         return result
 
@@ -110,7 +184,9 @@ class SparseFeature:
         rows: the table's rows, 2 … 2³¹ - 1; row 0 is the missing value's.
         pooling: "sum" or "mean", how the embeddings of several ids become one.
         multi_valued: whether an example has a list of ids.
-        vocabulary: the strings the ids stand for, raw value = index; None: the ids stand for themselves.
+        vocabulary: the strings that have an id, which is their index; None: the ids stand for themselves.
+        kept: the raw values (`raw_value`), ascending, that have an id, which is their index; every other counts as
+            missing. None: the ids stand for themselves.
     """
 
     name: str
@@ -118,6 +194,7 @@ class SparseFeature:
     pooling: str = "sum"
     multi_valued: bool = False
     vocabulary: tuple[str, ...] | None = None
+    kept: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -128,6 +205,14 @@ class SparseFeature:
             raise InputError(f"{where}: pooling {self.pooling!r} is none of {', '.join(POOLINGS)}")
         if not isinstance(self.multi_valued, bool):
             raise InputError(f"{where}: multi_valued is {self.multi_valued!r}, it must be true or false")
+        if self.kept is not None:
+            if self.vocabulary is not None:
+                raise InputError(f"{where}: has both a vocabulary and kept values")
+            kept = self.kept
+            if not isinstance(kept, tuple) or not all(_is_int(value) and 0 <= value < 2**32 for value in kept):
+                raise InputError(f"{where}: kept values must be a list of whole numbers from 0 to {2**32 - 1}")
+            if any(value >= following for value, following in pairwise(kept)):
+                raise InputError(f"{where}: kept values must ascend")
         if self.vocabulary is None:
             return
         words = self.vocabulary
@@ -135,6 +220,26 @@ class SparseFeature:
             raise InputError(f"{where}: the vocabulary must be a list of at least one string")
         if len(set(words)) < len(words):
             raise InputError(f"{where}: the vocabulary has a string twice")
+
+    def id_of(self, value: str | int | float | None) -> int | None:
+        """The id of a value, as preparation makes it: what a data set holds, and `table_rows` takes; None: missing.
+
+        Args:
+            value: a string, a whole number, or a missing value; for a feature with a vocabulary one of its strings.
+
+        Raises:
+            InputError: a number with a fraction.
+
+        >>> SparseFeature("city", rows=3, kept=(7, 3009526956)).id_of("Alien (1979)")
+        1
+        """
+        if self.vocabulary is not None:
+            return self.vocabulary.index(value) if value in self.vocabulary else None
+        raw = raw_value(value)
+        if self.kept is None or raw is None:
+            return raw
+        place = bisect.bisect_left(self.kept, raw)
+        return place if place < len(self.kept) and self.kept[place] == raw else None
 
 
 @dataclass(frozen=True)
@@ -237,7 +342,7 @@ class Schema:
             "dense": [{"name": f.name, "transform": dict(f.transform)} for f in self.dense],
             "sparse": [
                 {"name": f.name, "rows": f.rows, "pooling": f.pooling, "multi_valued": f.multi_valued}
-                | ({} if f.vocabulary is None else {"vocabulary": list(f.vocabulary)})
+                | {key: list(words) for key in ("vocabulary", "kept") if (words := getattr(f, key)) is not None}
                 for f in self.sparse
             ],
             "splits": {name: {key: self.splits[name][key] for key in ("rows", "positives")} for name in SPLITS},
@@ -265,9 +370,9 @@ class Schema:
             dense.append(DenseFeature(**entry))
         sparse = []
         for entry in _list(value["sparse"], "sparse"):
-            _check_keys(entry, "a sparse feature", ("name", "rows"), ("pooling", "multi_valued", "vocabulary"))
-            words = entry.get("vocabulary")
-            sparse.append(SparseFeature(**entry | {"vocabulary": tuple(words) if isinstance(words, list) else words}))
+            _check_keys(entry, "a sparse feature", ("name", "rows"), ("pooling", "multi_valued", "vocabulary", "kept"))
+            tuples = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
+            sparse.append(SparseFeature(**entry | tuples))
         return cls(**value | {"dense": tuple(dense), "sparse": tuple(sparse)})
 
     def save(self, path: str | Path) -> None:

@@ -3,5 +3,6 @@
 from recnas.data.batch import Batch
 from recnas.data.batches import Batches
 from recnas.data.dataset import Dataset
+from recnas.data.describe import describe
 
-__all__ = ["Batch", "Batches", "Dataset"]
+__all__ = ["Batch", "Batches", "Dataset", "describe"]

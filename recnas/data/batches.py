@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recnas.data.batch import Batch
 from recnas.data.block import Block, concatenate
 from recnas.data.files import RowGroup, decode
+from recnas.errors import InputError
 from recnas.schema import Schema
 
 # Shuffling needs many examples at hand, file order only the next ones: 8 groups of Criteo are 84 MB.
@@ -22,6 +23,7 @@ class _Buffer:
     groups: tuple[RowGroup, ...]
     number: int
     rows: int  # how many of its examples are wanted
+    skipped: int = 0  # how many of these, in the pass's order, were given out before it was left
 
     @property
     def size(self) -> int:
@@ -47,6 +49,7 @@ class Batches:
         drop_last: bool,
         rank: int,
         world_size: int,
+        first_batch: int,
     ) -> None:
         self.schema = schema
         self.batch_size = batch_size
@@ -58,14 +61,19 @@ class Batches:
         self._drop_last = drop_last
         self._rank = rank
         self._world_size = world_size
+        self._step = batch_size * world_size
+        self._first_batch = first_batch
+        whole = self.rows // self._step if drop_last else -(-self.rows // self._step)
+        if first_batch > whole:
+            raise InputError(f"first_batch is {first_batch}, it must be from 0 to {whole}, the number of batches")
+        self._left = whole - first_batch
 
     def __len__(self) -> int:
-        """Number of batches, the same in every process."""
-        step = self.batch_size * self._world_size
-        return self.rows // step if self._drop_last else -(-self.rows // step)
+        """Number of batches from the first one on, the same in every process."""
+        return self._left
 
     def __iter__(self) -> Iterator[Batch]:
-        step = self.batch_size * self._world_size
+        step = self._step
         left: Block | None = None
         for block in self._blocks():
             start = 0
@@ -94,7 +102,7 @@ class Batches:
         """The buffers, decoded and in order, the next one always under way."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="recnas-data") as pool:
             ahead = None
-            for buffer in self._plan():
+            for buffer in self._rest():
                 current, ahead = ahead, pool.submit(self._decode, buffer)
                 if current is not None:
                     yield current.result()
@@ -103,7 +111,19 @@ class Batches:
 
     def _decode(self, buffer: _Buffer) -> Block:
         block = decode(buffer.groups, self.schema)
-        return block.cut(0, buffer.rows) if self._seed is None else block.take(self._order(buffer))
+        if self._seed is None:
+            return block.cut(buffer.skipped, buffer.rows)
+        return block.take(self._order(buffer)[buffer.skipped :])
+
+    def _rest(self) -> Iterator[_Buffer]:
+        """The buffers of this pass from the one in which the first batch starts."""
+        if not self._left:
+            return
+        skip = self._first_batch * self._step
+        for buffer in self._plan():
+            if skip < buffer.rows:
+                yield replace(buffer, skipped=skip)
+            skip = max(0, skip - buffer.rows)
 
     def _plan(self) -> list[_Buffer]:
         """The buffers of this pass, in order."""

@@ -63,6 +63,7 @@ class Dataset:
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        first_batch: int = 0,
     ) -> Batches:
         """One pass over a split, as an iterable with a length that can be gone through again and again.
 
@@ -79,6 +80,8 @@ class Dataset:
             rank, world_size: which of several processes this is. Together they see what one process with
                 `world_size` times the batch size sees, step by step, all with the same number of steps; the last
                 step's examples are shared out as evenly as possible, so without `drop_last` a process may get none.
+            first_batch: where to go on in a pass that was left: with k, the batches k, k + 1, … of the same pass, bit
+                for bit. Row groups that lie wholly before are not read; with k = the number of batches nothing is left.
 
         Raises:
             InputError: no such split, or a number out of range.
@@ -89,7 +92,7 @@ class Dataset:
                 raise InputError(f"{name} is {value}, it must be {least} or more")
         if not 0 <= rank < world_size:
             raise InputError(f"rank is {rank}, it must be from 0 to {world_size - 1}, one less than the processes")
-        for name, value in (("seed", seed), ("epoch", epoch)):
+        for name, value in (("seed", seed), ("epoch", epoch), ("first_batch", first_batch)):
             if value is not None and value < 0:
                 raise InputError(f"{name} is {value}, it must be 0 or more")
         return Batches(
@@ -102,4 +105,5 @@ class Dataset:
             drop_last=drop_last,
             rank=rank,
             world_size=world_size,
+            first_batch=first_batch,
         )

@@ -13,7 +13,7 @@ from fbgemm_gpu.split_embedding_configs import EmbOptimType
 from torch import Tensor, nn
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, KeyedTensor, PoolingType
 from torchrec.distributed import DistributedModelParallel
-from torchrec.distributed.embedding_types import EmbeddingComputeKernel
+from torchrec.distributed.embedding_types import EmbeddingComputeKernel, ShardingType
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
 from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
@@ -124,10 +124,13 @@ class ShardedEmbeddings(Embeddings):
         with _quiet_planner():
             # A table of a few rows would be planned data-parallel, which no fused optimiser trains.
             kernels = [FUSED.value] if device.type == "cpu" else [FUSED.value, FUSED_UVM_CACHING.value]
+            # One process has nothing to split, and looking at all ways of splitting takes seconds.
+            ways = [ShardingType.TABLE_WISE.value] if dist.get_world_size() == 1 else None
             planner = EmbeddingShardingPlanner(
                 topology=Topology(world_size=dist.get_world_size(), compute_device=device.type),
                 constraints={
-                    table: ParameterConstraints(compute_kernels=kernels) for table in self.table_names.values()
+                    table: ParameterConstraints(sharding_types=ways, compute_kernels=kernels)
+                    for table in self.table_names.values()
                 },
                 storage_reservation=FixedPercentageStorageReservation(percentage=0.15),
             )

@@ -54,7 +54,7 @@ def render_report(run: Run) -> str:
     environment = Environment(
         loader=PackageLoader("recnas.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(decimals=_decimals, count=_count, compact=_compact, duration=_duration)
+    environment.filters.update(decimals=_decimals, count=_count, compact=_compact, percent=_percent, duration=_duration)
     return environment.get_template("template.html").render(
         run=run,
         style=style,
@@ -160,6 +160,10 @@ def _compact(value: float | None) -> str:
         if value >= size:
             return f"{value / size:.3g} {letter}"
     return f"{value:g}"
+
+
+def _percent(share: float, places: int = 1) -> str:
+    return f"{share:.{places}%}"
 
 
 def _duration(seconds: float | None) -> str:

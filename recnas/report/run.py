@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from recnas.description import Description
 from recnas.errors import InputError
 from recnas.space import Architecture
 
@@ -130,6 +131,7 @@ class Run:
 
     Attributes:
         settings: `config.yaml`, nested keys joined with dots.
+        data: What was found in the data set; runs from before that was written have none.
         best_architecture: The best candidate's full genotype if the history holds it, else `architecture.json`.
         notes: What was tolerated while reading, one sentence each.
     """
@@ -137,6 +139,7 @@ class Run:
     path: Path
     changed: datetime
     settings: Mapping[str, Any]
+    data: Description | None = None
     warmup: Warmup | None = None
     training: tuple[TrainingPoint, ...] = ()
     history: tuple[Candidate, ...] = ()
@@ -180,6 +183,7 @@ def read_run(path: Path | str) -> Run:
         path=path,
         changed=_changed(path),
         settings=_read_settings(path / "config.yaml"),
+        data=_read_object(path / "data.json", Description.from_json),
         warmup=_read_object(path / "supernet" / "warmup.json", _warmup),
         training=tuple(_each(path, path / "supernet" / "metrics.jsonl", _training_point, notes)),
         history=history,

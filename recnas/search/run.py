@@ -21,11 +21,11 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from recnas.data import Dataset
+from recnas.data import Dataset, describe
 from recnas.errors import InputError
 from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.schema import Schema
+from recnas.schema import SPLITS, Schema
 from recnas.search.evolution import Proposal, RegularizedEvolution
 from recnas.search.executor import Executor, sharing_cores
 from recnas.search.finalists import (
@@ -106,6 +106,7 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
     ):
         _create_folder(run, settings, dataset, overwrite)
         try:
+            _describe_data(run, dataset, console)
             rows = _warm_up(run, settings, dataset, executor, console)
             history, seconds = _evolve(run, settings, dataset.schema, executor, console)
             results = _finish(run, settings, dataset, history, executor, console)
@@ -166,6 +167,13 @@ def _create_folder(run: Path, settings: Settings, dataset: Dataset, overwrite: b
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     dataset.schema.save(run)
+
+
+def _describe_data(run: Path, dataset: Dataset, console: Console) -> None:
+    """What the report tells about the data; written now, as the data set may be gone when the report is made."""
+    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    # One look at every column: seconds for millions of rows, beside minutes of warm-up.
+    _write_json(run / "data.json", describe(dataset.path).to_json())
 
 
 def _is_run(folder: Path) -> bool:

@@ -2,6 +2,8 @@
 
 import gc
 import itertools
+import subprocess
+import sys
 import threading
 import time
 
@@ -156,10 +158,14 @@ def test_a_shuffled_order_mixes_row_groups_far_apart(shared_set):
     batch_size=st.integers(1, 60),
     world_size=st.integers(1, 5),
     seed=st.none() | st.integers(0, 5),
+    epoch=st.integers(0, 2),
+    rows=st.none() | st.integers(1, 250),
     drop_last=st.booleans(),
 )
-def test_several_processes_see_together_what_one_sees(shared_set, batch_size, world_size, seed, drop_last):
-    options = {"seed": seed, "drop_last": drop_last}
+def test_several_processes_see_together_what_one_sees_without_overlap_or_loss(
+    shared_set, batch_size, world_size, seed, epoch, rows, drop_last
+):
+    options = {"seed": seed, "epoch": epoch, "rows": rows, "drop_last": drop_last}
     one = [_numbers([batch]) for batch in shared_set.batches("train", batch_size * world_size, **options)]
     several = [
         [
@@ -170,9 +176,86 @@ def test_several_processes_see_together_what_one_sees(shared_set, batch_size, wo
     ]
     assert [len(batches) for batches in several] == [len(one)] * world_size
     assert [list(itertools.chain(*step)) for step in zip(*several, strict=True)] == one
+    seen = list(itertools.chain(*itertools.chain(*several)))
+    wanted = min(rows or 200, 200)
+    if drop_last:
+        wanted -= wanted % (batch_size * world_size)
+    assert len(seen) == len(set(seen)) == wanted
     for step in zip(*several, strict=True):
         sizes = [len(numbers) for numbers in step]
         assert max(sizes) - min(sizes) <= 1
+
+
+def _assert_equal(found: list[Batch], wanted: list[Batch]) -> None:
+    """Batches of the same sizes and bits."""
+    assert [len(batch) for batch in found] == [len(batch) for batch in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one.sparse.keys() == other.sparse.keys()
+        assert one.sparse.length_per_key() == other.sparse.length_per_key()
+        for part in ("values", "lengths", "offsets"):
+            assert torch.equal(getattr(one.sparse, part)(), getattr(other.sparse, part)())
+        assert torch.equal(one.dense, other.dense)
+        assert torch.equal(one.label, other.label)
+
+
+@st.composite
+def _passes(draw) -> dict:
+    """The options of any pass over the 200 training rows."""
+    world_size = draw(st.integers(1, 4))
+    return {
+        "batch_size": draw(st.integers(1, 120)),
+        "seed": draw(st.none() | st.integers(0, 5)),
+        "epoch": draw(st.integers(0, 3)),
+        "rows": draw(st.none() | st.integers(1, 250)),
+        "drop_last": draw(st.booleans()),
+        "rank": draw(st.integers(0, world_size - 1)),
+        "world_size": world_size,
+    }
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(options=_passes(), data=st.data())
+def test_a_pass_that_was_left_goes_on_bit_for_bit(shared_set, options, data):
+    whole = list(shared_set.batches("train", **options))
+    first = data.draw(st.integers(0, len(whole)), label="first_batch")
+    rest = shared_set.batches("train", **options, first_batch=first)
+    assert len(rest) == len(whole) - first
+    _assert_equal(list(rest), whole[first:])
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> list:
+    """The row groups of each buffer that was decoded, in order."""
+    calls = []
+    decode = batches_module.decode
+
+    def recorded(groups, schema):
+        calls.append(groups)
+        return decode(groups, schema)
+
+    monkeypatch.setattr(batches_module, "decode", recorded)
+    return calls
+
+
+@pytest.mark.parametrize("options", [{}, {"rows": 150}, {"seed": 0}, {"seed": 0, "epoch": 2}, {"seed": 0, "rows": 150}])
+def test_going_on_reads_no_row_group_before_the_buffer_it_starts_in(shared_set, decoded, options):
+    steps = len(list(shared_set.batches("train", 10, **options)))
+    plan = list(decoded)
+    ends = np.cumsum([sum(group.rows for group in groups) for groups in plan])
+    assert len(plan) > 1
+    for first in range(steps):
+        decoded.clear()
+        assert len(list(shared_set.batches("train", 10, **options, first_batch=first))) == steps - first
+        assert decoded == plan[np.searchsorted(ends, first * 10, side="right") :]
+
+
+@pytest.mark.parametrize(("drop_last", "batches"), [(False, 5), (True, 4)])
+def test_a_pass_is_over_after_its_last_batch(shared_set, drop_last, batches):
+    assert len(shared_set.batches("train", 48, drop_last=drop_last)) == batches
+    over = shared_set.batches("train", 48, drop_last=drop_last, first_batch=batches)
+    assert (len(over), list(over)) == (0, [])
+    with pytest.raises(InputError, match=f"first_batch is 7, it must be from 0 to {batches}, the number of batches"):
+        shared_set.batches("train", 48, drop_last=drop_last, first_batch=7)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +266,7 @@ def test_several_processes_see_together_what_one_sees(shared_set, batch_size, wo
         ("train", {"rows": 0}, "rows is 0, it must be 1 or more"),
         ("train", {"rank": 2, "world_size": 2}, "rank is 2, it must be from 0 to 1"),
         ("train", {"seed": -1}, "seed is -1, it must be 0 or more"),
+        ("train", {"first_batch": -1}, "first_batch is -1, it must be 0 or more"),
         ("train", {"max_rows_per_table": 1}, "a table of 1 rows"),
     ],
 )
@@ -231,20 +315,31 @@ def test_the_reading_thread_ends_when_the_iterator_is_dropped(make_data_set):
     assert _reading_threads() == 0
 
 
-def test_the_next_buffer_is_read_while_this_one_is_used(make_data_set, monkeypatch):
-    path, _ = make_data_set()
-    decoded = []
-    decode = batches_module.decode
-
-    def recorded(groups, schema):
-        decoded.append(groups)
-        return decode(groups, schema)
-
-    monkeypatch.setattr(batches_module, "decode", recorded)
-    iterator = iter(Dataset(path).batches("train", 16))
+def test_the_next_buffer_is_read_while_this_one_is_used(shared_set, decoded):
+    iterator = iter(shared_set.batches("train", 16))
     next(iterator)
     deadline = time.monotonic() + 10
     while len(decoded) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     # One ahead, and not the whole file.
     assert len(decoded) == 2
+
+
+def test_the_reading_thread_ends_when_the_loop_around_it_fails(shared_set):
+    def loop() -> None:
+        for batch in shared_set.batches("train", 16, seed=0):
+            raise RuntimeError(len(batch))
+
+    with pytest.raises(RuntimeError):
+        loop()
+    gc.collect()
+    assert _reading_threads() == 0
+
+
+def test_a_program_that_keeps_a_started_pass_ends(shared_set):
+    code = (
+        "import sys; from recnas.data import Dataset\n"
+        "iterator = iter(Dataset(sys.argv[1]).batches('train', 16, seed=0)); next(iterator)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(shared_set.path)], check=False, timeout=120)
+    assert ended.returncode == 0

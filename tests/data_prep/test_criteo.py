@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from data_prep import prepare
 from data_prep.criteo import TABLE_ROWS
+from data_prep.text import input_files
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.schema import SPLITS, Schema
@@ -132,9 +133,9 @@ BAD = {
     "too few fields": (lambda line: line.rsplit("\t", 1)[0], "39 fields where 40 are expected"),
     "too many fields": (lambda line: line + "\tff", "41 fields where 40 are expected"),
     "an empty line": (lambda line: "", "1 fields where 40 are expected"),
-    "label 2": (lambda line: _spoiled(line, 0, "2"), "the label is '2', it must be 0 or 1"),
-    "no label": (lambda line: _spoiled(line, 0, ""), "the label is '', it must be 0 or 1"),
-    "a word for a label": (lambda line: _spoiled(line, 0, "yes"), "the label is 'yes'"),
+    "label 2": (lambda line: _spoiled(line, 0, "2"), "label is '2', which is not 0 or 1"),
+    "no label": (lambda line: _spoiled(line, 0, ""), "label is '', which is not 0 or 1"),
+    "a word for a label": (lambda line: _spoiled(line, 0, "yes"), "label is 'yes'"),
     "a word for a number": (lambda line: _spoiled(line, 3, "x"), "I3 is 'x', which is not a number"),
     "not a number": (lambda line: _spoiled(line, 13, "nan"), "I13 is 'nan', which is not a number"),
     "infinity": (lambda line: _spoiled(line, 1, "inf"), "I1 is 'inf', which is not a number"),
@@ -218,7 +219,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="has no file named"):
         prepare("criteo", tmp_path / "out", tmp_path)
 
 
@@ -241,3 +242,16 @@ def test_a_file_without_lines_is_refused(tmp_path, train_txt, monkeypatch):
     train_txt.write_bytes(bytes(5000))
     with pytest.raises(InputError, match=r"train\.txt:1: a line of more than 0 MB; is it a text file\?"):
         prepare("criteo", tmp_path / "out", train_txt)
+
+
+def test_a_folder_gives_the_log_only_and_once(tmp_path):
+    for name in ("day_2", "day_10.gz", "day_1.zst", "day_1.bak", "day_2.md5", "day_x", "day_3.gz.partial"):
+        (tmp_path / name).touch()
+    names = ("train.txt", "day_<number>")
+    assert [path.name for path in input_files(tmp_path, names)] == ["day_1.zst", "day_2", "day_10.gz"]
+    (tmp_path / "day_2.gz").touch()
+    with pytest.raises(InputError, match=r"day_2\.gz: the same rows as day_2, packed otherwise"):
+        input_files(tmp_path, names)
+    (tmp_path / "train.txt").touch()
+    with pytest.raises(InputError, match=r"holds train\.txt and day_1\.zst; choose with --input"):
+        input_files(tmp_path, names)

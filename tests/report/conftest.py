@@ -16,6 +16,33 @@ from recnas.space import Architecture, SearchSpace
 DIVERGED = 3
 """The finalist whose training diverges."""
 
+DATA = {
+    "rows": {"train": 80_000, "validation": 10_000, "test": 10_000},
+    "click_rate": {"train": 0.5537, "validation": 0.5538, "test": 0.5539},
+    "dense": [
+        {
+            "name": "age",
+            "transform": "standardize",
+            "minimum": -2.25,
+            "mean": -0.0012,
+            "maximum": 3.46,
+            "deviation": 1.0,
+            "zero_or_missing": 0.031,
+        }
+    ],
+    "sparse": [
+        {
+            "name": "occupation",
+            "distinct": 1021,
+            "missing": 0.127,
+            "table_rows": 944,
+            "collisions": 0.424,
+            "most_frequent": [["student", 0.22], ["other", 0.107]],
+        }
+    ],
+}
+"""What a search found in its data set."""
+
 
 def write_lines(file: Path, rows: list[dict]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +55,7 @@ def make_run(folder: Path, space: str = "nasrec-small", seed: int = 0, initial: 
     folder.mkdir(parents=True)
     settings = {"version": "0.1.0", "seed": seed, "space": space, "data": "data/movielens", "search": {"warmup": 0.01}}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "data.json").write_text(json.dumps(DATA))
     history, scores = _history(SearchSpace.named(space), rng, initial, iterations)
     write_lines(folder / "history.jsonl", history)
     _write_warmup(folder / "supernet", rng)

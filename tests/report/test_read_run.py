@@ -16,6 +16,7 @@ def test_a_complete_run_is_read(run):
     assert [level.fraction for level in value.warmup.levels] == [0, 0.01, 0.1, 1]
     assert value.setting("warmup") == 0.01
     assert set(value.epochs) == {model.id for model in value.results.models}
+    assert value.data.sparse[0].name == "occupation"
     assert value.notes == ()
 
 
@@ -61,6 +62,8 @@ def test_a_folder_that_is_no_run_is_an_input_error(tmp_path):
         ("results.json", "[]"),
         ("results.json", "{}"),
         ("supernet/warmup.json", '{"levels": 3}'),
+        ("data.json", '{"rows": {}}'),
+        ("data.json", '{"rows": {"train": [], "validation": 1, "test": 1}}'),
         ("architecture.json", "{}"),
         ("config.yaml", "a: [1"),
         ("config.yaml", "- a list"),

@@ -12,7 +12,7 @@ import pytest
 from recnas.errors import InputError
 from recnas.report import write_report
 
-STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet")
+STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet", "data.json")
 
 
 class Page(HTMLParser):
@@ -80,6 +80,30 @@ def test_the_report_names_the_data_the_settings_and_every_model(finished_run, ht
         assert (model["id"] if model["kind"] == "found" else "DLRM") in text
     for part in ("movielens", "80,000 train", "55.37%", "nasrec-small", "48 scored", "0.1.0"):
         assert part in text
+
+
+def test_the_data_is_shown_by_split_and_feature(html):
+    rows = [" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in html.split('id="data"')[1].split("<tr>")]
+    for row in (
+        "validation 10,000 55.38%",
+        "occupation 1,021 12.7% 944 42.4% student 22.0% other 10.7%",
+        "age standardize -2.25 -0.0012 3.46 1 3.1%",
+    ):
+        assert any(found.startswith(row) for found in rows)
+    assert any(found.endswith("deviation zero or missing") for found in rows)
+
+
+def test_a_run_from_before_the_data_was_described_has_no_such_section(run):
+    (run / "data.json").unlink()
+    assert 'id="data"' not in write_report(run).read_text()
+    assert "so the found model is better" in text_of(run)
+
+
+def test_without_dense_features_their_table_is_left_out(run):
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"dense": []}))
+    assert "Sparse features" in text_of(run)
+    assert "Dense features" not in text_of(run)
 
 
 def test_all_figures_are_there(html):
@@ -150,6 +174,8 @@ def test_candidates_without_a_finite_score_are_counted(run):
 
 def test_names_from_the_run_cannot_become_markup(run):
     change_results(run, lambda results: results["data"].update(name="<script>alert(1)</script>"))
+    data = (run / "data.json").read_text()
+    (run / "data.json").write_text(data.replace("student", "<script>alert(2)</script>"))
     assert "<script>alert" not in write_report(run).read_text()
 
 

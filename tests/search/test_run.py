@@ -8,7 +8,7 @@ import torch
 import yaml
 
 import recnas
-from recnas.data import Dataset
+from recnas.data import Dataset, describe
 from recnas.errors import InputError, RunError
 from recnas.search import run_search
 from recnas.search.finalists import Entrant, restore
@@ -37,13 +37,14 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path) -> None:
+def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path, data: Path) -> None:
     results = json.loads((finished / "results.json").read_text())
     assert [model["kind"] for model in results["models"]] == ["found", "found", "baseline"]
     best = next(model for model in results["models"] if model["id"] == results["best"])
     found = [model for model in results["models"] if model["kind"] == "found"]
     assert best["validation"]["log_loss"] == min(model["validation"]["log_loss"] for model in found)
     assert Architecture.load(finished / "architecture.json").id == results["best"]
+    assert json.loads((finished / "data.json").read_text()) == json.loads(json.dumps(describe(data).to_json()))
     assert yaml.safe_load((finished / "config.yaml").read_text())["evolution"]["population"] == 6
     assert [level["fraction"] for level in json.loads((finished / "supernet/warmup.json").read_text())["levels"]] == [
         0.0,

@@ -1,0 +1,115 @@
+"""Avazu's click log (Kaggle, 2014): `train`, 40,428,967 rows of CSV with a header.
+
+Ids are hexadecimal or decimal by column. All 23 columns but `click` are sparse features, the row's own id and the hour
+among them, each reduced mod 2³¹ - 1 as AutoCTR does; there is no dense feature.
+"""
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from data_prep.bad_rows import BadRows
+from data_prep.delimited import Decimal, Form, Hex, Kind, Label, read_rows
+from data_prep.engine import RawTable
+from data_prep.text import describe, input_files
+from recnas.errors import InputError
+from recnas.schema import SparseFeature
+
+LABEL = "click"
+MODULUS = 2**31 - 1
+
+# The published table sizes (AutoCTR, NASRec).
+TABLE_ROWS = {
+    "id": 10000, "hour": 241, "C1": 8, "banner_pos": 8,
+    "site_id": 4738, "site_domain": 7746, "site_category": 27,
+    "app_id": 8553, "app_domain": 560, "app_category": 37,
+    "device_id": 2686409, "device_ip": 6729487, "device_model": 8252, "device_type": 6, "device_conn_type": 5,
+    "C14": 2627, "C15": 9, "C16": 10, "C17": 436, "C18": 5, "C19": 69, "C20": 173, "C21": 61,
+}  # fmt: skip
+HEXADECIMAL = (
+    "site_id", "site_domain", "site_category", "app_id", "app_domain", "app_category",
+    "device_id", "device_ip", "device_model",
+)  # fmt: skip
+TIME_FEATURES = (SparseFeature("hour_of_day", 24 + 1), SparseFeature("weekday", 7 + 1))
+
+
+def _kind(name: str) -> Kind:
+    if name in HEXADECIMAL:
+        return Hex()
+    if name == "hour":
+        return Hour()
+    # Row ids go up to 2⁶⁴; C20 has -1 for an unknown value.
+    return Decimal(MODULUS) if name == "id" else Decimal(MODULUS, signed=True)
+
+
+class Hour:
+    """A day and hour as YYMMDDHH."""
+
+    dtype = pl.UInt32
+
+    def fits(self, column: pl.Expr) -> pl.Expr:
+        # An impossible day raises.
+        return column.is_not_null() & (column < 100_000_000) & (column % 100 < 24) & _day(column).is_not_null()
+
+    def read(self, column: pl.Expr) -> pl.Expr:
+        return column
+
+    def misfit(self, text: str) -> str | None:
+        wanted = "an hour as YYMMDDHH"
+        if not text.isascii() or not text.isdecimal() or len(text) > 300 or int(text) >= 100_000_000:
+            return wanted
+        try:
+            datetime.datetime.strptime(f"20{int(text):08d}", "%Y%m%d%H")
+        except ValueError:
+            return wanted
+        return None
+
+
+def _day(hour: pl.Expr) -> pl.Expr:
+    return pl.date(2000 + hour // 1_000_000, hour // 10_000 % 100, hour // 100 % 100)
+
+
+_COLUMNS = {name: _kind(name) for name in TABLE_ROWS}
+FORM = Form({"id": _COLUMNS.pop("id"), LABEL: Label(), **_COLUMNS}, separator=",", header=True)
+
+
+def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_features: bool = False) -> RawTable:
+    """The rows of `train`.
+
+    Args:
+        input: the file, a pattern or a folder.
+        bad_rows: takes rows that do not fit.
+        progress: show a bar.
+        time_features: add hour of the day and weekday (0 = Monday) of the column `hour`, YYMMDDHH.
+
+    Raises:
+        InputError: no input is given, or a file is not there; while reading, a row that does not fit.
+    """
+    if input is None:
+        raise InputError("avazu needs --input, the file train of the Kaggle challenge (or train.gz)")
+    files = input_files(input, ("train", "train.csv"))
+    sparse = [SparseFeature(name, rows) for name, rows in TABLE_ROWS.items()]
+    chunks = _chunks(read_rows(FORM, files, bad_rows, progress), time_features)
+    return RawTable(
+        label=LABEL,
+        dense={},
+        chunks=chunks,
+        sparse=[*sparse, *(TIME_FEATURES if time_features else ())],
+        time="hour",
+        source=describe("avazu", files) | {"time_features": time_features},
+    )
+
+
+def _chunks(rows: Iterator[pl.DataFrame], time_features: bool) -> Iterator[pl.DataFrame]:
+    hour = pl.col("hour")
+    for chunk in rows:
+        # A hexadecimal id has up to 32 bits.
+        chunk = chunk.with_columns(pl.col(HEXADECIMAL) % MODULUS)
+        if time_features:
+            chunk = chunk.with_columns(
+                (hour % 100).alias("hour_of_day"),
+                (_day(hour).dt.weekday() - 1).cast(pl.UInt32).alias("weekday"),
+            )
+        yield chunk

@@ -1,0 +1,129 @@
+"""JSON lines: an object a line, of which a key is a column; a key that is not there is a missing value.
+
+Arrow reads a piece of text at once if each column keeps to the type that it has in the first rows; it is strict. Any
+other piece is read line by line, so that a column may well have values of several types.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+from tqdm import tqdm
+
+from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, series_of
+from data_prep.text import Piece, read_pieces, without_blank_end
+
+# Greater whole numbers are not exact as floats.
+_EXACT = 2**53
+# A column without a value may become one of text.
+_TYPES = {
+    pl.Null: pa.string(),
+    pl.String: pa.string(),
+    pl.Int64: pa.int64(),
+    pl.Float64: pa.float64(),
+    pl.Boolean: pa.bool_(),
+}
+
+
+class JsonFile:
+    """A file of JSON lines.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+
+    unit = ""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._first_rows(HEAD_BYTES)
+
+    def sample(self, num_rows: int) -> pl.DataFrame:
+        rows = self._first_rows(SAMPLE_BYTES)[:num_rows]
+        return _frame(rows, list(dict.fromkeys(key for row in rows for key in row)))
+
+    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+        schema = _arrow_schema(_frame(self._first_rows(HEAD_BYTES), columns))
+        for piece in without_blank_end(read_pieces(self.path, bar)):
+            yield partial(_rows, piece, columns, schema)
+
+    def _first_rows(self, num_bytes: int) -> list[dict[str, Any]]:
+        return _objects(next(read_pieces(self.path, tqdm(disable=True), num_bytes)))[0]
+
+
+def _rows(piece: Piece, columns: Sequence[str], schema: pa.Schema | None) -> Rows:
+    if schema is not None and (frame := _read_at_once(piece, schema)) is not None:
+        places = np.arange(piece.num_lines)
+        return Rows(frame, piece.first_line + places, LinesOf(piece, places))
+    rows, places, misfits = _objects(piece)
+    return Rows(_frame(rows, columns), piece.first_line + places, LinesOf(piece, places), misfits)
+
+
+def _objects(piece: Piece) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfit]]:
+    """The objects of a piece, the place of each one's line, and the lines that are none."""
+    rows, places, misfits = [], [], []
+    for place, line in enumerate(piece.data[:-1].split(b"\n")):
+        try:
+            row = json.loads(line.decode())
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+            places.append(place)
+        else:
+            text = line.decode(errors="replace")
+            misfits.append((piece.first_line + place, "the line is not a JSON object", text))
+    return rows, np.array(places, dtype=np.int64), misfits
+
+
+def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame([series_of(name, [row.get(name) for row in rows]) for name in columns])
+
+
+def _arrow_schema(frame: pl.DataFrame) -> pa.Schema | None:
+    """The columns' types; None if one has no type of its own."""
+    fields = []
+    for name, kind in frame.schema.items():
+        inner = kind.inner if isinstance(kind, pl.List) else kind
+        if inner not in _TYPES:
+            return None
+        fields.append((name, pa.list_(_TYPES[inner]) if isinstance(kind, pl.List) else _TYPES[inner]))
+    return pa.schema(fields)
+
+
+def _read_at_once(piece: Piece, schema: pa.Schema) -> pl.DataFrame | None:
+    """The rows of a piece; None if a line is no object of these types."""
+    data = piece.data
+    letters = np.frombuffer(data, dtype=np.uint8)
+    ends = np.flatnonzero(letters == ord("\n"))
+    # Arrow does not care where lines end. If each has a begin and an end, as many objects as lines are one in each.
+    if letters[0] != ord("{") or (letters[ends[:-1] + 1] != ord("{")).any() or (letters[ends - 1] != ord("}")).any():
+        return None
+    try:
+        data.decode()
+        table = pj.read_json(
+            io.BytesIO(data),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    # Whole numbers that a float cannot hold, in a column of floats, are left to the slow way.
+    floats = [column for column in map(_flat, table.columns) if pa.types.is_floating(column.type)]
+    exact = all(pc.all(pc.less(pc.abs(column), _EXACT)).as_py() is not False for column in floats)
+    return pl.DataFrame(pl.from_arrow(table)) if exact and len(table) == piece.num_lines else None
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.list_flatten(column) if pa.types.is_list(column.type) else column

@@ -1,0 +1,112 @@
+"""Rows of a user's table on their way, and what a table is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from tqdm import tqdm
+
+from data_prep.text import Piece
+from recnas.errors import InputError
+
+# Enough for a sample of usual rows.
+SAMPLE_BYTES = 4 << 20
+# Enough for what must be known of each of many files.
+HEAD_BYTES = 64 << 10
+
+Misfit = tuple[int, str, str]
+"""Number, reason and text of a row that does not fit."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they come.
+
+    Args:
+        frame: `[N]` rows.
+        numbers: `[N]`, by which each row is named: its line in a text file, its number from 1 elsewhere.
+        text: The row of a place in `frame` as it is set aside.
+        misfits: Rows that could not be read at all.
+    """
+
+    frame: pl.DataFrame
+    numbers: np.ndarray
+    text: Callable[[int], str]
+    misfits: list[Misfit] = field(default_factory=list)
+
+
+Job = Callable[[], Rows]
+
+
+class Table(Protocol):
+    """A table, or one file of it."""
+
+    path: Path
+    """Its name in messages."""
+    unit: str
+    """What stands before a row's number in messages."""
+
+    def sample(self, num_rows: int) -> pl.DataFrame:
+        """About the first rows, all columns."""
+
+    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+        """Functions that give the next rows each, of at least these columns; any thread may call them.
+
+        Args:
+            columns: What is wanted.
+            bar: Told how many bytes were read.
+        """
+
+
+class LinesOf:
+    """The text of lines of a piece.
+
+    Args:
+        piece: The lines.
+        places: `[N]`, which of them.
+    """
+
+    def __init__(self, piece: Piece, places: np.ndarray) -> None:
+        self._piece, self._places = piece, places
+        self._lines: list[bytes] | None = None
+
+    def __call__(self, row: int) -> str:
+        if self._lines is None:
+            self._lines = self._piece.data[:-1].split(b"\n")
+        return self._lines[self._places[row]].decode(errors="replace")
+
+
+def distinct_names(path: Path, names: list[str]) -> list[str]:
+    """The names of columns; raises InputError if one is there twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{path}: the column {name!r} is there twice; rename one")
+        seen.add(name)
+    return names
+
+
+def unnamed(column: pl.Series) -> pl.Series:
+    """The column without the name that the user gave it: many of a Series' methods take `^a$` for a pattern."""
+    return column.alias("value")
+
+
+def series_of(name: str, values: list[Any]) -> pl.Series:
+    """A column of Python values: of their type if they have one, else of objects."""
+    values = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
+    types = set(map(type, values)) - {type(None)}
+    if types <= {list}:
+        inner = {type(item) for value in values if value is not None for item in value} - {type(None)}
+        types = {list} if types and len(inner) <= 1 and inner <= {str, int, bool, float} else types and {object}
+    if types == {int, float} and all(abs(value) < 2**53 for value in values if type(value) is int):
+        values = [None if value is None else float(value) for value in values]
+    elif len(types) > 1 or not types <= {str, int, bool, float, list}:
+        return pl.Series(name, values, dtype=pl.Object)
+    try:
+        return pl.Series(name, values)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+        # Whole numbers beyond 64 bits, half of a surrogate pair.
+        return pl.Series(name, values, dtype=pl.Object)

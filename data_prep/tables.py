@@ -1,0 +1,176 @@
+"""A user's own table, a file after the other or in memory, in chunks of rows with columns of whatever type.
+
+CSV, TSV, JSON lines (each packed or not) and Parquet files; pandas, Polars and Arrow tables.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from data_prep.csv_files import CsvFile
+from data_prep.json_files import JsonFile
+from data_prep.rows import Job, Rows, Table, distinct_names, series_of
+from data_prep.text import input_files, without_packing
+from recnas.errors import InputError
+
+CHUNK_ROWS = 65_536
+
+
+def open_tables(input: Any, quotes: bool = True) -> list[Table]:
+    """The files of an `--input`, or the table that it is.
+
+    Args:
+        input: A file, a pattern of names, a folder; a pandas or Polars DataFrame, a Polars LazyFrame, a pyarrow Table.
+        quotes: Whether fields of delimited text may be in double quotes.
+
+    Raises:
+        InputError: It is nothing of that, or two files have different columns.
+    """
+    if not isinstance(input, str | os.PathLike):
+        return [MemoryTable(input)]
+    tables: list[Table] = []
+    header: tuple[Path, list[str]] | None = None
+    for path in input_files(Path(input), [f"*{suffix}" for suffix in FORMATS]):
+        form = FORMATS.get(without_packing(path).suffix.lower())
+        if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
+            raise InputError(f"{path}: the name must end in {', '.join(FORMATS)}, text also in .gz or .zst")
+        if form == "json":
+            tables.append(JsonFile(path))
+            continue
+        table = ParquetFile(path) if form == "parquet" else CsvFile(path, form, quotes)
+        first, columns = header = header or (path, sorted(table.columns))
+        if sorted(table.columns) != columns:
+            odd = sorted(set(table.columns) ^ set(columns))
+            raise InputError(f"{path}: has other columns than {first.name}, see {odd[0]}; check --input")
+        tables.append(table)
+    return tables
+
+
+FORMATS = {
+    ".csv": ",\t;|",
+    ".tsv": "\t",
+    ".txt": "\t,;|",
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+"""What a file's name ends in: "parquet", "json", or separators of delimited text, the likeliest first."""
+
+
+class ParquetFile:
+    """A Parquet file, read one batch of rows after the other."""
+
+    unit = "row "
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._reading(), pq.ParquetFile(path) as file:
+            self._schema, self._num_rows = file.schema_arrow, file.metadata.num_rows
+        self.columns = distinct_names(path, self._schema.names)
+
+    def sample(self, num_rows: int) -> pl.DataFrame:
+        return _frame(next(self._batches(num_rows, self.columns), self._schema.empty_table()))
+
+    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+        size_a_row = self.path.stat().st_size / max(1, self._num_rows)
+        start = 0
+        for batch in self._batches(CHUNK_ROWS, columns):
+            yield _typed_rows(batch, start)
+            start += len(batch)
+            bar.update(size_a_row * len(batch))
+
+    def _batches(self, num_rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with self._reading(), pq.ParquetFile(self.path) as file:
+            yield from file.iter_batches(num_rows, columns=list(columns))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise InputError(f"{self.path}: no such file; check --input") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise InputError(f"{self.path}: is no whole Parquet file ({_first_line(error)}); fetch it again") from None
+
+
+class MemoryTable:
+    """A pandas or Polars DataFrame, a Polars LazyFrame (it is collected) or a pyarrow Table."""
+
+    unit = "row "
+
+    def __init__(self, table: Any) -> None:
+        self.path = Path("table")
+        pandas = sys.modules.get("pandas")
+        if isinstance(table, pl.LazyFrame):
+            try:
+                table = table.collect(engine="streaming")
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise InputError(f"the LazyFrame cannot be collected ({_first_line(error)}); check input") from None
+        if isinstance(table, pl.DataFrame):
+            names, self._slice = table.columns, table.slice
+        elif isinstance(table, pa.Table):
+            names = table.column_names
+            self._slice = lambda start, rows: _frame(table.slice(start, rows))
+        elif pandas is not None and isinstance(table, pandas.DataFrame):
+            names = [str(name) for name in table.columns]
+            self._slice = lambda start, rows: _of_pandas(table.iloc[start : start + rows], names)
+        else:
+            what = f"{type(table).__module__}.{type(table).__qualname__}"
+            raise InputError(f"input is {what}; give a file's name, a pandas or Polars DataFrame or a pyarrow Table")
+        self.num_rows = len(table)
+        distinct_names(self.path, list(names))
+
+    def sample(self, num_rows: int) -> pl.DataFrame:
+        return self._slice(0, num_rows)
+
+    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+        for start in range(0, self.num_rows, CHUNK_ROWS):
+            # Polars' `select` would take a name such as "*" for a pattern.
+            yield _typed_rows(self._slice(start, CHUNK_ROWS)[list(columns)], start)
+
+
+def _typed_rows(batch: Any, start: int) -> Job:
+    def rows() -> Rows:
+        frame = batch if isinstance(batch, pl.DataFrame) else _frame(batch)
+        return Rows(frame, np.arange(start + 1, start + 1 + len(frame)), lambda row: _json(frame.row(row, named=True)))
+
+    return rows
+
+
+def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    try:
+        return pl.DataFrame(pl.from_arrow(rows))
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise InputError(f"a column has a type that cannot be read ({_first_line(error)}); leave it out") from None
+
+
+def _json(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def _of_pandas(table: Any, names: Sequence[str]) -> pl.DataFrame:
+    columns = []
+    for place, name in enumerate(names):
+        column = table.iloc[:, place]
+        try:
+            columns.append(pl.from_pandas(column).alias(name))
+        except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+            # Values of several types, or of one that Arrow has not.
+            values = zip(column.tolist(), column.isna(), strict=True)
+            columns.append(series_of(name, [None if missing else value for value, missing in values]))
+    return pl.DataFrame(columns)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,270 @@
+"""A column of a user's table, of whatever type, as labels, numbers, ids, lists of ids or times.
+
+Each reader takes a column `[N]` and gives the values `[N]` with a mask `[N]` of those that do not fit (None: all fit).
+Empty text, null and NaN are missing values. Of a type that cannot be read, no value fits but a missing one.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from recnas.errors import InputError
+from recnas.schema import hash_integers, hash_string, raw_value
+
+Read = tuple[pl.Series, np.ndarray | None]
+Reader = Callable[[pl.Series], Read]
+
+# Whole numbers of more digits count as strings; see `raw_value`.
+_LEAST_HUGE = 10**18
+_TIMES_OF_DAY = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
+_TIME_FORMATS = (_TIMES_OF_DAY[0], "%Y-%m-%d", *_TIMES_OF_DAY[1:], *(f"{form}%z" for form in _TIMES_OF_DAY))
+_SECONDS_A_DAY = 86_400
+_MICROSECONDS = 10**6
+
+
+def read_labels(column: pl.Series) -> Read:
+    """Int8, 0 or 1, of 0 and 1, false and true, as numbers or text; none may be missing."""
+    column = _plain(column)
+    if column.dtype == pl.String:
+        words = column.str.strip_chars().str.to_lowercase()
+        word = pl.lit(words)
+        values = pl.select(
+            pl.when(word.is_in(["1", "true", "1.0"]))
+            .then(pl.lit(1, pl.Int8))
+            .when(word.is_in(["0", "false", "0.0"]))
+            .then(pl.lit(0, pl.Int8))
+            .alias(column.name)
+        ).to_series()
+        return values, _mask(values.is_null())
+    numbers = column.cast(pl.Float64)
+    fits = (numbers.is_in([0.0, 1.0])).fill_null(False)
+    return numbers.set(~fits, 0).cast(pl.Int8), _mask(~fits)
+
+
+def read_numbers(column: pl.Series) -> Read:
+    """Float64, null = missing; infinite numbers and other text do not fit."""
+    column = _plain(column)
+    if column.dtype != pl.String:
+        numbers = column.cast(pl.Float64).fill_nan(None)
+        return numbers, _mask(numbers.is_infinite().fill_null(False))
+    numbers = column.cast(pl.Float64, strict=False)
+    if numbers.null_count() > column.null_count():
+        column = column.str.strip_chars()
+        numbers = column.cast(pl.Float64, strict=False)
+    # NaN is there, and a missing value.
+    misfits = (numbers.is_null() & (column != "")).fill_null(False) | numbers.is_infinite().fill_null(False)
+    return numbers.fill_nan(None), _mask(misfits)
+
+
+def read_ids(column: pl.Series) -> Read:
+    """UInt32, what `recnas.schema.raw_value` gives for each value, null = missing; fractions do not fit."""
+    kind = column.dtype
+    if kind == pl.Null:
+        return column.cast(pl.UInt32), None
+    if kind in (pl.Categorical, pl.Enum):
+        column, kind = column.cast(pl.String), pl.String
+    if kind == pl.String:
+        return _ids_of_text(column), None
+    if kind == pl.Boolean:
+        return column.cast(pl.UInt32), None
+    if kind.is_float():
+        return _ids_of_floats(column)
+    if kind in _INTEGERS:
+        return _ids_of_integers(column), None
+    if kind.is_numeric() or kind == pl.Object:
+        return _ids_of_objects(column)
+    return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
+
+
+def read_lists(column: pl.Series, separator: str) -> Read:
+    """List(UInt32) of ids as by `read_ids`, without the missing ones; a missing list is empty, a single value is a list
+    of one.
+
+    Args:
+        column: lists of anything that `read_ids` takes, or text that holds several ids.
+        separator: between two ids of a text.
+    """
+    if column.dtype == pl.Object:
+        return _lists_of_objects(column, separator)
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        column = column.str.split(separator)
+    elif isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
+    elif not isinstance(column.dtype, pl.List):
+        column = pl.select(pl.concat_list(pl.lit(column)).alias(column.name)).to_series()
+    lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
+    ids, misfits = read_ids(column.filter(lengths > 0).explode())
+    known = ids.is_not_null().to_numpy()
+    lists = _regrouped(column.name, ids.drop_nulls(), _sums(known)[np.cumsum(lengths)])
+    if misfits is None:
+        return lists, None
+    ends = np.cumsum(lengths)
+    sums = _sums(misfits)
+    return lists, sums[ends] > sums[ends - lengths]
+
+
+def read_times(column: pl.Series) -> Read:
+    """Float64, seconds since 1970 of dates (without a time zone: in UTC), numbers as they are; none may be missing.
+
+    Text holds a number, or a date as ISO 8601 writes it: 2024-05-31, 2024-05-31 12:30:00, 2024-05-31T12:30:00.5+02:00.
+    """
+    if column.dtype == pl.Date:
+        times = column.cast(pl.Int32).cast(pl.Float64) * _SECONDS_A_DAY
+    elif isinstance(column.dtype, pl.Datetime):
+        times = column.dt.epoch("us").cast(pl.Float64) / _MICROSECONDS
+    elif (column := _plain(column)).dtype == pl.String:
+        times = _times_of_text(column.str.strip_chars())
+    else:
+        times = column.cast(pl.Float64)
+    finite = times.is_finite().fill_null(False)
+    return times.set(~finite, None), _mask(~finite)
+
+
+_INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """The column as numbers, truth values or text."""
+    kind = column.dtype
+    if kind == pl.Null or kind in (pl.Categorical, pl.Enum):
+        return column.cast(pl.String)
+    if kind == pl.Object:
+        return pl.Series(column.name, [as_text(value) for value in column], dtype=pl.String)
+    if kind.is_numeric() or kind in (pl.String, pl.Boolean):
+        return column
+    # Lists, say, are no numbers either.
+    return pl.select(pl.when(pl.lit(column).is_not_null()).then(pl.lit("?")).alias(column.name)).to_series()
+
+
+def as_text(value: object) -> str | None:
+    """Any value as text that a column can hold; None stays None."""
+    if value is None:
+        return value
+    text = str(int(value)) if isinstance(value, bool) else str(value)
+    # Half of a surrogate pair cannot be in a column of text.
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _mask(misfits: pl.Series) -> np.ndarray | None:
+    return misfits.to_numpy() if misfits.any() else None
+
+
+def _series(name: str, values: np.ndarray, missing: np.ndarray) -> pl.Series:
+    return pl.Series(name, pa.array(values.astype(np.uint32, copy=False), mask=missing))
+
+
+def _sums(mask: np.ndarray) -> np.ndarray:
+    """`[N + 1]`: how many of the first n are true."""
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(mask)])
+
+
+def _regrouped(name: str, values: pl.Series, ends: np.ndarray) -> pl.Series:
+    """Lists of values, of which each ends where the next begins."""
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+    return pl.Series(name, pa.LargeListArray.from_arrays(offsets, pa.array(values.to_numpy())))
+
+
+def _ids_of_text(column: pl.Series) -> pl.Series:
+    ids, canonical = _ids_of_digits(column)
+    present = (column != "").fill_null(False)
+    if (other := present & ~canonical).any():
+        ids[other.to_numpy()] = _ids_of_other_text(column.filter(other))
+    return _series(column.name, ids, ~present.to_numpy())
+
+
+def _ids_of_digits(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
+    """Ids of whole numbers, and where the text is one."""
+    whole = column.cast(pl.Int64, strict=False)
+    # Text such as 007 or +7 is not what its number is written as.
+    canonical = (whole.cast(pl.String) == column) & whole.is_between(-_LEAST_HUGE, _LEAST_HUGE, closed="none")
+    return hash_integers(whole.fill_null(0).to_numpy()), canonical.fill_null(False)
+
+
+def _ids_of_other_text(texts: pl.Series) -> np.ndarray:
+    """Ids of text that is not plain digits: whole numbers with a fraction of zeros, and strings."""
+    ids = np.zeros(len(texts), dtype=np.uint32)
+    other = np.ones(len(texts), dtype=bool)
+    # Looking for two letters is much faster than for a pattern.
+    fractions = np.flatnonzero((texts.str.ends_with("0") & texts.str.contains(".0", literal=True)).to_numpy())
+    if len(fractions):
+        digits, canonical = _ids_of_digits(texts.gather(fractions).str.replace(r"\.0+$", ""))
+        ids[fractions] = digits
+        other[fractions] = ~canonical.to_numpy()
+    if other.any():
+        # Each different text is hashed once.
+        words = texts.filter(other).to_arrow().cast(pa.large_string()).dictionary_encode()
+        hashes = np.array([hash_string(word) for word in words.dictionary.to_pylist()], dtype=np.uint32)
+        ids[other] = hashes[words.indices.to_numpy()]
+    return ids
+
+
+def _ids_of_integers(column: pl.Series) -> pl.Series:
+    values = column.fill_null(0).to_numpy()
+    ids = hash_integers(values)
+    if values.dtype.itemsize == 8:
+        # Compared without a sign: the least number of all has no opposite.
+        huge = values >= _LEAST_HUGE
+        if values.dtype.kind == "i":
+            huge |= values <= -_LEAST_HUGE
+        for place in np.flatnonzero(huge):
+            ids[place] = hash_string(str(values[place]))
+    return _series(column.name, ids, column.is_null().to_numpy())
+
+
+def _ids_of_floats(column: pl.Series) -> Read:
+    values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    missing = np.isnan(values)
+    fits = missing | (np.isfinite(values) & (np.trunc(values) == values))
+    small = fits & (np.abs(values) < _LEAST_HUGE)
+    ids = hash_integers(np.where(small, values, 0).astype(np.int64))
+    for place in np.flatnonzero(fits & ~small & ~missing):
+        ids[place] = hash_string(str(int(values[place])))
+    return _series(column.name, ids, missing | ~fits), None if fits.all() else ~fits
+
+
+def _ids_of_objects(column: pl.Series) -> Read:
+    """Of values of several types, one by one."""
+    read = [_id_of(value) for value in column]
+    misfits = np.array([value is _UNFIT for value in read], dtype=bool)
+    ids = pl.Series(column.name, [None if value is _UNFIT else value for value in read], dtype=pl.UInt32)
+    return ids, misfits if misfits.any() else None
+
+
+def _lists_of_objects(column: pl.Series, separator: str) -> Read:
+    lists, misfits = [], []
+    for value in column:
+        items = value.split(separator) if isinstance(value, str) else value
+        read = [_id_of(item) for item in (items if isinstance(items, list | tuple) else [items])]
+        misfits.append(_UNFIT in read)
+        lists.append([item for item in read if item is not None and item is not _UNFIT])
+    result = pl.Series(column.name, lists, dtype=pl.List(pl.UInt32))
+    return result, np.array(misfits, dtype=bool) if any(misfits) else None
+
+
+_UNFIT = object()
+
+
+def _id_of(value: object) -> object:
+    try:
+        return raw_value(value)  # type: ignore[arg-type]
+    except (InputError, TypeError, ValueError):
+        return _UNFIT
+
+
+def _times_of_text(column: pl.Series) -> pl.Series:
+    times = column.cast(pl.Float64, strict=False)
+    missing = column.null_count()
+    text = column.str.replace(" ", "T", literal=True)
+    zoned = text.str.replace("Z$", "+0000").str.replace(r"([+-]\d\d):?(\d\d)$", "$1$2")
+    for form in _TIME_FORMATS:
+        # Nearly always all are of one form.
+        if times.null_count() == missing:
+            break
+        parsed = (zoned if form.endswith("%z") else text).str.to_datetime(form, time_unit="us", strict=False)
+        seconds = parsed.dt.replace_time_zone(None).dt.epoch("us").cast(pl.Float64) / _MICROSECONDS
+        times = pl.select(pl.coalesce(pl.lit(times), pl.lit(seconds)).alias(column.name)).to_series()
+    return times
