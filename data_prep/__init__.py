@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from data_prep.avazu import read_avazu
 from data_prep.bad_rows import BadRows
 from data_prep.criteo import read_criteo
@@ -33,6 +35,7 @@ class Option:
         several: whether it takes a list.
         choices: the texts allowed.
         flag: whether the command line has it; else it is for Python only.
+        metavar: what stands for its text in the help; None: as its type has it.
     """
 
     help: str
@@ -40,6 +43,7 @@ class Option:
     several: bool = False
     choices: tuple[str, ...] | None = None
     flag: bool = True
+    metavar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
                 "of dense columns without their own: log(1 + x), mean 0 and deviation 1 (the default), or none",
                 choices=TRANSFORMS,
             ),
-            "multi_separator": Option("between two ids of a list that is text (default: |)"),
+            "multi_separator": Option("between two ids of a list that is text (default: |)", metavar="TEXT"),
             "min_count": Option("values that occur fewer times in all rows count as missing (default: 1)", int),
             "max_rows": Option("most rows of an embedding table; more ids than that share rows", int),
             "no_quotes": Option("a double quote in the text is a letter", bool),
@@ -124,7 +128,7 @@ def prepare(
     on_bad_row: str = "error",
     split: str = "autoctr",
     split_seed: int = SEED,
-    split_by: Sequence[str] = (),
+    split_by: str | Sequence[str] = (),
     progress: bool = True,
     **options: Any,
 ) -> Schema:
@@ -145,7 +149,8 @@ def prepare(
             and random, as published; "hash", by a hash of each row, so that the same row has the same place whatever
             file it comes in; "time", the past, what follows, the latest.
         split_seed: of "autoctr" and "hash".
-        split_by: for "hash" features of which only they are hashed, so that rows of the same user, say, stay together.
+        split_by: for "hash" the features, or the one, of which only they are hashed, so that rows of the same
+            user, say, stay together.
         progress: show progress on the terminal, if there is one.
         options: the recipe's own; see `RECIPES[name].options`.
 
@@ -168,6 +173,8 @@ def prepare(
         input = Path(input)
     elif input is not None and not recipe.tables:
         raise InputError(f"{name} reads files; input is a {type(input).__name__}, give a file's name")
+    if isinstance(split_by, str):
+        split_by = [split_by]
     output = Path(output)
     try:
         with new_folder(output, overwrite) as folder:
@@ -178,8 +185,9 @@ def prepare(
                 return write_data_set(folder, table, parting, bad_rows, progress)
             finally:
                 bad_rows.close()
-    except OSError as error:
-        if error.errno == errno.ENOSPC or "os error 28" in str(error):
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # Polars says some errors of the system in words.
+        if getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error):
             raise RunError(f"{output}: the disk is full; free some space or choose another --output") from None
         raise
 
@@ -194,6 +202,8 @@ def make_split(kind: str, seed: int, by: Sequence[str], table: RawTable) -> Spli
         raise InputError(f"--split {kind} is none of {', '.join(SPLIT_KINDS)}")
     if by and kind != "hash":
         raise InputError(f"--split-by is for --split hash, not for --split {kind}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--split-seed {seed}: it must be from 0 to {2**32 - 1}")
     if kind == "autoctr":
         return AutoCTRSplit(table.label, seed)
     if kind == "time":

@@ -4,6 +4,7 @@ Ids are hexadecimal or decimal by column. All 23 columns but `click` are sparse 
 among them, each reduced mod 2³¹ - 1 as AutoCTR does; there is no dense feature.
 """
 
+import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +38,37 @@ TIME_FEATURES = (SparseFeature("hour_of_day", 24 + 1), SparseFeature("weekday", 
 def _kind(name: str) -> Kind:
     if name in HEXADECIMAL:
         return Hex()
+    if name == "hour":
+        return Hour()
     # Row ids go up to 2⁶⁴; C20 has -1 for an unknown value.
-    return Decimal(MODULUS) if name in ("id", "hour") else Decimal(MODULUS, signed=True)
+    return Decimal(MODULUS) if name == "id" else Decimal(MODULUS, signed=True)
+
+
+class Hour:
+    """A day and hour as YYMMDDHH."""
+
+    dtype = pl.UInt32
+
+    def fits(self, column: pl.Expr) -> pl.Expr:
+        # An impossible day raises.
+        return column.is_not_null() & (column < 100_000_000) & (column % 100 < 24) & _day(column).is_not_null()
+
+    def read(self, column: pl.Expr) -> pl.Expr:
+        return column
+
+    def misfit(self, text: str) -> str | None:
+        wanted = "an hour as YYMMDDHH"
+        if not text.isascii() or not text.isdecimal() or len(text) > 300 or int(text) >= 100_000_000:
+            return wanted
+        try:
+            datetime.datetime.strptime(f"20{int(text):08d}", "%Y%m%d%H")
+        except ValueError:
+            return wanted
+        return None
+
+
+def _day(hour: pl.Expr) -> pl.Expr:
+    return pl.date(2000 + hour // 1_000_000, hour // 10_000 % 100, hour // 100 % 100)
 
 
 _COLUMNS = {name: _kind(name) for name in TABLE_ROWS}
@@ -59,7 +89,7 @@ def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_featu
     """
     if input is None:
         raise InputError("avazu needs --input, the file train of the Kaggle challenge (or train.gz)")
-    files = input_files(input, ("train", "train.*"))
+    files = input_files(input, ("train", "train.csv"))
     sparse = [SparseFeature(name, rows) for name, rows in TABLE_ROWS.items()]
     chunks = _chunks(read_rows(FORM, files, bad_rows, progress), time_features)
     return RawTable(
@@ -74,13 +104,12 @@ def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_featu
 
 def _chunks(rows: Iterator[pl.DataFrame], time_features: bool) -> Iterator[pl.DataFrame]:
     hour = pl.col("hour")
-    day = pl.date(2000 + hour // 1_000_000, hour // 10_000 % 100, hour // 100 % 100)
     for chunk in rows:
         # A hexadecimal id has up to 32 bits.
         chunk = chunk.with_columns(pl.col(HEXADECIMAL) % MODULUS)
         if time_features:
             chunk = chunk.with_columns(
-                pl.when(hour % 100 < 24).then(hour % 100).cast(pl.UInt32).alias("hour_of_day"),
-                (day.dt.weekday() - 1).cast(pl.UInt32).alias("weekday"),
+                (hour % 100).alias("hour_of_day"),
+                (_day(hour).dt.weekday() - 1).cast(pl.UInt32).alias("weekday"),
             )
         yield chunk

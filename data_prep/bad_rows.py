@@ -43,7 +43,7 @@ class BadRows:
         if self._policy == "error":
             raise InputError(f"{path}:{line}: {reason}; --on-bad-row skip sets such rows aside")
         if self._file is None:
-            self._file = self._path.open("w", encoding="utf-8")
+            self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace")
         self._file.write(f"{path.name}:{line}\t{reason}\t{text}\n")
         self.count += 1
 

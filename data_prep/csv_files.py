@@ -14,7 +14,7 @@ import polars as pl
 from tqdm import tqdm
 
 from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
-from data_prep.text import Piece, count_byte, read_pieces
+from data_prep.text import Piece, count_byte, read_pieces, without_blank_end
 from recnas.errors import InputError
 
 _NEW_LINE, _QUOTE = b"\n"[0], b'"'[0]
@@ -41,6 +41,8 @@ class CsvFile:
         if reason := _letter_misfit(header):
             raise InputError(f"{path}:1: {reason}; is it a text file?")
         text = header.decode()
+        if not text.strip():
+            raise InputError(f"{path}:1: the first line is empty; it must be the columns' names")
         self._separator = next((letter for letter in separators if letter in text), separators[0])
         if not quotes:
             names = text.split(self._separator)
@@ -55,7 +57,7 @@ class CsvFile:
         return self._rows(first, self.columns).frame.head(num_rows)
 
     def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
-        for piece in read_pieces(self.path, bar):
+        for piece in without_blank_end(read_pieces(self.path, bar)):
             if piece.first_line == 1:
                 _, piece = _parted(piece)
             if piece.num_lines:
@@ -106,7 +108,8 @@ class CsvFile:
             )
         except pl.exceptions.PolarsError:
             return None
-        return frame.select(columns) if len(frame) == num_lines else None
+        # Polars' `select` would take a name such as "*" for a pattern.
+        return frame[list(columns)] if len(frame) == num_lines else None
 
     def _misfits(self, piece: Piece) -> dict[int, str]:
         """Why lines cannot be read, by their place."""

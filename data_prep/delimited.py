@@ -48,7 +48,7 @@ class Label:
         return column
 
     def misfit(self, text: str) -> str | None:
-        return None if text in ("0", "1") else "0 or 1"
+        return None if _LABEL.fullmatch(text) else "0 or 1"
 
 
 class Clicks:
@@ -63,7 +63,7 @@ class Clicks:
         return (column > 0).cast(pl.Int8)
 
     def misfit(self, text: str) -> str | None:
-        return None if _WHOLE.fullmatch(text) and int(text) < 2**63 else "a whole number"
+        return None if _NOT_NEGATIVE.fullmatch(text) and int(text) < 2**63 else "a whole number"
 
 
 class Number:
@@ -126,14 +126,17 @@ class Decimal:
         if not text:
             return None
         least, most = (-(2**63), 2**63) if self.signed else (0, 2**64 if self.modulus else 2**32)
-        if not _WHOLE.fullmatch(text.removeprefix("-") if self.signed else text) or not least <= int(text) < most:
+        if not (_SIGNED if self.signed else _UNSIGNED).fullmatch(text) or not least <= int(text) < most:
             return f"a whole number{'' if self.signed else ' from 0'} below {most}"
         return None
 
 
-_WHOLE = re.compile(r"\d{1,20}", re.ASCII)
-_NUMBER = re.compile(r"-?\d+(\.\d*)?([eE]-?\d+)?", re.ASCII)
-_HEX = re.compile(r"[0-9a-fA-F]{1,8}")
+# What Polars reads as such, but for a plus and blanks.
+_LABEL = re.compile(r"0*1|-?0+")
+_UNSIGNED, _SIGNED = re.compile(r"\d{1,300}", re.ASCII), re.compile(r"-?\d{1,300}", re.ASCII)
+_NOT_NEGATIVE = re.compile(r"-0+|\d{1,300}", re.ASCII)
+_NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE]-?\d+)?", re.ASCII)
+_HEX = re.compile(r"0*[0-9a-fA-F]{1,8}")
 
 
 @dataclass(frozen=True)

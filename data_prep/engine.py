@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.pipeline import ahead
+from data_prep.rows import unnamed
 from data_prep.split import Split
 from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
@@ -28,6 +29,8 @@ ROW_GROUP_ROWS = 65_536
 # A part is filled in memory and then written at once, all columns in parallel.
 PART_ROWS = 8 * ROW_GROUP_ROWS
 PART_BYTES = 512 << 20
+
+LARGEST = float(np.finfo(np.float32).max)
 
 Part = tuple[pl.DataFrame, np.ndarray]
 """Rows, and each one's place in `SPLITS`."""
@@ -100,7 +103,8 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
         for chunk, places in _parted(_staged(stage), split) if moments else ():
             for name, moment in moments.items():
                 values = chunk[name].cast(pl.Float64).to_numpy()[places == 0]
-                moment.add(values[~np.isnan(values)])
+                # As far as float32 goes, which is how they are kept; squares of more could not be summed.
+                moment.add(np.clip(values[~np.isnan(values)], -LARGEST, LARGEST))
         parted = _parted(_staged(stage, remove=True), split)
     dense = tuple(
         DenseFeature(name, moments[name].transform() if name in moments else {"name": kind})
@@ -130,6 +134,14 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
             writer.close()
     if not any(count["rows"] for count in counts.values()):
         raise InputError("there is no good row; check --input")
+    for name, count in counts.items():
+        if count["rows"] == 0:
+            raise InputError(f"the {name} split would be empty; give more rows or choose another --split")
+        if count["positives"] in (0, count["rows"]):
+            label = int(count["positives"] > 0)
+            raise InputError(
+                f"every label of the {name} split would be {label}; give more rows or choose another --split"
+            )
     shutil.rmtree(stage, ignore_errors=True)
     summary = {} if table.summary is None else table.summary.to_json()
     schema = Schema(
@@ -199,11 +211,12 @@ def _places_of_kept(column: pl.Series, kept: np.ndarray) -> pl.Series:
         known = kept[found] == raw if len(kept) else np.zeros(len(raw), dtype=bool)
         return found, known & values.is_not_null().to_numpy()
 
+    values = unnamed(column)
     if not isinstance(column.dtype, pl.List):
-        found, known = places(column)
+        found, known = places(values)
         return pl.Series(column.name, pa.array(found, mask=~known))
-    lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
-    found, known = places(column.filter(lengths > 0).explode())
+    lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
+    found, known = places(values.filter(lengths > 0).explode())
     ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(known)])[np.cumsum(lengths)]
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
     return pl.Series(column.name, pa.LargeListArray.from_arrays(offsets, pa.array(found[known])))
@@ -216,10 +229,12 @@ class _Moments:
         self._count = 0
         self._mean = 0.0
         self._squares = 0.0
+        self._least, self._most = math.inf, -math.inf
 
     def add(self, values: np.ndarray) -> None:
         if not len(values):
             return
+        self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
         mean = float(values.mean())
         count = self._count + len(values)
         distance = mean - self._mean
@@ -228,9 +243,10 @@ class _Moments:
         self._count = count
 
     def transform(self) -> dict[str, Any]:
-        deviation = math.sqrt(self._squares / self._count) if self._count else 0.0
-        # A constant has no deviation to divide by; it becomes 0.
-        return {"name": "standardize", "mean": self._mean, "std": deviation or 1.0}
+        if self._least >= self._most:
+            # A constant has no deviation to divide by, only rounding; it becomes 0.
+            return {"name": "standardize", "mean": self._least if self._count else 0.0, "std": 1.0}
+        return {"name": "standardize", "mean": self._mean, "std": math.sqrt(self._squares / self._count)}
 
 
 class _SplitWriter:

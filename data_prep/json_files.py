@@ -19,7 +19,7 @@ import pyarrow.json as pj
 from tqdm import tqdm
 
 from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, series_of
-from data_prep.text import Piece, read_pieces
+from data_prep.text import Piece, read_pieces, without_blank_end
 
 # Greater whole numbers are not exact as floats.
 _EXACT = 2**53
@@ -55,7 +55,7 @@ class JsonFile:
 
     def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
         schema = _arrow_schema(_frame(self._first_rows(HEAD_BYTES), columns))
-        for piece in read_pieces(self.path, bar):
+        for piece in without_blank_end(read_pieces(self.path, bar)):
             yield partial(_rows, piece, columns, schema)
 
     def _first_rows(self, num_bytes: int) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data_prep.values import Reader, read_labels, read_numbers, read_times
+from data_prep.rows import unnamed
+from data_prep.values import Reader, as_text, read_labels, read_numbers, read_times
 from recnas.errors import InputError
 from recnas.schema import WHOLE_NUMBER
 
@@ -130,7 +131,7 @@ def plan_roles(
         elif only_named:
             plan.reasons[name] = (LEFT_OUT, "not named")
         else:
-            plan.reasons[name] = _infer(sample[name], time or guessed_time)
+            plan.reasons[name] = _infer(name, unnamed(sample[name]), time or guessed_time)
             role = plan.reasons[name][0]
             if role == "time":
                 guessed_time = name
@@ -189,13 +190,13 @@ def _infer_label(sample: pl.DataFrame, taken: Container[str]) -> str:
     )
 
 
-def _infer(column: pl.Series, time: str | None) -> tuple[str, str]:
-    """Role and reason of a column by its name and values; `time` is the column of times, if there is one already."""
+def _infer(name: str, column: pl.Series, time: str | None) -> tuple[str, str]:
+    """Role and reason of a column by its name and its values; `time`: the column of times, if there is one."""
     kind, num_rows = column.dtype, len(column)
     if kind in (pl.List, pl.Array):
         return "multi", "lists"
     if kind == pl.Object:
-        column = pl.Series(column.name, [None if value is None else str(value) for value in column], dtype=pl.String)
+        column = pl.Series(column.name, [as_text(value) for value in column], dtype=pl.String)
     elif kind != pl.Null and not (kind.is_numeric() or kind in _OTHER_TYPES):
         return LEFT_OUT, f"holds {kind}"
     values = column.drop_nulls()
@@ -210,13 +211,13 @@ def _infer(column: pl.Series, time: str | None) -> tuple[str, str]:
     if len(different) == 1 and len(values) == num_rows:
         return LEFT_OUT, f"always {seen}"
     number = _number_kind(different)
-    if _is_time(column.name, different, number):
+    if _is_time(name, different, number):
         if time is not None:
             return LEFT_OUT, f"another time: {seen}"
         return "time", f"for --split time, no feature: {seen}"
     if number == "fractions":
         return "dense", f"numbers: {seen}"
-    if number == "whole" and not _is_id(column.name) and len(different) > FEW_VALUES:
+    if number == "whole" and not _is_id(name) and len(different) > FEW_VALUES:
         return "dense", f"{len(different):,} different whole numbers: {seen}"
     if len(different) == num_rows >= _MIN_ROWS_OF_ROW_ID:
         return LEFT_OUT, f"no two of {num_rows:,} are equal: {seen}"

@@ -89,8 +89,14 @@ def distinct_names(path: Path, names: list[str]) -> list[str]:
     return names
 
 
+def unnamed(column: pl.Series) -> pl.Series:
+    """The column without the name that the user gave it: many of a Series' methods take `^a$` for a pattern."""
+    return column.alias("value")
+
+
 def series_of(name: str, values: list[Any]) -> pl.Series:
     """A column of Python values: of their type if they have one, else of objects."""
+    values = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
     types = set(map(type, values)) - {type(None)}
     if types <= {list}:
         inner = {type(item) for value in values if value is not None for item in value} - {type(None)}

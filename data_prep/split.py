@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from data_prep.counts import ValueCounts
+from data_prep.rows import unnamed
 from recnas.errors import InputError
 from recnas.schema import SPLITS, mixed
 
@@ -183,7 +184,8 @@ class TimeSplit:
 
 
 def _hashable(column: pl.Series) -> np.ndarray:
-    """`[N]` uint64 of numbers, or of lists of numbers; a missing value is like no other."""
+    """`[N]` uint64 of numbers, or lists of them; a missing number counts as -1 or NaN, a missing list as empty."""
+    column = unnamed(column)
     if isinstance(column.dtype, pl.List):
         lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
         values = mixed(_hashable(column.filter(lengths > 0).explode()))

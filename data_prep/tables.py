@@ -20,7 +20,7 @@ from tqdm import tqdm
 from data_prep.csv_files import CsvFile
 from data_prep.json_files import JsonFile
 from data_prep.rows import Job, Rows, Table, distinct_names, series_of
-from data_prep.text import input_files
+from data_prep.text import input_files, without_packing
 from recnas.errors import InputError
 
 CHUNK_ROWS = 65_536
@@ -40,9 +40,8 @@ def open_tables(input: Any, quotes: bool = True) -> list[Table]:
         return [MemoryTable(input)]
     tables: list[Table] = []
     header: tuple[Path, list[str]] | None = None
-    names = [f"*{suffix}{packed}" for suffix in FORMATS for packed in ("", ".gz", ".zst")]
-    for path in input_files(Path(input), names):
-        form = FORMATS.get(Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower())
+    for path in input_files(Path(input), [f"*{suffix}" for suffix in FORMATS]):
+        form = FORMATS.get(without_packing(path).suffix.lower())
         if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
             raise InputError(f"{path}: the name must end in {', '.join(FORMATS)}, text also in .gz or .zst")
         if form == "json":
@@ -114,7 +113,10 @@ class MemoryTable:
         self.path = Path("table")
         pandas = sys.modules.get("pandas")
         if isinstance(table, pl.LazyFrame):
-            table = table.collect(engine="streaming")
+            try:
+                table = table.collect(engine="streaming")
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise InputError(f"the LazyFrame cannot be collected ({_first_line(error)}); check input") from None
         if isinstance(table, pl.DataFrame):
             names, self._slice = table.columns, table.slice
         elif isinstance(table, pa.Table):
@@ -134,7 +136,8 @@ class MemoryTable:
 
     def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
         for start in range(0, self.num_rows, CHUNK_ROWS):
-            yield _typed_rows(self._slice(start, CHUNK_ROWS).select(columns), start)
+            # Polars' `select` would take a name such as "*" for a pattern.
+            yield _typed_rows(self._slice(start, CHUNK_ROWS)[list(columns)], start)
 
 
 def _typed_rows(batch: Any, start: int) -> Job:
@@ -146,7 +149,10 @@ def _typed_rows(batch: Any, start: int) -> Job:
 
 
 def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(rows))
+    try:
+        return pl.DataFrame(pl.from_arrow(rows))
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise InputError(f"a column has a type that cannot be read ({_first_line(error)}); leave it out") from None
 
 
 def _json(row: dict[str, Any]) -> str:
@@ -159,8 +165,8 @@ def _of_pandas(table: Any, names: Sequence[str]) -> pl.DataFrame:
         column = table.iloc[:, place]
         try:
             columns.append(pl.from_pandas(column).alias(name))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError):
-            # Values of several types.
+        except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+            # Values of several types, or of one that Arrow has not.
             values = zip(column.tolist(), column.isna(), strict=True)
             columns.append(series_of(name, [None if missing else value for value, missing in values]))
     return pl.DataFrame(columns)

@@ -13,7 +13,7 @@ from data_prep.counts import ValueCounts
 from data_prep.engine import RawTable
 from data_prep.pipeline import ahead
 from data_prep.roles import SAMPLE_ROWS, TRANSFORMS, Plan, Roles, plan_roles
-from data_prep.rows import Job, Misfit, Rows, Table
+from data_prep.rows import Job, Misfit, Rows, Table, unnamed
 from data_prep.tables import MemoryTable, open_tables
 from data_prep.text import describe
 from data_prep.values import Reader, read_ids, read_labels, read_lists, read_numbers, read_times
@@ -154,7 +154,7 @@ class _Reader:
         columns: list[pl.Series] = []
         reasons: dict[int, str] = {}
         for name, source, read, wanted in self._columns:
-            given = rows.frame[source]
+            given = unnamed(rows.frame[source])
             values, misfits = read(given)
             columns.append(values.alias(name))
             if misfits is None or name == self._optional:
@@ -197,8 +197,8 @@ def _chunks(
             for number, reason, text in misfits:
                 bad_rows.add(table.path, f"{table.unit}{number}", reason, text)
             for name, count in counts.items():
-                values = chunk[name].explode() if chunk.schema[name] == pl.List else chunk[name]
-                count.add(values.drop_nulls().to_numpy())
+                values = unnamed(chunk[name])
+                count.add((values.explode() if values.dtype == pl.List else values).drop_nulls().to_numpy())
             if len(chunk):
                 yield chunk
 

@@ -3,9 +3,10 @@
 import glob
 import gzip
 import hashlib
+import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,47 +61,97 @@ def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterat
     line = 1
     with _reading(path), path.open("rb") as raw:
         file = _unpacked(raw, path.suffix)
-        rest = b""
         while data := file.read(piece_bytes):
+            # Up to the end of its last line, with one copy of the whole.
+            if not data.endswith(b"\n"):
+                data += file.readline(MAX_LINE_BYTES)
             bar.update(raw.tell() - bar.n)
-            if line == 1 and not rest:
+            if line == 1:
                 data = data.removeprefix(b"\xef\xbb\xbf")
-            end = data.rfind(b"\n") + 1
-            if end == 0:
-                rest += data
-            else:
-                piece = _piece(rest + data[:end], line)
-                rest = data[end:]
-                line += piece.num_lines
-                yield piece
-            if len(rest) > MAX_LINE_BYTES:
-                raise InputError(f"{path}:{line}: a line of more than {MAX_LINE_BYTES >> 20} MB; is it a text file?")
-        if rest:
-            yield _piece(rest + b"\n", line)
-        elif line == 1:
+                if not data:
+                    break
+            if not data.endswith(b"\n"):
+                if file.read(1):
+                    at = line + count_byte(data, b"\n")
+                    raise InputError(f"{path}:{at}: a line of more than {MAX_LINE_BYTES >> 20} MB; is it a text file?")
+                data += b"\n"
+            piece = _piece(data, line)
+            line += piece.num_lines
+            yield piece
+        if line == 1:
             raise InputError(f"{path}: the file is empty; give a file with rows")
 
 
-def input_files(input: Path, names: Sequence[str] = ("*",)) -> list[Path]:
+def without_blank_end(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces of a file without the empty lines after its last line."""
+    num_held = 0
+    for piece in pieces:
+        if not num_held and piece.data != b"\n" and not piece.data.endswith(b"\n\n"):
+            yield piece
+            continue
+        text = piece.data.rstrip(b"\n")
+        if not text:
+            num_held += piece.num_lines
+            continue
+        # They were not at the end.
+        blank = len(piece.data) - len(text) - 1
+        lines = num_held + piece.num_lines - blank
+        yield Piece(b"\n" * num_held + text + b"\n", piece.first_line - num_held, lines)
+        num_held = blank
+
+
+def input_files(input: Path, names: Sequence[str]) -> list[Path]:
     """The files that an `--input` stands for, in the order of the numbers in their names: day_2 before day_10.
 
     Args:
         input: A file, a pattern such as `day_*`, or a folder.
-        names: Patterns of the files wanted of a folder; those of the first pattern that has any are taken.
+        names: Of a folder the files with one of these names are wanted, with or without `.gz` or `.zst` after it;
+            `*` in a name stands for any text, `<number>` for digits.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none; a file is there packed and unpacked; a folder has files of two of the names.
     """
     if input.is_dir():
-        for name in names:
-            if files := [path for path in input.glob(name) if path.is_file() and not path.name.startswith(".")]:
-                return sorted(files, key=_by_numbers)
-        raise InputError(f"{input}: the folder has no file named {' or '.join(names)}; check --input")
+        files_of = {name: files for name in names if (files := _files_named(input, name))}
+        if not files_of:
+            raise InputError(
+                f"{input}: the folder has no file named {' or '.join(names)} (or .gz, .zst); check --input"
+            )
+        first, *others = files_of.values()
+        if others:
+            raise InputError(
+                f"{input}: holds {first[0].name} and {others[0][0].name}; choose with --input which to read"
+            )
+        return _each_once(first)
     if glob.has_magic(str(input)) and not input.exists():
         if files := [Path(path) for path in glob.glob(str(input)) if Path(path).is_file()]:
-            return sorted(files, key=_by_numbers)
+            return _each_once(sorted(files, key=_by_numbers))
         raise InputError(f"{input}: no file has such a name; check --input")
     return [input]
+
+
+def without_packing(path: Path) -> Path:
+    """The name that a file has when it is unpacked."""
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".zst"))
+
+
+def _files_named(folder: Path, name: str) -> list[Path]:
+    pattern = re.escape(name).replace(r"\*", ".*").replace("<number>", r"\d+")
+    wanted = re.compile(rf"(?!\.)(?:{pattern})(?:\.gz|\.zst)?", re.DOTALL)
+    return sorted(
+        (path for path in folder.iterdir() if wanted.fullmatch(path.name) and path.is_file()), key=_by_numbers
+    )
+
+
+def _each_once(files: list[Path]) -> list[Path]:
+    """The same files; refuses two that hold the same rows."""
+    seen: dict[Path, Path] = {}
+    for path in files:
+        if (other := seen.setdefault(without_packing(path), path)) != path:
+            raise InputError(
+                f"{path}: the same rows as {other.name}, packed otherwise; choose with --input one of them"
+            )
+    return files
 
 
 def _by_numbers(path: Path) -> list[tuple[int, int | str]]:
@@ -112,7 +163,7 @@ def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
     if suffix == ".gz":
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
     if suffix == ".zst":
-        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))  # type: ignore[type-var]
     return raw
 
 

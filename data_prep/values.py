@@ -133,17 +133,20 @@ def _plain(column: pl.Series) -> pl.Series:
     if kind == pl.Null or kind in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     if kind == pl.Object:
-        return pl.Series(column.name, [_text(value) for value in column], dtype=pl.String)
+        return pl.Series(column.name, [as_text(value) for value in column], dtype=pl.String)
     if kind.is_numeric() or kind in (pl.String, pl.Boolean):
         return column
     # Lists, say, are no numbers either.
     return pl.select(pl.when(pl.lit(column).is_not_null()).then(pl.lit("?")).alias(column.name)).to_series()
 
 
-def _text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
+def as_text(value: object) -> str | None:
+    """Any value as text that a column can hold; None stays None."""
+    if value is None:
         return value
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    text = str(int(value)) if isinstance(value, bool) else str(value)
+    # Half of a surrogate pair cannot be in a column of text.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _mask(misfits: pl.Series) -> np.ndarray | None:
@@ -166,18 +169,37 @@ def _regrouped(name: str, values: pl.Series, ends: np.ndarray) -> pl.Series:
 
 
 def _ids_of_text(column: pl.Series) -> pl.Series:
+    ids, canonical = _ids_of_digits(column)
+    present = (column != "").fill_null(False)
+    if (other := present & ~canonical).any():
+        ids[other.to_numpy()] = _ids_of_other_text(column.filter(other))
+    return _series(column.name, ids, ~present.to_numpy())
+
+
+def _ids_of_digits(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
+    """Ids of whole numbers, and where the text is one."""
     whole = column.cast(pl.Int64, strict=False)
     # Text such as 007 or +7 is not what its number is written as.
     canonical = (whole.cast(pl.String) == column) & whole.is_between(-_LEAST_HUGE, _LEAST_HUGE, closed="none")
-    canonical = canonical.fill_null(False)
-    ids = hash_integers(whole.fill_null(0).to_numpy())
-    present = (column != "").fill_null(False)
-    if (other := present & ~canonical).any():
+    return hash_integers(whole.fill_null(0).to_numpy()), canonical.fill_null(False)
+
+
+def _ids_of_other_text(texts: pl.Series) -> np.ndarray:
+    """Ids of text that is not plain digits: whole numbers with a fraction of zeros, and strings."""
+    ids = np.zeros(len(texts), dtype=np.uint32)
+    other = np.ones(len(texts), dtype=bool)
+    # Looking for two letters is much faster than for a pattern.
+    fractions = np.flatnonzero((texts.str.ends_with("0") & texts.str.contains(".0", literal=True)).to_numpy())
+    if len(fractions):
+        digits, canonical = _ids_of_digits(texts.gather(fractions).str.replace(r"\.0+$", ""))
+        ids[fractions] = digits
+        other[fractions] = ~canonical.to_numpy()
+    if other.any():
         # Each different text is hashed once.
-        words = column.filter(other).to_arrow().cast(pa.large_string()).dictionary_encode()
+        words = texts.filter(other).to_arrow().cast(pa.large_string()).dictionary_encode()
         hashes = np.array([hash_string(word) for word in words.dictionary.to_pylist()], dtype=np.uint32)
-        ids[other.to_numpy()] = hashes[words.indices.to_numpy()]
-    return _series(column.name, ids, ~present.to_numpy())
+        ids[other] = hashes[words.indices.to_numpy()]
+    return ids
 
 
 def _ids_of_integers(column: pl.Series) -> pl.Series:

@@ -244,7 +244,7 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
                 nargs="*" if about.several else None,
                 choices=about.choices,
                 default=argparse.SUPPRESS,
-                metavar=None if about.choices else _metavar(about.type),
+                metavar=None if about.choices else about.metavar or _metavar(about.type),
                 help=about.help,
             )
     if "confirm" in recipe.options:
@@ -265,7 +265,11 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
     )
     sub.add_argument("--split-seed", type=int, default=SEED, metavar="N", help=f"of autoctr and hash (default: {SEED})")
     sub.add_argument(
-        "--split-by", nargs="*", default=(), metavar="NAME", help="features to hash, whose equal rows stay together"
+        "--split-by",
+        nargs="*",
+        default=(),
+        metavar="NAME",
+        help="with --split hash: the features to hash, whose equal rows stay together",
     )
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
     sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")

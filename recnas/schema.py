@@ -4,6 +4,7 @@ A schema is a value without tensors, so that a model, a report or a server can k
 that turn a raw value into a model's input live here, in one place: `DenseFeature.apply` and `table_rows`.
 """
 
+import bisect
 import hashlib
 import json
 import math
@@ -74,20 +75,20 @@ def hash_integers(numbers: np.ndarray) -> np.ndarray:
 def raw_value(value: str | int | float | None) -> int | None:
     """The raw 32-bit value of a sparse feature without a vocabulary, the same on every machine and in every process.
 
-    A whole number is the same however it is given: `5`, `5.0` and `"5"` have one value.
+    A whole number is the same however it is given: `5`, `5.0`, `"5"` and `"5.0"` have one value.
 
     Args:
         value: a string, a whole number, or a missing value: None, NaN or the empty string.
 
     Returns:
-        `hash_integers` of a whole number of up to 18 digits, `hash_string` of any other string or number's digits,
-        None of a missing value.
+        `hash_integers` of a whole number of up to 18 digits, as a string (`WHOLE_NUMBER`) or not, `hash_string` of any
+        other string or number's digits, None of a missing value.
 
     Raises:
         InputError: a number with a fraction, which is no id.
 
-    >>> raw_value("5"), raw_value(5.0), raw_value("Alien (1979)"), raw_value("")
-    (5, 5, 3009526956, None)
+    >>> raw_value("5"), raw_value("5.0"), raw_value(5.0), raw_value("Alien (1979)"), raw_value("")
+    (5, 5, 5, 3009526956, None)
     """
     if value is None or value == "" or value != value:
         return None
@@ -97,11 +98,11 @@ def raw_value(value: str | int | float | None) -> int | None:
         value = str(int(value))
     if not WHOLE_NUMBER.fullmatch(value):
         return hash_string(value)
-    return int(hash_integers(np.array([int(value)]))[0])
+    return int(hash_integers(np.array([int(value.partition(".")[0])]))[0])
 
 
-WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-"""Strings that stand for the whole number which they look like."""
+WHOLE_NUMBER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})(?:\.0+)?")
+"""Strings that stand for the whole number which they look like; 5.0 is how pandas writes 5 in a column with gaps."""
 
 
 def table_rows(values: np.ndarray, rows: int, missing: np.ndarray | None = None) -> np.ndarray:
@@ -167,7 +168,9 @@ class DenseFeature:
             result = values
         else:
             result = (values - self.transform["mean"]) / self.transform["std"]
-        result = result.astype(np.float32)
+        # What is beyond float32 becomes its largest number.
+        bound = float(np.finfo(np.float32).max)
+        result = np.clip(result, -bound, bound).astype(np.float32)
         result[np.isnan(result)] = 0
         return result
 
@@ -217,6 +220,26 @@ class SparseFeature:
             raise InputError(f"{where}: the vocabulary must be a list of at least one string")
         if len(set(words)) < len(words):
             raise InputError(f"{where}: the vocabulary has a string twice")
+
+    def id_of(self, value: str | int | float | None) -> int | None:
+        """The id of a value, as preparation makes it: what a data set holds, and `table_rows` takes; None: missing.
+
+        Args:
+            value: a string, a whole number, or a missing value; for a feature with a vocabulary one of its strings.
+
+        Raises:
+            InputError: a number with a fraction.
+
+        >>> SparseFeature("city", rows=3, kept=(7, 3009526956)).id_of("Alien (1979)")
+        1
+        """
+        if self.vocabulary is not None:
+            return self.vocabulary.index(value) if value in self.vocabulary else None
+        raw = raw_value(value)
+        if self.kept is None or raw is None:
+            return raw
+        place = bisect.bisect_left(self.kept, raw)
+        return place if place < len(self.kept) and self.kept[place] == raw else None
 
 
 @dataclass(frozen=True)

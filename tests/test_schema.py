@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recnas.errors import InputError
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature, hash_string, table_rows
+from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature, hash_string, raw_value, table_rows
 
 SCHEMA = Schema(
     label="click",
@@ -200,3 +200,14 @@ def test_a_string_has_the_same_hash_everywhere():
 def test_the_schema_needs_neither_torch_nor_polars():
     code = "import sys, recnas.schema; sys.exit(any(name in sys.modules for name in ('torch', 'polars')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_id_of_a_value_is_its_place_in_a_vocabulary_or_among_the_kept_values() -> None:
+    words = SparseFeature("word", 4, vocabulary=("a", "b", "c"))
+    assert [words.id_of(value) for value in ("a", "c", "d", None)] == [0, 2, None, None]
+    values = (5, "70", "x")
+    kept = SparseFeature("user", 4, kept=tuple(sorted(raw_value(value) for value in values)))
+    assert [kept.kept[kept.id_of(value)] for value in values] == [raw_value(value) for value in values]
+    assert [kept.id_of(value) for value in ("y", 6, "", None)] == [None] * 4
+    plain = SparseFeature("user", 4)
+    assert [plain.id_of(value) for value in (5, "5", "x", None)] == [5, 5, raw_value("x"), None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+from polars import selectors
 
 from recnas.data.dataset import Dataset
 from recnas.description import DenseDescription, Description, SparseDescription
@@ -34,7 +35,7 @@ def describe(path: str | Path) -> Description:
     rows = sum(dataset.rows(split) for split in SPLITS)
     dense = []
     for feature in schema.dense:
-        value = pl.col(feature.name)
+        value = _column(feature.name)
         figures = frame.select(
             minimum=value.min(),
             mean=value.cast(pl.Float64).mean(),
@@ -51,8 +52,13 @@ def describe(path: str | Path) -> Description:
     )
 
 
+def _column(name: str) -> pl.Expr:
+    """The column of just this name: `pl.col` takes one such as "*" for a pattern."""
+    return selectors.by_name(name).as_expr()
+
+
 def _sparse(frame: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDescription:
-    column = frame.select(value=pl.col(feature.name))
+    column = frame.select(value=_column(feature.name))
     absent = pl.col("value").is_null()
     if feature.multi_valued:
         absent = absent | (pl.col("value").list.len() == 0)

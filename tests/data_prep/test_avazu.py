@@ -72,7 +72,7 @@ def test_time_features_are_hour_and_weekday(tmp_path):
         ("site_id", "xyz", "a hexadecimal id"),
         ("C1", "10f5", "a whole number"),
         ("id", str(2**64), "a whole number from 0"),
-        ("hour", "-1", "a whole number from 0"),
+        ("hour", "-1", "an hour as YYMMDDHH"),
     ],
 )
 def test_a_value_of_another_kind_is_named(tmp_path, name, text, wanted):

@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from data_prep import prepare
 from data_prep.criteo import TABLE_ROWS
+from data_prep.text import input_files
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.schema import SPLITS, Schema
@@ -241,3 +242,16 @@ def test_a_file_without_lines_is_refused(tmp_path, train_txt, monkeypatch):
     train_txt.write_bytes(bytes(5000))
     with pytest.raises(InputError, match=r"train\.txt:1: a line of more than 0 MB; is it a text file\?"):
         prepare("criteo", tmp_path / "out", train_txt)
+
+
+def test_a_folder_gives_the_log_only_and_once(tmp_path):
+    for name in ("day_2", "day_10.gz", "day_1.zst", "day_1.bak", "day_2.md5", "day_x", "day_3.gz.partial"):
+        (tmp_path / name).touch()
+    names = ("train.txt", "day_<number>")
+    assert [path.name for path in input_files(tmp_path, names)] == ["day_1.zst", "day_2", "day_10.gz"]
+    (tmp_path / "day_2.gz").touch()
+    with pytest.raises(InputError, match=r"day_2\.gz: the same rows as day_2, packed otherwise"):
+        input_files(tmp_path, names)
+    (tmp_path / "train.txt").touch()
+    with pytest.raises(InputError, match=r"holds train\.txt and day_1\.zst; choose with --input"):
+        input_files(tmp_path, names)

@@ -27,6 +27,8 @@ def _good_value(kind: object, rng: random.Random) -> str:
             return rng.choice(["", "0", "-1", "17", "3.5", "2e3", str(rng.randint(0, 10**9))])
         case Hex():
             return rng.choice(["", f"{rng.getrandbits(32):08x}", "0", "FF"])
+        case avazu.Hour():
+            return f"14{rng.randint(1, 12):02d}{rng.randint(1, 28):02d}{rng.randint(0, 23):02d}"
         case Decimal():
             least = -(2**63) if kind.signed else 0
             most = 2**63 if kind.signed else 2**64 if kind.modulus else 2**32
@@ -95,12 +97,19 @@ def test_good_rows_in_are_good_rows_out(name: str, seed: int, kinds: list, piece
             _read(form, _text(form, lines), piece_bytes, "error")
 
 
-@pytest.mark.parametrize("name", FORMS)
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 10**6),
-    text=st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=12),
+# Any text, and such as nearly is, or just about is, a number, an id, a label or an hour.
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=12),
+    st.from_regex(r"-?0{0,30}[0-9]{0,22}(\.[0-9]{0,3})?([eE]-?[0-9]{1,4})?", fullmatch=True),
+    st.from_regex(r"0{0,9}[0-9a-fA-F]{0,9}", fullmatch=True),
+    st.sampled_from(["01", "00", "-0", "-1", ".5", "-.5", ".", "-", "1.", "1e", "nan", "inf", "18446744073709551616"]),
+    st.sampled_from(["14133199", "14022900", "16022900", "14102124", "00010100", "4102121", "100000101", "14000100"]),
 )
+
+
+@pytest.mark.parametrize("name", FORMS)
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**6), text=TEXTS)
 def test_a_line_fits_alone_if_and_only_if_its_piece_is_read_at_once(name: str, seed: int, text: str) -> None:
     form, rng = FORMS[name], random.Random(seed)
     fields = _good_line(form, rng).split(form.separator)

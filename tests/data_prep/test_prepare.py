@@ -18,7 +18,7 @@ from data_prep.engine import RawTable, write_data_set
 from data_prep.split import AutoCTRSplit
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
-from recnas.schema import SPLITS, DenseFeature, SparseFeature
+from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -125,6 +125,10 @@ def test_every_recipe_has_one_line_of_help():
     assert all(recipe.help and "\n" not in recipe.help for recipe in RECIPES.values())
 
 
+def _write(folder: Path, table: RawTable) -> Schema:
+    return write_data_set(folder, table, AutoCTRSplit("y"), BadRows(folder, "error"))
+
+
 def _table(chunks: list[pl.DataFrame], dense: dict[str, str]) -> RawTable:
     return RawTable("y", dense, iter(chunks), [SparseFeature("id", 1000)], {"name": "own"})
 
@@ -146,7 +150,7 @@ def _chunks(count: int, size: int) -> list[pl.DataFrame]:
 def test_large_splits_have_several_parts_of_whole_row_groups(tmp_path, monkeypatch):
     monkeypatch.setattr("data_prep.engine.ROW_GROUP_ROWS", 16)
     monkeypatch.setattr("data_prep.engine.PART_ROWS", 64)
-    write_data_set(tmp_path, _table(_chunks(40, 25), {"x": "log1p"}), AutoCTRSplit("y"), BadRows(tmp_path, "error"))
+    _write(tmp_path, _table(_chunks(40, 25), {"x": "log1p"}))
     parts = sorted((tmp_path / "train").iterdir())
     assert [part.name for part in parts] == [f"part-{number:05d}.parquet" for number in range(13)]
     sizes = []
@@ -162,7 +166,7 @@ def test_large_splits_have_several_parts_of_whole_row_groups(tmp_path, monkeypat
 def test_a_wide_tables_parts_are_kept_small(tmp_path, monkeypatch):
     monkeypatch.setattr("data_prep.engine.ROW_GROUP_ROWS", 16)
     monkeypatch.setattr("data_prep.engine.PART_BYTES", 100)
-    write_data_set(tmp_path, _table(_chunks(10, 25), {}), AutoCTRSplit("y"), BadRows(tmp_path, "error"))
+    _write(tmp_path, _table(_chunks(10, 25), {}))
     assert len(list((tmp_path / "train").iterdir())) > 5
     assert Dataset(tmp_path).rows("train") == 200
 
@@ -173,9 +177,7 @@ def test_mean_and_deviation_are_the_training_splits_however_the_rows_come(tmp_pa
         folder = tmp_path / str(size)
         folder.mkdir()
         chunks = _chunks(1, 600)[0].iter_slices(size)
-        schema = write_data_set(
-            folder, _table(list(chunks), {"x": "standardize"}), AutoCTRSplit("y"), BadRows(folder, "error")
-        )
+        schema = _write(folder, _table(list(chunks), {"x": "standardize"}))
         transforms.append(schema.dense[0].transform)
     train = pl.read_parquet(tmp_path / "600" / "train" / "*.parquet")["id"].to_numpy()
     present = train[train % 7 != 0].astype(float)
@@ -196,3 +198,45 @@ def test_a_constant_and_an_empty_column_become_0(tmp_path):
     for split in SPLITS:
         rows = pl.read_parquet(tmp_path / split / "*.parquet")
         assert rows.select(pl.col("x", "z").eq(0).all()).row(0) == (True, True)
+
+
+@pytest.mark.parametrize("rows", [60, 100, 130, 170, 700])
+def test_a_constant_is_not_divided_by_rounding(tmp_path, rows):
+    chunk = _chunks(1, rows)[0].with_columns(x=pl.lit(0.1))
+    schema = _write(tmp_path, _table(list(chunk.iter_slices(7)), {"x": "standardize"}))
+    assert schema.dense[0].transform == {"name": "standardize", "mean": 0.1, "std": 1.0}
+    assert pl.read_parquet(tmp_path / "train" / "*.parquet")["x"].eq(0).all()
+
+
+@pytest.mark.parametrize("kind", ["none", "standardize"])
+def test_a_number_beyond_float32_is_its_largest(tmp_path, kind):
+    chunk = _chunks(1, 200)[0].with_columns(x=pl.Series([1e300, -1e300, *([0.5] * 198)]))
+    _write(tmp_path, _table([chunk], {"x": kind}))
+    values = pl.concat([pl.read_parquet(tmp_path / split / "*.parquet")["x"] for split in SPLITS])
+    assert values.is_finite().all()
+
+
+def test_splits_that_cannot_be_learned_from_are_refused(tmp_path, train_txt, criteo_lines):
+    few = tmp_path / "few.txt"
+    few.write_text("\n".join(criteo_lines(5)) + "\n")
+    with pytest.raises(InputError, match="every label of the validation split would be 0; give more rows"):
+        prepare("criteo", tmp_path / "out", few, split="time")
+    with pytest.raises(InputError, match="split would be empty; give more rows"):
+        prepare("criteo", tmp_path / "out", train_txt, split="hash", split_by=["label"])
+    train_txt.write_text("\n".join("0" + line[1:] for line in criteo_lines(300)) + "\n")
+    with pytest.raises(InputError, match="every label of the train split would be 0; give more rows"):
+        prepare("criteo", tmp_path / "out", train_txt, split="hash")
+    for seed in (-1, 2**32):
+        with pytest.raises(InputError, match=f"--split-seed {seed}: it must be from 0"):
+            prepare("criteo", tmp_path / "out", train_txt, split_seed=seed)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_that_polars_finds_is_said_too(tmp_path, train_txt, monkeypatch):
+    def fail(*_, **__):
+        raise pl.exceptions.ComputeError("No space left on device (os error 28)")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", fail)
+    with pytest.raises(RunError, match="the disk is full"):
+        prepare("criteo", tmp_path / "out", train_txt)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]

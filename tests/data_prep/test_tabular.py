@@ -30,6 +30,7 @@ from data_prep.text import Piece, read_pieces
 from data_prep.values import read_ids, read_lists, read_numbers, read_times
 from recnas.cli import main
 from recnas.data import Dataset
+from recnas.data.describe import describe
 from recnas.errors import InputError
 from recnas.schema import SPLITS, Schema, hash_string, raw_value, table_rows
 
@@ -160,6 +161,7 @@ anything = st.one_of(
     st.text(),
     st.from_regex(r"-?[0-9+. ]{1,20}", fullmatch=True),
     st.integers(-(2**63), 2**63 - 1).map(str),
+    st.from_regex(r"-?[0-9]{1,19}\.0{1,3}", fullmatch=True),
     st.just("0"),
 )
 
@@ -306,7 +308,9 @@ def test_every_good_row_is_kept_and_every_bad_one_is_set_aside(tmp_path_factory,
     (folder / "a.csv").write_bytes(content)
     options = {"label": "click", "dense": ["price"], "sparse": ["user", "text"]}
     good = [line[0] for line in lines if isinstance(line, tuple)]
-    bad = [number for number, line in enumerate(lines, 2) if isinstance(line, bytes)]
+    # Empty lines at the end are no rows.
+    last_row = max((number for number, line in enumerate(raw, 2) if line), default=0)
+    bad = [number for number, line in enumerate(lines, 2) if isinstance(line, bytes) and number <= last_row]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("data_prep.csv_files.read_pieces", partial(_pieces_of, piece_bytes))
         found = _read(folder, folder / "a.csv", "skip", **options)
@@ -428,6 +432,7 @@ def test_files_that_are_no_tables_are_named(tmp_path):
         (b"y,y,id", "the column 'y' is there twice"),
         (b'y,"id', "a quote is not closed"),
         (b"y,\0", "there is a NUL byte; is it a text file"),
+        (b"", "the first line is empty; it must be the columns' names"),
         (b"y,\xff", "the text is not UTF-8; is it a text file"),
     ],
 )
@@ -713,5 +718,129 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
     path = _csv(tmp_path, "y,id\n" + "0,a\n1,b\n" * 5000)
     chunks = read_tabular(path, BadRows(tmp_path, "error"), False, label="y", sparse=["id"]).chunks
     next(chunks)
-    assert alive == [498]
-    assert sum(map(len, chunks)) == 10_000 - 498
+    assert alive == [499]
+    assert sum(map(len, chunks)) == 10_000 - 499
+
+
+ODD_NAMES = ["*", "^.*$", "^a$", "a", "a.b", "y*", " "]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "memory"])
+def test_names_that_look_like_patterns_are_names(tmp_path, form):
+    columns = {name: [n * (place + 1) for n in range(40)] for place, name in enumerate(ODD_NAMES)}
+    frame = pl.DataFrame([pl.Series("y", [0, 1] * 20), *(pl.Series(name, values) for name, values in columns.items())])
+    frame = frame.with_columns(pl.Series("^l$", ["1|2"] * 40))
+    path = tmp_path / f"in.{form}"
+    if form == "csv":
+        frame.write_csv(path)
+    elif form == "parquet":
+        frame.write_parquet(path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in frame.iter_rows(named=True)))
+    options = {
+        "label": "y",
+        "dense": ["*", "^a$:none"],
+        "sparse": ["^.*$", "a", "a.b", "y*", " "],
+        "multi": ["^l$"],
+        "time": "*",
+    }
+    source = frame if form == "memory" else path
+    for split, min_count in (("time", 1), ("autoctr", 2), ("hash", 1), ("autoctr", 1)):
+        prepare("tabular", tmp_path / "out", source, split=split, overwrite=True, min_count=min_count, **options)
+    found = pl.concat([pl.read_parquet(tmp_path / "out" / split / "*.parquet") for split in SPLITS])
+    for name in options["sparse"]:
+        assert sorted(found[name].to_list()) == columns[name]
+    assert sorted(found["^a$"].to_list()) == columns["^a$"]
+    described = describe(tmp_path / "out")
+    assert [feature.maximum for feature in described.dense][1] == 39 * 3
+    assert [feature.distinct for feature in described.sparse] == [40] * 5 + [2]
+    assert next(iter(Dataset(tmp_path / "out").batches("train", 32))).dense.shape == (32, 2)
+
+
+def test_all_files_of_a_folder_are_read_packed_or_not(tmp_path):
+    rows = _rows(60)
+    _csv(tmp_path, _delimited(rows[:20]), "part-1.csv")
+    _csv(tmp_path, gzip.compress(_delimited(rows[20:40])), "part-2.csv.gz")
+    _csv(tmp_path, pa.compress(_delimited(rows[40:]), "zstd", asbytes=True), "part-3.csv.zst")
+    for name in ("part-1.csv.bak", "part-2.csv.gz.md5", ".part-4.csv", "part-5.csv.partial"):
+        _csv(tmp_path, "no table", name)
+    assert _read(tmp_path, tmp_path, **COLUMNS)["age"].to_list() == list(range(60))
+
+
+def test_a_folder_with_two_kinds_of_files_is_refused(tmp_path):
+    _csv(tmp_path, _delimited(_rows(60)), "a.csv.gz")
+    _csv(tmp_path, _json_lines(_rows(60)), "b.jsonl")
+    with pytest.raises(InputError, match=r"holds a\.csv\.gz and b\.jsonl; choose with --input"):
+        _read(tmp_path, tmp_path, **COLUMNS)
+
+
+@pytest.mark.parametrize("pattern", ["", "a*"])
+def test_the_same_rows_packed_and_unpacked_are_refused(tmp_path, pattern):
+    _csv(tmp_path, _delimited(_rows(60)), "a.csv")
+    _csv(tmp_path, gzip.compress(_delimited(_rows(60))), "a.csv.gz")
+    with pytest.raises(InputError, match=r"a\.csv\.gz: the same rows as a\.csv, packed otherwise"):
+        _read(tmp_path, tmp_path / pattern, **COLUMNS)
+
+
+def test_half_of_a_surrogate_pair_can_be_set_aside(tmp_path):
+    frame = pd.DataFrame({"y": [0, 1, 1], "id": ["a", "\ud800", "b"], "x": ["1", "2", "\udfff"]}, dtype=object)
+    found = _read(tmp_path, frame, "skip", label="y", sparse=["id"], dense=["x"])
+    assert found["id"].to_list() == [hash_string("a")]
+    assert "\\ud800" in (tmp_path / "rejected-rows.txt").read_text()
+
+
+def test_a_whole_number_with_a_fraction_of_zeros_is_that_number(tmp_path):
+    frame = pd.DataFrame({"y": [0, 1] * 60, "user_id": [None, *map(float, range(-59, 60))]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    assert "-7.0" in (tmp_path / "a.csv").read_text()
+    found = [_read(tmp_path, source, label="y") for source in (frame, tmp_path / "a.csv")]
+    assert found[0].equals(found[1])
+    assert found[1]["user_id"].to_list() == [None, *map(raw_value, range(-59, 60))]
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("a.csv", ["y,id", "0,1", "", "1,2"]), ("a.jsonl", ['{"y": 0, "id": 1}', "", '{"y": 1, "id": 2}'])],
+)
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1 << 20])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_empty_lines_are_skipped_at_the_end_only(tmp_path, monkeypatch, name, good, piece_bytes, end):
+    monkeypatch.setattr("data_prep.csv_files.read_pieces", partial(_sometimes_in_pieces, piece_bytes))
+    monkeypatch.setattr("data_prep.json_files.read_pieces", partial(_sometimes_in_pieces, piece_bytes))
+    path = _csv(tmp_path, end.join(good) + end * 5, name)
+    assert _read(tmp_path, path, "skip", label="y", sparse=["id"])["id"].to_list() == [1, 2]
+    rejected = (tmp_path / "rejected-rows.txt").read_text().splitlines()
+    assert [line.split("\t")[0] for line in rejected] == [f"{name}:{good.index('') + 1}"]
+
+
+def _sometimes_in_pieces(piece_bytes, path, bar, head=None):
+    return read_pieces(path, bar, head or piece_bytes)
+
+
+def test_lists_and_arrays_in_one_column_are_lists(tmp_path):
+    column = pd.Series([["a", "b"], np.array([1, 2]), None, ("a",), np.array(["a"])])
+    found = _read(tmp_path, pd.DataFrame({"y": [0, 1, 0, 1, 0], "tags": column}), label="y", multi=["tags"])
+    a, b = hash_string("a"), hash_string("b")
+    assert found["tags"].to_list() == [[a, b], [1, 2], [], [a], [a]]
+
+
+def test_tables_in_memory_that_cannot_be_read_give_one_line(tmp_path):
+    with pytest.raises(InputError, match="the LazyFrame cannot be collected"):
+        _read(tmp_path, pl.scan_parquet(tmp_path / "none.parquet"))
+    with pytest.raises(InputError, match="the LazyFrame cannot be collected"):
+        _read(tmp_path, pl.LazyFrame({"y": [1]}).select("x"))
+    frame = pd.DataFrame({"y": [0, 1], "x": [1j, 2j], "id": [1, 2]})
+    with pytest.raises(InputError, match="x is 1j, which is not a finite number"):
+        _read(tmp_path, frame, label="y", dense=["x"], sparse=["id"])
+    arrow = pa.table({"y": [0, 1], "x": pa.array([(1, 2, 3), (1, 2, 3)], pa.month_day_nano_interval())})
+    with pytest.raises(InputError, match="a column has a type that cannot be read"):
+        _read(tmp_path, arrow, label="y", sparse=["x"])
+
+
+def test_one_name_is_enough_to_split_by(tmp_path):
+    path = _csv(tmp_path, _delimited([row | {"user": place % 50} for place, row in enumerate(_rows(400))]))
+    splits = []
+    for by in ("user", ["user"]):
+        prepare("tabular", tmp_path / "out", path, split="hash", split_by=by, overwrite=True, **COLUMNS)
+        splits.append(_found(tmp_path / "out"))
+    assert splits[0].equals(splits[1])
