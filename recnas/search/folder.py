@@ -50,8 +50,8 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
             raise InputError(f"{run}: another process is at work on this run") from None
         if resume and (run / CONFIG).exists():
             check_resumable(run, settings, schema)
-            # What a killed process was writing.
-            for path in run.rglob("*.partial"):
+            # What a killed process was writing; safetensors' writer has names of its own.
+            for path in (*run.rglob("*.partial"), *run.rglob(".tmp*")):
                 path.unlink()
         else:
             _make_room(run, overwrite)

@@ -216,4 +216,5 @@ def test_runs_killed_at_random_moments_end_alike_and_only_one_process_works_on_a
         time.sleep(4)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
+    assert outcome_of(run)["files"] == outcome_of(undisturbed)["files"]
     assert outcome_of(run) == outcome_of(undisturbed)
