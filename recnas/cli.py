@@ -45,6 +45,7 @@ LOG_LOSSES = {
 FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
     "seed": ("--seed", "where all random choices start"),
+    "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
     "workers": ("--workers", "processes that score candidates and train finalists"),
     "warmup.amount": ("--warmup", "supernet warm-up: share of the training rows up to 1, above it epochs"),
     "warmup.optimization.learning_rate": ("--warmup-learning-rate", "peak learning rate of the warm-up"),
@@ -184,6 +185,11 @@ def _parser() -> argparse.ArgumentParser:
         "run's config.yaml; flags override it",
     )
     search.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
+    search.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in that folder, with its own settings, as if it had never stopped",
+    )
     search.add_argument("--quiet", action="store_true", help="no progress bars, only the result")
     _add_setting_flags(search)
 
@@ -375,6 +381,7 @@ def _search(arguments: argparse.Namespace) -> None:
         arguments.run,
         preset=arguments.preset,
         overwrite=arguments.overwrite,
+        resume=arguments.resume,
         progress=not arguments.quiet,
         **given,
     )

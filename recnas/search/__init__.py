@@ -23,6 +23,7 @@ def run_search(
     *,
     preset: str | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def run_search(
         run: The folder for everything the search decides, measures and makes.
         preset: Settings to begin with: a name from `configs/`, or a YAML file such as a run's `config.yaml`.
         overwrite: Replace an earlier run in that folder.
+        resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
         progress: Show progress on the terminal.
         **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
 
@@ -48,18 +50,24 @@ def run_search(
     Example:
         >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-small", warmup={"amount": 0.01})
     """
+    if overwrite and resume:
+        raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
     values = merge(load_preset(preset), settings) if preset else dict(settings)
     # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
     for key in ("version", "created"):
         values.pop(key, None)
     values |= {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
+    if resume and run is not None:
+        from recnas.search.folder import begun_with
+
+        values = merge(begun_with(Path(run)) or {}, values)
     resolved = Settings.from_mapping(values, preset or "settings")
     if not resolved.data or not resolved.run:
         raise InputError("a search needs --data, the data set's folder, and --run, a folder for what it makes")
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.run import search
 
-    return search(resolved, overwrite=overwrite, progress=progress)
+    return search(resolved, overwrite=overwrite, resume=resume, progress=progress)
 
 
 class _Callable(types.ModuleType):

@@ -6,19 +6,14 @@ import json
 import math
 import os
 import random
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from recnas.data import Dataset, describe
@@ -26,8 +21,9 @@ from recnas.errors import InputError
 from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import SPLITS, Schema
-from recnas.search.evolution import Proposal, RegularizedEvolution
+from recnas.search.evolution import RegularizedEvolution
 from recnas.search.executor import Executor, sharing_cores
+from recnas.search.files import write_json, write_text
 from recnas.search.finalists import (
     Entrant,
     Job,
@@ -38,10 +34,13 @@ from recnas.search.finalists import (
     no_finalist_left,
     start_training,
     train_job,
+    write_metrics,
 )
+from recnas.search.folder import RESULTS, finished, open_run
+from recnas.search.history import FILE_NAME as HISTORY
+from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
     SUPERNET_WEIGHTS,
-    Scored,
     build_learner,
     build_supernet,
     check_proxy_rows,
@@ -52,37 +51,24 @@ from recnas.search.scoring import (
 )
 from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost
-from recnas.train.checkpoint import save_supernet
+from recnas.train.checkpoint import Checkpoint, save_supernet
 from recnas.train.loop import Progress
 from recnas.train.metrics import Quality
 from recnas.train.warmup import Amount, Level, Probe, warm_up
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """A line of `history.jsonl`: a proposal and what it scored."""
-
-    proposal: Proposal
-    scored: Scored
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.proposal.id,
-            "architecture": self.proposal.arch.to_json(),
-            "parents": list(self.proposal.parents),
-            "iteration": self.proposal.iteration,
-            "proxy": self.scored.terms.to_json(),
-            "score": self.scored.score,
-            "seconds": self.scored.seconds,
-        }
-
-
-def search(settings: Settings, *, overwrite: bool = False, progress: bool = True) -> dict[str, Any]:
+def search(
+    settings: Settings, *, overwrite: bool = False, resume: bool = False, progress: bool = True
+) -> dict[str, Any]:
     """Finds a model for a data set; everything it decides, measures and makes is in the run's folder.
+
+    A process that is killed, at whatever moment, loses the work in flight at most: the same search with `resume` goes
+    on and ends with the history, the finalists and the figures of one that was left alone.
 
     Args:
         settings: What to do.
         overwrite: Replace an earlier run in that folder.
+        resume: Go on with the run in that folder, if there is one.
         progress: Show progress bars and a line for each result on the terminal (standard error).
 
     Returns:
@@ -93,29 +79,32 @@ def search(settings: Settings, *, overwrite: bool = False, progress: bool = True
         RunError: The training diverged.
     """
     dataset = Dataset(settings.data)
-    run = Path(settings.run)
     console = Console(progress)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
     started = time.perf_counter()
+    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
         sharing_cores(settings.workers),
         Executor(settings.workers, _prepare_process, (settings,)) as executor,
+        open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
-        _create_folder(run, settings, dataset, overwrite)
+        if (results := finished(run)) is not None:
+            console.say(f"{run} is finished")
+            return results
         try:
-            _describe_data(run, dataset, console)
+            _describe_data(run, dataset)
             rows = _warm_up(run, settings, dataset, executor, console)
             history, seconds = _evolve(run, settings, dataset.schema, executor, console)
             results = _finish(run, settings, dataset, history, executor, console)
         finally:
             stop_scoring()
-    results["run"] = str(run)
-    results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
-    results["seconds"] = time.perf_counter() - started
-    _write_json(run / "results.json", results)
+        results["run"] = str(run)
+        results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
+        results["seconds"] = time.perf_counter() - started
+        write_json(run / RESULTS, results)
     return results
 
 
@@ -152,57 +141,44 @@ class Console:
             yield bar
 
 
-def _create_folder(run: Path, settings: Settings, dataset: Dataset, overwrite: bool) -> None:
-    if run.exists() and (not run.is_dir() or any(run.iterdir())):
-        if not overwrite:
-            raise InputError(f"{run} exists; choose another --run, or --overwrite to replace it")
-        if not _is_run(run):
-            raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
-        shutil.rmtree(run)
-    run.mkdir(parents=True, exist_ok=True)
-    config = {
-        "version": version("recnas"),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **settings.to_mapping(),
-    }
-    (run / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    dataset.schema.save(run)
-
-
-def _describe_data(run: Path, dataset: Dataset, console: Console) -> None:
+def _describe_data(run: Path, dataset: Dataset) -> None:
     """What the report tells about the data; written now, as the data set may be gone when the report is made."""
-    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
-    # One look at every column: seconds for millions of rows, beside minutes of warm-up.
-    _write_json(run / "data.json", describe(dataset.path).to_json())
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether a folder was made by a search, so that replacing it loses nothing else."""
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return False
-    return isinstance(config, dict) and {"version", "created", "warmup", "evolution"} <= set(config)
+    if not (run / "data.json").exists():
+        # One look at every column: seconds for millions of rows, beside minutes of warm-up.
+        write_json(run / "data.json", describe(dataset.path).to_json())
 
 
 def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor, console: Console) -> int:
     warmup, folder = settings.warmup, (run / SUPERNET_WEIGHTS).parent
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     amount = Amount(warmup.amount)
     rows = amount.rows(dataset.rows("train"))
+    summary = folder / "warmup.json"
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)
+    if summary.exists():
+        console.say("warm-up: done before")
+        checkpoint.remove()
+        return rows * amount.epochs
     probe = Probe(warmup.probe_candidates, min(warmup.probe_rows, dataset.rows("validation")))
     learner = build_learner(settings, build_supernet(settings, dataset))
     rate = dataset.schema.positive_rate("validation")
     constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
     start = time.perf_counter()
-    with console.bar(rows * amount.epochs, "warm-up", " rows") as bar, open(folder / "metrics.jsonl", "w") as metrics:
+    with console.bar(rows * amount.epochs, "warm-up", " rows") as bar:
+        metrics = folder / "metrics.jsonl"
+        metrics.touch()
+        first = True
 
         def report(now: Progress) -> None:
+            nonlocal first
             executor.check()
             bar.set_postfix_str(f"loss {now.loss:.4f}", refresh=False)
             bar.update(now.rows - bar.n)
-            metrics.write(json.dumps(now.to_json()) + "\n")
-            metrics.flush()
+            if first:
+                _forget_from(metrics, now.step)
+                first = False
+            with metrics.open("a") as file:
+                file.write(json.dumps(now.to_json()) + "\n")
 
         levels = warm_up(
             learner,
@@ -213,10 +189,11 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
             probe=probe if warmup.probe_candidates else None,
             device=default_device(),
             report=report,
+            checkpoint=checkpoint,
         )
     save_supernet(folder, learner)
-    _write_json(
-        folder / "warmup.json",
+    write_json(
+        summary,
         {
             "rows": rows * amount.epochs,
             "seconds": time.perf_counter() - start,
@@ -226,9 +203,16 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
             "levels": [level.to_json() for level in levels],
         },
     )
+    checkpoint.remove()
     for line in describe_levels(levels, warmup.probe_candidates, constant):
         console.say(line)
     return rows * amount.epochs
+
+
+def _forget_from(metrics: Path, step: int) -> None:
+    """Drops the lines of `metrics.jsonl` from a step on: a killed process had come further than what it kept."""
+    whole = [line for line in metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    write_text(metrics, "".join(line for line in whole if json.loads(line)["step"] < step))
 
 
 def describe_levels(levels: list[Level], candidates: int, constant: float) -> list[str]:
@@ -254,28 +238,44 @@ def _evolve(
 ) -> tuple[list[Recorded], float]:
     space = SearchSpace.named(settings.space)
     evolution = RegularizedEvolution(space, settings.evolution, random.Random(f"{settings.seed}/search"))
-    history: list[Recorded] = []
+    history = History(run)
+    if history.dropped:
+        console.say(f"{run / HISTORY}: the last line was cut short; its candidate is scored again")
+    if history.num_known:
+        console.say(f"search: {history.num_known:,} candidates scored before")
     best = -float("inf")
     start = time.perf_counter()
     with (
-        open(run / "history.jsonl", "w") as file,
+        closing(history),
         console.bar(settings.evolution.candidates, "search", " candidates") as bar,
     ):
+
+        def note(score: float) -> None:
+            nonlocal best
+            best = max(best, score)
+            bar.set_postfix_str(f"best score {best:.2f}", refresh=False)
+            bar.update()
+
         while proposals := evolution.ask():
             scores = []
-            scored = executor.map(score, [proposal.arch for proposal in proposals], partial(_macs, schema))
-            for proposal, result in zip(proposals, scored, strict=True):
-                history.append(Recorded(proposal, result))
-                file.write(json.dumps(history[-1].to_json()) + "\n")
-                file.flush()
+            for proposal in proposals:
+                if (scored := history.known(proposal)) is None:
+                    break
+                scores.append(scored.score)
+                note(scored.score)
+            new = proposals[len(scores) :]
+            results = executor.map(score, [proposal.arch for proposal in new], partial(_macs, schema))
+            for proposal, result in zip(new, results, strict=True):
+                history.add(proposal, result)
                 scores.append(result.score)
-                best = max(best, result.score)
-                bar.set_postfix_str(f"best score {best:.2f}", refresh=False)
-                bar.update()
+                note(result.score)
             evolution.tell(scores)
-    seconds = time.perf_counter() - start
-    console.say(f"search: {len(history):,} candidates in {seconds:.0f} s ({len(history) / seconds:.1f} a second)")
-    return history, seconds
+    # What a process before spent is known by its candidates.
+    before = sum(item.scored.seconds for item in history.recorded[: history.num_known]) / settings.workers
+    seconds = before + time.perf_counter() - start
+    count = len(history.recorded)
+    console.say(f"search: {count:,} candidates in {seconds:.0f} s ({count / seconds:.1f} a second)")
+    return history.recorded, seconds
 
 
 def _finish(
@@ -299,6 +299,7 @@ def _finish(
         def run_jobs(batch: list[Job]) -> None:
             for trained in executor.map(train_job, batch, lambda job: effort(job.entrant)):
                 trainings[trained.entrant.id].append(trained)
+                write_metrics(run, trainings[trained.entrant.id])
                 console.say(_describe_training(trained))
                 bar.update()
 
@@ -372,9 +373,3 @@ def _describe_training(trained: Trained) -> str:
         f"{name}: validation log loss {quality.log_loss:.4f}, AUC {quality.auc:.4f} "
         f"(epoch {trained.epoch}, {trained.seconds:.0f} s)"
     )
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(partial, path)

@@ -125,6 +125,7 @@ class Settings:
         seed: Where all random choices start.
         workers: Processes that score candidates and train finalists; the history depends on it in the scores'
             last digits at most.
+        checkpoint_seconds: Between two writes of a training's state, to go on from with `--resume`.
         warmup: See `WarmupSettings`.
         proxy: See `ProxySettings`.
         evolution: See `EvolutionSettings`.
@@ -136,6 +137,7 @@ class Settings:
     space: str = "nasrec-small"
     seed: int = 0
     workers: int = 1
+    checkpoint_seconds: float = 120.0
     warmup: WarmupSettings = field(default_factory=WarmupSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
@@ -143,7 +145,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         SearchSpace.named(self.space)
-        _at_least(self, seed=0, workers=1)
+        _at_least(self, seed=0, workers=1, checkpoint_seconds=0)
 
     def to_mapping(self) -> dict[str, Any]:
         """Nested plain values, as written to `config.yaml`."""

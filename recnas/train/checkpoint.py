@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recnas.errors import InputError
 from recnas.nn.model import CTRModel
-from recnas.train.warmup import PathLearner
+from recnas.train.loop import Learner
 
-NETWORK, TABLES = "network.", "tables."
+NETWORK, TABLES, SUMS = "network.", "tables.", "sums."
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors so that the file appears under its name only when it is whole."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None) -> None:
+    """Writes tensors, and notes of plain JSON values, so that the file appears under its name only when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+    metadata = None if notes is None else {"notes": json.dumps(notes)}
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
     os.replace(partial, path)
 
 
@@ -57,26 +61,75 @@ def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor], source: P
     _copy(model_tensors(model), tensors, source)
 
 
-def save_supernet(folder: Path, learner: PathLearner) -> None:
+class Checkpoint:
+    """A training's state in a file, written now and then, to go on from when the process was killed.
+
+    Args:
+        path: The file.
+        seconds: Between two writes.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
+        self._written = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last write, or the start, was long enough ago."""
+        return time.monotonic() - self._written >= self.seconds
+
+    def save(self, learner: Learner, notes: Mapping[str, Any]) -> None:
+        """Writes everything that the training needs to go on, and notes of plain JSON values, over the file."""
+        save_tensors(self.path, _training_tensors(learner), {**notes, "memory": learner.memory()})
+        self._written = time.monotonic()
+
+    def restore(self, learner: Learner) -> dict[str, Any] | None:
+        """Makes a learner what it was at the last `save`; gives the notes, or None when there is no file.
+
+        Raises:
+            InputError: The file is damaged, or of another training.
+        """
+        if not self.path.exists():
+            return None
+        tensors = load_tensors(self.path)
+        with safe_open(self.path, "pt") as file:
+            notes = json.loads((file.metadata() or {}).get("notes", "null"))
+        if not isinstance(notes, dict) or "memory" not in notes:
+            raise InputError(f"{self.path}: not the state of a training")
+        _copy(_training_tensors(learner), tensors, self.path)
+        learner.recall(notes.pop("memory"))
+        return notes
+
+    def remove(self) -> None:
+        """The training is over."""
+        self.path.unlink(missing_ok=True)
+
+
+def _training_tensors(learner: Learner) -> dict[str, Tensor]:
+    sums = {SUMS + name: tensor for name, tensor in _optimizer_tensors(learner).items()}
+    return model_tensors(learner.model) | sums
+
+
+def save_supernet(folder: Path, learner: Learner) -> None:
     """Writes a supernet and its optimiser's state: `weights.safetensors`, `optimizer.safetensors`."""
-    save_tensors(folder / "weights.safetensors", model_tensors(learner.supernet))
+    save_tensors(folder / "weights.safetensors", model_tensors(learner.model))
     save_tensors(folder / "optimizer.safetensors", _optimizer_tensors(learner))
 
 
-def load_supernet(folder: Path, learner: PathLearner) -> None:
+def load_supernet(folder: Path, learner: Learner) -> None:
     """Reads what `save_supernet` wrote into a learner of the same space and schema.
 
     Raises:
         InputError: A file is missing, damaged, or of another supernet.
     """
     weights, sums = folder / "weights.safetensors", folder / "optimizer.safetensors"
-    load_model_tensors(learner.supernet, load_tensors(weights), weights)
+    load_model_tensors(learner.model, load_tensors(weights), weights)
     _copy(_optimizer_tensors(learner), load_tensors(sums), sums)
 
 
-def _optimizer_tensors(learner: PathLearner) -> dict[str, Tensor]:
-    sums = {NETWORK + name: tensor for name, tensor in learner.optimizer.sums.items()}
-    return sums | {TABLES + name: tensor for name, tensor in learner.supernet.embeddings.optimizer_state().items()}
+def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
+    sums = {NETWORK + name: tensor for name, tensor in learner.sums().items()}
+    return sums | {TABLES + name: tensor for name, tensor in learner.model.embeddings.optimizer_state().items()}
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -34,6 +34,26 @@ class Diverged(RunError):
     """The training loss is no longer a finite number."""
 
 
+@dataclass
+class Tally:
+    """What a loop has done so far in one pass.
+
+    Attributes:
+        steps: Updates made.
+        rows: Rows seen.
+        loss: The sum of the updates' losses.
+    """
+
+    steps: int = 0
+    rows: int = 0
+    loss: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """The mean loss of an update."""
+        return self.loss / max(1, self.steps)
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a loop is: steps done and in all, rows seen, mean loss since the last report, rate and learning rate."""
@@ -52,11 +72,24 @@ class Progress:
 class Learner(Protocol):
     """Something that turns a batch into a loss and learns from it."""
 
+    @property
+    def model(self) -> CTRModel:
+        """What is learned."""
+
     def set_learning_rate(self, lr: float) -> None: ...
 
     def loss(self, batch: Batch) -> Tensor: ...
 
     def step(self) -> None: ...
+
+    def sums(self) -> dict[str, Tensor]:
+        """The optimiser's sums for the dense part, by its parameters' names; they share memory with the live ones."""
+
+    def memory(self) -> dict[str, Any]:
+        """What else it knows, as plain JSON values."""
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Takes over what `memory` gave."""
 
 
 class ModelLearner:
@@ -96,6 +129,15 @@ class ModelLearner:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
+    def sums(self) -> dict[str, Tensor]:
+        return {name: self.optimizer.state[item]["sum"] for name, item in self.model.network.named_parameters()}
+
+    def memory(self) -> dict[str, Any]:
+        return {}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        pass
+
 
 def input_columns(layer: nn.Module, weight: Tensor) -> int:
     """How many inputs each output of a layer sums with this weight, or slice of it; 1 for a bias or a norm's weight."""
@@ -129,6 +171,8 @@ def train(
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
     before_step: Callable[[int], None] | None = None,
+    after_step: Callable[[int, Tally], None] | None = None,
+    tally: Tally | None = None,
 ) -> float:
     """One update a batch, from `first_step` of a schedule of `steps`.
 
@@ -141,14 +185,16 @@ def train(
         device: Where batches go.
         report: Called about twice a second and at the end.
         before_step: Called before each update with its number.
+        after_step: Called after each update with the number of the next, and what was done so far.
+        tally: What was done before in this pass, if it goes on in its middle.
 
     Returns:
-        The mean training loss over these batches.
+        The mean training loss over these batches, and over what `tally` holds.
 
     Raises:
         Diverged: The loss is not a finite number.
     """
-    total, since, rows = 0.0, 0, 0
+    tally = tally or Tally()
     window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
     step = first_step
     for batch in batches:
@@ -163,14 +209,16 @@ def train(
         if not math.isfinite(value):
             raise Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate")
         learner.step()
-        step, since, rows = step + 1, since + 1, rows + len(batch)
-        total += value
+        step += 1
+        tally.steps, tally.rows, tally.loss = tally.steps + 1, tally.rows + len(batch), tally.loss + value
         window_loss, window_rows = window_loss + value * len(batch), window_rows + len(batch)
         elapsed = time.perf_counter() - window_start
         if report is not None and (elapsed >= REPORT_EVERY or step == steps):
-            report(Progress(step, steps, rows, window_loss / window_rows, lr, window_rows / max(elapsed, 1e-9)))
+            report(Progress(step, steps, tally.rows, window_loss / window_rows, lr, window_rows / max(elapsed, 1e-9)))
             window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
-    return total / max(1, since)
+        if after_step is not None:
+            after_step(step, tally)
+    return tally.mean
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -17,13 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.adagrad import adagrad
 
-from recnas.data import Batch, Dataset
+from recnas.data import Batch, Batches, Dataset
 from recnas.nn.elastic import Slices, Taken
 from recnas.nn.model import Supernet, available_cores
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import Architecture
+from recnas.train.checkpoint import Checkpoint
 from recnas.train.loop import (
     Progress,
+    Tally,
     clip_gradient,
     input_columns,
     largest_table,
@@ -116,6 +118,22 @@ class PathLearner:
         self.optimizer.step(taken, self._lr)
         self.steps += 1
 
+    @property
+    def model(self) -> Supernet:
+        return self.supernet
+
+    def sums(self) -> dict[str, Tensor]:
+        return self.optimizer.sums
+
+    def memory(self) -> dict[str, Any]:
+        version, state, gauss = self.rng.getstate()
+        return {"steps": self.steps, "rng": [version, list(state), gauss]}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        version, state, gauss = memory["rng"]
+        self.rng.setstate((version, tuple(state), gauss))
+        self.steps = memory["steps"]
+
 
 @dataclass(frozen=True)
 class Level:
@@ -160,6 +178,7 @@ def warm_up(
     probe: Probe | None = None,
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[Level]:
     """Trains a supernet on part of the training rows, and measures what candidates inherit on the way.
 
@@ -172,6 +191,7 @@ def warm_up(
         probe: How to measure; None for not at all.
         device: Where to compute.
         report: Told of the training's progress.
+        checkpoint: Where the training's state is kept now and then; if it holds one, the warm-up goes on from there.
 
     Returns:
         One level for each of `LEVELS`; none when `probe` is None, only the first without training.
@@ -182,20 +202,38 @@ def warm_up(
     rows = amount.rows(dataset.rows("train"))
     cap = largest_table(learner.supernet)
 
-    def batches() -> Iterable[Batch]:
-        for epoch in range(amount.epochs):
-            yield from epoch_batches(epoch)
-
-    def epoch_batches(epoch: int):
+    def epoch_batches(epoch: int, first_batch: int = 0) -> Batches:
         return dataset.batches(
-            "train", optimization.batch_size, seed=seed, epoch=epoch, rows=rows, max_rows_per_table=cap
+            "train",
+            optimization.batch_size,
+            seed=seed,
+            epoch=epoch,
+            rows=rows,
+            max_rows_per_table=cap,
+            first_batch=first_batch,
         )
 
-    steps = amount.epochs * len(epoch_batches(0)) if rows else 0
+    an_epoch = len(epoch_batches(0)) if rows else 0
+    steps = amount.epochs * an_epoch
+    kept = checkpoint.restore(learner) if checkpoint is not None else None
+    tally = Tally(**kept["tally"]) if kept else Tally()
+
+    def batches() -> Iterable[Batch]:
+        epoch, batch = divmod(tally.steps, an_epoch)
+        while epoch < amount.epochs:
+            yield from epoch_batches(epoch, batch)
+            epoch, batch = epoch + 1, 0
+
     due = [
         (max(1, round(fraction * steps)) if fraction else 0, fraction) for fraction in LEVELS if steps or fraction == 0
     ]
-    measured: list[tuple[float, int, Future[list[float]]]] = []
+    measured = [(fraction, seen, _known(losses)) for fraction, seen, losses in kept["measured"]] if kept else []
+
+    def keep(step: int, tally: Tally) -> None:
+        if checkpoint is not None and checkpoint.due and step < steps:
+            known = [(fraction, seen, losses.result()) for fraction, seen, losses in measured]
+            checkpoint.save(learner, {"tally": asdict(tally), "measured": known})
+
     with InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else nullcontext() as quality:
 
         def measure(step: int) -> None:
@@ -210,13 +248,22 @@ def warm_up(
                 learner,
                 batches(),
                 steps=steps,
+                first_step=tally.steps,
                 learning_rate=optimization.learning_rate,
                 device=device,
                 report=report,
                 before_step=measure,
+                after_step=keep,
+                tally=tally,
             )
         measure(steps)
         return [Level.of(losses.result(), fraction, seen) for fraction, seen, losses in measured]
+
+
+def _known(losses: list[float]) -> Future[list[float]]:
+    future: Future[list[float]] = Future()
+    future.set_result(losses)
+    return future
 
 
 class InheritedQuality:
@@ -261,9 +308,7 @@ class InheritedQuality:
         network = self.supernet.network
         if not last and self._cores > 1:
             return self._aside.submit(self._log_losses, copy.deepcopy(network), fields, self._cores - 1)
-        losses: Future[list[float]] = Future()
-        losses.set_result(self._log_losses(network, fields, self._cores))
-        return losses
+        return _known(self._log_losses(network, fields, self._cores))
 
     def _log_losses(self, network: ChoiceNetwork, fields: Sequence[Tensor], threads: int) -> list[float]:
         def log_loss(arch: Architecture) -> float:

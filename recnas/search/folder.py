@@ -1,0 +1,142 @@
+"""A run's folder: made, replaced, or gone on with; one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recnas.errors import InputError
+from recnas.schema import Schema
+from recnas.search.files import read_json, write_text
+from recnas.search.settings import Settings, leaves, parse_yaml
+
+CONFIG, RESULTS = "config.yaml", "results.json"
+# A resumed run may have more workers, write more often, or be somewhere else.
+FREE_TO_CHANGE = {("data",), ("run",), ("workers",), ("checkpoint_seconds",)}
+
+
+@contextmanager
+def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) -> Iterator[Path]:
+    """The folder of a run, locked for this process while the `with` block lasts.
+
+    Args:
+        settings: The run's.
+        schema: The data set's.
+        overwrite: Replace a run that is there.
+        resume: Go on with it.
+
+    Raises:
+        InputError: The folder is taken, has other settings or data, or another process is at work on it.
+    """
+    run = Path(settings.run)
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} is a file; choose another --run")
+    run.mkdir(parents=True, exist_ok=True)
+    handle = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            # The lock ends with the process, however it ends.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{run}: another process is at work on this run") from None
+        if resume and (run / CONFIG).exists():
+            check_resumable(run, settings, schema)
+            # What a killed process was writing; safetensors' writer has names of its own.
+            for path in (*run.rglob("*.partial"), *run.rglob(".tmp*")):
+                path.unlink()
+        else:
+            _make_room(run, overwrite)
+            schema.save(run)
+            config = {"version": version("recnas"), "created": _now(), **settings.to_mapping()}
+            # Last, as it says that this is a run.
+            write_text(run / CONFIG, yaml.safe_dump(config, sort_keys=False))
+        yield run
+    finally:
+        os.close(handle)
+
+
+def finished(run: Path) -> dict[str, Any] | None:
+    """The results of a run that has ended; None if it has not."""
+    return read_json(run / RESULTS) if (run / RESULTS).exists() else None
+
+
+def begun_with(run: Path) -> dict[str, Any] | None:
+    """The settings that a run was begun with, as nested plain values; None when there is no run in the folder.
+
+    Raises:
+        InputError: They cannot be read, or another version of recnas began it.
+    """
+    try:
+        config = parse_yaml((run / CONFIG).read_text(encoding="utf-8"), str(run / CONFIG))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError:
+        raise InputError(f"{run / CONFIG}: not text; --overwrite makes the run anew") from None
+    if (found := config.pop("version", None)) != version("recnas"):
+        raise InputError(f"{run} was begun with recnas {found}, this is {version('recnas')}; --overwrite makes it anew")
+    config.pop("created", None)
+    return config
+
+
+def check_resumable(run: Path, settings: Settings, schema: Schema) -> None:
+    """Compares what a run was begun with and what it would go on with.
+
+    Raises:
+        InputError: The first difference that would lead to another result.
+    """
+    config = begun_with(run)
+    before = Settings.from_mapping(config or {}, str(run / CONFIG))
+    for path, _, _ in leaves():
+        if path in FREE_TO_CHANGE:
+            continue
+        old, new = before, settings
+        for name in path:
+            old, new = getattr(old, name), getattr(new, name)
+        if old != new:
+            raise InputError(
+                f"{run} was begun with {'.'.join(path)} {old}, not {new}; leave that setting out to go "
+                "on with --resume, or choose another --run"
+            )
+    if Schema.load(run).to_json() != schema.to_json():
+        raise InputError(f"{run} was begun with another data set than {settings.data}; choose another --run")
+
+
+def _make_room(run: Path, overwrite: bool) -> None:
+    """Empties the folder, if it may be."""
+    # What a process killed at its very start has left.
+    left = {"schema.json", f"{CONFIG}.partial"}
+    there = {path.name for path in run.iterdir()}
+    if there <= left:
+        return
+    if not overwrite:
+        remedy = "--resume to go on with it, " if _is_run(run) else ""
+        raise InputError(f"{run} exists; choose another --run, {remedy}or --overwrite to replace it")
+    if not _is_run(run):
+        raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
+    for path in run.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder was made by a search, so that replacing it loses nothing else."""
+    try:
+        config = yaml.safe_load((folder / CONFIG).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    return isinstance(config, dict) and {"version", "created", "warmup", "evolution"} <= set(config)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,104 @@
+"""`history.jsonl`: a line for each scored candidate, written as they come and read when a run goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recnas.errors import InputError
+from recnas.proxies import ProxyTerms
+from recnas.search.evolution import Proposal
+from recnas.search.scoring import Scored
+
+FILE_NAME = "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A line: a proposal and what it scored."""
+
+    proposal: Proposal
+    scored: Scored
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.proposal.id,
+            "architecture": self.proposal.arch.to_json(),
+            "parents": list(self.proposal.parents),
+            "iteration": self.proposal.iteration,
+            "proxy": self.scored.terms.to_json(),
+            "score": self.scored.score,
+            "seconds": self.scored.seconds,
+        }
+
+
+class History:
+    """The candidates scored so far, in memory and in the file.
+
+    Args:
+        run: The run's folder. What its history holds already is given out again by `known`, in order.
+
+    Attributes:
+        recorded: Every candidate, in order.
+        dropped: Whether the file's last line was cut short, and was dropped.
+
+    Raises:
+        InputError: A line before the last is damaged.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._path = run / FILE_NAME
+        self.recorded: list[Recorded] = []
+        self._lines, self.dropped = _read(self._path)
+        if self.dropped:
+            self._path.write_bytes(b"".join(line + b"\n" for line in self._lines))
+        self._file = self._path.open("a", encoding="utf-8")
+
+    @property
+    def num_known(self) -> int:
+        """How many candidates the file held."""
+        return len(self._lines)
+
+    def known(self, proposal: Proposal) -> Scored | None:
+        """What the next candidate scored in the process before; None when it came not so far.
+
+        Raises:
+            InputError: The file has another candidate in this place.
+        """
+        place = len(self.recorded)
+        if place >= len(self._lines):
+            return None
+        try:
+            line = json.loads(self._lines[place])
+            scored = Scored(ProxyTerms(**line["proxy"]), line["score"], line["seconds"])
+            found = line["id"]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{self._path}:{place + 1}: damaged; --overwrite makes the run anew") from None
+        if found != proposal.id:
+            raise InputError(
+                f"{self._path}:{place + 1}: candidate {found}, where this search proposes {proposal.id}; the file is "
+                "not this run's, --overwrite makes the run anew"
+            )
+        self.recorded.append(Recorded(proposal, scored))
+        return scored
+
+    def add(self, proposal: Proposal, scored: Scored) -> None:
+        """Records the next candidate; from now on no killed process can lose it."""
+        self.recorded.append(Recorded(proposal, scored))
+        self._file.write(json.dumps(self.recorded[-1].to_json()) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Nothing more is to be recorded."""
+        self._file.close()
+
+
+def _read(path: Path) -> tuple[list[bytes], bool]:
+    """The whole lines of a history, and whether one that is cut short follows."""
+    try:
+        *lines, rest = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], False
+    return lines, rest != b""
