@@ -1,10 +1,11 @@
 """Work on a stream of pieces, some at a time, in their order."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from recnas.cores import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -12,8 +13,7 @@ Result = TypeVar("Result")
 
 def num_threads() -> int:
     """Cores that this process may use, at most 8: more would hold too many pieces in memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
+    return min(8, available_cores())
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from torch import Tensor, nn
 
@@ -66,13 +64,6 @@ def found_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) 
 def count_dense_parameters(model: CTRModel) -> int:
     """Parameters of the dense part; embedding tables are not counted."""
     return sum(parameter.numel() for parameter in model.network.parameters())
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def default_device() -> torch.device:

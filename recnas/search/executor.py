@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import torch
 
+from recnas.cores import available_cores
 from recnas.errors import RunError
-from recnas.nn.model import available_cores
 
 
 class Executor:

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.adagrad import adagrad
 
+from recnas.cores import available_cores
 from recnas.data import Batch, Batches, Dataset
 from recnas.nn.elastic import Slices, Taken
-from recnas.nn.model import Supernet, available_cores
+from recnas.nn.model import Supernet
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import Architecture
 from recnas.train.checkpoint import Checkpoint
