@@ -72,11 +72,11 @@ def test_debug_shows_the_stack_trace(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_table_puts_the_best_on_validation_first_and_shows_a_diverged_model() -> None:
-    common = {"parameters": 1000, "flops": 2000, "learning_rate": 0.05}
+    common = {"parameters": 1000, "flops": 2000, "latency_ms": None, "over_limits": [], "learning_rate": 0.05}
     quality = {"log_loss": 0.5, "auc": 0.7}
     models = [
         {"id": "broken", "validation": None, "test": None, **common},
-        {"id": "dlrm", "validation": {"log_loss": 0.6, "auc": 0.6}, "test": quality, **common, "flops": None},
+        {"id": "dlrm", "validation": {"log_loss": 0.6, "auc": 0.6}, "test": quality, **common},
         {"id": "abc", "validation": quality, "test": quality, **common},
     ]
     lines = result_table({"best": "abc", "models": models}).splitlines()

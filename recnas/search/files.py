@@ -19,6 +19,18 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def read_lines(path: Path) -> tuple[list[bytes], bool]:
+    """The whole lines of a file that is written line by line, and whether one that is cut short follows.
+
+    A file that is not there has no lines.
+    """
+    try:
+        *lines, rest = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], False
+    return lines, rest != b""
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes plain values as JSON."""
     write_text(path, json.dumps(value, indent=2) + "\n")

@@ -15,7 +15,7 @@ from torch import nn
 
 from recnas.data import Dataset
 from recnas.errors import RunError
-from recnas.nn.dlrm import DLRM
+from recnas.nn import dlrm
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
@@ -23,7 +23,7 @@ from recnas.schema import Schema
 from recnas.search.files import read_json, write_json, write_text
 from recnas.search.scoring import stage_seed, stop_scoring
 from recnas.search.settings import Settings
-from recnas.space import Architecture
+from recnas.space import Architecture, cost
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, model_tensors, save_tensors
 from recnas.train.loop import Diverged, ModelLearner, Tally, evaluate, train
 from recnas.train.metrics import Quality
@@ -47,10 +47,16 @@ class Entrant:
         """Where the run keeps its figures and weights."""
         return run / ("retrain" if self.kind == "found" else "baselines") / self.id
 
+    def flops(self, schema: Schema) -> int:
+        """Multiply–accumulates a row of its dense part."""
+        if self.arch is None:
+            return dlrm.flops(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+        return cost.flops(self.arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+
     def network(self, schema: Schema) -> nn.Module:
         """Its dense part, with fresh weights."""
         if self.arch is None:
-            return DLRM(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+            return dlrm.DLRM(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
         return found_network(schema, self.arch)
 
 
@@ -149,8 +155,8 @@ class Job:
     learning_rate: float
 
 
-WEIGHTS = "weights.safetensors"
-"""An entrant's weights, once its best learning rate is chosen."""
+WEIGHTS, ARCHITECTURE = "weights.safetensors", "architecture.json"
+"""An entrant's weights, once its best learning rate is chosen, and what they are the weights of."""
 
 _settings: Settings | None = None
 
@@ -258,8 +264,13 @@ def write_metrics(run: Path, trainings: Sequence[Trained]) -> None:
 
 
 def keep_weights(run: Path, trained: Trained) -> None:
-    """Makes a training's weights its entrant's, and removes those of its other learning rates."""
+    """Makes a training's weights its entrant's, and removes those of its other learning rates.
+
+    A found one's architecture is put beside them.
+    """
     folder = trained.entrant.folder(run)
+    if trained.entrant.arch is not None:
+        write_json(folder / ARCHITECTURE, trained.entrant.arch.to_json())
     # A killed process may have come so far before.
     if trained.weights(run).exists():
         trained.weights(run).replace(folder / WEIGHTS)

@@ -10,6 +10,7 @@ from typing import Any
 from recnas.errors import InputError
 from recnas.proxies import ProxyTerms
 from recnas.search.evolution import Proposal
+from recnas.search.files import read_lines
 from recnas.search.scoring import Scored
 
 FILE_NAME = "history.jsonl"
@@ -51,7 +52,7 @@ class History:
     def __init__(self, run: Path) -> None:
         self._path = run / FILE_NAME
         self.recorded: list[Recorded] = []
-        self._lines, self.dropped = _read(self._path)
+        self._lines, self.dropped = read_lines(self._path)
         if self.dropped:
             self._path.write_bytes(b"".join(line + b"\n" for line in self._lines))
         self._file = self._path.open("a", encoding="utf-8")
@@ -93,12 +94,3 @@ class History:
     def close(self) -> None:
         """Nothing more is to be recorded."""
         self._file.close()
-
-
-def _read(path: Path) -> tuple[list[bytes], bool]:
-    """The whole lines of a history, and whether one that is cut short follows."""
-    try:
-        *lines, rest = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return [], False
-    return lines, rest != b""

@@ -21,6 +21,8 @@ from recnas.errors import InputError
 from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import SPLITS, Schema
+from recnas.search.choice import choose_finalists, front
+from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
 from recnas.search.executor import Executor, sharing_cores
 from recnas.search.files import write_json, write_text
@@ -83,6 +85,7 @@ def search(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
+    costs = Costs(settings, dataset)
     started = time.perf_counter()
     console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
@@ -95,10 +98,11 @@ def search(
             console.say(f"{run} is finished")
             return results
         try:
+            _check_limits(settings, costs)
             _describe_data(run, dataset)
             rows = _warm_up(run, settings, dataset, executor, console)
-            history, seconds = _evolve(run, settings, dataset.schema, executor, console)
-            results = _finish(run, settings, dataset, history, executor, console)
+            history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
+            results = _finish(run, settings, dataset, history, costs, executor, console)
         finally:
             stop_scoring()
         results["run"] = str(run)
@@ -233,11 +237,29 @@ def constant_log_loss(train_rate: float, rate: float) -> float:
     return -(rate * math.log(train_rate) + (1 - rate) * math.log1p(-train_rate))
 
 
+def _evolution(settings: Settings, costs: Costs) -> RegularizedEvolution:
+    """The run's evolution, before its first round."""
+    return RegularizedEvolution(
+        SearchSpace.named(settings.space),
+        settings.evolution,
+        random.Random(f"{settings.seed}/search"),
+        costs.affordable,
+        costs.smallest,
+        costs.objectives,
+    )
+
+
+def _check_limits(settings: Settings, costs: Costs) -> None:
+    """Draws the first candidates once before the warm-up: limits that leave too few are known at once."""
+    costs.check_latency()
+    if settings.limits.bounds:
+        _evolution(settings, costs).ask()
+
+
 def _evolve(
-    run: Path, settings: Settings, schema: Schema, executor: Executor, console: Console
+    run: Path, settings: Settings, schema: Schema, costs: Costs, executor: Executor, console: Console
 ) -> tuple[list[Recorded], float]:
-    space = SearchSpace.named(settings.space)
-    evolution = RegularizedEvolution(space, settings.evolution, random.Random(f"{settings.seed}/search"))
+    evolution = _evolution(settings, costs)
     history = History(run)
     if history.dropped:
         console.say(f"{run / HISTORY}: the last line was cut short; its candidate is scored again")
@@ -274,16 +296,26 @@ def _evolve(
     before = sum(item.scored.seconds for item in history.recorded[: history.num_known]) / settings.workers
     seconds = before + time.perf_counter() - start
     count = len(history.recorded)
+    if count < settings.evolution.candidates:
+        console.say(f"search: no new candidate was found after {count:,}; it ends here")
     console.say(f"search: {count:,} candidates in {seconds:.0f} s ({count / seconds:.1f} a second)")
     return history.recorded, seconds
 
 
 def _finish(
-    run: Path, settings: Settings, dataset: Dataset, history: list[Recorded], executor: Executor, console: Console
+    run: Path,
+    settings: Settings,
+    dataset: Dataset,
+    history: list[Recorded],
+    costs: Costs,
+    executor: Executor,
+    console: Console,
 ) -> dict[str, Any]:
     final = settings.final
-    ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: final.top_k]
-    finalists = [Entrant(item.proposal.id, "found", item.proposal.arch) for item in ranked]
+    finalists = [
+        Entrant(item.proposal.id, "found", item.proposal.arch)
+        for item in choose_finalists(history, final.top_k, costs.objectives)
+    ]
     baselines = [Entrant(name, "baseline") for name in dict.fromkeys(final.baselines)]
     first = final.optimization.learning_rate
     others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
@@ -291,8 +323,7 @@ def _finish(
     jobs = len(finalists) + len(others) + len(baselines) * (1 + len(others))
 
     def effort(entrant: Entrant) -> float:
-        # A hand-made model's cost is not known; it is small, and begun last.
-        return 0.0 if entrant.arch is None else _macs(dataset.schema, entrant.arch)
+        return entrant.flops(dataset.schema)
 
     with console.bar(jobs, "final training", " models") as bar:
 
@@ -323,12 +354,16 @@ def _finish(
     # Every choice is made; the test rows are looked at only from here on.
     entrants = [item.entrant for item in usable]
     test = dict(zip(entrants, executor.map(measure_job, entrants, effort), strict=True))
-    models = [_entry(dataset.schema, trainings[entrant.id], item, test.get(entrant)) for entrant, item in chosen]
+    models = [_entry(costs, trainings[entrant.id], item, test.get(entrant)) for entrant, item in chosen]
+    for model in models:
+        if model["over_limits"]:
+            console.say(f"{model['id']}: above the limit on {' and '.join(model['over_limits'])}")
     arch = best.entrant.arch
     assert arch is not None
     arch.save(run / "architecture.json")
     return {
         "best": best.entrant.id,
+        "front": front(models, settings.evolution.objectives),
         "data": {
             "path": str(settings.data),
             "name": dataset.schema.source.get("name", Path(settings.data).name),
@@ -345,7 +380,7 @@ def _macs(schema: Schema, arch: Architecture) -> int:
     return cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
 
 
-def _entry(schema: Schema, trainings: list[Trained], chosen: Trained | None, test: Quality | None) -> dict[str, Any]:
+def _entry(costs: Costs, trainings: list[Trained], chosen: Trained | None, test: Quality | None) -> dict[str, Any]:
     """A model's line in `results.json`."""
     shown = chosen or trainings[0]
     entrant = shown.entrant
@@ -355,8 +390,7 @@ def _entry(schema: Schema, trainings: list[Trained], chosen: Trained | None, tes
         "status": "diverged" if chosen is None else "trained",
         "validation": None if chosen is None else chosen.validation.to_json(),
         "test": None if test is None else test.to_json(),
-        "parameters": shown.parameters,
-        "flops": None if entrant.arch is None else _macs(schema, entrant.arch),
+        **costs.of_trained(entrant, shown.parameters, chosen is not None),
         "learning_rate": shown.learning_rate,
         "epoch": shown.epoch,
         "seconds": sum(item.seconds for item in trainings),
