@@ -34,6 +34,8 @@ class Model:
 
     Attributes:
         flops: Multiply-accumulates per row; None where nobody counted them.
+        latency_ms: Median time to predict one batch; None where nobody measured it.
+        over_limits: Which of the search's limits it does not keep.
         seconds: Training time of the learning rate that was kept.
     """
 
@@ -47,6 +49,8 @@ class Model:
     learning_rate: float | None
     epoch: int | None
     seconds: float | None
+    latency_ms: float | None = None
+    over_limits: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,7 +67,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Results:
-    """`results.json`: what was trained in the end, and on which data."""
+    """`results.json`: what was trained in the end, and on which data.
+
+    Attributes:
+        front: Found models that no other beats in validation log loss and in every cost that the search kept low.
+    """
 
     best: str | None
     data_name: str | None
@@ -72,6 +80,7 @@ class Results:
     space: str | None
     models: tuple[Model, ...]
     search: Mapping[str, Any]
+    front: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -338,6 +347,7 @@ def _results(data: dict[str, Any]) -> Results:
         space=data.get("space"),
         models=tuple(_model(model) for model in data["models"]),
         search=data.get("search") or {},
+        front=tuple(data.get("front") or ()),
     )
 
 
@@ -353,4 +363,6 @@ def _model(data: dict[str, Any]) -> Model:
         learning_rate=_number(data.get("learning_rate")),
         epoch=_count(data.get("epoch")),
         seconds=_number(data.get("seconds")),
+        latency_ms=_number(data.get("latency_ms")),
+        over_limits=tuple(data.get("over_limits") or ()),
     )

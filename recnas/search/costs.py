@@ -81,7 +81,8 @@ class Costs:
     def _check(self, name: str, flag: str, unit: str, remedy: str = "") -> None:
         """Raises InputError if the smallest candidate is above a limit, as all others are then."""
         if (bound := self._bounds.get(name)) is not None and (least := self.of(self.smallest, name)) > bound:
+            features = f"{self._schema.num_dense} dense and {self._schema.num_sparse} sparse features"
             raise InputError(
-                f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.space} costs {least:,.10g} "
-                f"{unit} on {self._schema.num_dense} dense and {self._schema.num_sparse} sparse features{remedy}"
+                f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.space} costs "
+                f"{round(least, 3):,} {unit} on {features}{remedy}"
             )
