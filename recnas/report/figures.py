@@ -208,7 +208,7 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
                     hovertemplate=f"<b>%{{text}}</b><br>%{{x:,.4~r}} {unit}<br>"
                     "validation log loss %{y:.4f}<extra></extra>",
                 )
-        figure.update_xaxes(axis(title, type="log", tickformat="~s"), row=1, col=column)
+        figure.update_xaxes(axis(title, tickformat="~s", **_scale([x for x, _ in points])), row=1, col=column)
         figure.update_yaxes(axis("validation log loss" if column == 1 else ""), row=1, col=column)
     figure.update_layout(plot_layout(400))
     return figure
