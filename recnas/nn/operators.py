@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recnas.nn.elastic import ElasticLinear, ElasticNorm, Piece, Slices
+from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, Piece, Slices
 from recnas.space.architecture import MERGED_FIELDS, dot_product_fields
 
 ATTENTION_HEADS = 8
@@ -60,7 +60,7 @@ class FullyConnected(nn.Module):
 
     def forward(self, dense: Sequence[Piece], width: int, slices: Slices | None = None) -> Tensor:
         """Pieces `[B, ·]` → `[B, width]`."""
-        return F.relu(self.norm(self.linear(dense, width, slices), slices))
+        return self.norm(self.linear(dense, width, slices), slices, relu=True)
 
 
 class EmbeddingFullyConnected(nn.Module):
@@ -73,7 +73,7 @@ class EmbeddingFullyConnected(nn.Module):
 
     def forward(self, sparse: Sequence[Piece], width: int, slices: Slices | None = None) -> Tensor:
         """Pieces `[B, E, ·]` → `[B, E, width]`."""
-        return F.relu(self.norm(self.linear(sparse, width, slices), slices))
+        return self.norm(self.linear(sparse, width, slices), slices, relu=True)
 
 
 class DotProduct(nn.Module):
@@ -206,11 +206,8 @@ class Attention(nn.Module):
             return layer([Piece.of("fields", x)], out, slices)
 
         x = self.norm(self.linear(sparse, width, slices), slices).transpose(1, 2)
-        query, key, value = (
-            part.unflatten(-1, (ATTENTION_HEADS, -1)).transpose(1, 2)
-            for part in over_columns(self.in_projection, x, 3 * self.dim).chunk(3, dim=-1)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        packed = over_columns(self.in_projection, x, 3 * self.dim)
+        attended = (slices or PLAIN).attention(packed, ATTENTION_HEADS)
         x = self.attention_norm(x + over_columns(self.out_projection, attended), slices)
         hidden = F.relu(over_columns(self.feed_forward_in, x))
         x = self.feed_forward_norm(x + over_columns(self.feed_forward_out, hidden), slices)
@@ -248,7 +245,7 @@ class FactorizationMachine(nn.Module):
 
     def forward(self, fields: Tensor, width: int, slices: Slices | None = None) -> Tensor:
         """`[B, E, ds]` → `[B, width]`."""
-        interactions = fields.sum(-1).square() - fields.square().sum(-1)
+        interactions = (slices or PLAIN).interactions(fields)
         if width == self.dim:
             return interactions
         return self.norm(self.linear([Piece.of("fm", interactions)], width, slices), slices)
