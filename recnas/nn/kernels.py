@@ -71,31 +71,34 @@ def norm_backward(
     at_weight: Array,
     at_bias: Array,
 ) -> None:
-    """The gradient at `x`, and at weight and bias (`[batches, n]`, zeros before), of as many equal groups of rows."""
+    """The gradient at `x`, and for each of as many equal groups of rows at weight and bias `[batches, n]`."""
     rows, n = x.shape
     batches = at_weight.shape[0]
+    each = rows // batches
     count, zero = x.dtype.type(1.0 / n), x.dtype.type(0)
-    passed = np.empty(n, x.dtype)
-    for row in range(rows):
-        batch = row // (rows // batches)
-        center, scale = mean[row], rstd[row]
-        if relu:
+    # Arrays of the kernel's own: what it writes cannot be what it reads.
+    passed, normed = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    weights, weight_sum, bias_sum = weight.copy(), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    for batch in range(batches):
+        weight_sum[:] = zero
+        bias_sum[:] = zero
+        for row in range(batch * each, (batch + 1) * each):
+            center, scale = mean[row], rstd[row]
+            first, second = zero, zero
             for i in range(n):
-                passed[i] = gradient[row, i] if y[row, i] > zero else zero
-        else:
+                at_result = gradient[row, i] if y[row, i] > zero or not relu else zero
+                normed[i] = (x[row, i] - center) * scale
+                weight_sum[i] += at_result * normed[i]
+                bias_sum[i] += at_result
+                passed[i] = at_result * weights[i]
+                first += passed[i]
+                second += passed[i] * normed[i]
+            first *= count
+            second *= count
             for i in range(n):
-                passed[i] = gradient[row, i]
-        first, second = zero, zero
-        for i in range(n):
-            normed = (x[row, i] - center) * scale
-            at_weight[batch, i] += passed[i] * normed
-            at_bias[batch, i] += passed[i]
-            first += passed[i] * weight[i]
-            second += passed[i] * weight[i] * normed
-        first *= count
-        second *= count
-        for i in range(n):
-            at_x[row, i] = scale * (passed[i] * weight[i] - first - (x[row, i] - center) * scale * second)
+                at_x[row, i] = scale * (passed[i] - first - normed[i] * second)
+        at_weight[batch] = weight_sum
+        at_bias[batch] = bias_sum
 
 
 @_jit
@@ -174,7 +177,7 @@ def _float_of_bits(context: Any, bits: Any) -> Any:
 @_jit
 def _exp2_single(x: Any) -> Any:
     """2^x for x up to 0 in single precision, to its last bit or two, in steps that vectorise."""
-    x = x if x > np.float32(-126.0) else np.float32(-126.0)
+    x = np.float32(-126.0) if x < np.float32(-126.0) else x
     whole = np.floor(x + np.float32(0.5))
     rest = x - whole
     value = np.float32(_LOG_2**6 / 720)

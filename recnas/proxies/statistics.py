@@ -23,7 +23,7 @@ from recnas.proxies.recorder import Recorder
 from recnas.schema import Schema
 from recnas.space import Architecture
 
-ROWS_OF_A_PASS = 512
+ROWS_OF_A_PASS = 1024
 """Batches go through the network together up to so many rows; more would only leave the cache."""
 
 
