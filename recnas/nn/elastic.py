@@ -82,6 +82,14 @@ class Slices(Primitives):
             raise ValueError(f"one candidate takes a parameter at {tuple(taken.leaf.shape)} and at {sizes}")
         return taken.leaf
 
+    def attention(self, packed: Tensor, heads: int) -> Tensor:
+        # Only here, as a finished network needs no compiler.
+        from recnas.nn import attention
+
+        return (
+            attention.attention(packed, heads) if attention.takes(packed, heads) else super().attention(packed, heads)
+        )
+
     @property
     def taken(self) -> list[Taken]:
         """Every slice taken so far, in the order of first use."""

@@ -98,11 +98,6 @@ class Recorder(Slices):
         normed = _Norm.apply(self, layer, x, weight, bias)
         return torch.relu(normed) if relu else normed
 
-    def attention(self, packed: Tensor, heads: int) -> Tensor:
-        if kernels.take(packed) and packed.shape[-1] == 3 * kernels.HEAD_WIDTH * heads:
-            return _CPUAttention.apply(packed, heads)
-        return super().attention(packed, heads)
-
     def interactions(self, fields: Tensor) -> Tensor:
         return _CPUInteractions.apply(fields) if kernels.take(fields) else super().interactions(fields)
 
@@ -206,28 +201,6 @@ class _CPUNorm(torch.autograd.Function):
         )
         ctx.recorder.record(ctx.layer, [weight.unsqueeze(0), bias.unsqueeze(0)], [at_weight, at_bias])
         return None, None, at_x, None, None, None
-
-
-class _CPUAttention(torch.autograd.Function):
-    """Self-attention with heads of width 2."""
-
-    @staticmethod
-    def forward(ctx, packed: Tensor, heads: int) -> Tensor:
-        packed = packed.contiguous()
-        rows, tokens, columns = packed.shape
-        result = packed.new_empty((rows, tokens, columns // 3))
-        tops, shares = packed.new_empty((2, rows, heads, tokens))
-        forward, ctx.kernel = kernels.attention(heads, tokens, packed.dtype == torch.float32)
-        forward(packed.numpy(), result.numpy(), tops.numpy(), shares.numpy())
-        ctx.save_for_backward(packed, result, tops, shares)
-        return result
-
-    @staticmethod
-    def backward(ctx, delta: Tensor):
-        packed = ctx.saved_tensors[0]
-        at_packed = torch.empty_like(packed)
-        ctx.kernel(delta.contiguous().numpy(), *(tensor.numpy() for tensor in ctx.saved_tensors), at_packed.numpy())
-        return at_packed, None
 
 
 class _CPUInteractions(torch.autograd.Function):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recnas.nn import kernels
+from recnas.nn.attention import attention
 from recnas.nn.elastic import PLAIN
 
 PRECISIONS = [(torch.float32, 2e-5), (torch.float64, 1e-12)]
@@ -113,3 +114,19 @@ def test_what_is_no_number_stays_so() -> None:
     arrays = (np.ones(2, np.float32), np.zeros(2, np.float32))
     kernels.norm(x.numpy(), *arrays, 1e-5, True, y.numpy(), *np.empty((2, 1), np.float32))
     assert y.isnan().any()
+
+
+def test_attention_is_the_same_to_the_bit_with_any_number_of_threads() -> None:
+    packed, delta = torch.randn(5, 16, 48), torch.randn(5, 16, 16)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 7):
+            torch.set_num_threads(threads)
+            leaf = packed.clone().requires_grad_()
+            result = attention(leaf, 8)
+            found.append((result.detach(), *torch.autograd.grad(result, leaf, delta)))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
