@@ -53,6 +53,15 @@ class Primitives:
         query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in packed.chunk(3, dim=-1))
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
+    def products(self, vectors: Tensor) -> Tensor:
+        """All products of two different of n vectors: `[B, E, n]` → `[B, n · (n - 1) / 2]`.
+
+        They are the Gram matrix below its diagonal, row by row: (1,0), (2,0), (2,1), (3,0) …
+        """
+        gram, count = torch.bmm(vectors.transpose(1, 2), vectors), vectors.shape[-1]
+        rows, columns = torch.tril_indices(count, count, offset=-1, device=vectors.device)
+        return gram.flatten(1).index_select(1, rows * count + columns)
+
     def interactions(self, fields: Tensor) -> Tensor:
         """(Σ_f s_f)² - Σ_f s_f² over the last axis."""
         return fields.sum(-1).square() - fields.square().sum(-1)

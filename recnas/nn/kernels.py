@@ -126,6 +126,30 @@ def interactions_backward(gradient: Array, fields: Array, at_fields: Array) -> N
             at_fields[row, i] = twice * (total - fields[row, i])
 
 
+@_jit
+def lower_triangle(square: Array, products: Array) -> None:
+    """What is below the diagonals of `square [B, n, n]`, row by row, into `products [B, n · (n - 1) / 2]`."""
+    for row in range(len(square)):
+        place = 0
+        for i in range(1, square.shape[1]):
+            for j in range(i):
+                products[row, place + j] = square[row, i, j]
+            place += i
+
+
+@_jit
+def symmetric(products: Array, square: Array) -> None:
+    """Symmetric `square [B, n, n]` with zero diagonals from what is below them, `products [B, n · (n - 1) / 2]`."""
+    for row in range(len(square)):
+        place = 0
+        for i in range(square.shape[1]):
+            square[row, i, i] = 0
+            for j in range(i):
+                square[row, i, j] = products[row, place + j]
+                square[row, j, i] = products[row, place + j]
+            place += i
+
+
 @cache
 def statistics(batches: int) -> Callable[[Array, Array, Array], float]:
     """The kernel that takes so many batches' gradients of some rows of a matrix.

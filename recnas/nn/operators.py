@@ -99,8 +99,6 @@ class DotProduct(nn.Module):
         if not (len(set(widths)) == 1 and products == width):
             self.linear = ElasticLinear({"products": products}, width, products)
         self.norm = ElasticNorm(width)
-        # Row by row: (1,0), (2,0), (2,1), (3,0) …
-        self.register_buffer("_triangle", torch.tril_indices(reduced + 1, reduced + 1, offset=-1), persistent=False)
 
     def forward(
         self, dense: Sequence[Piece], sparse: Sequence[Piece], width: int, slices: Slices | None = None
@@ -116,11 +114,8 @@ class DotProduct(nn.Module):
         else:
             y = self.sparse_norm(self.sparse_linear(sparse, reduced, slices), slices)
         vectors = torch.cat((x.unsqueeze(-1), y), dim=-1)
-        gram = torch.bmm(vectors.transpose(1, 2), vectors)
-        products = reduced * (reduced + 1) // 2
-        rows, columns = self._triangle[0, :products], self._triangle[1, :products]
-        pairs = gram.flatten(1).index_select(1, rows * (reduced + 1) + columns)
-        if products != width:
+        pairs = (slices or PLAIN).products(vectors)
+        if pairs.shape[-1] != width:
             pairs = self.linear([Piece.of("products", pairs)], width, slices)
         return self.norm(pairs, slices)
 

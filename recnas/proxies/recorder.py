@@ -98,6 +98,9 @@ class Recorder(Slices):
         normed = _Norm.apply(self, layer, x, weight, bias)
         return torch.relu(normed) if relu else normed
 
+    def products(self, vectors: Tensor) -> Tensor:
+        return _CPUProducts.apply(vectors) if kernels.take(vectors) else super().products(vectors)
+
     def interactions(self, fields: Tensor) -> Tensor:
         return _CPUInteractions.apply(fields) if kernels.take(fields) else super().interactions(fields)
 
@@ -201,6 +204,25 @@ class _CPUNorm(torch.autograd.Function):
         )
         ctx.recorder.record(ctx.layer, [weight.unsqueeze(0), bias.unsqueeze(0)], [at_weight, at_bias])
         return None, None, at_x, None, None, None
+
+
+class _CPUProducts(torch.autograd.Function):
+    """All products of two different vectors."""
+
+    @staticmethod
+    def forward(ctx, vectors: Tensor) -> Tensor:
+        ctx.save_for_backward(vectors)
+        gram, count = torch.bmm(vectors.transpose(1, 2), vectors), vectors.shape[-1]
+        products = vectors.new_empty((len(vectors), count * (count - 1) // 2))
+        kernels.lower_triangle(gram.numpy(), products.numpy())
+        return products
+
+    @staticmethod
+    def backward(ctx, delta: Tensor) -> Tensor:
+        (vectors,) = ctx.saved_tensors
+        square = vectors.new_empty((len(vectors), vectors.shape[-1], vectors.shape[-1]))
+        kernels.symmetric(delta.contiguous().numpy(), square.numpy())
+        return torch.bmm(vectors, square)
 
 
 class _CPUInteractions(torch.autograd.Function):

@@ -64,6 +64,18 @@ def test_interactions(dtype: torch.dtype, tolerance: float) -> None:
 
 
 @by_precision
+def test_triangles(dtype: torch.dtype, tolerance: float) -> None:
+    vectors = torch.randn(3, 4, 7, dtype=dtype)
+    gram = torch.bmm(vectors.transpose(1, 2), vectors)
+    products, square = torch.empty(3, 21, dtype=dtype), torch.empty(3, 7, 7, dtype=dtype)
+    kernels.lower_triangle(gram.numpy(), products.numpy())
+    close(products, PLAIN.products(vectors), tolerance)
+    kernels.symmetric(products.numpy(), square.numpy())
+    assert torch.equal(square, square.transpose(1, 2))
+    close(square, gram - torch.diag_embed(gram.diagonal(dim1=1, dim2=2)), tolerance)
+
+
+@by_precision
 @pytest.mark.parametrize(("heads", "tokens", "scale"), [(8, 16, 1.0), (8, 48, 1.0), (3, 5, 1.0), (8, 16, 30.0)])
 def test_attention(dtype: torch.dtype, tolerance: float, heads: int, tokens: int, scale: float) -> None:
     """Large scores too: then almost all of a query's weight is on one key."""
