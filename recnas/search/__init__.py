@@ -25,6 +25,7 @@ def run_search(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
     """Finds a model for a data set: warm-up, evolution, final training.
@@ -35,7 +36,8 @@ def run_search(
         preset: Settings to begin with: a name from `configs/`, or a YAML file such as a run's `config.yaml`.
         overwrite: Replace an earlier run in that folder.
         resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
-        progress: Show progress on the terminal.
+        progress: Show progress on standard error.
+        tensorboard: Write event files for TensorBoard into the run's folder.
         **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
 
     Returns:
@@ -67,7 +69,7 @@ def run_search(
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.run import search
 
-    return search(resolved, overwrite=overwrite, resume=resume, progress=progress)
+    return search(resolved, overwrite=overwrite, resume=resume, progress=progress, tensorboard=tensorboard)
 
 
 class _Callable(types.ModuleType):

@@ -96,8 +96,8 @@ def _telling_of_dead_workers() -> Iterator[None]:
         yield
     except BrokenProcessPool:
         raise RunError(
-            "a worker process died: out of memory (try fewer --workers), or started from a script without "
-            "`if __name__ == '__main__':`"
+            "a worker process died: out of memory (go on with --resume and fewer --workers), or started from a script "
+            "without `if __name__ == '__main__':`"
         ) from None
 
 
