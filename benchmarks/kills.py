@@ -37,6 +37,8 @@ SETTINGS = {
     "probe-candidates": 4,
     "probe-rows": 500,
     "proxy-batch-size": 32,
+    "lambda-zico": -1,
+    "lambda-fr": -1,
     "population": 24,
     "iterations": 4,
     "tournament": 8,
@@ -47,7 +49,7 @@ SETTINGS = {
     "learning-rate": 0.01,
     "other-learning-rates": 0.02,
 }
-"""A search whose stages take several seconds each."""
+"""A search whose stages take seconds each: with the proxy's sign turned, small networks win."""
 REPORT = "report"
 LIMIT = 300
 """Seconds after which a search hangs."""

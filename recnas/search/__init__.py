@@ -13,6 +13,7 @@ from typing import Any
 from recnas.errors import InputError
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.search.settings import Settings, load_preset, merge
+from recnas.search.tensorboard import check_tensorboard
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_search"]
 
@@ -44,7 +45,7 @@ def run_search(
         What the run's `results.json` holds.
 
     Raises:
-        InputError: The data set or the settings do not fit, or the run's folder is taken.
+        InputError: The data set or the settings do not fit, the run's folder is taken, or TensorBoard is missing.
         RunError: The training diverged.
 
     With several workers a script calls this under `if __name__ == "__main__":`, as every worker imports the script.
@@ -66,6 +67,8 @@ def run_search(
     resolved = Settings.from_mapping(values, preset or "settings")
     if not resolved.data or not resolved.run:
         raise InputError("a search needs --data, the data set's folder, and --run, a folder for what it makes")
+    if tensorboard:
+        check_tensorboard()
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.run import search
 

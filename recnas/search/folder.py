@@ -165,9 +165,9 @@ def _make_room(run: Path, overwrite: bool) -> None:
         raise InputError(f"{run} exists; choose another --run, {remedy}or --overwrite to replace it")
     if not _is_run(run):
         raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
-    # What says that the run has ended goes first, what says that this is a run last: if this process is killed in
-    # between, the folder is one of a run that has not ended.
-    for path in sorted(run.iterdir(), key=lambda path: (path.name == CONFIG) - (path.name == RESULTS)):
+    # If this process is killed in between, the folder is that of a run that has not ended, or has room.
+    order = {RESULTS: -1, CONFIG: 1, FILE_NAME: 2}
+    for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 0)):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -47,7 +47,7 @@ from recnas.search.scoring import (
     stop_scoring,
 )
 from recnas.search.settings import Settings
-from recnas.search.tensorboard import check_tensorboard, followed
+from recnas.search.tensorboard import followed
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.checkpoint import Checkpoint, save_supernet
 from recnas.train.log import ProgressLog
@@ -84,8 +84,6 @@ def search(
         RunError: The training diverged.
     """
     console = Console(progress, STAGES)
-    if tensorboard:
-        check_tensorboard()
     if resume and (results := finished(settings)) is not None:
         console.say(f"{settings.run} is finished")
         if tensorboard:

@@ -16,7 +16,7 @@ from recnas.errors import InputError
 from recnas.files import read_json, writing
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+    from tensorboard.summary import Writer
 
 FOLDER = "tensorboard"
 EVERY = 10.0
@@ -74,7 +74,7 @@ class _Events:
         self._run = run
         shutil.rmtree(self.folder, ignore_errors=True)
         self._tails: dict[Path, _Tail] = {}
-        self._writers: dict[str, SummaryWriter] = {}
+        self._writers: dict[str, Writer] = {}
         self._last: dict[tuple[str, str], int] = {}
         self._candidates, self._best = 0, -float("inf")
 
@@ -118,13 +118,13 @@ class _Events:
 
     def _add(self, where: str, name: str, value: float, step: int) -> None:
         """Adds a point that lies to the right of all before it; others were added already."""
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.summary import Writer
 
         if step <= self._last.get((where, name), -1):
             return
         self._last[where, name] = step
         if where not in self._writers:
-            self._writers[where] = SummaryWriter(str(self.folder / where))
+            self._writers[where] = Writer(str(self.folder / where))
         self._writers[where].add_scalar(name, value, step)
 
 

@@ -33,7 +33,7 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
         "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
     }
-    run_search(data, run, progress=False, **settings)
+    run_search(data, run, progress=False, tensorboard=True, **settings)
     return run
 
 
@@ -61,6 +61,7 @@ def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path, dat
         for line in (finished / "baselines/dlrm/metrics.jsonl").read_text().splitlines()
     }
     assert rates == {0.05, 0.02}
+    assert any((finished / "tensorboard" / f"{results['best']} at 0.05").iterdir())
 
 
 def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Path) -> None:
@@ -99,6 +100,20 @@ def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: P
         assert ours["id"] == theirs["id"]
         assert ours["test"] == pytest.approx(theirs["test"], abs=1e-4)
     assert torch.get_num_threads() == threads
+
+
+def test_one_and_two_threads_give_the_same_history_up_to_rounding(data: Path, tmp_path: Path, small: dict) -> None:
+    small["final"] = {"top_k": 1, "baselines": []}
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            run_search(data, tmp_path / str(threads), progress=False, **small)
+    finally:
+        torch.set_num_threads(before)
+    one, two = history_of(tmp_path / "1"), history_of(tmp_path / "2")
+    assert [line["id"] for line in one] == [line["id"] for line in two]
+    assert [line["score"] for line in one] == pytest.approx([line["score"] for line in two], rel=1e-4)
 
 
 def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, small: dict) -> None:
