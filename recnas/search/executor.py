@@ -109,8 +109,7 @@ def sharing_cores(workers: int) -> Iterator[None]:
     process does alone is rounded as in a worker.
     """
     before = torch.get_num_threads()
-    if workers > 1:
-        torch.set_num_threads(max(1, available_cores() // workers))
+    _take_share(workers)
     try:
         yield
     finally:
@@ -129,5 +128,10 @@ def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(max(1, available_cores() // workers))
+    _take_share(workers)
     start(*arguments)
+
+
+def _take_share(workers: int) -> None:
+    """Sets this process's threads, but never to more than it was given, as with `OMP_NUM_THREADS`."""
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() // workers)))

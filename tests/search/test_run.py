@@ -102,18 +102,24 @@ def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: P
     assert torch.get_num_threads() == threads
 
 
-def test_one_and_two_threads_give_the_same_history_up_to_rounding(data: Path, tmp_path: Path, small: dict) -> None:
+def test_the_history_depends_on_threads_up_to_rounding_and_on_workers_of_one_thread_not_at_all(
+    data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small["final"] = {"top_k": 1, "baselines": []}
-    before = torch.get_num_threads()
+    before, histories = torch.get_num_threads(), []
     try:
-        for threads in (1, 2):
+        for threads, workers in ((1, 1), (2, 1), (1, 2)):
             torch.set_num_threads(threads)
-            run_search(data, tmp_path / str(threads), progress=False, **small)
+            monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+            run = tmp_path / f"{threads}-{workers}"
+            run_search(data, run, progress=False, workers=workers, **small)
+            histories.append(history_of(run))
     finally:
         torch.set_num_threads(before)
-    one, two = history_of(tmp_path / "1"), history_of(tmp_path / "2")
-    assert [line["id"] for line in one] == [line["id"] for line in two]
-    assert [line["score"] for line in one] == pytest.approx([line["score"] for line in two], rel=1e-4)
+    one_thread, two_threads, two_workers = histories
+    assert one_thread == two_workers
+    assert [line["id"] for line in one_thread] == [line["id"] for line in two_threads]
+    assert [line["score"] for line in one_thread] == pytest.approx([line["score"] for line in two_threads], rel=1e-4)
 
 
 def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, small: dict) -> None:
