@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ class Console:
 
     def say(self, line: str) -> None:
         """One line, above any bar."""
-        if self.wanted and sys.stderr.isatty():
+        if self.wanted and _is_terminal():
             tqdm.write(line, file=sys.stderr)
         elif self.wanted:
             print(line, file=sys.stderr, flush=True)
@@ -52,7 +53,7 @@ class Console:
         if what in self.stages:
             what = f"{self.stages.index(what) + 1}/{len(self.stages)} {what}"
         shown = self.wanted and total > 0
-        kind = Bar if not shown else TerminalBar if sys.stderr.isatty() else LineBar
+        kind = Bar if not shown else TerminalBar if _is_terminal() else LineBar
         bar = kind(total, what, unit)
         try:
             yield bar
@@ -75,7 +76,7 @@ class Bar:
 
     def __init__(self, total: float = 0, what: str = "", unit: str = "") -> None:
         self.total, self.what, self.unit = total, what, unit
-        self.done = 0.0
+        self.done: float = 0
 
     def update(self, count: float = 1, note: str = "") -> None:
         """So much more is done.
@@ -182,6 +183,11 @@ class LineBar(Bar):
 
     def _print(self, parts: Sequence[str]) -> None:
         print(f"{self.what} " + " · ".join(part for part in parts if part), file=sys.stderr, flush=True)
+
+
+def _is_terminal() -> bool:
+    """Whether standard error is a terminal; one that has no width, as some containers give, is as good as a file."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
 
 
 def amount(count: float, unit: str) -> str:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import re
+import struct
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, suppress
 from itertools import pairwise
@@ -25,10 +29,9 @@ class Clock:
 
 
 @contextmanager
-def watched(terminal: bool = False) -> Iterator[tuple[Clock, Callable[[], str]]]:
-    """A clock, and what is written to standard error."""
+def watched() -> Iterator[tuple[Clock, Callable[[], str]]]:
+    """A clock, and what is written to standard error, which is no terminal."""
     time, stream = Clock(), io.StringIO()
-    stream.isatty = lambda: terminal
     with pytest.MonkeyPatch.context() as patch, redirect_stderr(stream):
         patch.setattr(console, "time", time)
         yield time, stream.getvalue
@@ -95,16 +98,23 @@ def test_nothing_is_shown_that_is_not_wanted_or_not_there() -> None:
         assert written() == ""
 
 
-def test_a_terminal_gets_a_bar_with_stage_rate_and_note() -> None:
-    with watched(terminal=True) as (_, written):
+@pytest.mark.parametrize("columns", [100, 0])
+def test_a_terminal_gets_a_bar_and_one_without_width_gets_lines(columns: int) -> None:
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
+    with open(theirs, "w") as terminal, redirect_stderr(terminal):
         shown = Console(True, ["warm-up", "search"])
         with shown.bar(100, "search", "candidates") as bar:
             bar.skip(40)
             bar.update(60, "best score 312.45")
             shown.say("a line above it")
-    last = written().split("\r")[-1]
-    assert re.search(r"2/2 search: 100%\|.*\| 100/100 \[.*candidates/s, best score 312\.45\]", last)
-    assert "a line above it\n" in written()
+        written = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert "a line above it\r\n" in written
+    if columns:
+        assert re.search(r"\r2/2 search: 100%\|.*\| 100/100 \[.*candidates/s, best score 312\.45\]", written)
+    else:
+        assert "2/2 search 100 % · 100 of 100 candidates · " in written
 
 
 @pytest.mark.parametrize(
