@@ -104,8 +104,7 @@ def main() -> int:
         for kill in range(arguments.kills):
             workers, run = 1 + kill // len(places) % 2, Path(folder) / f"killed-{kill}"
             place = places[kill % len(places)]
-            moment = rng.uniform(0, seconds[workers][place])
-            after, stage = killed(data, run, workers, place, moment)
+            after, stage = killed(data, run, workers, place, rng, seconds[workers])
             resume(data, run, workers)
             is_equal = outcome_of(run) == outcomes[workers]
             equal += is_equal
@@ -151,12 +150,13 @@ def report(run: Path) -> subprocess.Popen[bytes]:
     return start("report", run)
 
 
-def stage_of(run: Path) -> str | None:
-    """The stage that a run is in; None before the first and after the last."""
+def stage_of(run: Path) -> tuple[str | None, float]:
+    """The stage that a run is in, None before the first and after the last; and how much of it is done, from 0 to 1."""
     try:
-        return read_status(run).stage
+        status = read_status(run)
     except InputError:
-        return None
+        return None, 0.0
+    return status.stage, status.progress.done / status.progress.total if status.progress else 0.0
 
 
 def succeed(process: subprocess.Popen[bytes]) -> None:
@@ -170,11 +170,11 @@ def undisturbed(data: Path, run: Path, workers: int) -> dict[str, float]:
     """Searches and reports; gives the seconds that each stage took."""
     process, seconds, last = search(data, run, workers), dict.fromkeys((*STAGES, REPORT), 0.0), time.monotonic()
     while process.poll() is None:
-        stage, now = stage_of(run), time.monotonic()
+        (stage, _), now = stage_of(run), time.monotonic()
         if stage is not None:
             seconds[stage] += now - last
         last = now
-        time.sleep(0.01)
+        time.sleep(0.05)
     succeed(process)
     start_of_report = time.monotonic()
     succeed(report(run))
@@ -182,23 +182,30 @@ def undisturbed(data: Path, run: Path, workers: int) -> dict[str, float]:
     return seconds
 
 
-def killed(data: Path, run: Path, workers: int, place: str, moment: float) -> tuple[float, str]:
-    """Kills a search, or the report on it, so many seconds into a stage; gives the seconds since its start, and the
-    stage that it was in then."""
-    begun, process = time.monotonic(), search(data, run, workers)
+def killed(
+    data: Path, run: Path, workers: int, place: str, rng: random.Random, seconds: dict[str, float]
+) -> tuple[float, str]:
+    """Kills a search, or the report on it, somewhere in a stage; gives the seconds since its start, and the stage that
+    it was in then."""
+    begun, process, share = time.monotonic(), search(data, run, workers), rng.random()
     if place == REPORT:
         succeed(process)
         begun, process = time.monotonic(), report(run)
     else:
-        while stage_of(run) != place and process.poll() is None:
-            time.sleep(0.01)
-    time.sleep(moment)
+        # What is done is written down now and then, of the last stage nothing; the moment lies in between.
+        until = share if place != STAGES[-1] else 0.0
+        while process.poll() is None:
+            stage, done = stage_of(run)
+            if stage in STAGES and (STAGES.index(stage), done) >= (STAGES.index(place), until):
+                break
+            time.sleep(0.1)
+    time.sleep(share * seconds[place] if place in (STAGES[-1], REPORT) else rng.uniform(0, 0.5))
     after = time.monotonic() - begun
     ended = process.poll() is not None
     if not ended:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    return after, "had ended" if ended else REPORT if place == REPORT else stage_of(run) or "before the first"
+    return after, "had ended" if ended else REPORT if place == REPORT else stage_of(run)[0] or "had ended"
 
 
 def resume(data: Path, run: Path, workers: int) -> None:
