@@ -116,6 +116,20 @@ def sharing_cores(workers: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes with one thread: the bits of what is done meanwhile do not depend on cores and workers.
+
+    A training carries rounding on and makes it large, so that what comes of it is another one with other threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _end_with_parent() -> None:
     """Ends this process when the one that started it is gone, even if it was killed: nobody else would."""
     parent = multiprocessing.parent_process()

@@ -19,7 +19,7 @@ from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import SPLITS, Schema
 from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, sharing_cores
+from recnas.search.executor import Executor, one_thread, sharing_cores
 from recnas.search.finalists import (
     Entrant,
     Job,
@@ -105,7 +105,9 @@ def search(
     ):
         try:
             _describe_data(run, dataset)
-            rows = _warm_up(run, settings, dataset, executor, console)
+            # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
+            with one_thread():
+                rows = _warm_up(run, settings, dataset, executor, console)
             history, seconds = _evolve(run, settings, dataset.schema, executor, console)
             results = _finish(run, settings, dataset, history, executor, console)
         finally:
