@@ -116,8 +116,8 @@ def _telling_of_dead_workers() -> Iterator[None]:
         yield
     except BrokenProcessPool:
         raise RunError(
-            "a worker process died: out of memory (try fewer --workers), or started from a script without "
-            "`if __name__ == '__main__':`"
+            "a worker process died: out of memory (go on with --resume and fewer --workers), or started from a script "
+            "without `if __name__ == '__main__':`"
         ) from None
 
 
@@ -129,8 +129,21 @@ def sharing_cores(workers: int) -> Iterator[None]:
     process does alone is rounded as in a worker.
     """
     before = torch.get_num_threads()
-    if workers > 1:
-        torch.set_num_threads(max(1, available_cores() // workers))
+    _take_share(workers)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes with one thread: the bits of what is done meanwhile do not depend on cores and workers.
+
+    A training carries rounding on and makes it large, so that what comes of it is another one with other threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -149,5 +162,10 @@ def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(max(1, available_cores() // workers))
+    _take_share(workers)
     start(*arguments)
+
+
+def _take_share(workers: int) -> None:
+    """Sets this process's threads, but never to more than it was given, as with `OMP_NUM_THREADS`."""
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() // workers)))
