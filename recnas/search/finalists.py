@@ -15,17 +15,18 @@ from torch import nn
 
 from recnas.data import Dataset
 from recnas.errors import RunError
+from recnas.files import read_json, write_json, write_text
 from recnas.nn import dlrm
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
-from recnas.search.files import read_json, write_json, write_text
 from recnas.search.scoring import stage_seed, stop_scoring
 from recnas.search.settings import Settings
 from recnas.space import Architecture, cost
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, model_tensors, save_tensors
-from recnas.train.loop import Diverged, ModelLearner, Tally, evaluate, train
+from recnas.train.log import ProgressLog
+from recnas.train.loop import Diverged, ModelLearner, Progress, Tally, evaluate, train
 from recnas.train.metrics import Quality
 
 
@@ -201,14 +202,19 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
     epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
     tally, start = Tally(**kept["tally"]), time.perf_counter() - kept["seconds"]
     diverged = None
+    log = ProgressLog(progress_file(run, entrant, learning_rate))
     for epoch in range(len(epochs) + 1, final.epochs + 1):
         whole = dataset.batches("train", optimization.batch_size, seed=order, epoch=epoch - 1)
         first = len(whole) * (epoch - 1)
+        rows_before = (epoch - 1) * dataset.rows("train")
 
         def keep(step: int, tally: Tally) -> None:
             if checkpoint.due:
                 notes = {"epochs": [item.to_json() for item in epochs], "tally": asdict(tally)}
                 checkpoint.save(learner, notes | {"seconds": time.perf_counter() - start})
+
+        def report(now: Progress, rows_before: int = rows_before) -> None:
+            log.add(replace(now, rows=rows_before + now.rows))
 
         try:
             loss = train(
@@ -218,6 +224,7 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
                 first_step=first + tally.steps,
                 learning_rate=learning_rate,
                 device=device,
+                report=report,
                 after_step=keep,
                 tally=tally,
             )
@@ -229,7 +236,7 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
             break
         if all(quality.log_loss < item.validation.log_loss for item in epochs):
             save_tensors(weights_file(run, entrant, learning_rate), model_tensors(model))
-        rows = epoch * dataset.rows("train")
+        rows = rows_before + dataset.rows("train")
         epochs.append(Epoch(learning_rate, epoch, rows, loss, quality, time.perf_counter() - start))
         tally = Tally()
     seconds = time.perf_counter() - start
@@ -286,6 +293,11 @@ def weights_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
 def outcome_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
     """Where a training that ended keeps what it came to."""
     return entrant.folder(run) / f"training-{learning_rate!r}.json"
+
+
+def progress_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
+    """Where a training writes down how it comes along."""
+    return entrant.folder(run) / f"progress-{learning_rate!r}.jsonl"
 
 
 def restore(run: Path, schema: Schema, entrant: Entrant) -> CTRModel:

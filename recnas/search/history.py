@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recnas.errors import InputError
+from recnas.files import read_lines, writing
 from recnas.proxies import ProxyTerms
 from recnas.search.evolution import Proposal
-from recnas.search.files import read_lines
 from recnas.search.scoring import Scored
 
 FILE_NAME = "history.jsonl"
@@ -53,9 +54,10 @@ class History:
         self._path = run / FILE_NAME
         self.recorded: list[Recorded] = []
         self._lines, self.dropped = read_lines(self._path)
-        if self.dropped:
-            self._path.write_bytes(b"".join(line + b"\n" for line in self._lines))
-        self._file = self._path.open("a", encoding="utf-8")
+        with writing(self._path):
+            if self.dropped:
+                os.truncate(self._path, sum(len(line) + 1 for line in self._lines))
+            self._file = self._path.open("ab", buffering=0)
 
     @property
     def num_known(self) -> int:
@@ -86,10 +88,16 @@ class History:
         return scored
 
     def add(self, proposal: Proposal, scored: Scored) -> None:
-        """Records the next candidate; from now on no killed process can lose it."""
+        """Records the next candidate; from now on no killed process can lose it.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
         self.recorded.append(Recorded(proposal, scored))
-        self._file.write(json.dumps(self.recorded[-1].to_json()) + "\n")
-        self._file.flush()
+        rest = memoryview(json.dumps(self.recorded[-1].to_json()).encode() + b"\n")
+        with writing(self._path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         """Nothing more is to be recorded."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import torch
 
 from recnas.data import Batch, Dataset
 from recnas.errors import InputError
+from recnas.files import read_lines, writing
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.search.files import read_lines
+from recnas.search.executor import computing_with
 from recnas.search.finalists import Entrant, restore
 from recnas.search.scoring import stage_seed
 from recnas.search.settings import Settings
@@ -41,7 +42,8 @@ class Latencies:
         dataset: Where the batch is from.
 
     Raises:
-        InputError: The batch needs more training rows than there are.
+        InputError: The batch needs more training rows than there are, or, later, a line of the file is damaged.
+        RunError: Later: the file cannot be written.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset) -> None:
@@ -91,7 +93,8 @@ class Latencies:
         """What the file holds; read when first asked for, as the run's folder is made after this object."""
         lines, cut = read_lines(self._path)
         if cut:
-            self._path.write_bytes(b"".join(line + b"\n" for line in lines))
+            with writing(self._path):
+                os.truncate(self._path, sum(len(line) + 1 for line in lines))
         kept = {}
         for number, line in enumerate(lines, start=1):
             try:
@@ -104,7 +107,7 @@ class Latencies:
     def _once(self, of: str, name: str, measure: Callable[[], float]) -> float:
         if (of, name) not in self._kept:
             self._kept[of, name] = measure()
-            with self._path.open("a", encoding="utf-8") as file:
+            with writing(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"of": of, "id": name, "ms": self._kept[of, name]}) + "\n")
         return self._kept[of, name]
 
@@ -112,7 +115,7 @@ class Latencies:
     def _median_ms(self, call: Callable[[], object]) -> float:
         """Median time of a call; others may be at work on the machine, so a mean would not do."""
         times: list[float] = []
-        with _threads(self._limits.latency_threads):
+        with computing_with(self._limits.latency_threads):
             for _ in range(WARM_UP_CALLS):
                 call()
             while len(times) < MIN_CALLS or (len(times) < MAX_CALLS and sum(times) < ENOUGH_SECONDS):
@@ -127,13 +130,3 @@ class Latencies:
         """A GPU works on while the call has returned."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
