@@ -177,7 +177,7 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
         named.add(name)
 
     for column, (key, title, unit, points) in enumerate(panels, start=1):
-        steps = _unbeaten([(x, model.validation_log_loss) for x, model in points])
+        steps = unbeaten([(x, model.validation_log_loss) for x, model in points])
         line = {"color": INK, "width": 1.6, "shape": "hv"}
         x, y = zip(*steps, strict=True)
         add("no cheaper model is better", column, x=x, y=y, mode="lines", line=line, hoverinfo="skip")
@@ -304,7 +304,7 @@ _CANDIDATE_HOVER = (
 )
 
 
-def _unbeaten(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def unbeaten(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The points of cost and loss that have a lower loss than every cheaper one, cheapest first."""
     kept: list[tuple[float, float]] = []
     for cost, loss in sorted(points):
