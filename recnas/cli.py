@@ -47,7 +47,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
     "seed": ("--seed", "where all random choices start"),
     "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
-    "workers": ("--workers", "processes that score candidates and train finalists"),
+    "workers": (
+        "--workers",
+        "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
+    ),
     "warmup.amount": ("--warmup", "supernet warm-up: share of the training rows up to 1, above it epochs"),
     "warmup.optimization.learning_rate": ("--warmup-learning-rate", "peak learning rate of the warm-up"),
     "warmup.optimization.batch_size": ("--warmup-batch-size", "rows a warm-up step"),

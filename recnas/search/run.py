@@ -230,7 +230,9 @@ def _evolve(
                 bar.skip()
             new = proposals[len(scores) :]
             on_cpu = default_device().type == "cpu"
-            results = executor.map(score, [proposal.arch for proposal in new], partial(_macs, schema), threads=on_cpu)
+            results = executor.map(
+                score, [proposal.arch for proposal in new], partial(_macs, schema), single_threaded=on_cpu
+            )
             for proposal, result in zip(new, results, strict=True):
                 history.add(proposal, result)
                 scores.append(result.score)
