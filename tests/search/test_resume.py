@@ -100,7 +100,7 @@ PLACES = [
     ("recnas.search.history.History.add", 6, True),
     ("recnas.train.loop.ModelLearner.step", 4, True),
     ("recnas.search.finalists.write_json", 3, True),
-    ("recnas.search.run.keep_weights", 1, True),
+    ("recnas.search.finals.keep_weights", 1, True),
     ("recnas.search.run.write_json", 3, False),
 ]
 
