@@ -188,7 +188,7 @@ def final_training_figure(
     baselines = {model.id for model in models if model.kind == BASELINE}
     dropped = {model.id for model in models if model.dropped}
     looks = (
-        ("dropped, at its end", _INITIAL, 1.4, lambda id_: id_ in dropped),
+        ("dropped", _INITIAL, 1.4, lambda id_: id_ in dropped),
         ("other finalists", DENSE if dropped else _INITIAL, 1.4, lambda id_: id_ not in {best} | baselines | dropped),
         ("hand-made", SPARSE, 2.4, lambda id_: id_ in baselines),
         ("best found", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
