@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,59 +85,19 @@ def run_finals(
     Raises:
         RunError: No finalist could be trained to the end.
     """
-    final, schema, pass_rows = settings.final, dataset.schema, dataset.rows("train")
-    ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: final.top_k]
+    ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: settings.final.top_k]
     finalists = [Entrant(item.proposal.id, "found", item.proposal.arch) for item in ranked]
-    baselines = [Entrant(name, "baseline") for name in dict.fromkeys(final.baselines)]
-    first = final.optimization.learning_rate
-    others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
-    stops = rungs(final, len(finalists), pass_rows)
-    total = stops[-1]
-    trainings: dict[Entrant, dict[float, Trained]] = {entrant: {} for entrant in (*finalists, *baselines)}
-    done, work = 0, num_rows(len(finalists), stops) + total * (len(others) + len(baselines) * (1 + len(others)))
+    baselines = [Entrant(name, "baseline") for name in dict.fromkeys(settings.final.baselines)]
+    schema = dataset.schema
 
     def effort(entrant: Entrant) -> float:
         # A hand-made model's cost is not known; it is small, and begun last.
         return entrant.flops(schema) or 0.0
 
-    with console.bar(work, "final training", " rows") as bar:
+    def apply(jobs: list[Job]) -> Iterator[Trained]:
+        return executor.map(train_job, jobs, lambda job: effort(job.entrant))
 
-        def train_all(jobs: list[Job]) -> None:
-            nonlocal done
-            for job, trained in zip(jobs, executor.map(train_job, jobs, lambda job: effort(job.entrant)), strict=True):
-                known = trainings[job.entrant]
-                before = known[job.learning_rate].rows if job.learning_rate in known else 0
-                known[job.learning_rate] = trained
-                write_metrics(run, list(known.values()))
-                console.say(_describe(trained, total))
-                done += job.rows - before
-                bar.update(job.rows - before)
-
-        field = finalists
-        for rows in stops[:-1]:
-            if len(field) <= LEAST_LEFT:
-                break
-            train_all([Job(entrant, first, rows) for entrant in field])
-            left = [item.entrant for item in survivors([trainings[entrant][first] for entrant in field])]
-            if not left:
-                raise _none_left([trainings[entrant][first] for entrant in field])
-            dropped = [entrant for entrant in field if entrant not in left]
-            for entrant in dropped:
-                forget_state(run, entrant)
-            share = 100 * rows / total
-            console.say(f"{len(dropped)} of {len(field)} finalists dropped at {share:.3g} % of the training")
-            field = left
-        # Hand-made models are small: they fill the time of a worker whose finalist is done first.
-        train_all(
-            [Job(entrant, first, total) for entrant in field]
-            + [Job(entrant, rate, total) for entrant in baselines for rate in (first, *others)]
-        )
-        leader = best_of([trainings[entrant][first] for entrant in field])
-        if leader is None:
-            raise _none_left([trainings[entrant][first] for entrant in field])
-        train_all([Job(leader.entrant, rate, total) for rate in others])
-        # Of a rung with many that diverged, fewer go on than planned.
-        bar.update(work - done)
+    trainings = _train(run, settings.final, dataset.rows("train"), finalists, baselines, apply, console)
     chosen = {entrant: best_of(list(known.values())) for entrant, known in trainings.items()}
     usable = [item for item in chosen.values() if item is not None]
     best = min((item for item in usable if item.entrant.kind == "found"), key=lambda item: item.validation.log_loss)
@@ -148,6 +108,7 @@ def run_finals(
     test = dict(zip(entrants, executor.map(measure_job, entrants, effort), strict=True))
     assert best.entrant.arch is not None
     best.entrant.arch.save(run / "architecture.json")
+    total = settings.final.epochs * dataset.rows("train")
     return {
         "best": best.entrant.id,
         "data": {
@@ -162,6 +123,66 @@ def run_finals(
             for entrant, known in trainings.items()
         ],
     }
+
+
+def _train(
+    run: Path,
+    final: FinalSettings,
+    pass_rows: int,
+    finalists: list[Entrant],
+    baselines: list[Entrant],
+    apply: Callable[[list[Job]], Iterator[Trained]],
+    console: Console,
+) -> dict[Entrant, dict[float, Trained]]:
+    """The trainings of every model, by learning rate; `apply` runs jobs and gives what came of each, in order."""
+    first = final.optimization.learning_rate
+    others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
+    stops = rungs(final, len(finalists), pass_rows)
+    total = stops[-1]
+    trainings: dict[Entrant, dict[float, Trained]] = {entrant: {} for entrant in (*finalists, *baselines)}
+    done, work = 0, num_rows(len(finalists), stops) + total * (len(others) + len(baselines) * (1 + len(others)))
+    with console.bar(work, "final training", " rows") as bar:
+
+        def train_all(jobs: list[Job]) -> list[Trained]:
+            nonlocal done
+            results = []
+            for job, trained in zip(jobs, apply(jobs), strict=True):
+                known = trainings[job.entrant]
+                before = known[job.learning_rate].rows if job.learning_rate in known else 0
+                known[job.learning_rate] = trained
+                write_metrics(run, list(known.values()))
+                console.say(_describe(trained, total))
+                done += job.rows - before
+                bar.update(job.rows - before)
+                results.append(trained)
+            return results
+
+        field = finalists
+        for rows in stops[:-1]:
+            if len(field) <= LEAST_LEFT:
+                break
+            rung = train_all([Job(entrant, first, rows) for entrant in field])
+            left = [item.entrant for item in survivors(rung)]
+            if not left:
+                raise _none_left(rung)
+            for entrant in field:
+                if entrant not in left:
+                    forget_state(run, entrant)
+            share = 100 * rows / total
+            console.say(f"{len(left)} of {len(field)} finalists go on after {share:.3g} % of the training")
+            field = left
+        # Hand-made models are small: they fill the time of a worker whose finalist is done first.
+        last = train_all(
+            [Job(entrant, first, total) for entrant in field]
+            + [Job(entrant, rate, total) for entrant in baselines for rate in (first, *others)]
+        )[: len(field)]
+        leader = best_of(last)
+        if leader is None:
+            raise _none_left(last)
+        train_all([Job(leader.entrant, rate, total) for rate in others])
+        # Of a rung in which many diverged, fewer go on than planned.
+        bar.update(work - done)
+    return trainings
 
 
 def num_rows(finalists: int, stops: Sequence[int]) -> int:

@@ -119,9 +119,9 @@ class FinalSettings:
     def __post_init__(self) -> None:
         _at_least(self, top_k=1, epochs=1)
         if self.strategy not in STRATEGIES:
-            raise InputError(f"strategy is {self.strategy!r}; it must be {' or '.join(STRATEGIES)}")
+            raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(STRATEGIES)}")
         if not 0 < self.first_share < 1:
-            raise InputError(f"first_share is {self.first_share}; it must be above 0 and below 1")
+            raise InputError(f"first_share is {self.first_share:g}; it must be above 0 and below 1")
         if any(not rate > 0 for rate in self.other_learning_rates):
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
         if unknown := sorted(set(self.baselines) - {"dlrm"}):
