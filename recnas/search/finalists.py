@@ -116,6 +116,11 @@ class Trained:
     parameters: int
 
     @property
+    def paused(self) -> bool:
+        """Whether it can go on."""
+        return not self.finished and self.diverged is None
+
+    @property
     def best(self) -> Epoch | None:
         """The epoch that was best on validation, whose weights are kept; None when there was none to its end."""
         return min((item for item in self.epochs if item.whole), key=_log_loss, default=None)
@@ -208,7 +213,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     final, run, entrant, learning_rate = settings.final, Path(settings.run), job.entrant, job.learning_rate
     checkpoint = Checkpoint(checkpoint_file(run, entrant, learning_rate), settings.checkpoint_seconds)
     if (known := _outcome(run, job)) is not None:
-        if known.finished or known.diverged is not None:
+        if not known.paused:
             checkpoint.remove()
         return known
     optimization = replace(final.optimization, learning_rate=learning_rate)
@@ -238,8 +243,8 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     pass_rows = dataset.rows("train")
     pass_steps = len(dataset.batches("train", batch_size))
     diverged = None
-    while (epochs[-1].rows if epochs else 0) < job.rows and diverged is None:
-        passes = epochs[-1].rows // pass_rows if epochs else 0
+    while (rows := epochs[-1].rows if epochs else 0) < job.rows:
+        passes = rows // pass_rows
         stop = math.ceil(min(job.rows - passes * pass_rows, pass_rows) / batch_size)
         batches = dataset.batches("train", batch_size, seed=order, epoch=passes, first_batch=tally.steps)
         try:
@@ -260,19 +265,19 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
                 raise Diverged(f"the validation log loss is {quality.log_loss} after epoch {epoch:g}")
         except Diverged as error:
             diverged = str(error)
-            continue
+            break
         if whole and all(quality.log_loss < item.validation.log_loss for item in epochs if item.whole):
             save_tensors(weights_file(run, entrant, learning_rate), model_tensors(model))
         epochs.append(Epoch(learning_rate, epoch, rows, loss, quality, time.perf_counter() - start))
         if whole:
             tally = Tally()
     finished = diverged is None and job.rows == final.epochs * pass_rows
-    if not finished and diverged is None:
-        save(tally)
     seconds, parameters = time.perf_counter() - start, count_dense_parameters(model)
     trained = Trained(entrant, learning_rate, tuple(epochs), finished, diverged, seconds, parameters)
+    if trained.paused:
+        save(tally)
     write_json(outcome_file(run, entrant, learning_rate), trained.to_json())
-    if finished or diverged is not None:
+    if not trained.paused:
         checkpoint.remove()
     return trained
 
