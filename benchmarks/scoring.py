@@ -1,10 +1,12 @@
-"""Time and arithmetic of scoring candidates, on 13 dense and 26 sparse features as Criteo has them.
+"""What scoring a candidate costs, where its time goes, and what the same costs full-width and masked.
 
-    python benchmarks/scoring.py                       both spaces, 4 batches of 512 rows
-    python benchmarks/scoring.py --space nasrec-small --candidates 50 --batch-size 128
+    python benchmarks/scoring.py                  # both spaces, 13 dense and 26 sparse features, 4 batches of 512 rows
+    python benchmarks/scoring.py --space nasrec-small --candidates 100 --warmup-steps 0
 
-For random candidates it prints the median and spread of the seconds a candidate, their multiply–accumulates a row, and
-the share of this machine's matrix rate that they reach, measured in the same run.
+For random candidates, all scored one after the other on one thread and then side by side on all, it prints: seconds a
+candidate, multiply-accumulates a row of the live part, the share of this machine's matrix rate that they reach
+(measured between the candidates of the same run), where a thread's time goes, the ratio to full-width masked scoring
+with dense gradients (benchmarks/masked.py) in the same process, and the same ratio for a step of the warm-up.
 """
 
 from __future__ import annotations
@@ -13,17 +15,28 @@ import argparse
 import random
 import statistics
 import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 
 import torch
+from masked import MaskedSupernet
+from masked import score as masked_score
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile, record_function
 from torchrec import KeyedJaggedTensor
 
 from recnas.data import Batch
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.proxies import ProxyBatches, SiGeo
+from recnas.proxies import statistics as proxy_statistics
 from recnas.schema import DenseFeature, Schema, SparseFeature
+from recnas.search.executor import Executor
 from recnas.search.scoring import Scorer
-from recnas.space import SPACES, SearchSpace, cost
+from recnas.space import SPACES, Architecture, SearchSpace, cost
+from recnas.train.settings import Optimization
+from recnas.train.warmup import PathLearner
 
 DENSE, SPARSE, ROWS, EMBEDDING_DIM = 13, 26, 10_000, 16
 
@@ -50,53 +63,152 @@ def batch(rows: int, generator: torch.Generator) -> Batch:
     return Batch(dense, sparse, (torch.rand(rows, generator=generator) < 0.25).float())
 
 
+KINDS = {
+    "matrix products": ("aten::mm", "aten::bmm", "aten::addmm", "aten::addmm_"),
+    "attention": ("_Attention", "_AttentionBackward"),
+    "norms and ReLU": ("_CPUNorm", "_CPUNormBackward"),
+    "statistics": ("statistics",),
+}
+"""Whose own time counts as what; all other operators of torch are the rest, and what no operator takes is Python."""
+
+
 def matrix_rate() -> float:
-    """Multiply–accumulates a second of products of the size that candidates have most: the best of several."""
+    """Multiply-accumulates a second of one thread at products of the size that candidates have most."""
     x, weight = torch.randn(512, 512), torch.randn(512, 512)
-    best = 0.0
-    for _ in range(30):
-        start = time.perf_counter()
-        for _ in range(4):
-            torch.mm(x, weight)
-        best = max(best, 4 * 512**3 / (time.perf_counter() - start))
-    return best
+    start = time.thread_time()
+    for _ in range(4):
+        torch.mm(x, weight)
+    return 4 * 512**3 / (time.thread_time() - start)
+
+
+def macs(arch: Architecture, rows: int) -> int:
+    """Multiply-accumulates of a candidate's forward and backward pass; the latter takes two products for each."""
+    return 3 * rows * cost.flops(arch, DENSE, SPARSE, EMBEDDING_DIM)
+
+
+def time_goes(scorer: Scorer, candidates: Sequence[Architecture]) -> dict[str, float]:
+    """Shares of a thread's time by kind of work; the profiler's own work counts as Python's."""
+    measure = proxy_statistics._measure
+
+    def marked(*arguments: torch.Tensor) -> tuple[float, list[float]]:
+        with record_function("statistics"):
+            return measure(*arguments)
+
+    proxy_statistics._measure = marked
+    try:
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            seconds = timed(lambda: [scorer(arch) for arch in candidates])
+    finally:
+        proxy_statistics._measure = measure
+    own = {event.key: event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
+    shares = {kind: sum(own.get(name, 0.0) for name in names) / seconds for kind, names in KINDS.items()}
+    known = {name for names in KINDS.values() for name in names}
+    shares["other operators"] = sum(t for name, t in own.items() if name.startswith("aten::") and name not in known)
+    shares["other operators"] /= seconds
+    return shares | {"Python": 1 - sum(shares.values())}
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of this thread."""
+    start = time.thread_time()
+    work()
+    return time.thread_time() - start
+
+
+def warm_up_speed(space: SearchSpace, batches: Sequence[Batch], steps: int) -> tuple[float, float]:
+    """Rows a second of warm-up steps on one thread: sliced, and masked with a dense optimiser; the same paths."""
+    optimization = Optimization(learning_rate=0.1, batch_size=len(batches[0]), eps=1e-2)
+    supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
+    learner = PathLearner(supernet, optimization, random.Random(1))
+    learner.set_learning_rate(0.01)
+    rival = MaskedSupernet(schema(), space)
+    optimizer = torch.optim.Adagrad(rival.parameters(), lr=0.01)
+    rng = random.Random(1)
+
+    def sliced(batch: Batch) -> None:
+        learner.loss(batch).backward()
+        learner.step()
+
+    def masked(batch: Batch) -> None:
+        loss = F.binary_cross_entropy_with_logits(rival(batch, space.sample(rng)), batch.label)
+        optimizer.zero_grad(set_to_none=False)
+        loss.backward()
+        optimizer.step()
+
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for step in range(-2, steps):
+        batch = batches[step % len(batches)]
+        for kept, work in zip(seconds, (sliced, masked), strict=True):
+            taken = timed(partial(work, batch))
+            if step >= 0:
+                kept.append(taken)
+    rows = steps * len(batches[0])
+    return rows / sum(seconds[0]), rows / sum(seconds[1])
+
+
+def quartiles(values: Sequence[float]) -> str:
+    low, middle, high = statistics.quantiles(values, n=4)
+    return f"{middle:.3f} ({low:.3f} - {high:.3f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", choices=list(SPACES), nargs="*", default=list(SPACES))
     parser.add_argument("--candidates", type=int, default=40)
+    parser.add_argument("--masked", type=int, default=10, help="candidates that are scored masked too")
+    parser.add_argument("--warmup-steps", type=int, default=20, help="warm-up steps to time; 0: none")
     parser.add_argument("--batches", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="for scoring side by side")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(0)
-    rate = matrix_rate()
-    print(f"{arguments.threads} threads, matrix rate {rate / 1e9:.1f} G multiply-accumulates a second")
-    print(
-        f"{'space':<13} {'s a candidate: median':>21} {'10 %':>7} {'90 %':>7} {'MACs a row':>11} {'of matrix rate':>14}"
-    )
+    print(f"{arguments.batches} batches of {arguments.batch_size} rows, {DENSE} dense and {SPARSE} sparse features")
     for name in arguments.space:
+        torch.set_num_threads(1)
+        torch.manual_seed(0)
         space, generator, rng = SearchSpace.named(name), torch.Generator().manual_seed(0), random.Random(0)
         supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
         batches = [batch(arguments.batch_size, generator) for _ in range(arguments.batches)]
         scorer = Scorer(supernet, ProxyBatches(supernet, batches), SiGeo())
         candidates = [space.sample(rng) for _ in range(arguments.candidates)]
+        rows = arguments.batches * arguments.batch_size
         for arch in candidates[:3]:
             scorer(arch)
-        seconds = [scorer(arch).seconds for arch in candidates]
-        macs = [cost.flops(arch, DENSE, SPARSE, EMBEDDING_DIM) for arch in candidates]
-        # A backward pass takes two products for each of the forward pass.
-        shares = [
-            3 * mac * arguments.batches * arguments.batch_size / second / rate
-            for mac, second in zip(macs, seconds, strict=True)
-        ]
-        deciles = statistics.quantiles(seconds, n=10)
-        print(
-            f"{name:<13} {statistics.median(seconds):>21.3f} {deciles[0]:>7.3f} {deciles[-1]:>7.3f} "
-            f"{statistics.median(macs):>11,.0f} {statistics.median(shares):>14.0%}"
-        )
+        seconds, rates = [], []
+        for arch in candidates:
+            rates.append(matrix_rate())
+            seconds.append(timed(partial(scorer, arch)))
+        rate = statistics.median(rates)
+        shares = [macs(arch, rows) / second / rate for arch, second in zip(candidates, seconds, strict=True)]
+        print(f"\n{name}: {len(candidates)} random candidates, median (quartiles)")
+        flops = [macs(arch, 1) / 3 / 1e6 for arch in candidates]
+        print(f"  million multiply-accumulates a row, live part   {quartiles(flops)}")
+        print(f"  seconds of a candidate, one thread              {quartiles(seconds)}")
+        print(f"  share of the matrix rate, {rate / 1e9:.0f} G/s a thread        {quartiles(shares)}")
+        torch.set_num_threads(arguments.threads)
+        with Executor(1, nullcontext, ()) as executor:
+            start = time.perf_counter()
+            for _ in executor.map(scorer, candidates, lambda arch: macs(arch, 1), threads=True):
+                pass
+            aside = (time.perf_counter() - start) / len(candidates)
+        print(f"  seconds a candidate, {arguments.threads} side by side (mean)     {aside:.3f}")
+        torch.set_num_threads(1)
+        some = candidates[: max(3, len(candidates) // 4)]
+        kinds = time_goes(scorer, some)
+        print("  a thread's time: " + ", ".join(f"{kind} {share:.0%}" for kind, share in kinds.items()))
+        if arguments.masked:
+            rival = MaskedSupernet(schema(), space)
+            masked_score(rival, candidates[0], batches)
+            ratios = [
+                timed(partial(masked_score, rival, arch, batches)) / second
+                for arch, second in zip(candidates[: arguments.masked], seconds, strict=False)
+            ]
+            print(f"  times of full-width masked scoring over these   {quartiles(ratios)}")
+        if arguments.warmup_steps:
+            sliced, masked = warm_up_speed(space, batches, arguments.warmup_steps)
+            print(
+                f"  warm-up, rows a second of one thread: {sliced:,.0f}, full-width masked with a dense optimiser "
+                f"{masked:,.0f}: {sliced / masked:.1f} times"
+            )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,46 @@ class Taken:
         return _leading(like_parameter, tuple(self.leaf.shape))
 
 
-class Slices:
+class Primitives:
+    """How layers compute, from inputs and weights. A subclass may compute the same in another way, or take notes.
+
+    `layer` says whose weights these are.
+    """
+
+    def linear(
+        self, layer: nn.Module, inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None
+    ) -> Tensor:
+        """Σₛ xₛ Wₛᵀ (+ b) of inputs `[rows, wₛ]` and weights `[out, wₛ]`: `[rows, out]`."""
+        return linear(inputs, weights, bias)
+
+    def norm(self, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+        """Layer norm over the last axis, then ReLU if wanted."""
+        normed = F.layer_norm(x, x.shape[-1:], weight, bias, NORM_EPS)
+        return F.relu(normed) if relu else normed
+
+    def attention(self, packed: Tensor, heads: int) -> Tensor:
+        """Self-attention; queries, keys and values side by side `[B, tokens, 3E]` → `[B, tokens, E]`."""
+        query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in packed.chunk(3, dim=-1))
+        return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+    def products(self, vectors: Tensor) -> Tensor:
+        """All products of two different of n vectors: `[B, E, n]` → `[B, n · (n - 1) / 2]`.
+
+        They are the Gram matrix below its diagonal, row by row: (1,0), (2,0), (2,1), (3,0) …
+        """
+        gram, count = torch.bmm(vectors.transpose(1, 2), vectors), vectors.shape[-1]
+        rows, columns = torch.tril_indices(count, count, offset=-1, device=vectors.device)
+        return gram.flatten(1).index_select(1, rows * count + columns)
+
+    def interactions(self, fields: Tensor) -> Tensor:
+        """(Σ_f s_f)² - Σ_f s_f² over the last axis."""
+        return fields.sum(-1).square() - fields.square().sum(-1)
+
+
+PLAIN = Primitives()
+
+
+class Slices(Primitives):
     """Hands out the slices that one candidate uses, each as a detached view made a leaf, and remembers them.
 
     Slicing a parameter under autograd would fill a full-size zero tensor in every backward; the gradient of a leaf has
@@ -52,33 +91,28 @@ class Slices:
             raise ValueError(f"one candidate takes a parameter at {tuple(taken.leaf.shape)} and at {sizes}")
         return taken.leaf
 
+    def attention(self, packed: Tensor, heads: int) -> Tensor:
+        # Only here, as a finished network needs no compiler.
+        from recnas.nn import attention
+
+        return (
+            attention.attention(packed, heads) if attention.takes(packed, heads) else super().attention(packed, heads)
+        )
+
     @property
     def taken(self) -> list[Taken]:
         """Every slice taken so far, in the order of first use."""
         return list(self._taken.values())
 
-    def linear(
-        self, layer: nn.Module, inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None
-    ) -> Tensor:
-        """What a layer computes from its inputs and its slices: see `linear`."""
-        return linear(inputs, weights, bias)
-
-    def norm(self, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """What a layer computes from its input and its slices: see `norm`."""
-        return norm(x, weight, bias)
-
 
 def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
     """Σₛ xₛ Wₛᵀ (+ b) of inputs `[rows, wₛ]` and weights `[out, wₛ]`: `[rows, out]`."""
-    result = bias
-    for x, weight in zip(inputs, weights, strict=True):
-        result = torch.mm(x, weight.t()) if result is None else torch.addmm(result, x, weight.t())
+    first, *others = zip(inputs, weights, strict=True)
+    x, weight = first
+    result = torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
+    for x, weight in others:
+        result.addmm_(x, weight.t())
     return result
-
-
-def norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Layer norm over the last axis."""
-    return F.layer_norm(x, x.shape[-1:], weight, bias, NORM_EPS)
 
 
 def _leading(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
@@ -149,7 +183,7 @@ class ElasticLinear(nn.Module):
             bias = take(self, self.bias, (out,), slices)
             if self.bias_mask is not None:
                 bias = bias * self.bias_mask[:out]
-        result = linear(flat, joined, bias) if slices is None else slices.linear(self, flat, joined, bias)
+        result = (slices or PLAIN).linear(self, flat, joined, bias)
         return result.view(*inputs[0].x.shape[:-1], out)
 
 
@@ -166,8 +200,8 @@ class ElasticNorm(nn.Module):
         self.weight = nn.Parameter(torch.full((width,), start))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Tensor, slices: Slices | None = None) -> Tensor:
-        """Normalises `[…, w]`."""
+    def forward(self, x: Tensor, slices: Slices | None = None, relu: bool = False) -> Tensor:
+        """Normalises `[…, w]`, and applies ReLU if wanted."""
         sizes = (x.shape[-1],)
         weight, bias = take(self, self.weight, sizes, slices), take(self, self.bias, sizes, slices)
-        return norm(x, weight, bias) if slices is None else slices.norm(self, x, weight, bias)
+        return (slices or PLAIN).norm(self, x, weight, bias, relu)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.elastic import Piece, Slices, linear, take
+from recnas.nn.elastic import PLAIN, Piece, Slices, take
 from recnas.nn.operators import (
     Attention,
     DenseToSparse,
@@ -127,7 +127,7 @@ class LastLayer(nn.Module):
             take(self, self.weight[name], tuple(x.shape[1:]), slices).reshape(1, -1) for name, x in inputs.items()
         ]
         flat = [x.flatten(1) for x in inputs.values()]
-        logit = linear(flat, weights, bias) if slices is None else slices.linear(self, flat, weights, bias)
+        logit = (slices or PLAIN).linear(self, flat, weights, bias)
         return logit.squeeze(-1)
 
 

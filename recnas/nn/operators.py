@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recnas.nn.elastic import ElasticLinear, ElasticNorm, Piece, Slices
+from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, Piece, Slices
 from recnas.space.architecture import MERGED_FIELDS, dot_product_fields
 
 ATTENTION_HEADS = 8
@@ -60,7 +60,7 @@ class FullyConnected(nn.Module):
 
     def forward(self, dense: Sequence[Piece], width: int, slices: Slices | None = None) -> Tensor:
         """Pieces `[B, ·]` → `[B, width]`."""
-        return F.relu(self.norm(self.linear(dense, width, slices), slices))
+        return self.norm(self.linear(dense, width, slices), slices, relu=True)
 
 
 class EmbeddingFullyConnected(nn.Module):
@@ -73,7 +73,7 @@ class EmbeddingFullyConnected(nn.Module):
 
     def forward(self, sparse: Sequence[Piece], width: int, slices: Slices | None = None) -> Tensor:
         """Pieces `[B, E, ·]` → `[B, E, width]`."""
-        return F.relu(self.norm(self.linear(sparse, width, slices), slices))
+        return self.norm(self.linear(sparse, width, slices), slices, relu=True)
 
 
 class DotProduct(nn.Module):
@@ -99,8 +99,6 @@ class DotProduct(nn.Module):
         if not (len(set(widths)) == 1 and products == width):
             self.linear = ElasticLinear({"products": products}, width, products)
         self.norm = ElasticNorm(width)
-        # Row by row: (1,0), (2,0), (2,1), (3,0) …
-        self.register_buffer("_triangle", torch.tril_indices(reduced + 1, reduced + 1, offset=-1), persistent=False)
 
     def forward(
         self, dense: Sequence[Piece], sparse: Sequence[Piece], width: int, slices: Slices | None = None
@@ -116,11 +114,8 @@ class DotProduct(nn.Module):
         else:
             y = self.sparse_norm(self.sparse_linear(sparse, reduced, slices), slices)
         vectors = torch.cat((x.unsqueeze(-1), y), dim=-1)
-        gram = torch.bmm(vectors.transpose(1, 2), vectors)
-        products = reduced * (reduced + 1) // 2
-        rows, columns = self._triangle[0, :products], self._triangle[1, :products]
-        pairs = gram.flatten(1).index_select(1, rows * (reduced + 1) + columns)
-        if products != width:
+        pairs = (slices or PLAIN).products(vectors)
+        if pairs.shape[-1] != width:
             pairs = self.linear([Piece.of("products", pairs)], width, slices)
         return self.norm(pairs, slices)
 
@@ -206,11 +201,8 @@ class Attention(nn.Module):
             return layer([Piece.of("fields", x)], out, slices)
 
         x = self.norm(self.linear(sparse, width, slices), slices).transpose(1, 2)
-        query, key, value = (
-            part.unflatten(-1, (ATTENTION_HEADS, -1)).transpose(1, 2)
-            for part in over_columns(self.in_projection, x, 3 * self.dim).chunk(3, dim=-1)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        packed = over_columns(self.in_projection, x, 3 * self.dim)
+        attended = (slices or PLAIN).attention(packed, ATTENTION_HEADS)
         x = self.attention_norm(x + over_columns(self.out_projection, attended), slices)
         hidden = F.relu(over_columns(self.feed_forward_in, x))
         x = self.feed_forward_norm(x + over_columns(self.feed_forward_out, hidden), slices)
@@ -248,7 +240,7 @@ class FactorizationMachine(nn.Module):
 
     def forward(self, fields: Tensor, width: int, slices: Slices | None = None) -> Tensor:
         """`[B, E, ds]` → `[B, width]`."""
-        interactions = fields.sum(-1).square() - fields.square().sum(-1)
+        interactions = (slices or PLAIN).interactions(fields)
         if width == self.dim:
             return interactions
         return self.norm(self.linear([Piece.of("fm", interactions)], width, slices), slices)

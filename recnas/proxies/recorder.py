@@ -3,62 +3,62 @@
 No layer of the spaces mixes rows, so batches may share a pass: a batch's gradient is a sum over its own rows. That of
 a matrix is δᵀx, with x the layer's input and δ the gradient at its output; it is taken apart by batch, and for a wide
 matrix never stored: its two factors are smaller, and statistics are taken a few rows of it at a time, in cache.
+
+On a CPU, what torch does in many passes over memory (norms, attention with heads of width 2) is done in one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from recnas.nn import kernels
 from recnas.nn.elastic import NORM_EPS, Slices, linear
 
-CACHED_ELEMENTS = 262_144
-"""Elements whose gradients are held at a time, of all batches together: few enough to stay in a core's cache."""
+CACHED_ELEMENTS = 1_048_576
+"""Elements whose gradients are held at a time, of all batches together: few enough to stay in a cache."""
+
+Factors = tuple[Tensor, Tensor]
 
 
-class LayerGradient:
-    """The gradients of one layer's parameters, one for each batch.
+class WeightGradient:
+    """The gradients of one weight, one for each batch.
 
     Attributes:
-        vectors: Gradients of its vectors, `[batches of a pass, width]` each, a list for each pass.
-        matrices: Gradients of its matrices likewise: `[batches of a pass, out, in]`, or factors of it
+        weight: The slice of it that the candidate uses, `[out, in]`; a vector is `[1, width]`.
+        passes: A list for each pass: gradients `[batches of a pass, out, in]`, or their factors
             `[batches of a pass, rows, out]` and `[batches of a pass, rows, in]`.
     """
 
-    def __init__(self) -> None:
-        self.vectors: list[list[Tensor]] = []
-        self.matrices: list[list[tuple[Tensor, Tensor] | Tensor]] = []
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+        self.passes: list[Tensor | Factors] = []
 
-    def tiles(self) -> Iterator[Tensor]:
-        """All elements, some at a time: `[batches, elements]`, to be used or overwritten before the next is drawn."""
-        for of_passes in zip(*self.vectors, strict=True):
-            yield torch.cat(of_passes)
-        for of_passes in zip(*self.matrices, strict=True):
-            if isinstance(of_passes[0], Tensor):
-                width = CACHED_ELEMENTS // sum(len(gradient) for gradient in of_passes)
-                for part in zip(*(gradient.flatten(1).split(width, dim=1) for gradient in of_passes), strict=True):
-                    yield torch.cat(part)
-            else:
-                yield from _product_tiles(of_passes)
+    def tiles(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Gradients of some rows of the weight `[batches, rows, in]`, to be used before the next are drawn, and those
+        rows of the weight."""
+        if not isinstance(self.passes[0], Tensor):
+            yield from self._products(self.passes)
+        elif len(self.passes) == 1:
+            yield self.passes[0], self.weight
+        else:
+            yield torch.cat(self.passes), self.weight
 
-
-def _product_tiles(of_passes: Sequence[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
-    batches = sum(len(x) for x, _ in of_passes)
-    _, first = of_passes[0]
-    out, width = of_passes[0][0].shape[2], first.shape[2]
-    height = max(1, CACHED_ELEMENTS // (batches * width))
-    buffer = first.new_empty(batches * min(height, out) * width)
-    for start in range(0, out, height):
-        rows = min(height, out - start)
-        tile = buffer[: batches * rows * width].view(batches, rows, width)
-        done = 0
-        for delta, x in of_passes:
-            torch.bmm(delta[:, :, start : start + rows].transpose(1, 2), x, out=tile[done : done + len(x)])
-            done += len(x)
-        yield tile.view(batches, -1)
+    def _products(self, passes: Sequence[Factors]) -> Iterator[tuple[Tensor, Tensor]]:
+        batches = sum(len(x) for x, _ in passes)
+        out, width = self.weight.shape
+        height = min(out, max(1, CACHED_ELEMENTS // (batches * width)))
+        buffer = self.weight.new_empty(batches * height * width)
+        for start in range(0, out, height):
+            rows = min(height, out - start)
+            tile = buffer[: batches * rows * width].view(batches, rows, width)
+            done = 0
+            for delta, x in passes:
+                torch.bmm(delta[:, :, start : start + rows].transpose(1, 2), x, out=tile[done : done + len(x)])
+                done += len(x)
+            yield tile, self.weight[start : start + rows]
 
 
 class Recorder(Slices):
@@ -67,53 +67,53 @@ class Recorder(Slices):
     Usage: for every pass, `begin`, a forward and a backward pass; inputs must require grad.
 
     Attributes:
-        projections: Of every pass, θᵀg of its batches `[batches]` in double precision, without the tables' share.
+        batches: Of the present pass.
+        layers: For every layer that the candidate uses, the gradients of its weights.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._layers: dict[int, LayerGradient] = {}
-        self.projections: list[Tensor] = []
-        self._batches = 0
+        self.layers: dict[nn.Module, list[WeightGradient]] = {}
+        self.batches = 0
+        self._slices: dict[nn.Parameter, Tensor] = {}
 
-    @property
-    def layers(self) -> list[LayerGradient]:
-        """The gradients of every layer that the candidate uses."""
-        return list(self._layers.values())
-
-    def begin(self, batches: int, device: torch.device) -> None:
+    def begin(self, batches: int) -> None:
         """Starts a pass over so many batches of equal size, one after the other."""
-        self._batches = batches
-        self.projections.append(torch.zeros(batches, dtype=torch.float64, device=device))
+        self.batches = batches
 
     def take(self, layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...]) -> Tensor:
-        # The leaf, for its check of the sizes; no gradient is wanted at it.
-        return super().take(layer, parameter, sizes).detach()
+        # No gradient is wanted at the slices; later passes find them here.
+        if (known := self._slices.get(parameter)) is None:
+            known = self._slices[parameter] = super().take(layer, parameter, sizes).detach()
+        return known
 
     def linear(
         self, layer: nn.Module, inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None
     ) -> Tensor:
         return _Linear.apply(self, layer, weights, bias, *inputs)
 
-    def norm(self, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return _Norm.apply(self, layer, x, weight, bias)
+    def norm(self, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
+        if kernels.take(x):
+            return _CPUNorm.apply(self, layer, x, weight, bias, relu)
+        normed = _Norm.apply(self, layer, x, weight, bias)
+        return torch.relu(normed) if relu else normed
+
+    def products(self, vectors: Tensor) -> Tensor:
+        return _CPUProducts.apply(vectors) if kernels.take(vectors) else super().products(vectors)
+
+    def interactions(self, fields: Tensor) -> Tensor:
+        return _CPUInteractions.apply(fields) if kernels.take(fields) else super().interactions(fields)
 
     def by_batch(self, tensor: Tensor) -> Tensor:
         """`[rows of all batches, …]` as `[batches, rows, …]`."""
-        return tensor.detach().unflatten(0, (self._batches, -1))
+        return tensor.detach().unflatten(0, (self.batches, -1))
 
-    def record(
-        self, layer: nn.Module, output: Tensor, delta: Tensor, vectors: list[Tensor], matrices: list[Any]
-    ) -> None:
-        """Keeps a layer's gradients of a pass.
-
-        A layer's output is linear in its parameters, so their share of θᵀg is the product of its output with δ.
-        """
-        of_layer = self._layers.setdefault(id(layer), LayerGradient())
-        of_layer.vectors.append(vectors)
-        of_layer.matrices.append(matrices)
-        output, delta = (tensor.reshape(self._batches, -1) for tensor in (output, delta))
-        self.projections[-1] += torch.linalg.vecdot(output, delta)
+    def record(self, layer: nn.Module, weights: Sequence[Tensor], gradients: Sequence[Tensor | Factors]) -> None:
+        """Keeps the gradients of a layer's weights of a pass."""
+        if layer not in self.layers:
+            self.layers[layer] = [WeightGradient(weight) for weight in weights]
+        for kept, gradient in zip(self.layers[layer], gradients, strict=True):
+            kept.passes.append(gradient)
 
 
 class _Linear(torch.autograd.Function):
@@ -121,43 +121,43 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, recorder: Recorder, layer: nn.Module, weights, bias, *inputs: Tensor) -> Tensor:
-        result = linear(inputs, weights, bias)
         ctx.recorder, ctx.layer, ctx.weights, ctx.bias = recorder, layer, weights, bias
-        ctx.save_for_backward(result, *inputs)
-        return result
+        ctx.save_for_backward(*inputs)
+        return linear(inputs, weights, bias)
 
     @staticmethod
     def backward(ctx, delta: Tensor):
-        result, *inputs = ctx.saved_tensors
         by_batch = ctx.recorder.by_batch
         deltas = by_batch(delta)
-        vectors, matrices = [], []
-        if ctx.bias is not None:
-            gradient, mask = deltas.sum(1), getattr(ctx.layer, "bias_mask", None)
-            vectors.append(gradient if mask is None else gradient * mask[: gradient.shape[1]])
-        for x in inputs:
+        weights, gradients = list(ctx.weights), []
+        for x in ctx.saved_tensors:
             rows, out, width = deltas.shape[1], delta.shape[1], x.shape[1]
             if rows * (out + width) < out * width:
-                matrices.append((deltas, by_batch(x)))
+                gradients.append((deltas, by_batch(x)))
             else:
-                matrices.append(torch.bmm(deltas.transpose(1, 2), by_batch(x)))
-        ctx.recorder.record(ctx.layer, result, delta, vectors, matrices)
+                # Of a tall x, this way round is a quarter faster.
+                gradients.append(torch.bmm(by_batch(x).transpose(1, 2), deltas).transpose(1, 2).contiguous())
+        if ctx.bias is not None:
+            gradient, mask = deltas.sum(1, keepdim=True), getattr(ctx.layer, "bias_mask", None)
+            weights.append(ctx.bias.unsqueeze(0))
+            gradients.append(gradient if mask is None else gradient * mask[: gradient.shape[-1]])
+        ctx.recorder.record(ctx.layer, weights, gradients)
         return None, None, None, None, *(torch.mm(delta, weight) for weight in ctx.weights)
 
 
 class _Norm(torch.autograd.Function):
-    """`norm`, recorded."""
+    """Layer norm, recorded, on any device."""
 
     @staticmethod
     def forward(ctx, recorder: Recorder, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         result, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], weight, bias, NORM_EPS)
         ctx.recorder, ctx.layer = recorder, layer
-        ctx.save_for_backward(result, x, mean, rstd, weight, bias)
+        ctx.save_for_backward(x, mean, rstd, weight, bias)
         return result
 
     @staticmethod
     def backward(ctx, delta: Tensor):
-        result, x, mean, rstd, weight, bias = ctx.saved_tensors
+        x, mean, rstd, weight, bias = ctx.saved_tensors
         gradients = [
             torch.ops.aten.native_layer_norm_backward(
                 *of_batch[:2], x.shape[-1:], *of_batch[2:], weight, bias, [True, True, True]
@@ -165,5 +165,85 @@ class _Norm(torch.autograd.Function):
             for of_batch in zip(*(ctx.recorder.by_batch(item) for item in (delta, x, mean, rstd)), strict=True)
         ]
         at_input, *vectors = zip(*gradients, strict=True)
-        ctx.recorder.record(ctx.layer, result, delta, [torch.stack(items) for items in vectors], [])
+        ctx.recorder.record(
+            ctx.layer,
+            [weight.unsqueeze(0), bias.unsqueeze(0)],
+            [torch.stack(items).unsqueeze(1) for items in vectors],
+        )
         return None, None, at_input[0] if len(at_input) == 1 else torch.cat(at_input), None, None
+
+
+class _CPUNorm(torch.autograd.Function):
+    """Layer norm, and ReLU if wanted, recorded."""
+
+    @staticmethod
+    def forward(ctx, recorder: Recorder, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor, relu: bool):
+        x = x.contiguous()
+        result, mean, rstd = torch.empty_like(x), *x.new_empty((2, x.shape[:-1].numel()))
+        arrays = (_rows(x), weight.numpy(), bias.numpy(), NORM_EPS, relu, _rows(result), mean.numpy(), rstd.numpy())
+        kernels.norm(*arrays)
+        ctx.recorder, ctx.layer, ctx.relu = recorder, layer, relu
+        ctx.save_for_backward(x, result, mean, rstd, weight, bias)
+        return result
+
+    @staticmethod
+    def backward(ctx, delta: Tensor):
+        x, result, mean, rstd, weight, bias = ctx.saved_tensors
+        at_x, at_weight, at_bias = torch.empty_like(x), *x.new_empty((2, ctx.recorder.batches, 1, x.shape[-1]))
+        kernels.norm_backward(
+            _rows(delta.contiguous()),
+            _rows(x),
+            _rows(result),
+            weight.numpy(),
+            mean.numpy(),
+            rstd.numpy(),
+            ctx.relu,
+            _rows(at_x),
+            _rows(at_weight),
+            _rows(at_bias),
+        )
+        ctx.recorder.record(ctx.layer, [weight.unsqueeze(0), bias.unsqueeze(0)], [at_weight, at_bias])
+        return None, None, at_x, None, None, None
+
+
+class _CPUProducts(torch.autograd.Function):
+    """All products of two different vectors."""
+
+    @staticmethod
+    def forward(ctx, vectors: Tensor) -> Tensor:
+        ctx.save_for_backward(vectors)
+        gram, count = torch.bmm(vectors.transpose(1, 2), vectors), vectors.shape[-1]
+        products = vectors.new_empty((len(vectors), count * (count - 1) // 2))
+        kernels.lower_triangle(gram.numpy(), products.numpy())
+        return products
+
+    @staticmethod
+    def backward(ctx, delta: Tensor) -> Tensor:
+        (vectors,) = ctx.saved_tensors
+        square = vectors.new_empty((len(vectors), vectors.shape[-1], vectors.shape[-1]))
+        kernels.symmetric(delta.contiguous().numpy(), square.numpy())
+        return torch.bmm(vectors, square)
+
+
+class _CPUInteractions(torch.autograd.Function):
+    """(Σ_f s_f)² - Σ_f s_f² over the last axis."""
+
+    @staticmethod
+    def forward(ctx, fields: Tensor) -> Tensor:
+        fields = fields.contiguous()
+        result = fields.new_empty(fields.shape[:-1])
+        kernels.interactions(_rows(fields), result.view(-1).numpy())
+        ctx.save_for_backward(fields)
+        return result
+
+    @staticmethod
+    def backward(ctx, delta: Tensor) -> Tensor:
+        (fields,) = ctx.saved_tensors
+        at_fields = torch.empty_like(fields)
+        kernels.interactions_backward(delta.contiguous().view(-1).numpy(), _rows(fields), _rows(at_fields))
+        return at_fields
+
+
+def _rows(tensor: Tensor) -> kernels.Array:
+    """A contiguous `[…, n]` as an array `[rows, n]` of the same memory."""
+    return tensor.view(-1, tensor.shape[-1]).numpy()

@@ -8,20 +8,22 @@ candidate uses count.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from recnas.data import Batch
+from recnas.nn import kernels
 from recnas.nn.model import Supernet
 from recnas.proxies.recorder import Recorder
 from recnas.schema import Schema
 from recnas.space import Architecture
 
-ROWS_OF_A_PASS = 512
+ROWS_OF_A_PASS = 1024
 """Batches go through the network together up to so many rows; more would only leave the cache."""
 
 
@@ -66,6 +68,9 @@ class ProxyBatches:
         supernet: Whose tables are looked up.
         batches: N batches of one size, N ≥ 2, on the supernet's device.
 
+    Attributes:
+        tables: For every table, which of the touched rows are its own, and these rows `[rows, E]`.
+
     Raises:
         ValueError: Fewer than two batches, or of different sizes.
     """
@@ -79,8 +84,15 @@ class ProxyBatches:
         stacked = torch.cat([torch.stack((feature, row)) for feature, row, _, _ in ids], dim=1)
         touched, number = stacked.unique(dim=1, return_inverse=True)
         numbers = number.split([len(row) for _, row, _, _ in ids])
-        self.num_tables = len(supernet.schema.sparse)
-        self.table_of_row = touched[0]
+        self.num_rows = touched.shape[1]
+        counts = touched[0].bincount(minlength=len(supernet.schema.sparse)).tolist()
+        # Rows are numbered table by table.
+        self.tables: list[tuple[slice, Tensor]] = []
+        start = 0
+        for table, count in zip(supernet.embeddings.tables().values(), counts, strict=True):
+            end = start + count
+            self.tables.append((slice(start, end), table[touched[1, start:end]].detach().clone()))
+            start = end
         self.looked_up: list[_LookedUp] = []
         with torch.no_grad():
             for batch, (_, _, lookup, weight), row in zip(batches, ids, numbers, strict=True):
@@ -97,7 +109,7 @@ class ProxyBatches:
         by_id = gradient.flatten(0, 1)[batch.lookup]
         if batch.weight is not None:
             by_id = by_id * batch.weight.unsqueeze(1).to(by_id.dtype)
-        rows = by_id.new_zeros(len(self.table_of_row), by_id.shape[1])
+        rows = by_id.new_zeros(self.num_rows, by_id.shape[1])
         return rows.index_add_(0, batch.row, by_id)
 
 
@@ -109,12 +121,9 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
         arch: The candidate.
         batches: What its gradients are taken on.
     """
-    arch = arch.canonical()
-    recorder = Recorder()
-    row_gradients: list[Tensor] = []
-    losses, projections = [], []
+    recorder, row_gradients, losses = Recorder(), [], []
     for together in batches.passes():
-        recorder.begin(len(together), together[0].label.device)
+        recorder.begin(len(together))
         dense = torch.cat([batch.dense for batch in together]).requires_grad_()
         fields = torch.cat([batch.fields for batch in together]).requires_grad_()
         label = torch.cat([batch.label for batch in together]).to(dense.dtype)
@@ -122,39 +131,52 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
         loss = F.binary_cross_entropy_with_logits(logits, label, reduction="none").unflatten(0, (len(together), -1))
         loss = loss.mean(1)
         _, field_gradient = torch.autograd.grad(loss.sum(), [dense, fields], allow_unused=True)
-        projection = recorder.projections[-1]
         if field_gradient is not None:
-            # Pooling is linear, so ⟨rows, their gradients⟩ is ⟨pooled fields, their gradient⟩.
-            projection = projection + (fields.detach() * field_gradient).unflatten(0, (len(together), -1)).sum(
-                (1, 2, 3)
-            )
             row_gradients += [
                 batches.row_gradients(batch, gradient)
                 for batch, gradient in zip(together, field_gradient.chunk(len(together)), strict=True)
             ]
         losses += loss.tolist()
-        projections += projection.tolist()
-    of_layers = [sum(_ratios(tile).sum().double() for tile in layer.tiles()) for layer in recorder.layers]
-    ratios = torch.stack(of_layers).tolist()
+    projections = [0.0] * len(losses)
+    ratios = []
+
+    def module(tiles: Iterable[tuple[Tensor, Tensor]]) -> None:
+        total = 0.0
+        for gradients, weights in tiles:
+            ratio, of_tile = _measure(gradients, weights)
+            total += ratio
+            projections[:] = [a + b for a, b in zip(projections, of_tile, strict=True)]
+        ratios.append(total)
+
+    for weights in recorder.layers.values():
+        module(tile for weight in weights for tile in weight.tiles())
     if row_gradients:
-        per_element = _ratios(torch.stack([rows.flatten() for rows in row_gradients]))
-        per_row = per_element.view_as(row_gradients[0]).sum(1, dtype=torch.float64)
-        per_table = per_row.new_zeros(batches.num_tables).index_add_(0, batches.table_of_row, per_row)
-        ratios += per_table.tolist()
+        for rows, weights in batches.tables:
+            module([(torch.stack([gradient[rows] for gradient in row_gradients]), weights)])
     return GradientStatistics(tuple(ratios), tuple(projections), tuple(losses))
 
 
-def _ratios(gradients: Tensor) -> Tensor:
-    """μ / σ over batches of gradients `[batches, elements]`, 0 where σ is 0: `[elements]`. Overwrites the gradients."""
-    # Torch's std and vector_norm over a leading axis, and masked_fill, take ten times as long as these; a sum over
-    # that axis is fastest as a product with ones.
-    count, by_element = len(gradients), gradients.t()
-    ones = gradients.new_ones(count)
-    absolute = torch.mv(gradients.abs().t(), ones)
-    gradients.sub_(torch.mv(by_element, ones / count))
-    squares = torch.mv(gradients.square_().t(), ones)
-    inverse = squares.rsqrt_().mul_(math.sqrt(count - 1) / count)
-    return absolute.mul_(inverse.nan_to_num_(nan=torch.nan, posinf=0.0))
+def _measure(gradients: Tensor, weights: Tensor) -> tuple[float, list[float]]:
+    """What some rows of a weight add to its module's ratio, and to every batch's θᵀg.
+
+    Args:
+        gradients: `[batches, rows, n]`, contiguous.
+        weights: `[rows, n]`, the leading columns of a contiguous matrix.
+    """
+    count = len(gradients)
+    # μ / σ with μ = Σ|g| / N and σ² = Σ(g - ḡ)² / (N - 1)
+    factor = math.sqrt(count - 1) / count
+    if kernels.take(gradients):
+        projections = np.zeros(count)
+        # Numba wants rows without gaps; those of a slice are the whole matrix's, of which it reads the first columns.
+        whole = weights.as_strided((len(weights), weights.stride(0)), (weights.stride(0), 1))
+        ratio = kernels.statistics(count)(gradients.numpy(), whole.numpy(), projections)
+        return ratio * factor, projections.tolist()
+    products = (gradients * weights).sum((1, 2), dtype=torch.float64)
+    magnitude = gradients.abs().sum(0)
+    deviation = (gradients - gradients.mean(0)).square_().sum(0).sqrt_()
+    ratio = torch.where(deviation == 0, 0, magnitude / deviation).sum(dtype=torch.float64)
+    return ratio.item() * factor, products.tolist()
 
 
 def _ids(batch: Batch, schema: Schema) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
@@ -168,5 +190,5 @@ def _ids(batch: Batch, schema: Schema) -> tuple[Tensor, Tensor, Tensor, Tensor |
     mean = torch.tensor([item.pooling == "mean" for item in schema.sparse], device=values.device)
     if not bool(mean.any()):
         return feature, values, lookup, None
-    share = torch.where(mean[:, None], 1 / lengths.clamp(min=1), torch.ones_like(lengths, dtype=torch.float64))
+    share = torch.where(mean[:, None], 1 / lengths.clamp(min=1).double(), 1.0)
     return feature, values, lookup, share.flatten()[bag]

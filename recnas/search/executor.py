@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor as Pool
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -41,24 +42,31 @@ class Executor:
             self._started = [self._pool.submit(_nothing) for _ in range(workers)]
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], effort: Callable[[Any], float]
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        threads: bool = False,
     ) -> Iterator[Any]:
         """`function(item)` for each item, in order.
 
         Args:
             function: What to apply.
             items: To what.
-            effort: How long an item takes, in any unit: several processes begin with the longest, to end at one time.
+            effort: How long an item takes, in any unit: those done side by side begin with the longest, to end at one
+                time.
+            threads: Whether the function may run in several threads of this process, each with one thread of torch's,
+                where there are no other processes. As many run as torch has threads.
 
         Raises:
             RunError: A worker process died.
         """
-        if self._pool is None:
+        if self._pool is None and not (threads and torch.get_num_threads() > 1):
             yield from map(function, items)
             return
-        with _telling_of_dead_workers():
+        with _telling_of_dead_workers(), _threads() if self._pool is None else nullcontext(self._pool) as pool:
             longest_first = sorted(range(len(items)), key=lambda index: -effort(items[index]))
-            results = {index: self._pool.submit(function, items[index]) for index in longest_first}
+            results = {index: pool.submit(function, items[index]) for index in longest_first}
             for index in range(len(items)):
                 yield results[index].result()
 
@@ -84,6 +92,18 @@ class Executor:
             for process in list(self._pool._processes.values()):
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _threads() -> Iterator[Pool]:
+    """As many threads as torch would use, each with one of torch's."""
+    with ThreadPoolExecutor(torch.get_num_threads(), "recnas", torch.set_num_threads, (1,)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            # Work that has not begun is of no use any more.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _nothing() -> None:

@@ -253,7 +253,8 @@ def _evolve(
                 scores.append(scored.score)
                 note(scored.score)
             new = proposals[len(scores) :]
-            results = executor.map(score, [proposal.arch for proposal in new], partial(_macs, schema))
+            on_cpu = default_device().type == "cpu"
+            results = executor.map(score, [proposal.arch for proposal in new], partial(_macs, schema), threads=on_cpu)
             for proposal, result in zip(new, results, strict=True):
                 history.add(proposal, result)
                 scores.append(result.score)

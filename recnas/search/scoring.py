@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -111,6 +112,7 @@ def stage_seed(settings: Settings, stage: str) -> int:
 
 _settings: Settings | None = None
 _scorer: Scorer | None = None
+_building = threading.Lock()
 
 
 def start_scoring(settings: Settings) -> None:
@@ -122,12 +124,13 @@ def start_scoring(settings: Settings) -> None:
 def score(arch: Architecture) -> Scored:
     """Scores a candidate; the first one loads the data set's batches and the run's warm supernet."""
     global _scorer
-    if _scorer is None:
-        assert _settings is not None, "start_scoring has not run in this process"
-        dataset, weights = Dataset(_settings.data), Path(_settings.run) / SUPERNET_WEIGHTS
-        supernet = build_supernet(_settings, dataset)
-        load_model_tensors(supernet, load_tensors(weights), weights)
-        _scorer = build_scorer(_settings, dataset, supernet)
+    with _building:
+        if _scorer is None:
+            assert _settings is not None, "start_scoring has not run in this process"
+            dataset, weights = Dataset(_settings.data), Path(_settings.run) / SUPERNET_WEIGHTS
+            supernet = build_supernet(_settings, dataset)
+            load_model_tensors(supernet, load_tensors(weights), weights)
+            _scorer = build_scorer(_settings, dataset, supernet)
     return _scorer(arch)
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchrec import KeyedJaggedTensor
 
 from recnas.data import Batch
+from recnas.nn import kernels
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.proxies import (
@@ -179,6 +180,26 @@ def test_it_does_not_matter_how_many_batches_share_a_pass(space: str, together: 
         assert found.losses == pytest.approx(expected.losses, rel=1e-5)
         assert found.projections == pytest.approx(expected.projections, rel=1e-3, abs=1e-5)
         assert zico(found) == pytest.approx(zico(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_without_kernels_the_terms_are_the_same(space: str, monkeypatch) -> None:
+    """Elsewhere than on a CPU torch's operators compute what the kernels do."""
+    supernet, generator = make_supernet(space), torch.Generator().manual_seed(1)
+    supernet.network.double()
+    batches, rng = ProxyBatches(supernet, [make_batch(generator, rows=8) for _ in range(3)]), random.Random(4)
+    batches.looked_up = [
+        replace(one, dense=one.dense.double(), fields=one.fields.double()) for one in batches.looked_up
+    ]
+    for _ in range(5):
+        arch = supernet.network.space.sample(rng)
+        expected = collect(supernet, arch, batches)
+        with monkeypatch.context() as patch:
+            patch.setattr(kernels, "take", lambda tensor: False)
+            found = collect(supernet, arch, batches)
+        assert found.losses == pytest.approx(expected.losses, rel=1e-10)
+        assert found.projections == pytest.approx(expected.projections, rel=1e-8, abs=1e-12)
+        assert found.module_ratios == pytest.approx(expected.module_ratios, rel=1e-6)
 
 
 def test_batches_of_two_sizes_are_refused() -> None:

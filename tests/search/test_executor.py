@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from recnas.errors import RunError
 from recnas.search.executor import Executor
@@ -32,6 +34,44 @@ def _die(number: int) -> int:
 def test_results_come_in_the_order_of_the_work_whatever_the_effort(workers: int) -> None:
     with Executor(workers, _nothing, ()) as executor:
         assert list(executor.map(_square, [3, 1, 2], effort=lambda number: number)) == [9, 1, 4]
+
+
+def test_threads_share_torchs_threads_and_leave_them_as_they_were() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    together = threading.Barrier(2, timeout=30)
+
+    def meet(number: int) -> tuple[int, int]:
+        # Nobody passes alone.
+        together.wait()
+        return number, torch.get_num_threads()
+
+    try:
+        with Executor(1, _nothing, ()) as executor:
+            found = list(executor.map(meet, [1, 2, 3, 4], effort=lambda number: number, threads=True))
+        assert found == [(1, 1), (2, 1), (3, 1), (4, 1)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_work_that_fails_in_a_thread_ends_the_rest() -> None:
+    done = []
+
+    def work(number: int) -> None:
+        done.append(number)
+        time.sleep(0.05)
+        if number == 0:
+            raise ValueError("no")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with Executor(1, _nothing, ()) as executor, pytest.raises(ValueError, match="no"):
+            list(executor.map(work, list(range(20)), effort=lambda number: -number, threads=True))
+    finally:
+        torch.set_num_threads(before)
+    assert len(done) < 20
 
 
 def _begun(item: tuple[str, int]) -> None:

@@ -1,0 +1,318 @@
+"""Loops that torch has no fast operator for, compiled by Numba for one CPU thread. They hold no lock while they run.
+
+Arrays are C-contiguous, float32 or float64; what a kernel writes to is said. No `fastmath` flag that ignores NaN is
+used: a diverged network stays visible.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from torch import Tensor
+
+Array = np.ndarray[Any, Any]
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+HEAD_WIDTH = 2
+"""Of the attention that there is a kernel for."""
+
+_LOG_2 = math.log(2)
+
+
+def take(tensor: Tensor) -> bool:
+    """Whether the kernels take this tensor; torch's operators take every one."""
+    return tensor.is_cpu and tensor.dtype in (torch.float32, torch.float64)
+
+
+@_jit
+def norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool, y: Array, mean: Array, rstd: Array) -> None:
+    """Layer norm of each row of `x [rows, n]`, then ReLU if wanted, into `y`; each row's mean and 1/σ as well."""
+    rows, n = x.shape
+    count, floor, zero = x.dtype.type(1.0 / n), x.dtype.type(eps), x.dtype.type(0)
+    for row in range(rows):
+        total = zero
+        for i in range(n):
+            total += x[row, i]
+        center = total * count
+        square = zero
+        for i in range(n):
+            square += (x[row, i] - center) * (x[row, i] - center)
+        scale = x.dtype.type(1) / np.sqrt(square * count + floor)
+        mean[row], rstd[row] = center, scale
+        if relu:
+            for i in range(n):
+                value = (x[row, i] - center) * scale * weight[i] + bias[i]
+                y[row, i] = zero if value < zero else value
+        else:
+            for i in range(n):
+                y[row, i] = (x[row, i] - center) * scale * weight[i] + bias[i]
+
+
+@_jit
+def norm_backward(
+    gradient: Array,
+    x: Array,
+    y: Array,
+    weight: Array,
+    mean: Array,
+    rstd: Array,
+    relu: bool,
+    at_x: Array,
+    at_weight: Array,
+    at_bias: Array,
+) -> None:
+    """The gradient at `x`, and for each of as many equal groups of rows at weight and bias `[batches, n]`."""
+    rows, n = x.shape
+    batches = at_weight.shape[0]
+    each = rows // batches
+    count, zero = x.dtype.type(1.0 / n), x.dtype.type(0)
+    # Arrays of the kernel's own: what it writes cannot be what it reads.
+    passed, normed = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    weights, weight_sum, bias_sum = weight.copy(), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    for batch in range(batches):
+        weight_sum[:] = zero
+        bias_sum[:] = zero
+        for row in range(batch * each, (batch + 1) * each):
+            center, scale = mean[row], rstd[row]
+            first, second = zero, zero
+            for i in range(n):
+                at_result = gradient[row, i] if y[row, i] > zero or not relu else zero
+                normed[i] = (x[row, i] - center) * scale
+                weight_sum[i] += at_result * normed[i]
+                bias_sum[i] += at_result
+                passed[i] = at_result * weights[i]
+                first += passed[i]
+                second += passed[i] * normed[i]
+            first *= count
+            second *= count
+            for i in range(n):
+                at_x[row, i] = scale * (passed[i] - first - normed[i] * second)
+        at_weight[batch] = weight_sum
+        at_bias[batch] = bias_sum
+
+
+@_jit
+def interactions(fields: Array, result: Array) -> None:
+    """(Σ_f s_f)² - Σ_f s_f² of each row of `fields [rows, f]` into `result [rows]`."""
+    rows, n = fields.shape
+    for row in range(rows):
+        total, squares = fields.dtype.type(0), fields.dtype.type(0)
+        for i in range(n):
+            total += fields[row, i]
+            squares += fields[row, i] * fields[row, i]
+        result[row] = total * total - squares
+
+
+@_jit
+def interactions_backward(gradient: Array, fields: Array, at_fields: Array) -> None:
+    """The gradient at `fields [rows, f]` from that at the result `[rows]`."""
+    rows, n = fields.shape
+    for row in range(rows):
+        total = fields.dtype.type(0)
+        for i in range(n):
+            total += fields[row, i]
+        twice = fields.dtype.type(2) * gradient[row]
+        for i in range(n):
+            at_fields[row, i] = twice * (total - fields[row, i])
+
+
+@_jit
+def lower_triangle(square: Array, products: Array) -> None:
+    """What is below the diagonals of `square [B, n, n]`, row by row, into `products [B, n · (n - 1) / 2]`."""
+    for row in range(len(square)):
+        place = 0
+        for i in range(1, square.shape[1]):
+            for j in range(i):
+                products[row, place + j] = square[row, i, j]
+            place += i
+
+
+@_jit
+def symmetric(products: Array, square: Array) -> None:
+    """Symmetric `square [B, n, n]` with zero diagonals from what is below them, `products [B, n · (n - 1) / 2]`."""
+    for row in range(len(square)):
+        place = 0
+        for i in range(square.shape[1]):
+            square[row, i, i] = 0
+            for j in range(i):
+                square[row, i, j] = products[row, place + j]
+                square[row, j, i] = products[row, place + j]
+            place += i
+
+
+@cache
+def statistics(batches: int) -> Callable[[Array, Array, Array], float]:
+    """The kernel that takes so many batches' gradients of some rows of a matrix.
+
+    It gives Σ over elements of (Σ|g|) / √(Σ(g - ḡ)²) over the batches, 0 where the gradient does not vary, from
+    gradients `[batches, rows, n]` and the weights `[rows, n or more]`; and adds each batch's θᵀg to `projections
+    [batches]`, in double precision.
+    """
+
+    @_jit
+    def kernel(gradients: Array, weights: Array, projections: Array) -> float:
+        rows, n = gradients.shape[1], gradients.shape[2]
+        zero, share = gradients.dtype.type(0), gradients.dtype.type(1.0 / batches)
+        result = 0.0
+        for row in range(rows):
+            for batch in range(batches):
+                dot = zero
+                for i in range(n):
+                    dot += gradients[batch, row, i] * weights[row, i]
+                projections[batch] += dot
+            total = zero
+            for i in range(n):
+                mean, magnitude, squares = zero, zero, zero
+                for batch in range(batches):
+                    mean += gradients[batch, row, i]
+                    magnitude += abs(gradients[batch, row, i])
+                mean *= share
+                for batch in range(batches):
+                    squares += (gradients[batch, row, i] - mean) * (gradients[batch, row, i] - mean)
+                total += zero if squares == zero else magnitude / np.sqrt(squares)
+            result += total
+        return result
+
+    return kernel
+
+
+@intrinsic
+def _float_of_bits(context: Any, bits: Any) -> Any:
+    """The float with these bits: of 32 or 64."""
+    result = types.float32 if bits == types.int32 else types.float64
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FloatType() if signature.return_type == types.float32 else ir.DoubleType()
+        return builder.bitcast(arguments[0], kind)
+
+    return result(bits), generate
+
+
+@_jit
+def _exp2_single(x: Any) -> Any:
+    """2^x for x up to 0 in single precision, to its last bit or two, in steps that vectorise."""
+    x = np.float32(-126.0) if x < np.float32(-126.0) else x
+    whole = np.floor(x + np.float32(0.5))
+    rest = x - whole
+    value = np.float32(_LOG_2**6 / 720)
+    value = value * rest + np.float32(_LOG_2**5 / 120)
+    value = value * rest + np.float32(_LOG_2**4 / 24)
+    value = value * rest + np.float32(_LOG_2**3 / 6)
+    value = value * rest + np.float32(_LOG_2**2 / 2)
+    value = value * rest + np.float32(_LOG_2)
+    value = value * rest + np.float32(1)
+    return value * _float_of_bits(np.int32((np.int32(whole) + 127) << 23))
+
+
+@_jit
+def _exp2_double(x: Any) -> Any:
+    return np.exp2(x)
+
+
+@cache
+def attention(heads: int, tokens: int, single: bool) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Kernels of self-attention with heads of width 2, forward and backward.
+
+    For `tokens` fields and E = 2 · heads columns: `packed [B, tokens, 3E]` holds queries, keys and values side by side.
+    The first writes `result [B, tokens, E]` and, for the second, `tops` and `shares [B, heads, tokens]`: each query's
+    largest score, in bits, and one over its sum of exponentials. The second writes the gradient at `packed`.
+
+    Args:
+        heads: How many.
+        single: Whether arrays are float32.
+    """
+    dim = 2 * heads
+    exp2, bits = _exp2_single if single else _exp2_double, 1 / (math.sqrt(2) * _LOG_2)
+
+    @_jit
+    def forward(packed: Array, result: Array, tops: Array, shares: Array) -> None:
+        rows = packed.shape[0]
+        kind = packed.dtype.type
+        columns = np.empty((3 * dim, tokens), packed.dtype)
+        total, left, right = (
+            np.empty(tokens, packed.dtype),
+            np.empty(tokens, packed.dtype),
+            np.empty(tokens, packed.dtype),
+        )
+        top = np.empty(tokens, packed.dtype)
+        a, b = np.empty(tokens, packed.dtype), np.empty(tokens, packed.dtype)
+        for row in range(rows):
+            for token in range(tokens):
+                for column in range(3 * dim):
+                    columns[column, token] = packed[row, token, column]
+            for head in range(heads):
+                first, second = 2 * head, 2 * head + 1
+                for query in range(tokens):
+                    a[query] = columns[first, query] * kind(bits)
+                    b[query] = columns[second, query] * kind(bits)
+                    total[query], left[query], right[query] = kind(0), kind(0), kind(0)
+                    top[query] = kind(-np.inf)
+                for key in range(tokens):
+                    x, y = columns[dim + first, key], columns[dim + second, key]
+                    for query in range(tokens):
+                        score = a[query] * x + b[query] * y
+                        top[query] = score if score > top[query] else top[query]
+                for key in range(tokens):
+                    x, y = columns[dim + first, key], columns[dim + second, key]
+                    p, q = columns[2 * dim + first, key], columns[2 * dim + second, key]
+                    for query in range(tokens):
+                        weight = exp2(a[query] * x + b[query] * y - top[query])
+                        total[query] += weight
+                        left[query] += weight * p
+                        right[query] += weight * q
+                for query in range(tokens):
+                    share = kind(1) / total[query]
+                    shares[row, head, query] = share
+                    tops[row, head, query] = top[query]
+                    result[row, query, first] = left[query] * share
+                    result[row, query, second] = right[query] * share
+
+    @_jit
+    def backward(gradient: Array, packed: Array, result: Array, tops: Array, shares: Array, at_packed: Array) -> None:
+        rows = packed.shape[0]
+        kind = packed.dtype.type
+        columns = np.empty((3 * dim, tokens), packed.dtype)
+        sums = np.empty((3 * dim, tokens), packed.dtype)
+        for row in range(rows):
+            for token in range(tokens):
+                for column in range(3 * dim):
+                    columns[column, token] = packed[row, token, column]
+            sums[:] = kind(0)
+            for head in range(heads):
+                first, second = 2 * head, 2 * head + 1
+                for query in range(tokens):
+                    a, b = columns[first, query] * kind(bits), columns[second, query] * kind(bits)
+                    left, right = gradient[row, query, first], gradient[row, query, second]
+                    shared = left * result[row, query, first] + right * result[row, query, second]
+                    top, share = tops[row, head, query], shares[row, head, query]
+                    at_left, at_right = kind(0), kind(0)
+                    for key in range(tokens):
+                        x, y = columns[dim + first, key], columns[dim + second, key]
+                        p, q = columns[2 * dim + first, key], columns[2 * dim + second, key]
+                        weight = exp2(a * x + b * y - top) * share
+                        sums[2 * dim + first, key] += weight * left
+                        sums[2 * dim + second, key] += weight * right
+                        at_score = weight * (left * p + right * q - shared)
+                        at_left += at_score * x
+                        at_right += at_score * y
+                        sums[dim + first, key] += at_score * columns[first, query]
+                        sums[dim + second, key] += at_score * columns[second, query]
+                    sums[first, query] = at_left
+                    sums[second, query] = at_right
+            for token in range(tokens):
+                for column in range(2 * dim):
+                    at_packed[row, token, column] = sums[column, token] * kind(math.sqrt(0.5))
+                for column in range(2 * dim, 3 * dim):
+                    at_packed[row, token, column] = sums[column, token]
+
+    return forward, backward

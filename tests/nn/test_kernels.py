@@ -1,0 +1,144 @@
+"""The compiled loops against what torch computes from the definitions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from recnas.nn import kernels
+from recnas.nn.attention import attention
+from recnas.nn.elastic import PLAIN
+
+PRECISIONS = [(torch.float32, 2e-5), (torch.float64, 1e-12)]
+by_precision = pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+
+
+def close(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * expected.abs().max().item())
+
+
+@by_precision
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("width", [6, 16, 45, 512])
+def test_norm(dtype: torch.dtype, tolerance: float, relu: bool, width: int) -> None:
+    torch.manual_seed(width)
+    x, at_result = torch.randn(2, 12, width, dtype=dtype)
+    weight, bias = torch.randn(2, width, dtype=dtype)
+    result, mean, rstd = torch.empty_like(x), torch.empty(12, dtype=dtype), torch.empty(12, dtype=dtype)
+    arrays = [tensor.numpy() for tensor in (x, weight, bias, result, mean, rstd)]
+    kernels.norm(*arrays[:3], 1e-5, relu, *arrays[3:])
+    at_x = torch.empty_like(x)
+    at_weight, at_bias = torch.empty(2, 3, width, dtype=dtype)
+    kernels.norm_backward(
+        at_result.numpy(), *(arrays[index] for index in (0, 3, 1, 4, 5)), relu, at_x.numpy(), at_weight.numpy(),
+        at_bias.numpy(),
+    )  # fmt: skip
+
+    leaves = [tensor.clone().requires_grad_() for tensor in (x, weight, bias)]
+    normed = F.layer_norm(leaves[0], (width,), *leaves[1:], 1e-5)
+    expected = normed.relu() if relu else normed
+    close(result, expected.detach(), tolerance)
+    close(at_x, torch.autograd.grad(expected, leaves[0], at_result, retain_graph=True)[0], tolerance)
+    for group in range(3):
+        rows = slice(4 * group, 4 * group + 4)
+        for found, leaf in ((at_weight, leaves[1]), (at_bias, leaves[2])):
+            (gradient,) = torch.autograd.grad(expected[rows], leaf, at_result[rows], retain_graph=True)
+            close(found[group], gradient, 10 * tolerance)
+
+
+@by_precision
+def test_interactions(dtype: torch.dtype, tolerance: float) -> None:
+    fields = torch.randn(7, 19, dtype=dtype, requires_grad=True)
+    expected = PLAIN.interactions(fields)
+    found, gradient = torch.empty(7, dtype=dtype), torch.randn(7, dtype=dtype)
+    kernels.interactions(fields.detach().numpy(), found.numpy())
+    close(found, expected.detach(), tolerance)
+    at_fields = torch.empty_like(fields, requires_grad=False)
+    kernels.interactions_backward(gradient.numpy(), fields.detach().numpy(), at_fields.numpy())
+    close(at_fields, torch.autograd.grad(expected, fields, gradient)[0], tolerance)
+
+
+@by_precision
+def test_triangles(dtype: torch.dtype, tolerance: float) -> None:
+    vectors = torch.randn(3, 4, 7, dtype=dtype)
+    gram = torch.bmm(vectors.transpose(1, 2), vectors)
+    products, square = torch.empty(3, 21, dtype=dtype), torch.empty(3, 7, 7, dtype=dtype)
+    kernels.lower_triangle(gram.numpy(), products.numpy())
+    close(products, PLAIN.products(vectors), tolerance)
+    kernels.symmetric(products.numpy(), square.numpy())
+    assert torch.equal(square, square.transpose(1, 2))
+    close(square, gram - torch.diag_embed(gram.diagonal(dim1=1, dim2=2)), tolerance)
+
+
+@by_precision
+@pytest.mark.parametrize(("heads", "tokens", "scale"), [(8, 16, 1.0), (8, 48, 1.0), (3, 5, 1.0), (8, 16, 30.0)])
+def test_attention(dtype: torch.dtype, tolerance: float, heads: int, tokens: int, scale: float) -> None:
+    """Large scores too: then almost all of a query's weight is on one key."""
+    torch.manual_seed(0)
+    packed = (scale * torch.randn(4, tokens, 6 * heads, dtype=dtype)).requires_grad_()
+    expected = PLAIN.attention(packed, heads)
+    forward, backward = kernels.attention(heads, tokens, dtype == torch.float32)
+    result = torch.empty_like(expected, requires_grad=False)
+    tops, shares = torch.empty(2, 4, heads, tokens, dtype=dtype)
+    forward(packed.detach().numpy(), result.numpy(), tops.numpy(), shares.numpy())
+    # A score in single precision is off by its size times the precision, and so is the logarithm of its weight.
+    tolerance *= max(1.0, scale**2 / 10)
+    close(result, expected.detach(), tolerance)
+    gradient, at_packed = torch.randn_like(result), torch.empty_like(packed, requires_grad=False)
+    arrays = (tensor.numpy() for tensor in (gradient, packed.detach(), result, tops, shares, at_packed))
+    backward(*arrays)
+    close(at_packed, torch.autograd.grad(expected, packed, gradient)[0], 10 * tolerance)
+
+
+@by_precision
+@pytest.mark.parametrize("batches", [2, 4, 5])
+def test_statistics(dtype: torch.dtype, tolerance: float, batches: int) -> None:
+    torch.manual_seed(batches)
+    gradients, weights = torch.randn(batches, 3, 37, dtype=dtype), torch.randn(3, 50, dtype=dtype)
+    gradients[:, 1, 5] = 0.25  # Does not vary: left out.
+    gradients[:, 2, 6] *= 1e-18
+    projections = np.ones(batches)
+    found = kernels.statistics(batches)(gradients.numpy(), weights.numpy(), projections)
+    doubles = gradients.double()
+    deviation = doubles.std(0)
+    ratios = torch.where(deviation == 0, 0, doubles.abs().mean(0) / deviation).sum().item()
+    assert found * math.sqrt(batches - 1) / batches == pytest.approx(ratios, rel=tolerance)
+    expected = 1 + (doubles * weights[:, :37]).sum((1, 2))
+    assert projections == pytest.approx(expected.numpy(), rel=100 * tolerance)
+
+
+def test_what_is_no_number_stays_so() -> None:
+    gradients = torch.randn(4, 2, 33)
+    gradients[2, 1, 32] = math.nan
+    assert math.isnan(kernels.statistics(4)(gradients.numpy(), torch.ones(2, 33).numpy(), np.zeros(4)))
+    packed = torch.randn(1, 16, 48)
+    packed[0, 3, 20] = math.nan
+    forward, _ = kernels.attention(8, 16, True)
+    result, tops, shares = torch.empty(1, 16, 16), *torch.empty(2, 1, 8, 16)
+    forward(packed.numpy(), result.numpy(), tops.numpy(), shares.numpy())
+    assert result.isnan().any()
+    x, y = torch.tensor([[1.0, math.inf]]), torch.empty(1, 2)
+    arrays = (np.ones(2, np.float32), np.zeros(2, np.float32))
+    kernels.norm(x.numpy(), *arrays, 1e-5, True, y.numpy(), *np.empty((2, 1), np.float32))
+    assert y.isnan().any()
+
+
+def test_attention_is_the_same_to_the_bit_with_any_number_of_threads() -> None:
+    packed, delta = torch.randn(5, 16, 48), torch.randn(5, 16, 16)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 7):
+            torch.set_num_threads(threads)
+            leaf = packed.clone().requires_grad_()
+            result = attention(leaf, 8)
+            found.append((result.detach(), *torch.autograd.grad(result, leaf, delta)))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
