@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from recnas.console import amount, clock, size, speed
-from recnas.files import read_lines
+from recnas.cores import available_cores
+from recnas.files import read_json, read_lines
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
 from recnas.search.folder import CONFIG, RESULTS, STAGES, is_at_work
+from recnas.search.rungs import num_rows, rungs
 from recnas.search.settings import Settings, parse_yaml
 from recnas.train.settings import Amount
 
@@ -175,33 +177,40 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
     candidates, scored = settings.evolution.candidates, len(found.history)
     if scored < candidates:
         seconds = [item.seconds for item in found.history[-RECENT_CANDIDATES:] if item.seconds]
-        rate = settings.workers / _mean(seconds) if seconds else None
+        # One process scores as many candidates side by side as there are cores.
+        aside = settings.workers if settings.workers > 1 else available_cores()
+        rate = aside / _mean(seconds) if seconds else None
         return search, Progress(scored, candidates, "candidates", rate)
-    final_settings = settings.final
-    others = set(final_settings.other_learning_rates) - {final_settings.optimization.learning_rate}
-    first = min(final_settings.top_k, candidates) + len(set(final_settings.baselines)) * (1 + len(others))
-    trainings = first + len(others)
-    ended = len(list(folder.glob("*/*/training-*.json")))
-    if ended >= trainings:
+    if any(folder.glob("*/*/weights.safetensors")):
+        # Every choice is made.
         return test, None
-    return final, _trained(folder, settings, ended, trainings, final_settings.epochs * rows)
+    return final, _trained(folder, settings, rows)
 
 
-def _trained(folder: Path, settings: Settings, ended: int, trainings: int, rows_each: int) -> Progress:
-    """How far the final trainings are, in rows: those that have ended, and those under way."""
-    under_way, rates, last_rates = 0.0, [], []
+def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
+    """How far the final trainings are, in rows: those that have ended or paused, and those under way."""
+    final, candidates = settings.final, settings.evolution.candidates
+    others = len(set(final.other_learning_rates) - {final.optimization.learning_rate})
+    finalists = min(final.top_k, candidates)
+    stops = rungs(final, finalists, rows)
+    total = num_rows(finalists, stops) + stops[-1] * (others + len(set(final.baselines)) * (1 + others))
+    ended = {}
+    for file in folder.glob("*/*/training-*.json"):
+        ended[file] = max((epoch["rows"] for epoch in read_json(file)["epochs"]), default=0)
+    done, rates, last_rates = float(sum(ended.values())), [], []
     for file in folder.glob("*/*/progress-*.jsonl"):
         lines, _ = read_lines(file)
         if not lines:
             continue
         last = json.loads(lines[-1])
         last_rates.append(last["rows_per_second"])
-        if not file.with_name(file.name.replace("progress-", "training-")).with_suffix(".json").exists():
-            under_way += last["rows"]
+        before = ended.get(file.with_name(file.name.replace("progress-", "training-")).with_suffix(".json"), 0)
+        if last["rows"] > before:
+            done += last["rows"] - before
             rates.append(last["rows_per_second"])
     # Between two trainings nothing is under way.
     rate = sum(rates) or (settings.workers * _mean(last_rates) if last_rates else None)
-    return Progress(ended * rows_each + under_way, trainings * rows_each, "rows", rate)
+    return Progress(done, total, "rows", rate)
 
 
 def _models(found: Run) -> tuple[TrainedModel, ...]:

@@ -65,7 +65,7 @@ def search(run: Path, candidates: int) -> None:
 def train(run: Path, model: str, rate: float, rows: int, ended: bool) -> None:
     write(run / model / f"progress-{rate}.jsonl", {"rows": rows, "rows_per_second": 300.0})
     if ended:
-        write(run / model / f"training-{rate}.json", {})
+        write(run / model / f"training-{rate}.json", {"epochs": [{"rows": rows}]})
         write(run / model / "metrics.jsonl", {"learning_rate": rate, "epoch": 1, "rows": rows, "validation": QUALITY})
 
 
@@ -102,6 +102,8 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     assert [(model.id, model.kind, model.log_loss) for model in status.models] == [("c2", "found", 0.6)]
     for model, rate in (("retrain/c1", 0.1), ("retrain/c2", 0.02), ("baselines/dlrm", 0.1), ("baselines/dlrm", 0.02)):
         train(run, model, rate, 2400, ended=True)
+    assert read_status(run).stage == "final training"
+    write(run / "retrain/c2/weights.safetensors", {})
     assert read_status(run).stage == "test"
     assert {model.id: model.kind for model in read_status(run).models}["dlrm"] == "baseline"
 
@@ -128,8 +130,16 @@ def test_a_stopped_run_names_the_command_that_goes_on(
 
 
 def test_a_finished_run_shows_its_table_and_report(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = {"id": "c2", "kind": "found", "validation": QUALITY, "test": QUALITY, "parameters": 5, "flops": 9}
-    write(run / "results.json", {"best": "c2", "models": [model | {"learning_rate": 0.1}]})
+    model = {
+        "id": "c2",
+        "kind": "found",
+        "validation": QUALITY,
+        "test": QUALITY,
+        "parameters": 5,
+        "flops": 9,
+        "status": "trained",
+    }
+    write(run / "results.json", {"best": "c2", "models": [model | {"learning_rate": 0.1, "status": "trained"}]})
     assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
     assert f"{run}: finished\n" in shown
