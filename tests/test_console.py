@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import re
+import select
 import struct
 import termios
 from collections.abc import Callable, Iterator
