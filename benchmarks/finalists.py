@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from scipy.stats import kendalltau
 
+from recnas.console import Console
 from recnas.data import Dataset
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies import ProxyTerms
@@ -33,7 +34,6 @@ from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import Recorded
-from recnas.search.run import Console
 from recnas.search.scoring import Scored
 from recnas.search.settings import Settings, load_preset, merge
 from recnas.space import Architecture, SearchSpace, cost

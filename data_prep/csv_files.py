@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from tqdm import tqdm
 
 from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
 from data_prep.text import Piece, count_byte, read_pieces, without_blank_end
+from recnas.console import Bar
 from recnas.errors import InputError
 
 _NEW_LINE, _QUOTE = b"\n"[0], b'"'[0]
@@ -37,7 +37,7 @@ class CsvFile:
     def __init__(self, path: Path, separators: str, quotes: bool = True) -> None:
         self.path = path
         self._quotes = quotes
-        header, _ = _parted(next(read_pieces(path, tqdm(disable=True), HEAD_BYTES)))
+        header, _ = _parted(next(read_pieces(path, Bar(), HEAD_BYTES)))
         if reason := _letter_misfit(header):
             raise InputError(f"{path}:1: {reason}; is it a text file?")
         text = header.decode()
@@ -53,10 +53,10 @@ class CsvFile:
         self.columns = distinct_names(path, names)
 
     def sample(self, num_rows: int) -> pl.DataFrame:
-        _, first = _parted(next(read_pieces(self.path, tqdm(disable=True), SAMPLE_BYTES)))
+        _, first = _parted(next(read_pieces(self.path, Bar(), SAMPLE_BYTES)))
         return self._rows(first, self.columns).frame.head(num_rows)
 
-    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+    def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         for piece in without_blank_end(read_pieces(self.path, bar)):
             if piece.first_line == 1:
                 _, piece = _parted(piece)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
-from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.pipeline import ahead
 from data_prep.text import Piece, count_byte, read_pieces
+from recnas.console import BYTES, Bar, Console
 from recnas.errors import InputError
 
 
@@ -202,8 +202,7 @@ def read_rows(form: Form, paths: Sequence[Path], bad_rows: BadRows, progress: bo
         path, piece = part
         return path, *_read_piece(form, path, piece)
 
-    bar = tqdm(total=size, desc="reading", unit="B", unit_scale=True, disable=None if progress else True)
-    with bar:
+    with Console(progress).bar(size, "reading", BYTES) as bar:
         for path, rows, misfits in ahead(read, _pieces(form, paths, bar)):
             for misfit in misfits:
                 bad_rows.add(path, *misfit)
@@ -211,7 +210,7 @@ def read_rows(form: Form, paths: Sequence[Path], bad_rows: BadRows, progress: bo
                 yield rows
 
 
-def _pieces(form: Form, paths: Sequence[Path], bar: tqdm) -> Iterator[tuple[Path, Piece]]:
+def _pieces(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[tuple[Path, Piece]]:
     for path in paths:
         for piece in read_pieces(path, bar):
             if form.header and piece.first_line == 1:

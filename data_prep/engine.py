@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.pipeline import ahead
 from data_prep.rows import unnamed
 from data_prep.split import Split
+from recnas.console import Console
 from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 
@@ -120,8 +120,8 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
         columns = _transformed(chunk, table, dense, sparse, kept)
         return part, [columns.filter(places == place) for place in range(len(SPLITS))]
 
-    bar = tqdm(total=rows, desc="writing", unit=" rows", unit_scale=True, disable=None if progress and rows else True)
-    with bar:
+    # Rows are counted as they are set down; where they are not, reading has a bar of its own.
+    with Console(progress).bar(rows or 0, "writing", "rows") as bar:
         for (chunk, places), frames in ahead(transform, parted):
             if table.summary is not None:
                 table.summary.add(chunk, places)

@@ -16,10 +16,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
-from tqdm import tqdm
 
 from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, series_of
 from data_prep.text import Piece, read_pieces, without_blank_end
+from recnas.console import Bar
 
 # Greater whole numbers are not exact as floats.
 _EXACT = 2**53
@@ -53,13 +53,13 @@ class JsonFile:
         rows = self._first_rows(SAMPLE_BYTES)[:num_rows]
         return _frame(rows, list(dict.fromkeys(key for row in rows for key in row)))
 
-    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+    def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         schema = _arrow_schema(_frame(self._first_rows(HEAD_BYTES), columns))
         for piece in without_blank_end(read_pieces(self.path, bar)):
             yield partial(_rows, piece, columns, schema)
 
     def _first_rows(self, num_bytes: int) -> list[dict[str, Any]]:
-        return _objects(next(read_pieces(self.path, tqdm(disable=True), num_bytes)))[0]
+        return _objects(next(read_pieces(self.path, Bar(), num_bytes)))[0]
 
 
 def _rows(piece: Piece, columns: Sequence[str], schema: pa.Schema | None) -> Rows:

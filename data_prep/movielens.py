@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.engine import RawTable
 from data_prep.text import describe, read_pieces
+from recnas.console import Bar
 from recnas.errors import InputError
 from recnas.schema import SparseFeature
 
@@ -124,7 +124,7 @@ def _package_folder() -> Path:
 
 def _read(path: Path, fields: Sequence[str], bad_rows: BadRows) -> Iterator[tuple[int, dict[str, str]]]:
     """Line numbers and rows of a file after its header."""
-    lines = (line for piece in read_pieces(path, tqdm(disable=True)) for line in piece.lines())
+    lines = (line for piece in read_pieces(path, Bar()) for line in piece.lines())
     _, header = next(lines)
     if tuple(name.split(":")[0] for name in header.split("\t")) != tuple(fields):
         raise InputError(f"{path}:1: the columns are {header!r:.100}, {', '.join(fields)} are expected; check --input")

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
-from tqdm import tqdm
 
 from data_prep.text import Piece
+from recnas.console import Bar
 from recnas.errors import InputError
 
 # Enough for a sample of usual rows.
@@ -52,7 +52,7 @@ class Table(Protocol):
     def sample(self, num_rows: int) -> pl.DataFrame:
         """About the first rows, all columns."""
 
-    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+    def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         """Functions that give the next rows each, of at least these columns; any thread may call them.
 
         Args:

@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.criteo import DENSE, LABEL, SPARSE, TABLE_ROWS
 from data_prep.engine import RawTable, Summary
 from data_prep.pipeline import ahead
 from data_prep.split import ROW_ORDER
+from recnas.console import Console
 from recnas.errors import InputError
 from recnas.schema import SPLITS, SparseFeature, mixed
 
@@ -261,7 +261,7 @@ def read_synthetic(input: Path | None, bad_rows: BadRows, progress: bool, rows: 
 
 
 def _shown(chunks: Iterator[pl.DataFrame], rows: int, progress: bool) -> Iterator[pl.DataFrame]:
-    with tqdm(total=rows, desc="making", unit=" rows", unit_scale=True, disable=None if progress else True) as bar:
+    with Console(progress).bar(rows, "making", "rows") as bar:
         for chunk in chunks:
             bar.update(len(chunk))
             yield chunk

@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from data_prep.csv_files import CsvFile
 from data_prep.json_files import JsonFile
 from data_prep.rows import Job, Rows, Table, distinct_names, series_of
 from data_prep.text import input_files, without_packing
+from recnas.console import Bar
 from recnas.errors import InputError
 
 CHUNK_ROWS = 65_536
@@ -82,7 +82,7 @@ class ParquetFile:
     def sample(self, num_rows: int) -> pl.DataFrame:
         return _frame(next(self._batches(num_rows, self.columns), self._schema.empty_table()))
 
-    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+    def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         size_a_row = self.path.stat().st_size / max(1, self._num_rows)
         start = 0
         for batch in self._batches(CHUNK_ROWS, columns):
@@ -134,7 +134,7 @@ class MemoryTable:
     def sample(self, num_rows: int) -> pl.DataFrame:
         return self._slice(0, num_rows)
 
-    def jobs(self, columns: Sequence[str], bar: tqdm) -> Iterator[Job]:
+    def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         for start in range(0, self.num_rows, CHUNK_ROWS):
             # Polars' `select` would take a name such as "*" for a pattern.
             yield _typed_rows(self._slice(start, CHUNK_ROWS)[list(columns)], start)

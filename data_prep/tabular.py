@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from tqdm import tqdm
 
 from data_prep.bad_rows import BadRows
 from data_prep.counts import ValueCounts
@@ -17,6 +16,7 @@ from data_prep.rows import Job, Misfit, Rows, Table, unnamed
 from data_prep.tables import MemoryTable, open_tables
 from data_prep.text import describe
 from data_prep.values import Reader, read_ids, read_labels, read_lists, read_numbers, read_times
+from recnas.console import BYTES, Console
 from recnas.errors import InputError
 from recnas.schema import MAX_ROWS, SparseFeature
 
@@ -190,8 +190,7 @@ def _chunks(
             raise InputError(f"{table.path}: cannot be read ({str(error).splitlines()[0]}); check --input") from None
 
     size = sum(table.path.stat().st_size for table in tables if table.path.exists())
-    bar = tqdm(total=size, desc="reading", unit="B", unit_scale=True, disable=None if progress else True)
-    with bar:
+    with Console(progress).bar(size, "reading", BYTES) as bar:
         parts = ((table, job) for table in tables for job in table.jobs(reader.wanted, bar))
         for table, chunk, misfits in ahead(read, parts):
             for number, reason, text in misfits:

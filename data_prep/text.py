@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
+from recnas.console import Bar
 from recnas.errors import InputError
 
 PIECE_BYTES = 16 << 20
@@ -46,7 +46,7 @@ class Piece:
             yield number, line.decode("utf-8", errors="replace")
 
 
-def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
+def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
     """A text file from begin to end, unpacked if its name ends in `.gz` or `.zst`; no byte-order mark, no Windows line
     ends.
 
@@ -60,12 +60,13 @@ def read_pieces(path: Path, bar: tqdm, piece_bytes: int = PIECE_BYTES) -> Iterat
     """
     line = 1
     with _reading(path), path.open("rb") as raw:
-        file = _unpacked(raw, path.suffix)
+        file, seen = _unpacked(raw, path.suffix), 0
         while data := file.read(piece_bytes):
             # Up to the end of its last line, with one copy of the whole.
             if not data.endswith(b"\n"):
                 data += file.readline(MAX_LINE_BYTES)
-            bar.update(raw.tell() - bar.n)
+            bar.update(raw.tell() - seen)
+            seen = raw.tell()
             if line == 1:
                 data = data.removeprefix(b"\xef\xbb\xbf")
                 if not data:

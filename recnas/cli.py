@@ -28,6 +28,7 @@ From a click log to an exported model:
   prepare    raw click log -> data set
   describe   data set -> what is in it: rows, click rates, features, table collisions
   search     data set -> run: warm-up, SiGeo-guided evolution, final training
+  status     run -> how far it is, while it goes on or after it was stopped
   report     run -> report.html, to look at
   export     run -> the best model, to take to production
   evaluate   exported model, data set -> log loss and AUC
@@ -46,7 +47,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
     "seed": ("--seed", "where all random choices start"),
     "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
-    "workers": ("--workers", "processes that score candidates and train finalists"),
+    "workers": (
+        "--workers",
+        "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
+    ),
     "warmup.amount": ("--warmup", "supernet warm-up: share of the training rows up to 1, above it epochs"),
     "warmup.optimization.learning_rate": ("--warmup-learning-rate", "peak learning rate of the warm-up"),
     "warmup.optimization.batch_size": ("--warmup-batch-size", "rows a warm-up step"),
@@ -131,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"recnas: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        print("recnas: interrupted", file=sys.stderr)
+        remedy = "; the same command with --resume goes on" if arguments.run_command is _search else ""
+        print(f"recnas: interrupted{remedy}", file=sys.stderr)
         return 130
     return 0
 
@@ -195,8 +200,17 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="go on with the run in that folder, with its own settings, as if it had never stopped",
     )
-    search.add_argument("--quiet", action="store_true", help="no progress bars, only the result")
+    search.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    search.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write event files for `tensorboard --logdir RUN/tensorboard` (needs the extra recnas[tensorboard])",
+    )
     _add_setting_flags(search)
+
+    status = command("status", "print how far a run is, or what it found", "recnas status runs/criteo", _status)
+    status.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    status.add_argument("--json", action="store_true", help="print it as JSON")
 
     report = command("report", "write a run's report.html", "recnas report runs/criteo", _report)
     report.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
@@ -388,11 +402,24 @@ def _search(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         progress=not arguments.quiet,
+        tensorboard=arguments.tensorboard,
         **given,
     )
     print(result_table(results))
     run = results["run"]
     print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME")
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from recnas.search.status import read_status
+
+    status = read_status(arguments.run)
+    if arguments.json:
+        print(json.dumps(status.to_json(), indent=2))
+        return
+    print(status)
+    if status.results is not None:
+        print(f"\n{result_table(status.results)}")
 
 
 def result_table(results: dict[str, Any]) -> str:

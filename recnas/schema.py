@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from recnas.errors import InputError
+from recnas.files import write_text
 
 VERSION = 1
 FILE_NAME = "schema.json"
@@ -378,7 +379,7 @@ class Schema:
     def save(self, path: str | Path) -> None:
         """Writes `schema.json` into the folder `path`."""
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        (Path(path) / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        write_text(Path(path) / FILE_NAME, text + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Schema":

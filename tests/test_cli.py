@@ -21,7 +21,7 @@ def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
 def test_help_lists_every_command_and_each_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(capsys, "--help")
     assert code == 0
-    for command in ("prepare", "search", "report", "export", "evaluate"):
+    for command in ("prepare", "search", "status", "report", "export", "evaluate"):
         assert f"  {command} " in out
         code, shown, _ = outcome(capsys, command, "--help")
         assert code == 0
@@ -44,6 +44,7 @@ def test_help_needs_no_torch() -> None:
         (("search", "--data", "nowhere", "--run", "run", "--warmup", "-1"), "--warmup -1"),
         (("search", "--data", "nowhere", "--run", "run", "--preset", "nothing"), "nothing"),
         (("search", "--data", "nowhere", "--run", "run", "--space", "small"), "nasrec-small"),
+        (("status", "nowhere"), "nowhere"),
         (("report", "nowhere"), "nowhere"),
         (("export", "nowhere", "--output", "model"), "nowhere"),
         (("evaluate", "nowhere", "--data", "nowhere"), "nowhere"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from recnas.errors import RunError
+from recnas.files import write_text
 from recnas.report import figures, style
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.run import Run, read_run
@@ -40,12 +39,8 @@ def write_report(run: Path | str) -> Path:
     """
     run = Path(run)
     page = render_report(read_run(run))
-    target, part = run / REPORT, run / f"{REPORT}.part"
-    try:
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, target)
-    except OSError as error:
-        raise RunError(f"{target}: the report could not be written ({error.strerror})") from None
+    target = run / REPORT
+    write_text(target, page)
     return target
 
 

@@ -83,13 +83,18 @@ class Results:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One scored candidate; `architecture` is the JSON of its full genotype, dead parts included."""
+    """One scored candidate; `architecture` is the JSON of its full genotype, dead parts included.
+
+    Attributes:
+        seconds: What scoring it took.
+    """
 
     id: str
     iteration: int
     score: float | None
     proxy: Mapping[str, float | None]
     architecture: Mapping[str, Any] | None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class TrainingPoint:
 
     rows: float
     loss: float | None
+    rows_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -300,11 +306,12 @@ def _candidate(data: dict[str, Any]) -> Candidate:
         score=_number(data["score"]),
         proxy={name: _number(value) for name, value in (data.get("proxy") or {}).items()},
         architecture=data.get("architecture"),
+        seconds=_number(data.get("seconds")),
     )
 
 
 def _training_point(data: dict[str, Any]) -> TrainingPoint:
-    return TrainingPoint(rows=float(data["rows"]), loss=_number(data["loss"]))
+    return TrainingPoint(float(data["rows"]), _number(data["loss"]), _number(data.get("rows_per_second")))
 
 
 def _epoch(data: dict[str, Any]) -> Epoch:

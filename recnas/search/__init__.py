@@ -13,6 +13,7 @@ from typing import Any
 from recnas.errors import InputError
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.search.settings import Settings, load_preset, merge
+from recnas.search.tensorboard import check_tensorboard
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_search"]
 
@@ -25,6 +26,7 @@ def run_search(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
+    tensorboard: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
     """Finds a model for a data set: warm-up, evolution, final training.
@@ -35,14 +37,15 @@ def run_search(
         preset: Settings to begin with: a name from `configs/`, or a YAML file such as a run's `config.yaml`.
         overwrite: Replace an earlier run in that folder.
         resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
-        progress: Show progress on the terminal.
+        progress: Show progress on standard error.
+        tensorboard: Write event files for TensorBoard into the run's folder.
         **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
 
     Returns:
         What the run's `results.json` holds.
 
     Raises:
-        InputError: The data set or the settings do not fit, or the run's folder is taken.
+        InputError: The data set or the settings do not fit, the run's folder is taken, or TensorBoard is missing.
         RunError: The training diverged.
 
     With several workers a script calls this under `if __name__ == "__main__":`, as every worker imports the script.
@@ -64,10 +67,12 @@ def run_search(
     resolved = Settings.from_mapping(values, preset or "settings")
     if not resolved.data or not resolved.run:
         raise InputError("a search needs --data, the data set's folder, and --run, a folder for what it makes")
+    if tensorboard:
+        check_tensorboard()
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.run import search
 
-    return search(resolved, overwrite=overwrite, resume=resume, progress=progress)
+    return search(resolved, overwrite=overwrite, resume=resume, progress=progress, tensorboard=tensorboard)
 
 
 class _Callable(types.ModuleType):

@@ -11,6 +11,7 @@ from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -46,7 +47,7 @@ class Executor:
         function: Callable[[Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
-        threads: bool = False,
+        single_threaded: bool = False,
     ) -> Iterator[Any]:
         """`function(item)` for each item, in order.
 
@@ -55,15 +56,17 @@ class Executor:
             items: To what.
             effort: How long an item takes, in any unit: those done side by side begin with the longest, to end at one
                 time.
-            threads: Whether the function may run in several threads of this process, each with one thread of torch's,
-                where there are no other processes. As many run as torch has threads.
+            single_threaded: Whether to compute each item with one thread, so that its bits do not depend on cores and
+                workers; where there are no other processes, as many run side by side in this one as torch has threads.
 
         Raises:
             RunError: A worker process died.
         """
-        if self._pool is None and not (threads and torch.get_num_threads() > 1):
+        if self._pool is None and not single_threaded:
             yield from map(function, items)
             return
+        if self._pool is not None and single_threaded:
+            function = partial(_with_one_thread, function)
         with _telling_of_dead_workers(), _threads() if self._pool is None else nullcontext(self._pool) as pool:
             longest_first = sorted(range(len(items)), key=lambda index: -effort(items[index]))
             results = {index: pool.submit(function, items[index]) for index in longest_first}
@@ -94,6 +97,11 @@ class Executor:
         self._pool.shutdown(cancel_futures=True)
 
 
+def _with_one_thread(function: Callable[[Any], Any], item: Any) -> Any:
+    with one_thread():
+        return function(item)
+
+
 @contextmanager
 def _threads() -> Iterator[Pool]:
     """As many threads as torch would use, each with one of torch's."""
@@ -116,8 +124,8 @@ def _telling_of_dead_workers() -> Iterator[None]:
         yield
     except BrokenProcessPool:
         raise RunError(
-            "a worker process died: out of memory (try fewer --workers), or started from a script without "
-            "`if __name__ == '__main__':`"
+            "a worker process died: out of memory (go on with --resume and fewer --workers), or started from a script "
+            "without `if __name__ == '__main__':`"
         ) from None
 
 
@@ -129,8 +137,21 @@ def sharing_cores(workers: int) -> Iterator[None]:
     process does alone is rounded as in a worker.
     """
     before = torch.get_num_threads()
-    if workers > 1:
-        torch.set_num_threads(max(1, available_cores() // workers))
+    _take_share(workers)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes with one thread: the bits of what is done meanwhile do not depend on cores and workers.
+
+    A training carries rounding on and makes it large, so that what comes of it is another one with other threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -149,5 +170,10 @@ def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(max(1, available_cores() // workers))
+    _take_share(workers)
     start(*arguments)
+
+
+def _take_share(workers: int) -> None:
+    """Sets this process's threads, but never to more than it was given, as with `OMP_NUM_THREADS`."""
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() // workers)))

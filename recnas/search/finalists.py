@@ -15,17 +15,18 @@ import torch
 from torch import nn
 
 from recnas.data import Dataset
+from recnas.files import read_json, write_json, write_text
 from recnas.nn.dlrm import DLRM
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
-from recnas.search.files import read_json, write_json, write_text
 from recnas.search.scoring import stage_seed, stop_scoring
 from recnas.search.settings import Settings
 from recnas.space import Architecture, cost
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, model_tensors, save_tensors
-from recnas.train.loop import Diverged, ModelLearner, Tally, evaluate, train
+from recnas.train.log import ProgressLog
+from recnas.train.loop import Diverged, ModelLearner, Progress, Tally, evaluate, train
 from recnas.train.metrics import Quality
 
 
@@ -212,7 +213,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     """
     final, run, entrant, learning_rate = settings.final, Path(settings.run), job.entrant, job.learning_rate
     checkpoint = Checkpoint(checkpoint_file(run, entrant, learning_rate), settings.checkpoint_seconds)
-    if (known := _outcome(run, job)) is not None:
+    if (known := outcome(run, job)) is not None:
         if not known.paused:
             checkpoint.remove()
         return known
@@ -243,10 +244,15 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     pass_rows = dataset.rows("train")
     pass_steps = len(dataset.batches("train", batch_size))
     diverged = None
+    log = ProgressLog(progress_file(run, entrant, learning_rate))
     while (rows := epochs[-1].rows if epochs else 0) < job.rows:
         passes = rows // pass_rows
         stop = math.ceil(min(job.rows - passes * pass_rows, pass_rows) / batch_size)
         batches = dataset.batches("train", batch_size, seed=order, epoch=passes, first_batch=tally.steps)
+
+        def report(now: Progress, rows_before: int = passes * pass_rows) -> None:
+            log.add(replace(now, rows=rows_before + now.rows))
+
         try:
             loss = train(
                 learner,
@@ -255,6 +261,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
                 first_step=pass_steps * passes + tally.steps,
                 learning_rate=learning_rate,
                 device=device,
+                report=report,
                 after_step=save_if_due,
                 tally=tally,
             )
@@ -282,7 +289,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     return trained
 
 
-def _outcome(run: Path, job: Job) -> Trained | None:
+def outcome(run: Path, job: Job) -> Trained | None:
     """What a training came to before, at the job's end; None if it has not come so far, or its weights are gone."""
     try:
         trained = Trained.from_json(job.entrant, read_json(outcome_file(run, job.entrant, job.learning_rate)))
@@ -341,6 +348,11 @@ def weights_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
 def outcome_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
     """Where a training that paused or ended keeps what it came to."""
     return entrant.folder(run) / f"training-{learning_rate!r}.json"
+
+
+def progress_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
+    """Where a training writes down how it comes along."""
+    return entrant.folder(run) / f"progress-{learning_rate!r}.jsonl"
 
 
 def restore(run: Path, schema: Schema, entrant: Entrant) -> CTRModel:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import RunError
+from recnas.files import write_json
 from recnas.schema import SPLITS, Schema
 from recnas.search.executor import Executor
 from recnas.search.finalists import (
@@ -19,51 +20,15 @@ from recnas.search.finalists import (
     forget_state,
     keep_weights,
     measure_job,
+    outcome,
     train_job,
     write_metrics,
 )
+from recnas.search.folder import STAGES
+from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
 from recnas.search.history import Recorded
 from recnas.search.settings import FinalSettings, Settings
 from recnas.train.metrics import Quality
-
-if TYPE_CHECKING:
-    from recnas.search.run import Console
-
-LEAST_LEFT = 2
-"""Finalists that halving trains to the end at least."""
-
-
-def rungs(final: FinalSettings, finalists: int, rows: int) -> list[int]:
-    """When finalists are compared.
-
-    With `full`, at the end only. With `halving`, after `first_share` of the training, after twice as much, and so on,
-    until so few are left that none can be dropped: the successive halving of Jamieson and Talwalkar (2016).
-
-    Args:
-        final: How they are trained.
-        finalists: How many there are.
-        rows: Training rows in a pass.
-
-    Returns:
-        Training rows that each of them has seen by then, rounded up to whole batches; the whole training is last.
-    """
-    total, batch_size = final.epochs * rows, final.optimization.batch_size
-    result: list[int] = []
-    share = final.first_share if final.strategy == "halving" else 1.0
-    while share < 1 and finalists > LEAST_LEFT:
-        passes, rest = divmod(math.ceil(share * total), rows)
-        seen = passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows)
-        # Of a few batches, several shares may be the same.
-        if seen < total and seen not in result:
-            result.append(seen)
-            finalists = num_left(finalists)
-        share *= 2
-    return [*result, total]
-
-
-def num_left(finalists: int) -> int:
-    """How many of a rung's finalists go on: the half, rounded up, but no fewer than `LEAST_LEFT`."""
-    return max(min(finalists, LEAST_LEFT), math.ceil(finalists / 2))
 
 
 def survivors(trainings: Sequence[Trained]) -> list[Trained]:
@@ -105,9 +70,13 @@ def run_finals(
         keep_weights(run, item)
     # Every choice is made; the test rows are looked at only from here on.
     entrants = [item.entrant for item in usable]
-    test = dict(zip(entrants, executor.map(measure_job, entrants, effort), strict=True))
+    test = {}
+    with console.bar(len(entrants), STAGES[3], "models") as bar:
+        for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
+            test[entrant] = quality
+            bar.update()
     assert best.entrant.arch is not None
-    best.entrant.arch.save(run / "architecture.json")
+    write_json(run / "architecture.json", best.entrant.arch.to_json())
     total = settings.final.epochs * dataset.rows("train")
     return {
         "best": best.entrant.id,
@@ -135,25 +104,22 @@ def _train(
     console: Console,
 ) -> dict[Entrant, dict[float, Trained]]:
     """The trainings of every model, by learning rate; `apply` runs jobs and gives what came of each, in order."""
-    first = final.optimization.learning_rate
-    others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
+    first, others = final.optimization.learning_rate, other_learning_rates(final)
     stops = rungs(final, len(finalists), pass_rows)
     total = stops[-1]
     trainings: dict[Entrant, dict[float, Trained]] = {entrant: {} for entrant in (*finalists, *baselines)}
-    done, work = 0, num_rows(len(finalists), stops) + total * (len(others) + len(baselines) * (1 + len(others)))
-    with console.bar(work, "final training", " rows") as bar:
+    with console.bar(planned_rows(final, len(finalists), pass_rows), STAGES[2], "rows") as bar:
 
         def train_all(jobs: list[Job]) -> list[Trained]:
-            nonlocal done
+            before = {job for job in jobs if outcome(run, job) is not None}
             results = []
             for job, trained in zip(jobs, apply(jobs), strict=True):
                 known = trainings[job.entrant]
-                before = known[job.learning_rate].rows if job.learning_rate in known else 0
+                rows = job.rows - (known[job.learning_rate].rows if job.learning_rate in known else 0)
                 known[job.learning_rate] = trained
                 write_metrics(run, list(known.values()))
                 console.say(_describe(trained, total))
-                done += job.rows - before
-                bar.update(job.rows - before)
+                (bar.skip if job in before else bar.update)(rows)
                 results.append(trained)
             return results
 
@@ -180,18 +146,9 @@ def _train(
         if leader is None:
             raise _none_left(last)
         train_all([Job(leader.entrant, rate, total) for rate in others])
-        # Of a rung in which many diverged, fewer go on than planned.
-        bar.update(work - done)
+        # Of a rung in which many diverged, fewer went on than planned.
+        bar.skip(bar.total - bar.done)
     return trainings
-
-
-def num_rows(finalists: int, stops: Sequence[int]) -> int:
-    """Training rows that so many finalists see in all, if they are compared after these and none diverges."""
-    count, before = 0, 0
-    for stop in stops:
-        count += finalists * (stop - before)
-        finalists, before = num_left(finalists), stop
-    return count
 
 
 def _entry(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,11 +16,15 @@ from typing import Any
 import yaml
 
 from recnas.errors import InputError
-from recnas.schema import Schema
-from recnas.search.files import read_json, write_text
+from recnas.files import PARTIAL, read_json, write_text
+from recnas.schema import FILE_NAME, Schema
 from recnas.search.settings import Settings, leaves, parse_yaml
 
 CONFIG, RESULTS = "config.yaml", "results.json"
+STAGES = ("warm-up", "search", "final training", "test")
+"""What a search does, one after the other."""
+LOOKS = 10
+"""How often a lock is tried, 0.05 s apart."""
 # A resumed run may have more workers, write more often, or be somewhere else.
 FREE_TO_CHANGE = {("data",), ("run",), ("workers",), ("checkpoint_seconds",)}
 
@@ -43,15 +48,16 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
     run.mkdir(parents=True, exist_ok=True)
     handle = os.open(run, os.O_RDONLY)
     try:
-        try:
-            # The lock ends with the process, however it ends.
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{run}: another process is at work on this run") from None
+        # The lock ends with the process, however it ends.
+        if not _lock(handle):
+            raise InputError(
+                f"{run}: another process is at work on this run; `recnas status {run}` shows how far it is"
+            )
         if resume and (run / CONFIG).exists():
-            check_resumable(run, settings, schema)
+            check_settings(settings)
+            _check_data(run, settings, schema)
             # What a killed process was writing; safetensors' writer has names of its own.
-            for path in (*run.rglob("*.partial"), *run.rglob(".tmp*")):
+            for path in (*run.rglob(f"*{PARTIAL}"), *run.rglob(".tmp*")):
                 path.unlink()
         else:
             _make_room(run, overwrite)
@@ -64,9 +70,42 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         os.close(handle)
 
 
-def finished(run: Path) -> dict[str, Any] | None:
-    """The results of a run that has ended; None if it has not."""
-    return read_json(run / RESULTS) if (run / RESULTS).exists() else None
+def _lock(handle: int) -> bool:
+    """Locks a run's folder for this process; gives whether it is free."""
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Perhaps only by `is_at_work`, which lets go at once.
+            time.sleep(0.05)
+        else:
+            return True
+    return False
+
+
+def is_at_work(run: Path) -> bool:
+    """Whether a process is at work on a run; nothing is written."""
+    handle = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def finished(settings: Settings) -> dict[str, Any] | None:
+    """The results of a run that has ended; None if it has not.
+
+    Raises:
+        InputError: It has other settings, or its results are damaged.
+    """
+    results = Path(settings.run) / RESULTS
+    if not results.exists():
+        return None
+    check_settings(settings)
+    return read_json(results)
 
 
 def begun_with(run: Path) -> dict[str, Any] | None:
@@ -87,12 +126,13 @@ def begun_with(run: Path) -> dict[str, Any] | None:
     return config
 
 
-def check_resumable(run: Path, settings: Settings, schema: Schema) -> None:
-    """Compares what a run was begun with and what it would go on with.
+def check_settings(settings: Settings) -> None:
+    """Compares the settings that a run was begun with and those that it would go on with.
 
     Raises:
         InputError: The first difference that would lead to another result.
     """
+    run = Path(settings.run)
     config = begun_with(run)
     before = Settings.from_mapping(config or {}, str(run / CONFIG))
     for path, _, _ in leaves():
@@ -106,6 +146,9 @@ def check_resumable(run: Path, settings: Settings, schema: Schema) -> None:
                 f"{run} was begun with {'.'.join(path)} {old}, not {new}; leave that setting out to go "
                 "on with --resume, or choose another --run"
             )
+
+
+def _check_data(run: Path, settings: Settings, schema: Schema) -> None:
     if Schema.load(run).to_json() != schema.to_json():
         raise InputError(f"{run} was begun with another data set than {settings.data}; choose another --run")
 
@@ -113,7 +156,7 @@ def check_resumable(run: Path, settings: Settings, schema: Schema) -> None:
 def _make_room(run: Path, overwrite: bool) -> None:
     """Empties the folder, if it may be."""
     # What a process killed at its very start has left.
-    left = {"schema.json", f"{CONFIG}.partial"}
+    left = {FILE_NAME, FILE_NAME + PARTIAL, CONFIG + PARTIAL}
     there = {path.name for path in run.iterdir()}
     if there <= left:
         return
@@ -122,7 +165,9 @@ def _make_room(run: Path, overwrite: bool) -> None:
         raise InputError(f"{run} exists; choose another --run, {remedy}or --overwrite to replace it")
     if not _is_run(run):
         raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
-    for path in run.iterdir():
+    # If this process is killed in between, the folder is that of a run that has not ended, or has room.
+    order = {RESULTS: -1, CONFIG: 1, FILE_NAME: 2}
+    for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 0)):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

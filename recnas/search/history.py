@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recnas.errors import InputError
+from recnas.files import read_lines, writing
 from recnas.proxies import ProxyTerms
 from recnas.search.evolution import Proposal
 from recnas.search.scoring import Scored
@@ -51,10 +53,11 @@ class History:
     def __init__(self, run: Path) -> None:
         self._path = run / FILE_NAME
         self.recorded: list[Recorded] = []
-        self._lines, self.dropped = _read(self._path)
-        if self.dropped:
-            self._path.write_bytes(b"".join(line + b"\n" for line in self._lines))
-        self._file = self._path.open("a", encoding="utf-8")
+        self._lines, self.dropped = read_lines(self._path)
+        with writing(self._path):
+            if self.dropped:
+                os.truncate(self._path, sum(len(line) + 1 for line in self._lines))
+            self._file = self._path.open("ab", buffering=0)
 
     @property
     def num_known(self) -> int:
@@ -85,20 +88,17 @@ class History:
         return scored
 
     def add(self, proposal: Proposal, scored: Scored) -> None:
-        """Records the next candidate; from now on no killed process can lose it."""
+        """Records the next candidate; from now on no killed process can lose it.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
         self.recorded.append(Recorded(proposal, scored))
-        self._file.write(json.dumps(self.recorded[-1].to_json()) + "\n")
-        self._file.flush()
+        rest = memoryview(json.dumps(self.recorded[-1].to_json()).encode() + b"\n")
+        with writing(self._path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         """Nothing more is to be recorded."""
         self._file.close()
-
-
-def _read(path: Path) -> tuple[list[bytes], bool]:
-    """The whole lines of a history, and whether one that is cut short follows."""
-    try:
-        *lines, rest = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return [], False
-    return lines, rest != b""

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import random
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from recnas.console import Console
 from recnas.data import Dataset, describe
 from recnas.errors import InputError
+from recnas.files import write_json
 from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import SPLITS, Schema
 from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, sharing_cores
-from recnas.search.files import write_json, write_text
+from recnas.search.executor import Executor, one_thread, sharing_cores
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.folder import RESULTS, finished, open_run
+from recnas.search.folder import RESULTS, STAGES, finished, open_run
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
@@ -40,14 +36,21 @@ from recnas.search.scoring import (
     stop_scoring,
 )
 from recnas.search.settings import Settings
+from recnas.search.tensorboard import followed
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.checkpoint import Checkpoint, save_supernet
+from recnas.train.log import ProgressLog
 from recnas.train.loop import Progress
 from recnas.train.warmup import Amount, Level, Probe, warm_up
 
 
 def search(
-    settings: Settings, *, overwrite: bool = False, resume: bool = False, progress: bool = True
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Finds a model for a data set; everything it decides, measures and makes is in the run's folder.
 
@@ -58,7 +61,8 @@ def search(
         settings: What to do.
         overwrite: Replace an earlier run in that folder.
         resume: Go on with the run in that folder, if there is one.
-        progress: Show progress bars and a line for each result on the terminal (standard error).
+        progress: Show how far it is and a line for each result, on standard error.
+        tensorboard: Write event files for TensorBoard into the run's folder.
 
     Returns:
         What `results.json` holds.
@@ -67,8 +71,14 @@ def search(
         InputError: The data set or the settings do not fit, or the run's folder is taken.
         RunError: The training diverged.
     """
+    console = Console(progress, STAGES)
+    if resume and (results := finished(settings)) is not None:
+        console.say(f"{settings.run} is finished")
+        if tensorboard:
+            with followed(Path(settings.run)):
+                pass
+        return results
     dataset = Dataset(settings.data)
-    console = Console(progress)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
@@ -79,13 +89,13 @@ def search(
         sharing_cores(settings.workers),
         Executor(settings.workers, _prepare_process, (settings,)) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
+        followed(run) if tensorboard else nullcontext(),
     ):
-        if (results := finished(run)) is not None:
-            console.say(f"{run} is finished")
-            return results
         try:
             _describe_data(run, dataset)
-            rows = _warm_up(run, settings, dataset, executor, console)
+            # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
+            with one_thread():
+                rows = _warm_up(run, settings, dataset, executor, console)
             history, seconds = _evolve(run, settings, dataset.schema, executor, console)
             results = run_finals(run, settings, dataset, history, executor, console)
         finally:
@@ -100,34 +110,6 @@ def search(
 def _prepare_process(settings: Settings) -> None:
     start_scoring(settings)
     start_training(settings)
-
-
-class Console:
-    """Progress bars and lines for a person who watches; silent when not wanted."""
-
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
-
-    def say(self, line: str) -> None:
-        """One line, above any progress bar."""
-        if self.wanted:
-            tqdm.write(line, file=sys.stderr)
-
-    @contextmanager
-    def bar(self, total: int, what: str, unit: str) -> Iterator[tqdm]:
-        """A progress bar with the rate and the time left; plain lines now and then when there is no terminal."""
-        terminal = sys.stderr.isatty()
-        with tqdm(
-            total=total,
-            desc=what,
-            unit=unit,
-            file=sys.stderr,
-            disable=not self.wanted,
-            dynamic_ncols=terminal,
-            mininterval=0.2 if terminal else 20.0,
-            smoothing=0.05,
-        ) as bar:
-            yield bar
 
 
 def _describe_data(run: Path, dataset: Dataset) -> None:
@@ -153,21 +135,15 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
     rate = dataset.schema.positive_rate("validation")
     constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
     start = time.perf_counter()
-    with console.bar(rows * amount.epochs, "warm-up", " rows") as bar:
-        metrics = folder / "metrics.jsonl"
-        metrics.touch()
-        first = True
+    with console.bar(rows * amount.epochs, STAGES[0], "rows") as bar:
+        log = ProgressLog(folder / "metrics.jsonl")
 
         def report(now: Progress) -> None:
-            nonlocal first
             executor.check()
-            bar.set_postfix_str(f"loss {now.loss:.4f}", refresh=False)
-            bar.update(now.rows - bar.n)
-            if first:
-                _forget_from(metrics, now.step)
-                first = False
-            with metrics.open("a") as file:
-                file.write(json.dumps(now.to_json()) + "\n")
+            log.add(now)
+            if not bar.done:
+                bar.skip(log.rows_before or 0)
+            bar.update(now.rows - bar.done, f"loss {now.loss:.4f}")
 
         levels = warm_up(
             learner,
@@ -196,12 +172,6 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
     for line in describe_levels(levels, warmup.probe_candidates, constant):
         console.say(line)
     return rows * amount.epochs
-
-
-def _forget_from(metrics: Path, step: int) -> None:
-    """Drops the lines of `metrics.jsonl` from a step on: a killed process had come further than what it kept."""
-    whole = [line for line in metrics.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    write_text(metrics, "".join(line for line in whole if json.loads(line)["step"] < step))
 
 
 def describe_levels(levels: list[Level], candidates: int, constant: float) -> list[str]:
@@ -236,29 +206,26 @@ def _evolve(
     start = time.perf_counter()
     with (
         closing(history),
-        console.bar(settings.evolution.candidates, "search", " candidates") as bar,
+        console.bar(settings.evolution.candidates, STAGES[1], "candidates") as bar,
     ):
-
-        def note(score: float) -> None:
-            nonlocal best
-            best = max(best, score)
-            bar.set_postfix_str(f"best score {best:.2f}", refresh=False)
-            bar.update()
-
         while proposals := evolution.ask():
             scores = []
             for proposal in proposals:
                 if (scored := history.known(proposal)) is None:
                     break
                 scores.append(scored.score)
-                note(scored.score)
+                best = max(best, scored.score)
+                bar.skip()
             new = proposals[len(scores) :]
             on_cpu = default_device().type == "cpu"
-            results = executor.map(score, [proposal.arch for proposal in new], partial(_macs, schema), threads=on_cpu)
+            results = executor.map(
+                score, [proposal.arch for proposal in new], partial(_macs, schema), single_threaded=on_cpu
+            )
             for proposal, result in zip(new, results, strict=True):
                 history.add(proposal, result)
                 scores.append(result.score)
-                note(result.score)
+                best = max(best, result.score)
+                bar.update(note=f"best score {best:.2f}")
             evolution.tell(scores)
     # What a process before spent is known by its candidates.
     before = sum(item.scored.seconds for item in history.recorded[: history.num_known]) / settings.workers

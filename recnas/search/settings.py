@@ -137,8 +137,8 @@ class Settings:
         run: The run's folder.
         space: `nasrec-small` or `nasrec-full`.
         seed: Where all random choices start.
-        workers: Processes that score candidates and train finalists; the history depends on it in the scores'
-            last digits at most.
+        workers: Processes that score candidates and train finalists; with 1, as many candidates are scored side by
+            side in this one as there are cores. The history does not depend on it.
         checkpoint_seconds: Between two writes of a training's state, to go on from with `--resume`.
         warmup: See `WarmupSettings`.
         proxy: See `ProxySettings`.

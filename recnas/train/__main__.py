@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
-from tqdm import tqdm
-
+from recnas.console import Console
 from recnas.errors import InputError, RunError
 from recnas.train.loop import Progress
 
@@ -67,16 +66,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _progress_bar() -> Iterator:
+def _progress_bar() -> Iterator[Callable[[Progress], None]]:
     """A bar on stderr that appears with the first report."""
-    bar = tqdm(desc="training", unit="step", file=sys.stderr, disable=None)
+    with ExitStack() as stack:
+        bar = None
 
-    def report(progress: Progress) -> None:
-        bar.total = progress.steps
-        bar.set_postfix(loss=f"{progress.loss:.4f}", rows_per_s=f"{progress.rows_per_second:,.0f}", refresh=False)
-        bar.update(progress.step - bar.n)
+        def report(progress: Progress) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = stack.enter_context(Console(True).bar(progress.steps, "training", "steps"))
+            bar.update(progress.step - bar.done, f"loss {progress.loss:.4f}, {progress.rows_per_second:,.0f} rows/s")
 
-    with bar:
         yield report
 
 

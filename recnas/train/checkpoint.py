@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,19 +15,33 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recnas.errors import InputError
+from recnas.files import not_written, replacing
 from recnas.nn.model import CTRModel
 from recnas.train.loop import Learner
 
 NETWORK, TABLES, SUMS = "network.", "tables.", "sums."
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None) -> None:
-    """Writes tensors, and notes of plain JSON values, so that the file appears under its name only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+def save_tensors(
+    path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None, durable: bool = True
+) -> None:
+    """Writes tensors so that the file appears under its name only when it is whole.
+
+    Args:
+        path: The file.
+        tensors: What is written.
+        notes: Plain JSON values, written too.
+        durable: Whether to wait until it is on the disk, where not even a power cut can lose it.
+
+    Raises:
+        RunError: It cannot be written.
+    """
     metadata = None if notes is None else {"notes": json.dumps(notes)}
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
-    os.replace(partial, path)
+    with replacing(path, durable) as partial:
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
+        except SafetensorError as error:
+            raise not_written(path, f"os error {errno.ENOSPC}" in str(error), str(error)) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -79,8 +93,14 @@ class Checkpoint:
         return time.monotonic() - self._written >= self.seconds
 
     def save(self, learner: Learner, notes: Mapping[str, Any]) -> None:
-        """Writes everything that the training needs to go on, and notes of plain JSON values, over the file."""
-        save_tensors(self.path, _training_tensors(learner), {**notes, "memory": learner.memory()})
+        """Writes everything that the training needs to go on, and notes of plain JSON values, over the file.
+
+        The training does not wait for the disk: after a power cut the file may be damaged, and `restore` says so.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        save_tensors(self.path, _training_tensors(learner), {**notes, "memory": learner.memory()}, durable=False)
         self._written = time.monotonic()
 
     def restore(self, learner: Learner) -> dict[str, Any] | None:
@@ -91,7 +111,10 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        tensors = load_tensors(self.path)
+        try:
+            tensors = load_tensors(self.path)
+        except InputError as error:
+            raise InputError(f"{error}; without this file its training starts anew") from None
         with safe_open(self.path, "pt") as file:
             notes = json.loads((file.metadata() or {}).get("notes", "null"))
         if not isinstance(notes, dict) or "memory" not in notes:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.proxies import ProxyTerms
@@ -18,9 +19,9 @@ from recnas.search import finalists as finalists_module
 from recnas.search.evolution import Proposal
 from recnas.search.executor import Executor
 from recnas.search.finalists import Entrant, Epoch, Trained, start_training
-from recnas.search.finals import num_rows, run_finals, rungs, survivors
+from recnas.search.finals import run_finals, survivors
+from recnas.search.halving import planned_rows, rungs
 from recnas.search.history import Recorded
-from recnas.search.run import Console
 from recnas.search.scoring import Scored
 from recnas.search.settings import FinalSettings, Settings
 from recnas.space import Architecture, cost
@@ -51,14 +52,16 @@ def test_rungs_are_growing_whole_batches_and_the_last_is_the_whole_training(
     # No earlier than asked, and by a batch too late at most.
     assert len(stops) == 1 or first_share * rows * epochs <= stops[0] < first_share * rows * epochs + batch_size + 1
     assert (len(stops) == 1) or finalists > 2
-    assert num_rows(finalists, stops) <= finalists * rows * epochs
+    # The hand-made model is trained in full.
+    assert planned_rows(final, finalists, rows) <= (finalists + 1) * rows * epochs
 
 
 def test_fifteen_finalists_are_halved_three_times() -> None:
     final = final_settings(100, strategy="halving", first_share=0.125)
     stops = rungs(final, 15, 80_000)
     assert stops == [10_000, 20_000, 40_000, 80_000]
-    assert num_rows(15, stops) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000
+    dlrm = 80_000
+    assert planned_rows(final, 15, 80_000) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000 + dlrm
     assert rungs(final_settings(100), 15, 80_000) == [80_000]
 
 
@@ -149,6 +152,7 @@ def test_a_dropped_model_keeps_its_figures_and_nothing_else(halved: tuple[Path, 
         assert model["validation"] in [line["validation"] for line in lines]
         assert sorted(path.name for path in (run / "retrain" / model["id"]).iterdir()) == [
             "metrics.jsonl",
+            "progress-0.05.jsonl",
             "training-0.05.json",
         ]
     assert not list(run.rglob("checkpoint-*"))

@@ -33,7 +33,7 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
         "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
     }
-    run_search(data, run, progress=False, **settings)
+    run_search(data, run, progress=False, tensorboard=True, **settings)
     return run
 
 
@@ -61,6 +61,7 @@ def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path, dat
         for line in (finished / "baselines/dlrm/metrics.jsonl").read_text().splitlines()
     }
     assert rates == {0.05, 0.02}
+    assert any((finished / "tensorboard" / f"{results['best']} at 0.05").iterdir())
 
 
 def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Path) -> None:
@@ -90,15 +91,32 @@ def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: P
     threads = torch.get_num_threads()
     run_search(data, tmp_path / "two", progress=False, **(config | {"workers": 2}))
     one, two = history_of(finished), history_of(tmp_path / "two")
-    assert [line["id"] for line in one] == [line["id"] for line in two]
-    for left, right in zip(one, two, strict=True):
-        assert left["proxy"] == pytest.approx(right["proxy"], rel=1e-4)
+    assert one == two
     left, right = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "two"))
     assert left["best"] == right["best"]
     for ours, theirs in zip(left["models"], right["models"], strict=True):
         assert ours["id"] == theirs["id"]
         assert ours["test"] == pytest.approx(theirs["test"], abs=1e-4)
     assert torch.get_num_threads() == threads
+
+
+def test_the_history_has_the_same_bits_with_any_number_of_threads_and_workers(
+    data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The history is complete; what comes after it is not looked at.
+    monkeypatch.setattr("recnas.search.run._finish", lambda *arguments: {})
+    before, histories = torch.get_num_threads(), []
+    try:
+        for threads, workers in ((1, 1), (2, 1), (1, 2)):
+            torch.set_num_threads(threads)
+            monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+            run = tmp_path / f"{threads}-{workers}"
+            run_search(data, run, progress=False, workers=workers, **small)
+            histories.append(history_of(run))
+    finally:
+        torch.set_num_threads(before)
+    one_thread, two_threads, two_workers = histories
+    assert one_thread == two_threads == two_workers
 
 
 def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, small: dict) -> None:

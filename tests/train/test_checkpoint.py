@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from recnas.errors import InputError
+from recnas.errors import InputError, RunError
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.train import checkpoint
@@ -90,7 +90,7 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path: Path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match=r"weights\.safetensors: the disk is full; free some space"):
         save_tensors(path, {"x": torch.zeros(3)})
     assert torch.equal(load_file(path)["x"], torch.ones(3))
 

@@ -1,0 +1,117 @@
+"""Files that are written so that nothing can be lost: each appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from recnas.errors import InputError, RunError
+
+PARTIAL = ".partial"
+"""What the name of a file ends in while it is being written."""
+
+
+@contextmanager
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+    """Gives a name to write a file under; it takes the place of `path` when the `with` block ends without an error.
+
+    Until then, and after an error, what was there before stays.
+
+    Args:
+        path: The file; its folder is made if need be.
+        durable: Whether to wait until it is on the disk, where not even a power cut can lose it.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            # In this order: a name on the disk must never stand for content that is not there yet.
+            if durable:
+                _sync(partial)
+            os.replace(partial, path)
+            if durable:
+                _sync(path.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says which file could not be written, and why.
+
+    Raises:
+        RunError: The `with` block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise not_written(path, error.errno == errno.ENOSPC, error.strerror or str(error)) from None
+
+
+def not_written(path: Path, disk_full: bool, reason: str) -> RunError:
+    """The error to raise when a file cannot be written."""
+    if disk_full:
+        return RunError(f"{path}: the disk is full; free some space and give the command again, a search with --resume")
+    return RunError(f"{path}: cannot be written ({reason})")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, or leaves the one of before.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes plain values as JSON; see `write_text`."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what `write_json` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); --overwrite makes the run anew") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: damaged (no object); --overwrite makes the run anew")
+    return value
+
+
+def read_lines(path: Path) -> tuple[list[bytes], bool]:
+    """The lines of a file that was being appended to, without line ends, and whether one that is cut short follows.
+
+    There are none when there is no file.
+    """
+    try:
+        *lines, rest = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], False
+    return lines, rest != b""
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

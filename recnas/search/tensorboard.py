@@ -1,0 +1,156 @@
+"""A run in TensorBoard: event files made from what the run writes down, while it goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recnas.errors import InputError
+from recnas.files import read_json, writing
+
+if TYPE_CHECKING:
+    from tensorboard.summary import Writer
+
+FOLDER = "tensorboard"
+EVERY = 10.0
+"""Seconds between two looks at what is new."""
+
+
+def check_tensorboard() -> None:
+    """Looks ahead to `followed`.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise InputError("--tensorboard needs the package tensorboard; pip install 'recnas[tensorboard]' brings it")
+
+
+@contextmanager
+def followed(run: Path) -> Iterator[None]:
+    """Writes the event files of a run while the `with` block lasts; `tensorboard --logdir RUN/tensorboard` shows them.
+
+    They are made from the run's own files and from nothing else, anew each time: so a run that goes on has each point
+    once, and one that has ended can still be shown.
+
+    Args:
+        run: The run's folder.
+
+    Raises:
+        RunError: They cannot be written.
+    """
+    events, ended = _Events(run), threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(EVERY):
+            # What cannot be written is said at the end: it is no reason to give a search up.
+            with suppress(OSError):
+                events.add_new()
+
+    thread = threading.Thread(target=follow, name="recnas-tensorboard")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        with writing(events.folder):
+            events.add_new()
+            events.close()
+
+
+class _Events:
+    """The event files of a run: a folder for warm-up and search, and one for each final training."""
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / FOLDER
+        self._run = run
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._tails: dict[Path, _Tail] = {}
+        self._writers: dict[str, Writer] = {}
+        self._last: dict[tuple[str, str], int] = {}
+        self._candidates, self._best = 0, -float("inf")
+
+    def add_new(self) -> None:
+        """Adds what the run has written down since."""
+        for line in self._new(self._run / "supernet" / "metrics.jsonl"):
+            for name in ("loss", "rows_per_second", "learning_rate"):
+                self._add("search", f"warm-up/{name}", line[name], line["rows"])
+        for level in self._levels():
+            for name in ("p10", "median", "p90"):
+                self._add("search", f"inherited log loss/{name}", level[name], level["rows"])
+        for line in self._new(self._run / "history.jsonl"):
+            self._candidates, self._best = self._candidates + 1, max(self._best, line["score"])
+            values = {"score/score": line["score"], "score/best so far": self._best}
+            values |= {f"proxy/{name}": value for name, value in line["proxy"].items()}
+            for name, value in values.items():
+                self._add("search", name, value, self._candidates)
+        for folder in (*self._run.glob("retrain/*"), *self._run.glob("baselines/*")):
+            for file in folder.glob("progress-*.jsonl"):
+                rate = float(file.stem.removeprefix("progress-"))
+                for line in self._new(file):
+                    self._add(_name(folder, rate), "final training/train_loss", line["loss"], line["rows"])
+            for line in self._new(folder / "metrics.jsonl"):
+                for name, value in line["validation"].items():
+                    where = _name(folder, line["learning_rate"])
+                    self._add(where, f"final training/validation_{name}", value, line["rows"])
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def _new(self, file: Path) -> Iterator[dict[str, Any]]:
+        return self._tails.setdefault(file, _Tail(file)).new()
+
+    def _levels(self) -> list[dict[str, Any]]:
+        summary = self._run / "supernet" / "warmup.json"
+        return read_json(summary)["levels"] if summary.exists() else []
+
+    def _add(self, where: str, name: str, value: float, step: int) -> None:
+        """Adds a point that lies to the right of all before it; others were added already."""
+        from tensorboard.summary import Writer
+
+        if step <= self._last.get((where, name), -1):
+            return
+        self._last[where, name] = step
+        if where not in self._writers:
+            self._writers[where] = Writer(str(self.folder / where))
+        self._writers[where].add_scalar(name, value, step)
+
+
+def _name(folder: Path, learning_rate: float) -> str:
+    return f"{folder.name} at {learning_rate:g}"
+
+
+class _Tail:
+    """The lines that are appended to a file of JSON lines."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._inode, self._read = -1, 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """The whole lines since the last call; all of them when another file has taken its place."""
+        try:
+            with self._file.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._read = inode, 0
+                file.seek(self._read)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            yield json.loads(line)
