@@ -25,6 +25,7 @@ from recnas.search.finalists import (
     write_metrics,
 )
 from recnas.search.folder import STAGES
+from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
 from recnas.search.history import Recorded
 from recnas.search.rungs import LEAST_LEFT, num_left, num_rows, rungs
 from recnas.search.settings import FinalSettings, Settings
@@ -104,26 +105,23 @@ def _train(
     console: Console,
 ) -> dict[Entrant, dict[float, Trained]]:
     """The trainings of every model, by learning rate; `apply` runs jobs and gives what came of each, in order."""
-    first = final.optimization.learning_rate
-    others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
+    first, others = final.optimization.learning_rate, other_learning_rates(final)
     stops = rungs(final, len(finalists), pass_rows)
     total = stops[-1]
     trainings: dict[Entrant, dict[float, Trained]] = {entrant: {} for entrant in (*finalists, *baselines)}
-    done, work = 0, num_rows(len(finalists), stops) + total * (len(others) + len(baselines) * (1 + len(others)))
-    with console.bar(work, STAGES[2], "rows") as bar:
+    with console.bar(planned_rows(final, len(finalists), pass_rows), STAGES[2], "rows") as bar:
 
         def train_all(jobs: list[Job]) -> list[Trained]:
-            nonlocal done
+            before = {job for job in jobs if outcome(run, job) is not None}
             results = []
             done_before = {job for job in jobs if outcome(run, job) is not None}
             for job, trained in zip(jobs, apply(jobs), strict=True):
                 known = trainings[job.entrant]
-                before = known[job.learning_rate].rows if job.learning_rate in known else 0
+                rows = job.rows - (known[job.learning_rate].rows if job.learning_rate in known else 0)
                 known[job.learning_rate] = trained
                 write_metrics(run, list(known.values()))
                 console.say(_describe(trained, total))
-                done += job.rows - before
-                (bar.skip if job in done_before else bar.update)(job.rows - before)
+                (bar.skip if job in before else bar.update)(rows)
                 results.append(trained)
             return results
 
@@ -150,8 +148,8 @@ def _train(
         if leader is None:
             raise _none_left(last)
         train_all([Job(leader.entrant, rate, total) for rate in others])
-        # Of a rung in which many diverged, fewer go on than planned.
-        bar.update(work - done)
+        # Of a rung in which many diverged, fewer went on than planned.
+        bar.skip(bar.total - bar.done)
     return trainings
 
 

@@ -20,8 +20,8 @@ from recnas.search.evolution import Proposal
 from recnas.search.executor import Executor
 from recnas.search.finalists import Entrant, Epoch, Trained, start_training
 from recnas.search.finals import run_finals, survivors
+from recnas.search.halving import planned_rows, rungs
 from recnas.search.history import Recorded
-from recnas.search.rungs import num_rows, rungs
 from recnas.search.scoring import Scored
 from recnas.search.settings import FinalSettings, Settings
 from recnas.space import Architecture, cost
@@ -52,14 +52,16 @@ def test_rungs_are_growing_whole_batches_and_the_last_is_the_whole_training(
     # No earlier than asked, and by a batch too late at most.
     assert len(stops) == 1 or first_share * rows * epochs <= stops[0] < first_share * rows * epochs + batch_size + 1
     assert (len(stops) == 1) or finalists > 2
-    assert num_rows(finalists, stops) <= finalists * rows * epochs
+    # The hand-made model is trained in full.
+    assert planned_rows(final, finalists, rows) <= (finalists + 1) * rows * epochs
 
 
 def test_fifteen_finalists_are_halved_three_times() -> None:
     final = final_settings(100, strategy="halving", first_share=0.125)
     stops = rungs(final, 15, 80_000)
     assert stops == [10_000, 20_000, 40_000, 80_000]
-    assert num_rows(15, stops) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000
+    dlrm = 80_000
+    assert planned_rows(final, 15, 80_000) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000 + dlrm
     assert rungs(final_settings(100), 15, 80_000) == [80_000]
 
 
