@@ -27,7 +27,6 @@ from recnas.search.finalists import (
 from recnas.search.folder import STAGES
 from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
 from recnas.search.history import Recorded
-from recnas.search.rungs import LEAST_LEFT, num_left, num_rows, rungs
 from recnas.search.settings import FinalSettings, Settings
 from recnas.train.metrics import Quality
 
@@ -114,7 +113,6 @@ def _train(
         def train_all(jobs: list[Job]) -> list[Trained]:
             before = {job for job in jobs if outcome(run, job) is not None}
             results = []
-            done_before = {job for job in jobs if outcome(run, job) is not None}
             for job, trained in zip(jobs, apply(jobs), strict=True):
                 known = trainings[job.entrant]
                 rows = job.rows - (known[job.learning_rate].rows if job.learning_rate in known else 0)
