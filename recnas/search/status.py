@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.console import amount, clock, size, speed
+from recnas.cores import available_cores
 from recnas.files import read_json, read_lines
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
