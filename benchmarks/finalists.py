@@ -28,6 +28,7 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies import ProxyTerms
+from recnas.search.costs import Costs
 from recnas.search.evolution import Proposal
 from recnas.search.executor import Executor
 from recnas.search.finalists import start_training
@@ -136,7 +137,7 @@ def train(
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
         with Executor(1, start_training, (settings,)) as executor:
             start = time.process_time()
-            results = run_finals(run, settings, dataset, history, executor, Console(False))
+            results = run_finals(run, settings, dataset, history, Costs(settings, dataset), executor, Console(False))
             seconds = time.process_time() - start
         log_losses: dict[int, dict[str, float]] = {}
         for model in results["models"]:

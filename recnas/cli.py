@@ -9,7 +9,9 @@ import traceback
 import types
 import typing
 from collections.abc import Sequence
+from decimal import Decimal
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,22 @@ FLAGS: dict[str, tuple[str, str]] = {
     "evolution.iterations": ("--iterations", "rounds of parents and children"),
     "evolution.tournament": ("--tournament", "members drawn each round; the best is the parent"),
     "evolution.children": ("--children", "new candidates each round"),
+    "evolution.objectives": (
+        "--objectives",
+        "what to look for: score, or a Pareto front of score and costs, such as score,flops; costs are flops, "
+        "parameters, latency",
+    ),
+    "limits.max_flops": (
+        "--max-flops",
+        "limit on the multiply-accumulates a row of a candidate, such as 2M; none: no limit",
+    ),
+    "limits.max_parameters": ("--max-parameters", "limit on its parameters outside the tables; none: no limit"),
+    "limits.max_latency_ms": (
+        "--max-latency-ms",
+        "limit on its time to predict one batch on this machine, in milliseconds; none: no limit",
+    ),
+    "limits.latency_batch": ("--latency-batch", "rows of that batch"),
+    "limits.latency_threads": ("--latency-threads", "threads that it is timed with"),
     "final.top_k": ("--top-k", "best candidates that are trained from scratch"),
     "final.strategy": (
         "--finalists",
@@ -217,12 +235,13 @@ def _parser() -> argparse.ArgumentParser:
 
     export = command(
         "export",
-        "export a run's best model for production",
+        "export a run's best model, or another that it found, for production",
         "recnas export runs/criteo --output models/criteo",
         _export,
     )
     export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     export.add_argument("--output", type=Path, required=True, help="the model's folder")
+    export.add_argument("--model", metavar="ID", help="a found model that the run trained (default: the best)")
     export.add_argument("--overwrite", action="store_true", help="replace an exported model in that folder")
 
     evaluate = command(
@@ -320,16 +339,37 @@ def _add_setting_flags(parser: argparse.ArgumentParser) -> None:
 
 def _reader(kind: Any) -> Any:
     """A function that reads a flag's text as a setting's type."""
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    inner = typing.get_args(kind)[0] if typing.get_origin(kind) is tuple else options[0]
-    if types.NoneType not in options:
-        return inner
+    if typing.get_origin(kind) is tuple:
+        inner = _reader(typing.get_args(kind)[0])
 
-    def read(text: str) -> Any:
-        return None if text.lower() == "none" else inner(text)
+        def read(text: str) -> Any:
+            return [inner(item) for item in text.split(",")]
+    elif isinstance(kind, types.UnionType):
+        inner = _reader(typing.get_args(kind)[0])
 
+        def read(text: str) -> Any:
+            return None if text.lower() == "none" else inner(text)
+    else:
+        return _whole_number if kind is int else kind
+    # What argparse calls a value that cannot be read.
     read.__name__ = inner.__name__
     return read
+
+
+def _whole_number(text: str) -> int:
+    """Reads 2000000, 2e6, 2M or 2000k as the same number."""
+    digits, times = (text[:-1], _TIMES[text[-1]]) if text[-1:] in _TIMES else (text, 1)
+    try:
+        number = Decimal(digits) * times
+        fits = abs(number) < 10**18 and number == int(number)
+    except ArithmeticError:
+        fits = False
+    if not fits:
+        raise argparse.ArgumentTypeError(f"invalid whole number: {text!r}")
+    return int(number)
+
+
+_TIMES = {"k": 10**3, "M": 10**6, "G": 10**9}
 
 
 def _metavar(kind: Any) -> str:
@@ -394,7 +434,8 @@ def _search(arguments: argparse.Namespace) -> None:
             inner = given
             for part in path:
                 inner = inner.setdefault(part, {})
-            inner[last] = value
+            # A flag of several values takes them apart by spaces or commas.
+            inner[last] = list(chain(*value)) if isinstance(value, list) else value
     results = run_search(
         arguments.data,
         arguments.run,
@@ -430,9 +471,12 @@ def result_table(results: dict[str, Any]) -> str:
         return quality is None, -model.get("share", 1.0), quality["log_loss"] if quality else 0.0
 
     models = sorted(results["models"], key=rank)
+    timed = any(model["latency_ms"] is not None for model in models)
+    latency = [f" {name:>10}" if timed else "" for name in ("latency", "ms")]
     lines = [
-        f"{'model':<14} {'validation':^19} {'test':^19} {'dense':>10} {'MACs':>10} {'learning':>9}",
-        f"{'':<14} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} {'a row':>10} {'rate':>9}",
+        f"{'model':<14} {'validation':^19} {'test':^19} {'dense':>10} {'MACs':>10}{latency[0]} {'learning':>9}",
+        f"{'':<14} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} {'a row':>10}{latency[1]} "
+        f"{'rate':>9}",
     ]
     for model in models:
         instead = f"dropped at {100 * model['share']:.3g} %" if model["status"] == "dropped" else model["status"]
@@ -440,11 +484,14 @@ def result_table(results: dict[str, Any]) -> str:
             f"{quality['log_loss']:>9.4f} {quality['auc']:>9.4f}" if (quality := model[split]) else f"{instead:^19}"
             for split in ("validation", "test")
         ]
-        macs = "" if model["flops"] is None else f"{model['flops']:,}"
-        mark = " <- best" if model["id"] == results["best"] else ""
+        time = model["latency_ms"]
+        shown = f" {'' if time is None else f'{time:.2f}':>10}" if timed else ""
+        marks = ["best"] if model["id"] == results["best"] else ["front"] if model["id"] in results["front"] else []
+        if model["over_limits"]:
+            marks.append(f"over the limit on {' and '.join(model['over_limits'])}")
         lines.append(
-            f"{model['id']:<14} {' '.join(figures)} {model['parameters']:>10,} {macs:>10} "
-            f"{model['learning_rate']:>9g}{mark}"
+            f"{model['id']:<14} {' '.join(figures)} {model['parameters']:>10,} {model['flops']:>10,}{shown} "
+            f"{model['learning_rate']:>9g}{' <- ' if marks else ''}{', '.join(marks)}"
         )
     return "\n".join(lines)
 
@@ -458,7 +505,8 @@ def _report(arguments: argparse.Namespace) -> None:
 def _export(arguments: argparse.Namespace) -> None:
     from recnas.export import export_run
 
-    print(f"wrote {export_run(arguments.run, arguments.output, overwrite=arguments.overwrite)}")
+    output = export_run(arguments.run, arguments.output, overwrite=arguments.overwrite, model=arguments.model)
+    print(f"wrote {output}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

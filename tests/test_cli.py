@@ -74,16 +74,17 @@ def test_debug_shows_the_stack_trace(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_the_table_puts_the_best_on_validation_first_and_shows_dropped_and_diverged_models() -> None:
     common = {"status": "trained", "parameters": 1000, "flops": 2000, "learning_rate": 0.05}
+    common |= {"latency_ms": None, "over_limits": []}
     quality = {"log_loss": 0.5, "auc": 0.7}
     models = [
         {"id": "broken", "validation": None, "test": None, **common, "status": "diverged"},
         {"id": "early", "validation": quality, "test": None, **common, "status": "dropped", "share": 0.125},
         {"id": "late", "validation": {"log_loss": 0.7, "auc": 0.6}, "test": None, **common}
         | {"status": "dropped", "share": 0.25},
-        {"id": "dlrm", "validation": {"log_loss": 0.6, "auc": 0.6}, "test": quality, **common, "flops": None},
+        {"id": "dlrm", "validation": {"log_loss": 0.6, "auc": 0.6}, "test": quality, **common},
         {"id": "abc", "validation": quality, "test": quality, **common},
     ]
-    lines = result_table({"best": "abc", "models": models}).splitlines()
+    lines = result_table({"best": "abc", "front": ["abc"], "models": models}).splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["abc", "dlrm", "late", "early", "broken"]
     assert lines[2].endswith("<- best")
     assert "0.7000" in lines[4]
@@ -91,3 +92,53 @@ def test_the_table_puts_the_best_on_validation_first_and_shows_dropped_and_diver
     assert "dropped at 12.5 %" in lines[5]
     assert "diverged" in lines[6]
     assert len({len(line) for line in lines[3:]}) == 1
+
+
+def test_the_table_shows_latency_where_measured_the_front_and_what_is_over_a_limit() -> None:
+    common = {"kind": "found", "status": "trained", "parameters": 1000, "flops": 2000, "learning_rate": 0.05}
+    common["test"] = common["validation"] = {"log_loss": 0.5, "auc": 0.7}
+    models = [
+        {"id": "abc", "latency_ms": 12.345, "over_limits": ["latency"], **common},
+        {"id": "def", "latency_ms": 6.0, "over_limits": [], **common},
+        {"id": "ghi", "latency_ms": None, "over_limits": [], **common},
+    ]
+    lines = result_table({"best": "abc", "front": ["abc", "def"], "models": models}).splitlines()
+    assert [line.index("latency") for line in lines[:1]] == [lines[2].index("12.35") - 2]
+    assert lines[2].endswith("0.05 <- best, over the limit on latency")
+    assert lines[3].endswith("6.00      0.05 <- front")
+    assert lines[4].endswith("0.05")
+
+
+@pytest.mark.parametrize(
+    ("flags", "place", "value"),
+    [
+        (["--max-flops", "2M"], ("limits", "max_flops"), 2_000_000),
+        (["--max-flops", "1.5e6"], ("limits", "max_flops"), 1_500_000),
+        (["--max-parameters", "250k"], ("limits", "max_parameters"), 250_000),
+        (["--max-parameters", "none"], ("limits", "max_parameters"), None),
+        (["--max-latency-ms", "2.5"], ("limits", "max_latency_ms"), 2.5),
+        (["--objectives", "score,flops"], ("evolution", "objectives"), ["score", "flops"]),
+        (["--objectives", "score", "flops"], ("evolution", "objectives"), ["score", "flops"]),
+        (["--other-learning-rates", "0.1,0.2"], ("final", "other_learning_rates"), [0.1, 0.2]),
+        (["--baselines"], ("final", "baselines"), []),
+        (["--seed", "3"], ("seed",), 3),
+    ],
+)
+def test_flags_are_read_as_people_write_them(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], place: tuple[str, ...], value: object
+) -> None:
+    given: dict = {}
+    monkeypatch.setattr("recnas.cli.run_search", lambda *_, **settings: given.update(settings) or {"run": "r"})
+    monkeypatch.setattr("recnas.cli.result_table", lambda results: "")
+    assert main(["search", "--data", "d", "--run", "r", *flags]) == 0
+    for name in place:
+        given = given[name]
+    assert given == value
+
+
+@pytest.mark.parametrize("text", ["2.5", "two", "M", "nan", "inf", "1e99", "2 M M", ""])
+def test_what_is_no_whole_number_is_named(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    code, _, err = outcome(capsys, "search", "--max-flops", text)
+    assert code == 2
+    assert f"argument --max-flops: invalid whole number: {text!r}" in err
+    assert err.count("\n") == 1

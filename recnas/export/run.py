@@ -1,4 +1,4 @@
-"""A finished run's best model → an exported folder."""
+"""A finished run's best model, or another that it found → an exported folder."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ RETRAIN = "retrain"
 """The folder of a run in which each of the best candidates has its own."""
 
 
-def export_run(run: str | Path, output: str | Path, overwrite: bool = False) -> Path:
-    """Writes a run's best model as a folder that can be served, evaluated and trained further.
+def export_run(run: str | Path, output: str | Path, overwrite: bool = False, model: str | None = None) -> Path:
+    """Writes a found model of a run as a folder that can be served, evaluated and trained further.
 
     Args:
         run: A finished run's folder.
         output: The folder to make; it appears when complete.
         overwrite: Replace an exported model of that name.
+        model: The id of a model that was trained in the end; None for the best.
 
     Returns:
         `output`.
 
     Raises:
-        InputError: The run is not finished or damaged, or something is at `output` already.
+        InputError: The run is not finished or damaged or has no such model, or something is at `output` already.
         RunError: The disk is full.
 
     Example:
@@ -46,21 +47,37 @@ def export_run(run: str | Path, output: str | Path, overwrite: bool = False) -> 
     best = results.get("best")
     if not isinstance(best, str):
         raise InputError(f"{run / 'results.json'}: no best model; {remedy}")
-    weights = run / RETRAIN / best / WEIGHTS
-    for file in (run / ARCHITECTURE, run / SCHEMA, run / "config.yaml", weights):
+    chosen = best if model is None else model
+    entry = _entry(run, results, chosen)
+    architecture, weights = run / RETRAIN / chosen / ARCHITECTURE, run / RETRAIN / chosen / WEIGHTS
+    for file in (architecture, run / SCHEMA, run / "config.yaml", weights):
         if not file.is_file():
             raise InputError(f"{file}: no such file; {remedy}")
-    if (found := Architecture.load(run / ARCHITECTURE).id) != best:
-        raise InputError(f"{run / ARCHITECTURE}: this is {found}, but results.json says that {best} is best; {remedy}")
-    record = _record(run, results, best)
-    return write_export(output, read_model(run / ARCHITECTURE, Schema.load(run), weights), record, overwrite)
+    if (found := Architecture.load(architecture).id) != chosen:
+        raise InputError(f"{architecture}: this is {found}, not {chosen}; {remedy}")
+    record = _record(run, results, entry)
+    return write_export(output, read_model(architecture, Schema.load(run), weights), record, overwrite)
 
 
-def _record(run: Path, results: Mapping[str, Any], best: str) -> TrainingRecord:
-    """How the best model was trained, by its entry of `results.json` and the settings of final training."""
+def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A found model's entry of `results.json`; one whose training diverged has no weights to take."""
+    try:
+        found = {
+            entry["id"]: entry
+            for entry in results["models"]
+            if entry["kind"] == "found" and entry["validation"] is not None
+        }
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{run / 'results.json'}: damaged ({error!r})") from None
+    if name not in found:
+        raise InputError(f"{run / 'results.json'}: no found model {name!r} to export; there are {', '.join(found)}")
+    return found[name]
+
+
+def _record(run: Path, results: Mapping[str, Any], entry: Mapping[str, Any]) -> TrainingRecord:
+    """How a model was trained, by its entry of `results.json` and the settings of final training."""
     settings = _read_yaml(run / "config.yaml")
     try:
-        entry = next(model for model in results["models"] if model["id"] == best)
         final = settings["final"]
         stage = Stage(
             data=str(results["data"].get("name") or Path(results["data"]["path"]).name),
@@ -70,11 +87,11 @@ def _record(run: Path, results: Mapping[str, Any], best: str) -> TrainingRecord:
             test=quality(entry.get("test")),
         )
         optimization = optimization_from({**final["optimization"], "learning_rate": stage.learning_rate})
-    except StopIteration:
-        raise InputError(f"{run / 'results.json'}: no model {best}, which it says is best") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{run}: results.json and config.yaml do not say how {best} was trained ({reason})") from None
+        raise InputError(
+            f"{run}: results.json and config.yaml do not say how the model was trained ({reason})"
+        ) from None
     except InputError as error:
         raise InputError(f"{run / 'config.yaml'}: final.optimization: {error}") from None
     return TrainingRecord(optimization, (stage,))

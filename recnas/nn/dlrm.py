@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torchrec.models.dlrm import DenseArch, InteractionArch, OverArch
@@ -10,6 +11,17 @@ from torchrec.models.dlrm import DenseArch, InteractionArch, OverArch
 BOTTOM_LAYERS = (512, 256, 64)
 TOP_LAYERS = (512, 256)
 """Hidden layers of the settings published for Criteo Kaggle."""
+
+
+def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+    """Multiply–accumulates a row of the published network; arguments as in `DLRM`.
+
+    The interaction computes the products of all pairs of vectors in both orders, and keeps half of them.
+    """
+    vectors = num_sparse + 1
+    bottom = (num_dense, *BOTTOM_LAYERS, dim)
+    top = (dim + vectors * num_sparse // 2, *TOP_LAYERS, 1)
+    return sum(a * b for widths in (bottom, top) for a, b in pairwise(widths)) + vectors**2 * dim
 
 
 class DLRM(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, combinations
 from statistics import quantiles
 
@@ -18,6 +18,12 @@ _LOG_SCALE_FROM = 4.0
 """From this ratio of the largest to the smallest log loss on, an axis is logarithmic."""
 _OUTLIERS_FROM = 2.0
 """From this ratio of the whole range of scores to that without the lowest hundredth on, the hundredth is left out."""
+
+COSTS = (
+    ("flops", "multiply-accumulates a row", "MACs a row"),
+    ("latency_ms", "milliseconds to predict one batch", "ms"),
+)
+"""Each cost that has a panel: its name, its axis, its unit."""
 
 PROXY_TERMS = (("zico", "ZiCo"), ("log_fr", "log FR"), ("loss", "training loss"), ("score", "score"))
 
@@ -139,6 +145,75 @@ def search_figure(history: Sequence[Candidate], finalists: Sequence[str], best: 
     return figure
 
 
+def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, float]) -> go.Figure | None:
+    """Validation log loss against FLOPs and, where measured, latency, with the models that no cheaper one beats joined.
+
+    Args:
+        models: All that were trained in the end.
+        best: The best model's id.
+        limits: The search's bounds on `flops` and `latency_ms`, of those that have one.
+
+    Returns:
+        None if no model has both a log loss and a cost.
+    """
+    trained = [model for model in models if model.validation_log_loss is not None]
+    panels = [
+        (key, title, unit, points)
+        for key, title, unit in COSTS
+        if (points := [(getattr(model, key), model) for model in trained if getattr(model, key)])
+    ]
+    if not panels:
+        return None
+    figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04)
+    losses = [model.validation_log_loss for model in trained]
+    margin = 0.06 * (max(losses) - min(losses)) or 0.001
+    named: set[str] = set()
+
+    def add(name: str, column: int, **trace: object) -> None:
+        """A trace that is named once in the legend, whichever panel has it first."""
+        figure.add_scatter(
+            **trace, name=name, legendgroup=name, showlegend=name not in named, row=1, col=column, cliponaxis=False
+        )
+        named.add(name)
+
+    for column, (key, title, unit, points) in enumerate(panels, start=1):
+        steps = unbeaten([(x, model.validation_log_loss) for x, model in points])
+        line = {"color": INK, "width": 1.6, "shape": "hv"}
+        x, y = zip(*steps, strict=True)
+        add("no cheaper model is better", column, x=x, y=y, mode="lines", line=line, hoverinfo="skip")
+        if key in limits:
+            ends = [min(losses) - margin, max(losses) + margin]
+            line = {"color": INK, "width": 1.6, "dash": "dash"}
+            hover = f"limit: {limits[key]:,g} {unit}<extra></extra>"
+            add("limit", column, x=[limits[key]] * 2, y=ends, mode="lines", line=line, hovertemplate=hover)
+        looks = (
+            ("other finalists", {"color": DENSE, "size": 9}, lambda m: m.id != best and m.kind != BASELINE),
+            ("hand-made", {"color": SPARSE, "size": 11, "symbol": "diamond"}, lambda m: m.kind == BASELINE),
+            (
+                "best found",
+                {"color": BEST, "size": 16, "symbol": "star"},
+                lambda m: m.id == best and m.kind != BASELINE,
+            ),
+        )
+        for name, marker, belongs in looks:
+            if group := [(x, model) for x, model in points if belongs(model)]:
+                add(
+                    name,
+                    column,
+                    x=[x for x, _ in group],
+                    y=[model.validation_log_loss for _, model in group],
+                    text=[model.name for _, model in group],
+                    mode="markers",
+                    marker={**marker, "line": {"color": PAPER, "width": 1}},
+                    hovertemplate=f"<b>%{{text}}</b><br>%{{x:,.4~r}} {unit}<br>"
+                    "validation log loss %{y:.4f}<extra></extra>",
+                )
+        figure.update_xaxes(axis(title, tickformat="~s", **_scale([x for x, _ in points])), row=1, col=column)
+        figure.update_yaxes(axis("validation log loss" if column == 1 else ""), row=1, col=column)
+    figure.update_layout(plot_layout(400))
+    return figure
+
+
 def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: str | None) -> go.Figure | None:
     """Each proxy term against the validation log loss of the finalists; None if no finalist has both."""
     losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE and not model.dropped}
@@ -234,6 +309,15 @@ def final_training_figure(
 _CANDIDATE_HOVER = (
     "<b>%{customdata[0]}</b><br>score %{y:.4~f}<br>candidate %{x}, iteration %{customdata[1]}<extra></extra>"
 )
+
+
+def unbeaten(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points of cost and loss that have a lower loss than every cheaper one, cheapest first."""
+    kept: list[tuple[float, float]] = []
+    for cost, loss in sorted(points):
+        if not kept or loss < kept[-1][1]:
+            kept.append((cost, loss))
+    return kept
 
 
 def _places(group: Sequence[tuple[int, Candidate]]) -> dict[str, list]:

@@ -57,6 +57,8 @@ def render_report(run: Run) -> str:
         facts=_facts(run),
         outcome=outcome(run),
         models=ranked(run),
+        timed=any(model.latency_ms is not None for model in ranked(run)),
+        front=run.results.front if run.results else (),
         best_id=run.results.best if run.results else None,
         unscored=sum(candidate.score is None for candidate in run.history),
         hidden=figures.hidden_outliers(run.history),
@@ -72,6 +74,7 @@ def _figures(run: Run) -> dict[str, Markup | None]:
     best = run.results.best if run.results else None
     finalists = [model.id for model in models]
     makers: dict[str, Callable[[], go.Figure | None]] = {
+        "cost": lambda: figures.cost_figure(models, best, _cost_limits(run)),
         "warmup": lambda: figures.warmup_figure(run.warmup) if run.warmup else None,
         "training": lambda: figures.training_figure(run.training),
         "search": lambda: figures.search_figure(run.history, finalists, best) if run.history else None,
@@ -104,12 +107,32 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("rows", " · ".join(f"{count:,} {split}" for split, count in rows.items()) or None),
         ("click rate", f"{results.positive_rate:.2%}" if results and results.positive_rate is not None else None),
         ("search space", (results.space if results else None) or run.setting("space")),
+        ("objectives", ", ".join(objectives) if len(objectives := run.setting("objectives") or ()) > 1 else None),
+        ("limits", _limits_in_words(run)),
         ("candidates", f"{len(run.history):,} scored" if run.history else None),
         ("last changed", f"{run.changed:%Y-%m-%d %H:%M}"),
         ("seed", run.setting("seed")),
         ("recnas", run.setting("version")),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _cost_limits(run: Run) -> dict[str, float]:
+    """The bounds that the search was given on what a figure shows."""
+    bounds = {"flops": run.setting("limits.max_flops"), "latency_ms": run.setting("limits.max_latency_ms")}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+def _limits_in_words(run: Run) -> str | None:
+    flops, parameters, latency = (
+        run.setting(f"limits.{name}") for name in ("max_flops", "max_parameters", "max_latency_ms")
+    )
+    words = [
+        f"{_compact(flops)} MACs a row" if flops is not None else None,
+        f"{_compact(parameters)} dense parameters" if parameters is not None else None,
+        f"{latency:g} ms for {run.setting('limits.latency_batch'):,} rows" if latency is not None else None,
+    ]
+    return " · ".join(word for word in words if word) or None
 
 
 def _in_words(arch: Architecture) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ class Model:
     Attributes:
         validation: Of one that was dropped: when it was.
         flops: Multiply-accumulates per row; None where nobody counted them.
+        latency_ms: Median time to predict one batch; None where nobody measured it.
+        over_limits: Which of the search's limits it does not keep.
         seconds: Training time of the learning rate that was kept.
         share: Of the whole training, what one that was dropped has done.
     """
@@ -50,6 +52,8 @@ class Model:
     epoch: float | None
     seconds: float | None
     share: float | None = None
+    latency_ms: float | None = None
+    over_limits: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +74,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Results:
-    """`results.json`: what was trained in the end, and on which data."""
+    """`results.json`: what was trained in the end, and on which data.
+
+    Attributes:
+        front: Found models that no other beats in validation log loss and in every cost that the search kept low.
+    """
 
     best: str | None
     data_name: str | None
@@ -79,6 +87,7 @@ class Results:
     space: str | None
     models: tuple[Model, ...]
     search: Mapping[str, Any]
+    front: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -352,6 +361,7 @@ def _results(data: dict[str, Any]) -> Results:
         space=data.get("space"),
         models=tuple(_model(model) for model in data["models"]),
         search=data.get("search") or {},
+        front=tuple(data.get("front") or ()),
     )
 
 
@@ -368,4 +378,6 @@ def _model(data: dict[str, Any]) -> Model:
         epoch=_number(data.get("epoch")),
         seconds=_number(data.get("seconds")),
         share=_number(data.get("share")),
+        latency_ms=_number(data.get("latency_ms")),
+        over_limits=tuple(data.get("over_limits") or ()),
     )

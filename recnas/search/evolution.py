@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 from recnas.errors import InputError
-from recnas.space import Architecture, SearchSpace
+from recnas.search.limits import COSTS
+from recnas.search.pareto import Point, crowding, first_front, objectives
+from recnas.space import Architecture, Block, SearchSpace
 
 TRIES = 1000
 """Draws of a child before another mutation is added to make it new."""
+PATIENCE = 50
+"""Candidates refused one after another before those that follow are pulled within the limits."""
+OBJECTIVES = ("score", *COSTS)
+"""What a search can look for: a high score, low costs."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,8 @@ class EvolutionSettings:
         iterations: Rounds of parents and children.
         tournament: Members drawn each round; the best is the parent.
         children: New candidates each round, in place of as many of the oldest.
+        objectives: `score` alone, or with some of `flops`, `parameters` and `latency`: then the search looks for a
+            Pareto front, high scores at each cost.
 
     Raises:
         InputError: A value is out of its range.
@@ -32,6 +40,7 @@ class EvolutionSettings:
     iterations: int = 240
     tournament: int = 64
     children: int = 8
+    objectives: tuple[str, ...] = ("score",)
 
     def __post_init__(self) -> None:
         if self.population < 1 or self.tournament < 1 or self.children < 1 or self.iterations < 0:
@@ -42,6 +51,12 @@ class EvolutionSettings:
             )
         if self.children > self.population:
             raise InputError(f"{self.children} children cannot replace the oldest of a population of {self.population}")
+        if unknown := [name for name in self.objectives if name not in OBJECTIVES]:
+            raise InputError(f"no objective is named {unknown[0]!r}; known are {', '.join(OBJECTIVES)}")
+        if "score" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise InputError(
+                f"objectives are {','.join(self.objectives)}; score and any costs beside it are expected, each once"
+            )
 
     @property
     def candidates(self) -> int:
@@ -63,13 +78,34 @@ class Proposal:
     iteration: int
 
 
+@dataclass(frozen=True)
+class _Member:
+    """A candidate of the population."""
+
+    proposal: Proposal
+    score: float
+    point: Point
+
+
 class RegularizedEvolution:
     """Proposes candidates and learns from their scores.
+
+    Each round draws a tournament from the population, mutates its winner, and lets the oldest die (Real et al. 2019).
+    With costs as objectives beside the score, two of the tournament's members that no other member dominates are drawn
+    and the less crowded one wins: the comparison of NSGA-II (Deb et al. 2002, section III). Were it made between all of
+    them, the ends of the front would always win. The oldest die all the same; the whole history has the front.
+
+    With limits, a draw that is not affordable is drawn again. Where limits are so tight that `PATIENCE` draws in a row
+    are refused, every further one is pulled within them, until one fits by itself: its choices are exchanged, in random
+    order, for those of its parent or of the smallest candidate, and no more of them than it takes.
 
     Args:
         space: Where candidates come from.
         settings: How to evolve.
         rng: The source of every choice: the same state and the same scores give the same proposals.
+        affordable: Whether a candidate is within the limits; asked of each candidate that is new.
+        smallest: A candidate that is, for others to be pulled to; needed where some are not.
+        costs: A candidate's costs that are objectives beside the score, lower is better.
 
     Example:
         >>> evolution = RegularizedEvolution(space, EvolutionSettings(), random.Random(0))
@@ -77,45 +113,119 @@ class RegularizedEvolution:
         ...     evolution.tell([score(proposal.arch) for proposal in proposals])
     """
 
-    def __init__(self, space: SearchSpace, settings: EvolutionSettings, rng: random.Random) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        settings: EvolutionSettings,
+        rng: random.Random,
+        affordable: Callable[[Architecture], bool] = lambda arch: True,
+        smallest: Architecture | None = None,
+        costs: Callable[[Architecture], Point] = lambda arch: (),
+    ) -> None:
         self.space, self.settings, self.rng = space, settings, rng
         self.iteration = 0
-        self._alive: deque[tuple[Proposal, float]] = deque()
+        self._affordable, self._smallest, self._costs = affordable, smallest, costs
+        self._alive: deque[_Member] = deque()
         self._seen: set[str] = set()
         self._asked: list[Proposal] = []
+        self._refused_in_a_row = 0
 
     def ask(self) -> list[Proposal]:
         """The next round: the initial population first, then children; empty when the search is over.
 
+        When no new candidate is left, the search ends early, with a round that may be short.
+
         Raises:
-            InputError: The space has too few distinct candidates.
+            InputError: The space, or the part of it within the limits, is too small for an initial population.
         """
         if self._asked:
             raise RuntimeError("the last round's scores have not been told")
         if not self._alive:
-            self._asked = [self._new(None, 0) for _ in range(self.settings.population)]
+            self._asked = self._round(None, 0, self.settings.population)
+            if (found := len(self._asked)) < self.settings.population:
+                raise InputError(
+                    f"found only {found} of the {self.settings.population} distinct candidates that a population "
+                    "begins with; raise the limits, or lower --population and --tournament"
+                )
         elif self.iteration <= self.settings.iterations:
-            members = self.rng.sample(list(self._alive), self.settings.tournament)
-            parent, _ = max(members, key=lambda member: member[1])
             count = self.settings.mutations(self.settings.iterations - self.iteration + 1)
-            self._asked = [self._new(parent, count) for _ in range(self.settings.children)]
+            self._asked = self._round(self._parent(), count, self.settings.children)
+            if len(self._asked) < self.settings.children:
+                self.iteration = self.settings.iterations
         return list(self._asked)
 
     def tell(self, scores: Sequence[float]) -> None:
         """The scores of the last round's proposals, in their order; higher is better."""
-        self._alive.extend(zip(self._asked, scores, strict=True))
+        for proposal, score in zip(self._asked, scores, strict=True):
+            self._alive.append(_Member(proposal, score, objectives(score, self._costs(proposal.arch))))
         while len(self._alive) > self.settings.population:
             self._alive.popleft()
         self._asked = []
         self.iteration += 1
 
-    def _new(self, parent: Proposal | None, mutations: int) -> Proposal:
-        for attempt in range(100 * TRIES):
+    def _parent(self) -> Proposal:
+        """The winner of a tournament."""
+        members = self.rng.sample(list(self._alive), self.settings.tournament)
+        if self.settings.objectives == ("score",):
+            return max(members, key=lambda member: member.score).proposal
+        points = [member.point for member in members]
+        front = first_front(points)
+        apart = crowding([points[place] for place in front])
+        pair = self.rng.sample(range(len(front)), min(2, len(front)))
+        return members[front[max(pair, key=apart.__getitem__)]].proposal
+
+    def _round(self, parent: Proposal | None, mutations: int, count: int) -> list[Proposal]:
+        """So many new candidates, or fewer when no more are found."""
+        found: list[Proposal] = []
+        while len(found) < count and (proposal := self._new(parent, mutations)) is not None:
+            found.append(proposal)
+        return found
+
+    def _new(self, parent: Proposal | None, mutations: int) -> Proposal | None:
+        """An affordable candidate that was never proposed; None when many draws find none."""
+        refused = 0
+        for attempt in range(2 * TRIES):
             if parent is None:
                 arch = self.space.sample(self.rng)
             else:
-                arch = self.space.mutate(parent.arch, self.rng, mutations + attempt // TRIES)
+                arch = self.space.mutate(parent.arch, self.rng, mutations + attempt // TRIES + refused // PATIENCE)
+            if arch.id in self._seen:
+                continue
+            if self._affordable(arch):
+                self._refused_in_a_row = 0
+            else:
+                self._refused_in_a_row += 1
+                refused += 1
+                if self._refused_in_a_row <= PATIENCE:
+                    continue
+                arch = self._pulled(arch, self._smallest if parent is None else parent.arch)
             if (name := arch.id) not in self._seen:
                 self._seen.add(name)
                 return Proposal(arch, name, () if parent is None else (parent.id,), self.iteration)
-        raise InputError(f"no new candidate found after {len(self._seen)}; the search space has too few")
+        return None
+
+    def _pulled(self, arch: Architecture, towards: Architecture) -> Architecture:
+        """An unaffordable candidate with as many choices of an affordable one as it takes to be affordable."""
+        places = [
+            (index, field.name)
+            for index, (ours, theirs) in enumerate(zip(arch.blocks, towards.blocks, strict=True))
+            for field in fields(Block)
+            if getattr(ours, field.name) != getattr(theirs, field.name)
+        ]
+        self.rng.shuffle(places)
+
+        def exchanged(count: int) -> Architecture:
+            blocks = list(arch.blocks)
+            for index, name in places[:count]:
+                blocks[index] = replace(blocks[index], **{name: getattr(towards.blocks[index], name)})
+            return Architecture(tuple(blocks))
+
+        # All of them give the affordable one; halving finds one of the points at which fewer do not.
+        too_few, enough = 0, len(places)
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            if self._affordable(exchanged(middle)):
+                enough = middle
+            else:
+                too_few = middle
+        return exchanged(enough)

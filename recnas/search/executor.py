@@ -98,7 +98,7 @@ class Executor:
 
 
 def _with_one_thread(function: Callable[[Any], Any], item: Any) -> Any:
-    with one_thread():
+    with computing_with(threads=1):
         return function(item)
 
 
@@ -145,13 +145,13 @@ def sharing_cores(workers: int) -> Iterator[None]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Computes with one thread: the bits of what is done meanwhile do not depend on cores and workers.
+def computing_with(threads: int) -> Iterator[None]:
+    """Computes with so many threads: the bits of what is done meanwhile do not depend on cores and workers.
 
     A training carries rounding on and makes it large, so that what comes of it is another one with other threads.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from torch import nn
 
 from recnas.data import Dataset
 from recnas.files import read_json, write_json, write_text
-from recnas.nn.dlrm import DLRM
+from recnas.nn import dlrm
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
@@ -48,17 +48,17 @@ class Entrant:
         """Where the run keeps its figures and weights."""
         return run / ("retrain" if self.kind == "found" else "baselines") / self.id
 
+    def flops(self, schema: Schema) -> int:
+        """Multiply–accumulates a row of its dense part."""
+        if self.arch is None:
+            return dlrm.flops(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+        return cost.flops(self.arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+
     def network(self, schema: Schema) -> nn.Module:
         """Its dense part, with fresh weights."""
         if self.arch is None:
-            return DLRM(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+            return dlrm.DLRM(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
         return found_network(schema, self.arch)
-
-    def flops(self, schema: Schema) -> int | None:
-        """Multiply–accumulates a row on these features; None for a hand-made model, whose cost nobody counted."""
-        if self.arch is None:
-            return None
-        return cost.flops(self.arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,8 @@ class Job:
     rows: int
 
 
-WEIGHTS = "weights.safetensors"
-"""An entrant's weights, once its best learning rate is chosen."""
+WEIGHTS, ARCHITECTURE = "weights.safetensors", "architecture.json"
+"""An entrant's weights, once its best learning rate is chosen, and what they are the weights of."""
 
 _settings: Settings | None = None
 
@@ -319,8 +319,13 @@ def write_metrics(run: Path, trainings: Sequence[Trained]) -> None:
 
 
 def keep_weights(run: Path, trained: Trained) -> None:
-    """Makes a training's weights its entrant's, and removes those of its other learning rates."""
+    """Makes a training's weights its entrant's, and removes those of its other learning rates.
+
+    A found one's architecture is put beside them.
+    """
     folder = trained.entrant.folder(run)
+    if trained.entrant.arch is not None:
+        write_json(folder / ARCHITECTURE, trained.entrant.arch.to_json())
     # A killed process may have come so far before.
     if trained.weights(run).exists():
         trained.weights(run).replace(folder / WEIGHTS)

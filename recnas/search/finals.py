@@ -10,7 +10,9 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.files import write_json
-from recnas.schema import SPLITS, Schema
+from recnas.schema import SPLITS
+from recnas.search.choice import choose_finalists, front
+from recnas.search.costs import Costs
 from recnas.search.executor import Executor
 from recnas.search.finalists import (
     Entrant,
@@ -40,7 +42,13 @@ def survivors(trainings: Sequence[Trained]) -> list[Trained]:
 
 
 def run_finals(
-    run: Path, settings: Settings, dataset: Dataset, history: list[Recorded], executor: Executor, console: Console
+    run: Path,
+    settings: Settings,
+    dataset: Dataset,
+    history: list[Recorded],
+    costs: Costs,
+    executor: Executor,
+    console: Console,
 ) -> dict[str, Any]:
     """Trains the best candidates of a search and the hand-made models, and chooses the best.
 
@@ -50,14 +58,15 @@ def run_finals(
     Raises:
         RunError: No finalist could be trained to the end.
     """
-    ranked = sorted(history, key=lambda item: item.scored.score, reverse=True)[: settings.final.top_k]
-    finalists = [Entrant(item.proposal.id, "found", item.proposal.arch) for item in ranked]
+    finalists = [
+        Entrant(item.proposal.id, "found", item.proposal.arch)
+        for item in choose_finalists(history, settings.final.top_k, costs.objectives)
+    ]
     baselines = [Entrant(name, "baseline") for name in dict.fromkeys(settings.final.baselines)]
     schema = dataset.schema
 
     def effort(entrant: Entrant) -> float:
-        # A hand-made model's cost is not known; it is small, and begun last.
-        return entrant.flops(schema) or 0.0
+        return entrant.flops(schema)
 
     def apply(jobs: list[Job]) -> Iterator[Trained]:
         return executor.map(train_job, jobs, lambda job: effort(job.entrant))
@@ -78,8 +87,16 @@ def run_finals(
     assert best.entrant.arch is not None
     write_json(run / "architecture.json", best.entrant.arch.to_json())
     total = settings.final.epochs * dataset.rows("train")
+    models = [
+        _entry(costs, list(known.values()), chosen[entrant], test.get(entrant), total)
+        for entrant, known in trainings.items()
+    ]
+    for model in models:
+        if model["over_limits"]:
+            console.say(f"{model['id']}: above the limit on {' and '.join(model['over_limits'])}")
     return {
         "best": best.entrant.id,
+        "front": front(models, settings.evolution.objectives),
         "data": {
             "path": str(settings.data),
             "name": schema.source.get("name", Path(settings.data).name),
@@ -87,10 +104,7 @@ def run_finals(
             "positive_rate": schema.positive_rate("train"),
         },
         "space": settings.space,
-        "models": [
-            _entry(schema, list(known.values()), chosen[entrant], test.get(entrant), total)
-            for entrant, known in trainings.items()
-        ],
+        "models": models,
     }
 
 
@@ -152,7 +166,7 @@ def _train(
 
 
 def _entry(
-    schema: Schema, trainings: list[Trained], chosen: Trained | None, test: Quality | None, total: int
+    costs: Costs, trainings: list[Trained], chosen: Trained | None, test: Quality | None, total: int
 ) -> dict[str, Any]:
     """A model's line in `results.json`; `total` are the training rows that a whole training sees."""
     shown = chosen or trainings[0]
@@ -162,8 +176,7 @@ def _entry(
         "status": "trained",
         "validation": None if chosen is None else chosen.validation.to_json(),
         "test": None if test is None else test.to_json(),
-        "parameters": shown.parameters,
-        "flops": shown.entrant.flops(schema),
+        **costs.of_trained(shown.entrant, shown.parameters, chosen is not None),
         "learning_rate": shown.learning_rate,
         "epoch": shown.epoch,
         "seconds": sum(item.seconds for item in trainings),

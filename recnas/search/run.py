@@ -18,8 +18,9 @@ from recnas.files import write_json
 from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import SPLITS, Schema
+from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, one_thread, sharing_cores
+from recnas.search.executor import Executor, computing_with, sharing_cores
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
 from recnas.search.folder import RESULTS, STAGES, finished, open_run
@@ -82,6 +83,7 @@ def search(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
+    costs = Costs(settings, dataset)
     started = time.perf_counter()
     console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
@@ -92,12 +94,13 @@ def search(
         followed(run) if tensorboard else nullcontext(),
     ):
         try:
+            _check_limits(settings, costs)
             _describe_data(run, dataset)
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
-            with one_thread():
+            with computing_with(threads=1):
                 rows = _warm_up(run, settings, dataset, executor, console)
-            history, seconds = _evolve(run, settings, dataset.schema, executor, console)
-            results = run_finals(run, settings, dataset, history, executor, console)
+            history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
+            results = run_finals(run, settings, dataset, history, costs, executor, console)
         finally:
             stop_scoring()
         results["run"] = str(run)
@@ -192,11 +195,29 @@ def constant_log_loss(train_rate: float, rate: float) -> float:
     return -(rate * math.log(train_rate) + (1 - rate) * math.log1p(-train_rate))
 
 
+def _evolution(settings: Settings, costs: Costs) -> RegularizedEvolution:
+    """The run's evolution, before its first round."""
+    return RegularizedEvolution(
+        SearchSpace.named(settings.space),
+        settings.evolution,
+        random.Random(f"{settings.seed}/search"),
+        costs.affordable,
+        costs.smallest,
+        costs.objectives,
+    )
+
+
+def _check_limits(settings: Settings, costs: Costs) -> None:
+    """Draws the first candidates once before the warm-up: limits that leave too few are known at once."""
+    costs.check_latency()
+    if settings.limits.bounds:
+        _evolution(settings, costs).ask()
+
+
 def _evolve(
-    run: Path, settings: Settings, schema: Schema, executor: Executor, console: Console
+    run: Path, settings: Settings, schema: Schema, costs: Costs, executor: Executor, console: Console
 ) -> tuple[list[Recorded], float]:
-    space = SearchSpace.named(settings.space)
-    evolution = RegularizedEvolution(space, settings.evolution, random.Random(f"{settings.seed}/search"))
+    evolution = _evolution(settings, costs)
     history = History(run)
     if history.dropped:
         console.say(f"{run / HISTORY}: the last line was cut short; its candidate is scored again")
@@ -231,6 +252,8 @@ def _evolve(
     before = sum(item.scored.seconds for item in history.recorded[: history.num_known]) / settings.workers
     seconds = before + time.perf_counter() - start
     count = len(history.recorded)
+    if count < settings.evolution.candidates:
+        console.say(f"search: no new candidate was found after {count:,}; it ends here")
     console.say(f"search: {count:,} candidates in {seconds:.0f} s ({count / seconds:.1f} a second)")
     return history.recorded, seconds
 

@@ -15,6 +15,7 @@ import yaml
 
 from recnas.errors import InputError
 from recnas.search.evolution import EvolutionSettings
+from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
 
@@ -143,6 +144,7 @@ class Settings:
         warmup: See `WarmupSettings`.
         proxy: See `ProxySettings`.
         evolution: See `EvolutionSettings`.
+        limits: See `LimitSettings`.
         final: See `FinalSettings`.
     """
 
@@ -155,6 +157,7 @@ class Settings:
     warmup: WarmupSettings = field(default_factory=WarmupSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     final: FinalSettings = field(default_factory=FinalSettings)
 
     def __post_init__(self) -> None:

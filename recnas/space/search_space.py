@@ -194,6 +194,23 @@ class SearchSpace:
             blocks.append(replace(choices.first(), **values))
         return Architecture(tuple(blocks))
 
+    def smallest(self, cost: Callable[[Architecture], float]) -> Architecture:
+        """The architecture that costs least: the smallest widths, one input each, and the cheapest last operators.
+
+        Only the last block is alive, and reads the stem. Whatever else an architecture has costs more, as all of it
+        reads the stem in the end, through layers no narrower than these.
+
+        Args:
+            cost: FLOPs or parameters of an architecture.
+        """
+        *others, last = (choices.first() for choices in self.blocks)
+        options = [
+            replace(last, dense_operators=dense, sparse_operators=sparse)
+            for dense in _one_each(self.blocks[-1].dense_operators)
+            for sparse in _one_each(self.blocks[-1].sparse_operators)
+        ]
+        return min((Architecture((*others, option)) for option in options), key=cost)
+
     def full_path(self) -> Architecture:
         """Every operator of every block at its largest widths, reading every earlier output."""
         return Architecture(tuple(choices.full() for choices in self.blocks))
@@ -224,6 +241,10 @@ SPACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nasrec-small": ((FC, DOT_PRODUCT), (EFC,)),
     "nasrec-full": ((FC, DOT_PRODUCT, GATING, SUM), (EFC, ATTENTION)),
 }
+
+
+def _one_each(operators: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [(name,) for name in operators] or [()]
 
 
 def _subsets(pool: Sequence[int], counts: range) -> int:

@@ -102,6 +102,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     best = ARCHITECTURE.id
     save_tensors(run / "retrain" / best / "weights.safetensors", model_tensors(model))
     ARCHITECTURE.save(run / "architecture.json")
+    ARCHITECTURE.save(run / "retrain" / best / "architecture.json")
     dataset.schema.save(run)
     # The rate that was best is in results.json; the one in the settings is only where the trial began.
     final = {"epochs": 1, "optimization": asdict(OPTIMIZATION) | {"learning_rate": 0.5}}

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from recnas.nn.dlrm import DLRM
+from recnas.nn.dlrm import DLRM, flops
 
 
 @pytest.mark.parametrize(("num_dense", "num_sparse", "dim"), [(13, 26, 16), (1, 23, 16), (3, 1, 8)])
@@ -14,6 +15,14 @@ def test_dlrm_has_the_parameters_of_its_layers(num_dense: int, num_sparse: int, 
     widths = [[num_dense, 512, 256, 64, dim], [dim + products, 512, 256, 1]]
     expected = sum(a * b + b for layers in widths for a, b in pairwise(layers))
     assert sum(parameter.numel() for parameter in DLRM(num_dense, num_sparse, dim).parameters()) == expected
+
+
+@pytest.mark.parametrize(("num_dense", "num_sparse", "dim"), [(13, 26, 16), (1, 23, 16), (3, 1, 8)])
+def test_dlrm_computes_the_flops_that_are_counted(num_dense: int, num_sparse: int, dim: int) -> None:
+    model, rows = DLRM(num_dense, num_sparse, dim), 2
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.randn(rows, num_dense), torch.randn(rows, num_sparse, dim))
+    assert 2 * rows * flops(num_dense, num_sparse, dim) == counter.get_total_flops()
 
 
 def test_dlrm_gives_a_row_the_same_logit_in_any_batch() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 
 from recnas.errors import InputError
 from recnas.report import write_report
@@ -111,8 +112,39 @@ def test_without_dense_features_their_table_is_left_out(run):
 
 
 def test_all_figures_are_there(html):
-    for name in ("warmup", "training", "search", "proxy", "final", "drawing"):
+    for name in ("cost", "warmup", "training", "search", "proxy", "final", "drawing"):
         assert f'id="figure-{name}"' in html
+
+
+def test_latency_limits_and_the_front_are_shown_where_there_are_any(run, html):
+    plain = Page(html).text
+    for word in ("latency", "limits", "objectives", "front"):
+        assert word not in plain.lower()
+
+    def change(results):
+        for place, model in enumerate(results["models"]):
+            model["latency_ms"] = None if model["status"] == "diverged" else 10.0 + place
+        second = next(model for model in results["models"] if model["id"] not in (results["best"], "dlrm"))
+        results["front"] = [results["best"], second["id"]]
+        model_of(results, "baseline")["over_limits"] = ["flops", "latency"]
+
+    change_results(run, change)
+    settings = {
+        "evolution": {"objectives": ["score", "latency"]},
+        "limits": {"max_flops": 2_000_000, "max_parameters": None, "max_latency_ms": 12.5, "latency_batch": 512},
+    }
+    with (run / "config.yaml").open("a") as file:
+        yaml.safe_dump(settings | {"limits": settings["limits"] | {"latency_threads": 1}}, file)
+    text = text_of(run)
+    for part in (
+        "objectivesscore, latency",
+        "limits2 M MACs a row · 12.5 ms for 512 rows",
+        "DLRMover the limit on flops and latency",
+        "latencyms",
+        "512 rows, 1 thread",
+        "Front: no other found model",
+    ):
+        assert part in text
 
 
 def test_a_diverged_model_is_shown_as_diverged(finished_run, html):

@@ -16,6 +16,7 @@ from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.proxies import ProxyTerms
 from recnas.search import finalists as finalists_module
+from recnas.search.costs import Costs
 from recnas.search.evolution import Proposal
 from recnas.search.executor import Executor
 from recnas.search.finalists import Entrant, Epoch, Trained, start_training
@@ -104,7 +105,9 @@ def finals(
     )
     run.mkdir(exist_ok=True)
     with executor(1, start_training, (settings,)) as workers:
-        return run_finals(run, settings, Dataset(data), history, workers, Console(False))
+        return run_finals(
+            run, settings, (dataset := Dataset(data)), history, Costs(settings, dataset), workers, Console(False)
+        )
 
 
 @pytest.fixture(scope="module")

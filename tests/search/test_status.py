@@ -155,8 +155,10 @@ def test_a_finished_run_shows_its_table_and_report(run: Path, capsys: pytest.Cap
         "test": QUALITY,
         "parameters": 5,
         "flops": 9,
+        "latency_ms": None,
+        "over_limits": [],
     }
-    write(run / "results.json", {"best": "c2", "models": [model | {"learning_rate": 0.1}]})
+    write(run / "results.json", {"best": "c2", "front": ["c2"], "models": [model | {"learning_rate": 0.1}]})
     assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
     assert f"{run}: finished\n" in shown

@@ -1,0 +1,88 @@
+"""What models cost on a data set's features, and whether that can be afforded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recnas.data import Dataset
+from recnas.errors import InputError
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.search.finalists import Entrant
+from recnas.search.latency import Latencies
+from recnas.search.pareto import Point
+from recnas.search.settings import Settings
+from recnas.space import Architecture, SearchSpace, cost
+
+
+class Costs:
+    """What a run's candidates and trained models cost: counted, or measured and kept.
+
+    Args:
+        settings: The run's.
+        dataset: Whose features the models take.
+
+    Attributes:
+        smallest: The cheapest candidate of the run's space, to begin from where random ones do not fit.
+
+    Raises:
+        InputError: No candidate is within the limits on FLOPs and parameters, or there are too few rows to time.
+    """
+
+    def __init__(self, settings: Settings, dataset: Dataset) -> None:
+        self._settings, self._schema = settings, dataset.schema
+        self._bounds, self._objectives = settings.limits.bounds, settings.evolution.objectives
+        measured = "latency" in (*self._bounds, *self._objectives)
+        self._latencies = Latencies(settings, dataset) if measured else None
+        self.smallest = SearchSpace.named(settings.space).smallest(lambda arch: self.of(arch, "flops"))
+        self._check("flops", "--max-flops", "multiply–accumulates a row")
+        self._check("parameters", "--max-parameters", "dense parameters")
+
+    def check_latency(self) -> None:
+        """Times the smallest candidate, if there is a limit on latency.
+
+        Raises:
+            InputError: Not even that one is within it.
+        """
+        rows = self._settings.limits.latency_batch
+        self._check("latency", "--max-latency-ms", f"ms for {rows} rows", "; with another limit, add --overwrite")
+
+    def of(self, arch: Architecture, name: str) -> float:
+        """One cost of a candidate, by its name in `COSTS`; a latency is measured the first time it is asked for."""
+        if name == "latency":
+            assert self._latencies is not None, "neither a limit nor an objective asked for it"
+            return self._latencies.candidate(arch)
+        count = cost.flops if name == "flops" else cost.parameters
+        return count(arch, self._schema.num_dense, self._schema.num_sparse, EMBEDDING_DIM)
+
+    def affordable(self, arch: Architecture) -> bool:
+        """Whether a candidate is within the limits; what is counted is looked at before what is measured."""
+        return all(self.of(arch, name) <= bound for name, bound in self._bounds.items())
+
+    def objectives(self, arch: Architecture) -> Point:
+        """The costs that the search keeps low beside the score, in the order of the settings."""
+        return tuple(self.of(arch, name) for name in self._objectives if name != "score")
+
+    def of_trained(self, entrant: Entrant, parameters: int, usable: bool) -> dict[str, Any]:
+        """The costs of a finally trained model, as its entry of `results.json` has them.
+
+        The latency is that of the model as a whole with its trained weights, and None where nobody asked for it or the
+        training diverged. It may lie above the limit that the candidate's was within; `over_limits` says so.
+        """
+        timed = self._latencies is not None and usable
+        latency = self._latencies.trained(entrant) if timed else None
+        costs = {"flops": entrant.flops(self._schema), "parameters": parameters, "latency": latency}
+        return {
+            "parameters": parameters,
+            "flops": costs["flops"],
+            "latency_ms": latency,
+            "over_limits": self._settings.limits.exceeded(costs),
+        }
+
+    def _check(self, name: str, flag: str, unit: str, remedy: str = "") -> None:
+        """Raises InputError if the smallest candidate is above a limit, as all others are then."""
+        if (bound := self._bounds.get(name)) is not None and (least := self.of(self.smallest, name)) > bound:
+            features = f"{self._schema.num_dense} dense and {self._schema.num_sparse} sparse features"
+            raise InputError(
+                f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.space} costs "
+                f"{round(least, 3):,} {unit} on {features}{remedy}"
+            )

@@ -1,0 +1,132 @@
+"""How long predicting takes on this machine: measured once for each model, and kept in the run's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from recnas.data import Batch, Dataset
+from recnas.errors import InputError
+from recnas.files import read_lines, writing
+from recnas.nn.embeddings import WholeEmbeddings
+from recnas.nn.model import default_device, found_network
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.search.executor import computing_with
+from recnas.search.finalists import Entrant, restore
+from recnas.search.scoring import stage_seed
+from recnas.search.settings import Settings
+from recnas.space import Architecture
+
+FILE_NAME = "latency.jsonl"
+
+WARM_UP_CALLS = 2
+MIN_CALLS, MAX_CALLS, ENOUGH_SECONDS = 5, 50, 0.05
+"""A model is timed at least so often, and more often until so much time has passed."""
+
+
+class Latencies:
+    """Median wall time of predicting one batch, in milliseconds.
+
+    A time is not the same twice, and what a search proposes hangs on it. So every measurement is written to the run's
+    `latency.jsonl` before it is used, and a resumed run, which reads it there, decides as the killed one did.
+
+    Args:
+        settings: The run's.
+        dataset: Where the batch is from.
+
+    Raises:
+        InputError: The batch needs more training rows than there are, or, later, a line of the file is damaged.
+        RunError: Later: the file cannot be written.
+    """
+
+    def __init__(self, settings: Settings, dataset: Dataset) -> None:
+        limits, rows = settings.limits, dataset.rows("train")
+        if rows < limits.latency_batch:
+            raise InputError(
+                f"--latency-batch {limits.latency_batch} needs as many training rows, {dataset.path} has {rows}"
+            )
+        self._settings, self._limits, self._dataset = settings, limits, dataset
+        self._path, self._device = Path(settings.run) / FILE_NAME, default_device()
+
+    def candidate(self, arch: Architecture) -> float:
+        """A candidate's time: that of its finished network with fresh weights, and of looking up the embeddings.
+
+        The lookup is the same for all candidates and is measured once, with whole tables.
+        """
+        lookup = self._once("embeddings", "", self._lookup)
+        return self._once("candidate", arch.id, lambda: lookup + self._network(arch))
+
+    def trained(self, entrant: Entrant) -> float:
+        """The time of a finally trained model as a whole, with the weights that the run kept."""
+
+        def measure() -> float:
+            model = restore(Path(self._settings.run), self._dataset.schema, entrant).to(self._device)
+            return self._median_ms(lambda: model(self._batch))
+
+        return self._once("trained", entrant.id, measure)
+
+    def _lookup(self) -> float:
+        embeddings = WholeEmbeddings(self._dataset.schema, EMBEDDING_DIM, self._device)
+        return self._median_ms(lambda: embeddings(self._batch.sparse))
+
+    def _network(self, arch: Architecture) -> float:
+        schema = self._dataset.schema
+        network = found_network(schema, arch).to(self._device).eval()
+        fields = torch.randn(len(self._batch), schema.num_sparse, EMBEDDING_DIM, device=self._device)
+        return self._median_ms(lambda: network(self._batch.dense, fields))
+
+    @cached_property
+    def _batch(self) -> Batch:
+        rows = self._limits.latency_batch
+        loader = self._dataset.batches("train", rows, seed=stage_seed(self._settings, "latency"), rows=rows)
+        return next(iter(loader)).to(self._device)
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, str], float]:
+        """What the file holds; read when first asked for, as the run's folder is made after this object."""
+        lines, cut = read_lines(self._path)
+        if cut:
+            with writing(self._path):
+                os.truncate(self._path, sum(len(line) + 1 for line in lines))
+        kept = {}
+        for number, line in enumerate(lines, start=1):
+            try:
+                value = json.loads(line)
+                kept[value["of"], value["id"]] = float(value["ms"])
+            except (ValueError, KeyError, TypeError):
+                raise InputError(f"{self._path}:{number}: damaged; --overwrite makes the run anew") from None
+        return kept
+
+    def _once(self, of: str, name: str, measure: Callable[[], float]) -> float:
+        if (of, name) not in self._kept:
+            self._kept[of, name] = measure()
+            with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"of": of, "id": name, "ms": self._kept[of, name]}) + "\n")
+        return self._kept[of, name]
+
+    @torch.no_grad()
+    def _median_ms(self, call: Callable[[], object]) -> float:
+        """Median time of a call; others may be at work on the machine, so a mean would not do."""
+        times: list[float] = []
+        with computing_with(self._limits.latency_threads):
+            for _ in range(WARM_UP_CALLS):
+                call()
+            while len(times) < MIN_CALLS or (len(times) < MAX_CALLS and sum(times) < ENOUGH_SECONDS):
+                self._wait()
+                start = time.perf_counter()
+                call()
+                self._wait()
+                times.append(time.perf_counter() - start)
+        return 1000 * statistics.median(times)
+
+    def _wait(self) -> None:
+        """A GPU works on while the call has returned."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)

@@ -1,0 +1,277 @@
+"""What the user can afford: limits and objectives, from a setting to the results."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recnas.data import Dataset
+from recnas.errors import InputError
+from recnas.export import export_run
+from recnas.search import EvolutionSettings, RegularizedEvolution, Settings, run_search
+from recnas.search.costs import Costs
+from recnas.search.evolution import Proposal
+from recnas.search.latency import Latencies
+from recnas.search.limits import LimitSettings
+from recnas.search.pareto import first_front, objectives
+from recnas.space import SPACES, Architecture, SearchSpace, cost
+
+SMALL = EvolutionSettings(population=16, iterations=8, tournament=8, children=4)
+
+
+def macs(arch: Architecture) -> int:
+    return cost.flops(arch, 13, 26, 16)
+
+
+def evolve(evolution: RegularizedEvolution) -> list[Proposal]:
+    """The whole search, with FLOPs as the score: it pulls at the limit as hard as it can."""
+    history: list[Proposal] = []
+    while proposals := evolution.ask():
+        history += proposals
+        evolution.tell([float(macs(proposal.arch)) for proposal in proposals])
+    return history
+
+
+def limited(space: str, seed: int, bound: float, names: tuple[str, ...] = ("score",)) -> RegularizedEvolution:
+    named = SearchSpace.named(space)
+    return RegularizedEvolution(
+        named,
+        replace(SMALL, objectives=names),
+        random.Random(seed),
+        lambda arch: macs(arch) <= bound,
+        named.smallest(macs),
+        lambda arch: tuple(float(cost.parameters(arch, 13, 26, 16)) for _ in names[1:]),
+    )
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.sampled_from(list(SPACES)), st.integers(0, 99), st.floats(4.7, 6.7), st.booleans())
+def test_every_candidate_is_within_the_limits_however_tight(space: str, seed: int, power: float, two: bool) -> None:
+    names = ("score", "parameters") if two else ("score",)
+    history = evolve(limited(space, seed, 10**power, names))
+    assert len(history) == SMALL.candidates == len({proposal.id for proposal in history})
+    assert all(macs(proposal.arch) <= 10**power for proposal in history)
+    assert history == evolve(limited(space, seed, 10**power, names))
+
+
+def test_under_a_tight_limit_few_draws_are_asked_about() -> None:
+    asked = 0
+    space = SearchSpace.named("nasrec-small")
+
+    def affordable(arch: Architecture) -> bool:
+        nonlocal asked
+        asked += 1
+        return macs(arch) <= 50_000
+
+    # One in 2,000 random candidates is as small as this.
+    many = replace(SMALL, population=128, iterations=0)
+    evolve(RegularizedEvolution(space, many, random.Random(0), affordable, space.smallest(macs)))
+    assert asked < 20 * 128
+
+
+def test_when_no_new_candidate_is_within_the_limits_the_search_ends() -> None:
+    few = set()
+
+    def affordable(arch: Architecture) -> bool:
+        few.update({arch.id} if len(few) < 20 else ())
+        return arch.id in few
+
+    space = SearchSpace.named("nasrec-small")
+    smallest = space.smallest(macs)
+    affordable(smallest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recnas.search.evolution.TRIES", 50)
+        history = evolve(RegularizedEvolution(space, SMALL, random.Random(0), affordable, smallest))
+        assert SMALL.population < len(history) <= 20
+        with pytest.raises(InputError, match=r"found only .* raise the limits"):
+            evolve(RegularizedEvolution(space, replace(SMALL, population=40), random.Random(0), affordable, smallest))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(list(SPACES)), st.integers(0, 10**6), st.sampled_from([1, 3, 13, 16, 40]), st.integers(1, 40))
+def test_no_candidate_costs_less_than_the_smallest(space: str, seed: int, dense: int, fields: int) -> None:
+    rng, named = random.Random(seed), SearchSpace.named(space)
+    for count in (cost.flops, cost.parameters):
+
+        def price(arch: Architecture, count=count) -> int:
+            return count(arch, dense, fields, 16)
+
+        smallest = named.smallest(price)
+        assert smallest in named
+        arch = named.sample(rng)
+        for _ in range(20):
+            # Downhill, as random candidates are far from the smallest.
+            arch = min(arch, *(named.mutate(arch, rng, 2) for _ in range(4)), key=price)
+            assert price(arch) >= price(smallest)
+
+
+def test_with_costs_as_objectives_parents_are_spread_over_the_front() -> None:
+    names = ("score", "parameters")
+    space = SearchSpace.named("nasrec-small")
+
+    def point(proposal: Proposal) -> tuple[float, ...]:
+        return objectives(float(macs(proposal.arch)), (float(cost.parameters(proposal.arch, 13, 26, 16)),))
+
+    everyone = replace(SMALL, tournament=SMALL.population, iterations=20, objectives=names)
+    evolution = RegularizedEvolution(
+        space, everyone, random.Random(0), costs=lambda arch: (float(cost.parameters(arch, 13, 26, 16)),)
+    )
+    history = evolve(evolution)
+    parents = set()
+    for proposal in history[everyone.population :]:
+        born = everyone.population + (proposal.iteration - 1) * everyone.children
+        alive = history[born - everyone.population : born]
+        front = {alive[place].id for place in first_front([point(item) for item in alive])}
+        assert proposal.parents[0] in front
+        parents |= set(proposal.parents)
+    assert len(parents) > 6
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"limits": {"max_flops": 0}}, "max_flops is 0; it must be above 0"),
+        ({"limits": {"max_latency_ms": float("nan")}}, "max_latency_ms is nan; it must be above 0"),
+        ({"limits": {"latency_threads": 0}}, "latency_threads is 0; it must be 1 or more"),
+        ({"evolution": {"objectives": ["flops"]}}, "objectives are flops; score and any costs beside it"),
+        ({"evolution": {"objectives": ["score", "flops", "flops"]}}, "each once"),
+        ({"evolution": {"objectives": ["score", "size"]}}, "'size'; known are score, flops, parameters, latency"),
+    ],
+)
+def test_a_wrong_limit_or_objective_is_named(values: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings.from_mapping(values)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"max_flops": 100}, r"--max-flops 100 cannot be met: the smallest candidate of nasrec-small costs 2,368 mult"),
+        ({"max_parameters": 99}, r"--max-parameters 99 cannot be met: .* costs \d+ dense parameters on 3 dense and 8"),
+        ({"max_latency_ms": 1e-6}, r"--max-latency-ms 1e-06 cannot be met: .* ms for 512 rows .*, add --overwrite"),
+        ({"max_latency_ms": 9.0, "latency_batch": 9999}, r"--latency-batch 9999 needs as many training rows"),
+    ],
+)
+def test_limits_that_cannot_be_met_are_said_before_the_warm_up(
+    data: Path, tmp_path: Path, small: dict, limits: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        run_search(data, tmp_path / "run", progress=False, limits=limits, **small)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "supernet").exists()
+
+
+def test_what_is_counted_is_looked_at_before_what_is_measured(data: Path, tmp_path: Path) -> None:
+    limits = {"max_flops": 500_000, "max_latency_ms": 1e9}
+    run = Settings.from_mapping({"data": str(data), "run": str(tmp_path), "limits": limits})
+    costs = Costs(run, Dataset(data))
+    rng, space = random.Random(0), SearchSpace.named("nasrec-small")
+    archs = [space.sample(rng) for _ in range(12)]
+    fit = [arch.id for arch in archs if costs.affordable(arch)]
+    assert 0 < len(fit) < len(archs)
+    lines = [json.loads(line) for line in (tmp_path / "latency.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines if line["of"] == "candidate"] == fit
+    assert [line["of"] for line in lines].count("embeddings") == 1
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Times that are never the same twice, in place of the clock's; each third is long."""
+    times: list[float] = []
+
+    def median(self: Latencies, call: object) -> float:
+        times.append(1 + random.random() / 10 + (len(times) % 3 == 2))
+        return times[-1]
+
+    monkeypatch.setattr(Latencies, "_median_ms", median)
+    return times
+
+
+def timeless(run: Path) -> dict:
+    history = [json.loads(line) | {"seconds": 0} for line in (run / "history.jsonl").read_text().splitlines()]
+    results = json.loads((run / "results.json").read_text())
+    return {"history": history, "front": results["front"], "ids": [model["id"] for model in results["models"]]}
+
+
+def test_a_resumed_run_decides_with_the_times_that_were_measured_before(
+    data: Path, tmp_path: Path, small: dict, measured: list[float]
+) -> None:
+    given = {**small, "limits": {"max_latency_ms": 2.5}}
+    given["evolution"] = small["evolution"] | {"objectives": ["score", "latency"]}
+    whole = tmp_path / "whole"
+    run_search(data, whole, progress=False, **given)
+    lines = (whole / "latency.jsonl").read_text().splitlines(keepends=True)
+    assert len(measured) == len(lines)
+    times = {(line["of"], line["id"]): line["ms"] for line in map(json.loads, lines)}
+    history = timeless(whole)["history"]
+    # Among the measured are those that were refused.
+    assert sum(of == "candidate" for of, _ in times) > len(history)
+    assert all(times["candidate", line["id"]] <= 2.5 for line in history)
+    results = json.loads((whole / "results.json").read_text())
+    for model in results["models"]:
+        assert model["latency_ms"] == times["trained", model["id"]]
+    # Killed in the search, while a measurement was written.
+    part = tmp_path / "part"
+    shutil.copytree(whole, part)
+    for path in (part / "results.json", part / "architecture.json"):
+        path.unlink()
+    for folder in ("retrain", "baselines"):
+        shutil.rmtree(part / folder)
+    kept = [line for line in lines if json.loads(line)["of"] != "trained"]
+    (part / "latency.jsonl").write_text("".join(kept) + '{"of": "candi')
+    shown = (whole / "history.jsonl").read_text().splitlines(keepends=True)
+    (part / "history.jsonl").write_text("".join(shown[:7]))
+    before = len(measured)
+    run_search(data, part, resume=True, progress=False)
+    # Nothing but the trained models is timed again.
+    assert len(measured) - before == len(results["models"])
+    assert timeless(part)["history"] == history
+    assert timeless(part)["ids"] == timeless(whole)["ids"]
+    assert (part / "latency.jsonl").read_text().startswith("".join(kept))
+    (part / "results.json").unlink()
+    (part / "latency.jsonl").write_text("{}\n" + "".join(kept))
+    with pytest.raises(InputError, match=r"latency.jsonl:1: damaged"):
+        run_search(data, part, resume=True, progress=False)
+
+
+def test_finalists_are_a_front_within_the_limits_and_any_can_be_exported(
+    data: Path, tmp_path: Path, small: dict
+) -> None:
+    run, limit = tmp_path / "run", 1_000_000
+    small["evolution"] = {"population": 12, "iterations": 3, "tournament": 6, "children": 3}
+    small["evolution"]["objectives"] = ["score", "flops"]
+    small["final"] |= {"top_k": 3, "other_learning_rates": []}
+    results = run_search(data, run, progress=False, limits={"max_flops": limit}, **small)
+    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    flops = {line["id"]: cost.flops(Architecture.from_json(line["architecture"]), 3, 8, 16) for line in history}
+    assert max(flops.values()) <= limit
+    ranked = sorted(history, key=lambda line: -line["score"])
+    found = [model for model in results["models"] if model["kind"] == "found"]
+    assert found[0]["id"] == ranked[0]["id"]
+    points = [objectives(line["score"], (flops[line["id"]],)) for line in history]
+    front = {history[place]["id"] for place in first_front(points)}
+    ids = {model["id"] for model in found}
+    assert ids <= front if len(front) >= 3 else front <= ids
+    assert all(model["flops"] == flops[model["id"]] and model["over_limits"] == [] for model in found)
+    points = [(model["validation"]["log_loss"], model["flops"]) for model in found]
+    assert set(results["front"]) == {found[place]["id"] for place in first_front(points)}
+    assert results["front"][0] == results["best"]
+    other = next(model["id"] for model in found if model["id"] != results["best"])
+    exported = export_run(run, tmp_path / "model", model=other)
+    assert Architecture.load(exported / "architecture.json").id == other
+    with pytest.raises(InputError, match=rf"no found model 'dlrm' to export; there are .*{found[0]['id']}"):
+        export_run(run, tmp_path / "dlrm", model="dlrm")
+
+
+def test_a_cost_that_is_not_known_is_within_its_limit() -> None:
+    limits = LimitSettings(max_flops=10, max_latency_ms=2.0)
+    assert limits.exceeded({"flops": 11, "parameters": 99, "latency": None}) == ["flops"]
+    assert limits.exceeded({"flops": 10, "parameters": 99, "latency": 2.1}) == ["latency"]
