@@ -90,6 +90,11 @@ FLAGS: dict[str, tuple[str, str]] = {
     "evolution.tournament": ("--tournament", "members drawn each round; the best is the parent"),
     "evolution.children": ("--children", "new candidates each round"),
     "final.top_k": ("--top-k", "best candidates that are trained from scratch"),
+    "final.strategy": (
+        "--finalists",
+        "full: train each to the end; halving: drop the worse half at growing shares of the training",
+    ),
+    "final.first_share": ("--first-share", "share of the training after which halving drops the first half"),
     "final.epochs": ("--epochs", "passes over the training rows in final training; the best on validation counts"),
     "final.optimization.learning_rate": ("--learning-rate", "peak learning rate of final training"),
     "final.other_learning_rates": (
@@ -418,19 +423,22 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def result_table(results: dict[str, Any]) -> str:
-    """The models of a run, best on validation first, as text in columns."""
-    models = sorted(
-        results["models"], key=lambda model: (model["validation"] or {"log_loss": float("inf")})["log_loss"]
-    )
+    """A run's models as text in columns: those trained to the end, best on validation first; dropped; diverged."""
+
+    def rank(model: dict[str, Any]) -> tuple[bool, float, float]:
+        quality = model["validation"]
+        return quality is None, -model.get("share", 1.0), quality["log_loss"] if quality else 0.0
+
+    models = sorted(results["models"], key=rank)
     lines = [
         f"{'model':<14} {'validation':^19} {'test':^19} {'dense':>10} {'MACs':>10} {'learning':>9}",
         f"{'':<14} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} {'a row':>10} {'rate':>9}",
     ]
     for model in models:
+        instead = f"dropped at {100 * model['share']:.3g} %" if model["status"] == "dropped" else model["status"]
         figures = [
-            f"{quality[name]:>9.4f}" if (quality := model[split]) else f"{'diverged' if name == 'log_loss' else '':>9}"
+            f"{quality['log_loss']:>9.4f} {quality['auc']:>9.4f}" if (quality := model[split]) else f"{instead:^19}"
             for split in ("validation", "test")
-            for name in ("log_loss", "auc")
         ]
         macs = "" if model["flops"] is None else f"{model['flops']:,}"
         mark = " <- best" if model["id"] == results["best"] else ""

@@ -104,7 +104,7 @@ def test_the_history_has_the_same_bits_with_any_number_of_threads_and_workers(
     data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The history is complete; what comes after it is not looked at.
-    monkeypatch.setattr("recnas.search.run._finish", lambda *arguments: {})
+    monkeypatch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
     before, histories = torch.get_num_threads(), []
     try:
         for threads, workers in ((1, 1), (2, 1), (1, 2)):
