@@ -3,6 +3,7 @@
 recnas prepare movielens --output data/movielens
 python benchmarks/kills.py data/movielens                      # 30 kills, half of them with two worker processes
 python benchmarks/kills.py data/movielens --kills 5 --seed 7
+OMP_NUM_THREADS=1 python benchmarks/kills.py data/movielens    # one thread a process
 
 Each search runs `recnas search` and `recnas report` as a user does. It is killed with SIGKILL, workers and all,
 somewhere in one stage (the stages take turns), given again with --resume, and must end with the same history,
@@ -97,8 +98,10 @@ def main() -> int:
             outcomes[workers] = outcome_of(run)
             times = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in seconds[workers].items())
             print(f"left alone, {workers} worker{'s' * (workers > 1)}: {times}", flush=True)
-        same = outcomes[1] == outcomes[2]
-        print(f"1 and 2 workers, 1 thread a process: {'the same bits' if same else 'not the same bits'}\n")
+        history, rest = "history.jsonl", [{**outcome, "history.jsonl": None} for outcome in outcomes.values()]
+        bits = {True: "the same bits", False: "not the same bits"}
+        print(f"1 and 2 workers: history {bits[outcomes[1][history] == outcomes[2][history]]}, ", end="")
+        print(f"final training {bits[rest[0] == rest[1]]}\n")
         print(f"{'kill':>4} {'workers':>7} {'after':>7}  {'in stage':<16} outcome", flush=True)
         equal = 0
         for kill in range(arguments.kills):
@@ -128,16 +131,13 @@ def smaller(data: Path, folder: Path) -> Path:
 
 
 def start(*arguments: object) -> subprocess.Popen[bytes]:
-    """`recnas …` on two cores and with one thread a process, as the leader of a process group."""
+    """`recnas …` on two cores, as the leader of a process group."""
     code = (
         "import os, sys; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2]); "
         "from recnas.cli import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def search(data: Path, run: Path, workers: int) -> subprocess.Popen[bytes]:

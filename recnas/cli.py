@@ -49,7 +49,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
     "seed": ("--seed", "where all random choices start"),
     "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
-    "workers": ("--workers", "processes that score candidates and train finalists"),
+    "workers": (
+        "--workers",
+        "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
+    ),
     "warmup.amount": ("--warmup", "supernet warm-up: share of the training rows up to 1, above it epochs"),
     "warmup.optimization.learning_rate": ("--warmup-learning-rate", "peak learning rate of the warm-up"),
     "warmup.optimization.batch_size": ("--warmup-batch-size", "rows a warm-up step"),
@@ -105,6 +108,11 @@ FLAGS: dict[str, tuple[str, str]] = {
     "limits.latency_batch": ("--latency-batch", "rows of that batch"),
     "limits.latency_threads": ("--latency-threads", "threads that it is timed with"),
     "final.top_k": ("--top-k", "best candidates that are trained from scratch"),
+    "final.strategy": (
+        "--finalists",
+        "full: train each to the end; halving: drop the worse half at growing shares of the training",
+    ),
+    "final.first_share": ("--first-share", "share of the training after which halving drops the first half"),
     "final.epochs": ("--epochs", "passes over the training rows in final training; the best on validation counts"),
     "final.optimization.learning_rate": ("--learning-rate", "peak learning rate of final training"),
     "final.other_learning_rates": (
@@ -456,10 +464,13 @@ def _status(arguments: argparse.Namespace) -> None:
 
 
 def result_table(results: dict[str, Any]) -> str:
-    """The models of a run, best on validation first, as text in columns."""
-    models = sorted(
-        results["models"], key=lambda model: (model["validation"] or {"log_loss": float("inf")})["log_loss"]
-    )
+    """A run's models as text in columns: those trained to the end, best on validation first; dropped; diverged."""
+
+    def rank(model: dict[str, Any]) -> tuple[bool, float, float]:
+        quality = model["validation"]
+        return quality is None, -model.get("share", 1.0), quality["log_loss"] if quality else 0.0
+
+    models = sorted(results["models"], key=rank)
     timed = any(model["latency_ms"] is not None for model in models)
     latency = [f" {name:>10}" if timed else "" for name in ("latency", "ms")]
     lines = [
@@ -468,10 +479,10 @@ def result_table(results: dict[str, Any]) -> str:
         f"{'rate':>9}",
     ]
     for model in models:
+        instead = f"dropped at {100 * model['share']:.3g} %" if model["status"] == "dropped" else model["status"]
         figures = [
-            f"{quality[name]:>9.4f}" if (quality := model[split]) else f"{'diverged' if name == 'log_loss' else '':>9}"
+            f"{quality['log_loss']:>9.4f} {quality['auc']:>9.4f}" if (quality := model[split]) else f"{instead:^19}"
             for split in ("validation", "test")
-            for name in ("log_loss", "auc")
         ]
         time = model["latency_ms"]
         shown = f" {'' if time is None else f'{time:.2f}':>10}" if timed else ""

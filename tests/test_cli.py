@@ -72,22 +72,30 @@ def test_debug_shows_the_stack_trace(capsys: pytest.CaptureFixture[str]) -> None
     assert "Traceback" in err
 
 
-def test_the_table_puts_the_best_on_validation_first_and_shows_a_diverged_model() -> None:
-    common = {"parameters": 1000, "flops": 2000, "latency_ms": None, "over_limits": [], "learning_rate": 0.05}
+def test_the_table_puts_the_best_on_validation_first_and_shows_dropped_and_diverged_models() -> None:
+    common = {"status": "trained", "parameters": 1000, "flops": 2000, "learning_rate": 0.05}
+    common |= {"latency_ms": None, "over_limits": []}
     quality = {"log_loss": 0.5, "auc": 0.7}
     models = [
-        {"id": "broken", "validation": None, "test": None, **common},
+        {"id": "broken", "validation": None, "test": None, **common, "status": "diverged"},
+        {"id": "early", "validation": quality, "test": None, **common, "status": "dropped", "share": 0.125},
+        {"id": "late", "validation": {"log_loss": 0.7, "auc": 0.6}, "test": None, **common}
+        | {"status": "dropped", "share": 0.25},
         {"id": "dlrm", "validation": {"log_loss": 0.6, "auc": 0.6}, "test": quality, **common},
         {"id": "abc", "validation": quality, "test": quality, **common},
     ]
     lines = result_table({"best": "abc", "front": ["abc"], "models": models}).splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["abc", "dlrm", "broken"]
+    assert [line.split()[0] for line in lines[2:]] == ["abc", "dlrm", "late", "early", "broken"]
     assert lines[2].endswith("<- best")
-    assert "diverged" in lines[4]
+    assert "0.7000" in lines[4]
+    assert "dropped at 25 %" in lines[4]
+    assert "dropped at 12.5 %" in lines[5]
+    assert "diverged" in lines[6]
+    assert len({len(line) for line in lines[3:]}) == 1
 
 
 def test_the_table_shows_latency_where_measured_the_front_and_what_is_over_a_limit() -> None:
-    common = {"kind": "found", "parameters": 1000, "flops": 2000, "learning_rate": 0.05}
+    common = {"kind": "found", "status": "trained", "parameters": 1000, "flops": 2000, "learning_rate": 0.05}
     common["test"] = common["validation"] = {"log_loss": 0.5, "auc": 0.7}
     models = [
         {"id": "abc", "latency_ms": 12.345, "over_limits": ["latency"], **common},

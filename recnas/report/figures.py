@@ -216,7 +216,7 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
 
 def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: str | None) -> go.Figure | None:
     """Each proxy term against the validation log loss of the finalists; None if no finalist has both."""
-    losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE}
+    losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE and not model.dropped}
     finalists = {item.id: item for item in history if losses.get(item.id) is not None}
     terms = [
         (name, pairs)
@@ -257,16 +257,19 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
 def final_training_figure(
     epochs: dict[str, Sequence[Epoch]], models: Sequence[Model], best: str | None
 ) -> go.Figure | None:
-    """Validation log loss after each epoch, a line a learning rate; None if nothing was measured."""
+    """Validation log loss after each epoch and each rung of halving, a line a learning rate; None if there is none."""
     figure = go.Figure(layout=plot_layout(380))
     names = {model.id: model.name for model in models}
     baselines = {model.id for model in models if model.kind == BASELINE}
+    dropped = {model.id for model in models if model.dropped}
     looks = (
-        ("other finalists", _INITIAL, 1.4, lambda id_: id_ != best and id_ not in baselines),
+        ("dropped", _INITIAL, 1.4, lambda id_: id_ in dropped),
+        ("other finalists", DENSE if dropped else _INITIAL, 1.4, lambda id_: id_ not in {best} | baselines | dropped),
         ("hand-made", SPARSE, 2.4, lambda id_: id_ in baselines),
         ("best found", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
     )
     values: list[float] = []
+    places: set[float] = set()
     for group, color, width, belongs in looks:
         first = True
         for id_ in filter(belongs, epochs):
@@ -279,22 +282,26 @@ def final_training_figure(
                 if not points:
                     continue
                 values += [loss for _, loss in points]
+                places |= {number for number, _ in points}
+                end = "x" if id_ in dropped else "circle"
                 figure.add_scatter(
                     x=[number for number, _ in points],
                     y=[loss for _, loss in points],
                     mode="lines+markers",
                     line={"color": color, "width": width},
-                    marker={"size": 6},
+                    marker={"size": 6, "symbol": ["circle"] * (len(points) - 1) + [end]},
                     name=group,
                     legendgroup=group,
                     showlegend=first,
                     hovertemplate=f"<b>{names.get(id_, id_)}</b>, learning rate {rate}<br>"
-                    "epoch %{x}: validation log loss %{y:.4f}<extra></extra>",
+                    "epoch %{x:.3~g}: validation log loss %{y:.4f}<extra></extra>",
                 )
                 first = False
     if not values:
         return None
-    figure.update_xaxes(axis("epoch", dtick=1, showgrid=False))
+    # Where finalists were compared in the middle of a pass, these places are marked.
+    ticks = {"dtick": 1} if all(place == int(place) for place in places) else {"tickvals": sorted(places)}
+    figure.update_xaxes(axis("epoch", **ticks, tickformat=".3~g", showgrid=False))
     figure.update_yaxes(axis("validation log loss", **_scale(values)))
     return figure
 

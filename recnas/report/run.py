@@ -17,7 +17,7 @@ from recnas.errors import InputError
 from recnas.space import Architecture
 
 FOUND, BASELINE = "found", "baseline"
-DIVERGED = "diverged"
+DIVERGED, DROPPED = "diverged", "dropped"
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,12 @@ class Model:
     """A finally trained model: a finalist of the search or a hand-made baseline.
 
     Attributes:
+        validation: Of one that was dropped: when it was.
         flops: Multiply-accumulates per row; None where nobody counted them.
         latency_ms: Median time to predict one batch; None where nobody measured it.
         over_limits: Which of the search's limits it does not keep.
         seconds: Training time of the learning rate that was kept.
+        share: Of the whole training, what one that was dropped has done.
     """
 
     id: str
@@ -47,8 +49,9 @@ class Model:
     parameters: int | None
     flops: int | None
     learning_rate: float | None
-    epoch: int | None
+    epoch: float | None
     seconds: float | None
+    share: float | None = None
     latency_ms: float | None = None
     over_limits: tuple[str, ...] = ()
 
@@ -59,6 +62,10 @@ class Model:
     @property
     def diverged(self) -> bool:
         return self.status == DIVERGED
+
+    @property
+    def dropped(self) -> bool:
+        return self.status == DROPPED
 
     @property
     def validation_log_loss(self) -> float | None:
@@ -132,10 +139,10 @@ class TrainingPoint:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a final training's metrics."""
+    """One line of a final training's metrics; `epoch` is a whole number unless the training paused there."""
 
     learning_rate: float | None
-    epoch: int
+    epoch: float
     train_loss: float | None
     validation: Quality | None
 
@@ -319,7 +326,7 @@ def _training_point(data: dict[str, Any]) -> TrainingPoint:
 def _epoch(data: dict[str, Any]) -> Epoch:
     return Epoch(
         learning_rate=_number(data.get("learning_rate")),
-        epoch=int(data["epoch"]),
+        epoch=float(data["epoch"]),
         train_loss=_number(data.get("train_loss")),
         validation=_quality(data.get("validation")),
     )
@@ -368,8 +375,9 @@ def _model(data: dict[str, Any]) -> Model:
         parameters=_count(data.get("parameters")),
         flops=_count(data.get("flops")),
         learning_rate=_number(data.get("learning_rate")),
-        epoch=_count(data.get("epoch")),
+        epoch=_number(data.get("epoch")),
         seconds=_number(data.get("seconds")),
+        share=_number(data.get("share")),
         latency_ms=_number(data.get("latency_ms")),
         over_limits=tuple(data.get("over_limits") or ()),
     )

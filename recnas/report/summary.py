@@ -57,13 +57,18 @@ def found_model(run: Run) -> Model | None:
     if best is not None and best.kind == FOUND:
         return best
     models = [model for model in ranked(run) if model.kind == FOUND and model.validation_log_loss is not None]
-    return models[0] if models else None
+    return models[0] if models and not models[0].dropped else None
 
 
 def ranked(run: Run) -> list[Model]:
-    """All finally trained models, lowest validation log loss first, those without one last."""
+    """Models of the final training, lowest validation log loss first; then those dropped; those without one last."""
     models = run.results.models if run.results else ()
-    return sorted(models, key=lambda model: (model.validation_log_loss is None, model.validation_log_loss or 0))
+
+    def place(model: Model) -> tuple[bool, float, float]:
+        share = (model.share or 0.0) if model.dropped else 1.0
+        return model.validation_log_loss is None, -share, model.validation_log_loss or 0.0
+
+    return sorted(models, key=place)
 
 
 def _quality(model: Model) -> str:

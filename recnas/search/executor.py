@@ -11,6 +11,7 @@ from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -46,7 +47,7 @@ class Executor:
         function: Callable[[Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
-        threads: bool = False,
+        single_threaded: bool = False,
     ) -> Iterator[Any]:
         """`function(item)` for each item, in order.
 
@@ -55,15 +56,17 @@ class Executor:
             items: To what.
             effort: How long an item takes, in any unit: those done side by side begin with the longest, to end at one
                 time.
-            threads: Whether the function may run in several threads of this process, each with one thread of torch's,
-                where there are no other processes. As many run as torch has threads.
+            single_threaded: Whether to compute each item with one thread, so that its bits do not depend on cores and
+                workers; where there are no other processes, as many run side by side in this one as torch has threads.
 
         Raises:
             RunError: A worker process died.
         """
-        if self._pool is None and not (threads and torch.get_num_threads() > 1):
+        if self._pool is None and not single_threaded:
             yield from map(function, items)
             return
+        if self._pool is not None and single_threaded:
+            function = partial(_with_one_thread, function)
         with _telling_of_dead_workers(), _threads() if self._pool is None else nullcontext(self._pool) as pool:
             longest_first = sorted(range(len(items)), key=lambda index: -effort(items[index]))
             results = {index: pool.submit(function, items[index]) for index in longest_first}
@@ -92,6 +95,11 @@ class Executor:
             for process in list(self._pool._processes.values()):
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
+
+
+def _with_one_thread(function: Callable[[Any], Any], item: Any) -> Any:
+    with computing_with(threads=1):
+        return function(item)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Final training: finalists and hand-made models from scratch, on the same rows, loader, optimiser and budget."""
+"""Final training of one model: finalists and hand-made ones alike, on the same rows, loader, optimiser and budget."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import torch
 from torch import nn
 
 from recnas.data import Dataset
-from recnas.errors import RunError
 from recnas.files import read_json, write_json, write_text
 from recnas.nn import dlrm
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
@@ -63,23 +63,28 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Epoch:
-    """A line of an entrant's `metrics.jsonl`: one pass over the training rows, and the validation rows after it.
+    """A line of an entrant's `metrics.jsonl`: a measurement after a pass over the training rows, or where one paused.
 
     Attributes:
         learning_rate: The schedule's peak.
-        epoch: From 1.
+        epoch: Passes so far: a whole number after one, else where the training paused.
         rows: Training rows seen so far.
         train_loss: Mean training loss of this pass.
-        validation: Log loss and AUC after it.
+        validation: Log loss and AUC.
         seconds: Wall-clock time so far.
     """
 
     learning_rate: float
-    epoch: int
+    epoch: float
     rows: int
     train_loss: float
     validation: Quality
     seconds: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was measured at the end of a pass; only then may its weights be kept."""
+        return self.epoch == int(self.epoch)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,12 +96,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """How one training of an entrant ended.
+    """What one training of an entrant has come to.
 
     Attributes:
         entrant: Who.
         learning_rate: The schedule's peak.
-        epochs: What was measured after each.
+        epochs: What was measured after each, and where the training paused.
+        finished: Whether it ran to its end; if not, it paused or diverged.
         diverged: Why the training was given up, if it was.
         seconds: Wall-clock time.
         parameters: Of the dense part.
@@ -105,19 +111,25 @@ class Trained:
     entrant: Entrant
     learning_rate: float
     epochs: tuple[Epoch, ...]
+    finished: bool
     diverged: str | None
     seconds: float
     parameters: int
 
     @property
+    def paused(self) -> bool:
+        """Whether it can go on."""
+        return not self.finished and self.diverged is None
+
+    @property
     def best(self) -> Epoch | None:
-        """The epoch that was best on validation, whose weights are kept; None when it diverged in the first."""
-        return min(self.epochs, key=lambda item: item.validation.log_loss, default=None)
+        """The epoch that was best on validation, whose weights are kept; None when there was none to its end."""
+        return min((item for item in self.epochs if item.whole), key=_log_loss, default=None)
 
     @property
     def epoch(self) -> int:
         """The best epoch's number, from 1; 0 when there is none."""
-        return 0 if self.best is None else self.best.epoch
+        return 0 if self.best is None else int(self.best.epoch)
 
     @property
     def validation(self) -> Quality | None:
@@ -125,9 +137,19 @@ class Trained:
         return None if self.best is None else self.best.validation
 
     @property
-    def usable(self) -> bool:
-        """Whether the training ran to its end; a diverged one is never chosen."""
-        return self.validation is not None and self.diverged is None
+    def lowest(self) -> Epoch | None:
+        """Where it was best on validation so far, in the middle of a pass too: how a paused training is judged."""
+        return min(self.epochs, key=_log_loss, default=None)
+
+    @property
+    def rows(self) -> int:
+        """Training rows seen when it was last measured."""
+        return self.epochs[-1].rows if self.epochs else 0
+
+    def paused_at(self, rows: int) -> Trained:
+        """What it had come to when it paused after so many training rows."""
+        epochs = tuple(item for item in self.epochs if item.rows <= rows)
+        return replace(self, epochs=epochs, finished=False, diverged=None, seconds=epochs[-1].seconds)
 
     def weights(self, run: Path) -> Path:
         """Where its best epoch's weights are."""
@@ -138,6 +160,7 @@ class Trained:
         return {
             "learning_rate": self.learning_rate,
             "epochs": [item.to_json() for item in self.epochs],
+            "finished": self.finished,
             "diverged": self.diverged,
             "seconds": self.seconds,
             "parameters": self.parameters,
@@ -150,10 +173,17 @@ class Trained:
 
 @dataclass(frozen=True)
 class Job:
-    """One entrant at one learning rate."""
+    """One entrant at one learning rate.
+
+    Attributes:
+        entrant: Who.
+        learning_rate: The schedule's peak.
+        rows: Training rows after which the training pauses, if that is not its end; a whole number of batches.
+    """
 
     entrant: Entrant
     learning_rate: float
+    rows: int
 
 
 WEIGHTS, ARCHITECTURE = "weights.safetensors", "architecture.json"
@@ -169,23 +199,24 @@ def start_training(settings: Settings) -> None:
 
 
 def train_job(job: Job) -> Trained:
-    """Trains one entrant from scratch, and keeps the weights of its best epoch."""
+    """Trains one entrant, from scratch or from where it paused, and keeps the weights of its best epoch."""
     assert _settings is not None, "start_training has not run in this process"
     stop_scoring()
-    return train_entrant(_settings, Dataset(_settings.data), job.entrant, job.learning_rate)
+    return train_entrant(_settings, Dataset(_settings.data), job)
 
 
-def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learning_rate: float) -> Trained:
-    """Trains a model from scratch on the training rows, or goes on where a killed process left it; see `FinalSettings`.
+def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
+    """Trains a model on so many training rows: from scratch, or from where it paused or a killed process left it.
 
-    What came of it is kept beside the weights: a training that ended is not done again.
+    The learning rate follows the schedule of the whole training. So a training that paused and went on is, bit for bit,
+    the one that never paused. What came of it is kept beside the weights, and is not done again; see `FinalSettings`.
     """
-    final, run = settings.final, Path(settings.run)
-    state = entrant.folder(run) / f"checkpoint-{learning_rate!r}.safetensors"
-    checkpoint = Checkpoint(state, settings.checkpoint_seconds)
-    if (done := _outcome(run, entrant, learning_rate)) is not None:
-        checkpoint.remove()
-        return done
+    final, run, entrant, learning_rate = settings.final, Path(settings.run), job.entrant, job.learning_rate
+    checkpoint = Checkpoint(checkpoint_file(run, entrant, learning_rate), settings.checkpoint_seconds)
+    if (known := outcome(run, job)) is not None:
+        if not known.paused:
+            checkpoint.remove()
+        return known
     optimization = replace(final.optimization, learning_rate=learning_rate)
     device = default_device()
     torch.manual_seed(stage_seed(settings, f"train/{entrant.id}"))
@@ -197,63 +228,80 @@ def train_entrant(settings: Settings, dataset: Dataset, entrant: Entrant, learni
     )
     model = CTRModel(dataset.schema, embeddings, entrant.network(dataset.schema)).to(device)
     learner = ModelLearner(model, optimization)
-    order = stage_seed(settings, "train")
+    order, batch_size = stage_seed(settings, "train"), optimization.batch_size
     kept = checkpoint.restore(learner) or {"epochs": [], "tally": {}, "seconds": 0.0}
     epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
     tally, start = Tally(**kept["tally"]), time.perf_counter() - kept["seconds"]
+
+    def save(tally: Tally) -> None:
+        notes = {"epochs": [item.to_json() for item in epochs], "tally": asdict(tally)}
+        checkpoint.save(learner, notes | {"seconds": time.perf_counter() - start})
+
+    def save_if_due(step: int, tally: Tally) -> None:
+        if checkpoint.due:
+            save(tally)
+
+    pass_rows = dataset.rows("train")
+    pass_steps = len(dataset.batches("train", batch_size))
     diverged = None
     log = ProgressLog(progress_file(run, entrant, learning_rate))
-    for epoch in range(len(epochs) + 1, final.epochs + 1):
-        whole = dataset.batches("train", optimization.batch_size, seed=order, epoch=epoch - 1)
-        first = len(whole) * (epoch - 1)
-        rows_before = (epoch - 1) * dataset.rows("train")
+    while (rows := epochs[-1].rows if epochs else 0) < job.rows:
+        passes = rows // pass_rows
+        stop = math.ceil(min(job.rows - passes * pass_rows, pass_rows) / batch_size)
+        batches = dataset.batches("train", batch_size, seed=order, epoch=passes, first_batch=tally.steps)
 
-        def keep(step: int, tally: Tally) -> None:
-            if checkpoint.due:
-                notes = {"epochs": [item.to_json() for item in epochs], "tally": asdict(tally)}
-                checkpoint.save(learner, notes | {"seconds": time.perf_counter() - start})
-
-        def report(now: Progress, rows_before: int = rows_before) -> None:
+        def report(now: Progress, rows_before: int = passes * pass_rows) -> None:
             log.add(replace(now, rows=rows_before + now.rows))
 
         try:
             loss = train(
                 learner,
-                dataset.batches("train", optimization.batch_size, seed=order, epoch=epoch - 1, first_batch=tally.steps),
-                steps=len(whole) * final.epochs,
-                first_step=first + tally.steps,
+                islice(batches, stop - tally.steps),
+                steps=pass_steps * final.epochs,
+                first_step=pass_steps * passes + tally.steps,
                 learning_rate=learning_rate,
                 device=device,
                 report=report,
-                after_step=keep,
+                after_step=save_if_due,
                 tally=tally,
             )
+            rows, whole = passes * pass_rows + tally.rows, tally.steps == pass_steps
+            epoch = passes + 1 if whole else rows / pass_rows
             quality = evaluate(model, dataset, "validation", device=device)
             if not math.isfinite(quality.log_loss):
-                raise Diverged(f"the validation log loss is {quality.log_loss} after epoch {epoch}")
+                raise Diverged(f"the validation log loss is {quality.log_loss} after epoch {epoch:g}")
         except Diverged as error:
             diverged = str(error)
             break
-        if all(quality.log_loss < item.validation.log_loss for item in epochs):
+        if whole and all(quality.log_loss < item.validation.log_loss for item in epochs if item.whole):
             save_tensors(weights_file(run, entrant, learning_rate), model_tensors(model))
-        rows = rows_before + dataset.rows("train")
         epochs.append(Epoch(learning_rate, epoch, rows, loss, quality, time.perf_counter() - start))
-        tally = Tally()
-    seconds = time.perf_counter() - start
-    trained = Trained(entrant, learning_rate, tuple(epochs), diverged, seconds, count_dense_parameters(model))
+        if whole:
+            tally = Tally()
+    finished = diverged is None and job.rows == final.epochs * pass_rows
+    seconds, parameters = time.perf_counter() - start, count_dense_parameters(model)
+    trained = Trained(entrant, learning_rate, tuple(epochs), finished, diverged, seconds, parameters)
+    if trained.paused:
+        save(tally)
     write_json(outcome_file(run, entrant, learning_rate), trained.to_json())
-    checkpoint.remove()
+    if not trained.paused:
+        checkpoint.remove()
     return trained
 
 
-def _outcome(run: Path, entrant: Entrant, learning_rate: float) -> Trained | None:
-    """What a training that ended before came to; None if there was none, or its weights are gone."""
+def outcome(run: Path, job: Job) -> Trained | None:
+    """What a training came to before, at the job's end; None if it has not come so far, or its weights are gone."""
     try:
-        trained = Trained.from_json(entrant, read_json(outcome_file(run, entrant, learning_rate)))
+        trained = Trained.from_json(job.entrant, read_json(outcome_file(run, job.entrant, job.learning_rate)))
     except FileNotFoundError:
         return None
-    kept = entrant.folder(run) / WEIGHTS
-    return trained if not trained.usable or trained.weights(run).exists() or kept.exists() else None
+    if trained.finished and trained.rows == job.rows:
+        kept = job.entrant.folder(run) / WEIGHTS
+        return trained if trained.weights(run).exists() or kept.exists() else None
+    if trained.rows >= job.rows:
+        # It went on from there before the process was killed.
+        return trained.paused_at(job.rows)
+    return trained if trained.diverged is not None else None
 
 
 def measure_job(entrant: Entrant) -> Quality:
@@ -285,13 +333,25 @@ def keep_weights(run: Path, trained: Trained) -> None:
         other.unlink()
 
 
+def forget_state(run: Path, entrant: Entrant) -> None:
+    """Removes the weights and the paused training of a model that does not go on; its figures stay."""
+    for pattern in ("checkpoint-*.safetensors", "weights-*.safetensors"):
+        for path in entrant.folder(run).glob(pattern):
+            path.unlink()
+
+
+def checkpoint_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
+    """Where a training under way keeps its state."""
+    return entrant.folder(run) / f"checkpoint-{learning_rate!r}.safetensors"
+
+
 def weights_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
     """Where a training keeps its best epoch's weights."""
     return entrant.folder(run) / f"weights-{learning_rate!r}.safetensors"
 
 
 def outcome_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
-    """Where a training that ended keeps what it came to."""
+    """Where a training that paused or ended keeps what it came to."""
     return entrant.folder(run) / f"training-{learning_rate!r}.json"
 
 
@@ -309,13 +369,11 @@ def restore(run: Path, schema: Schema, entrant: Entrant) -> CTRModel:
     return model.eval()
 
 
-def best_of(trainings: list[Trained]) -> Trained | None:
-    """The usable training that is best on validation; None when all diverged."""
-    usable = [item for item in trainings if item.usable]
-    return min(usable, key=lambda item: item.validation.log_loss, default=None)
+def best_of(trainings: Sequence[Trained]) -> Trained | None:
+    """The finished training that is best on validation; None when there is none."""
+    finished = [item for item in trainings if item.finished]
+    return min(finished, key=lambda item: item.validation.log_loss, default=None)
 
 
-def no_finalist_left(trainings: list[Trained]) -> RunError:
-    """The error to raise when every finalist diverged."""
-    reason = next((item.diverged for item in trainings if item.diverged), "")
-    return RunError(f"every finalist's training diverged ({reason}); try a smaller --learning-rate")
+def _log_loss(epoch: Epoch) -> float:
+    return epoch.validation.log_loss

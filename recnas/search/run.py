@@ -18,23 +18,11 @@ from recnas.files import write_json
 from recnas.nn.model import default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import SPLITS, Schema
-from recnas.search.choice import choose_finalists, front
 from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
 from recnas.search.executor import Executor, computing_with, sharing_cores
-from recnas.search.finalists import (
-    Entrant,
-    Job,
-    Trained,
-    best_of,
-    keep_weights,
-    measure_job,
-    no_finalist_left,
-    outcome_file,
-    start_training,
-    train_job,
-    write_metrics,
-)
+from recnas.search.finalists import start_training
+from recnas.search.finals import run_finals
 from recnas.search.folder import RESULTS, STAGES, finished, open_run
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
@@ -54,7 +42,6 @@ from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.checkpoint import Checkpoint, save_supernet
 from recnas.train.log import ProgressLog
 from recnas.train.loop import Progress
-from recnas.train.metrics import Quality
 from recnas.train.warmup import Amount, Level, Probe, warm_up
 
 
@@ -113,7 +100,7 @@ def search(
             with computing_with(threads=1):
                 rows = _warm_up(run, settings, dataset, executor, console)
             history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
-            results = _finish(run, settings, dataset, history, costs, executor, console)
+            results = run_finals(run, settings, dataset, history, costs, executor, console)
         finally:
             stop_scoring()
         results["run"] = str(run)
@@ -252,7 +239,9 @@ def _evolve(
                 bar.skip()
             new = proposals[len(scores) :]
             on_cpu = default_device().type == "cpu"
-            results = executor.map(score, [proposal.arch for proposal in new], partial(_macs, schema), threads=on_cpu)
+            results = executor.map(
+                score, [proposal.arch for proposal in new], partial(_macs, schema), single_threaded=on_cpu
+            )
             for proposal, result in zip(new, results, strict=True):
                 history.add(proposal, result)
                 scores.append(result.score)
@@ -269,114 +258,6 @@ def _evolve(
     return history.recorded, seconds
 
 
-def _finish(
-    run: Path,
-    settings: Settings,
-    dataset: Dataset,
-    history: list[Recorded],
-    costs: Costs,
-    executor: Executor,
-    console: Console,
-) -> dict[str, Any]:
-    final = settings.final
-    finalists = [
-        Entrant(item.proposal.id, "found", item.proposal.arch)
-        for item in choose_finalists(history, final.top_k, costs.objectives)
-    ]
-    baselines = [Entrant(name, "baseline") for name in dict.fromkeys(final.baselines)]
-    first = final.optimization.learning_rate
-    others = [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != first]
-    trainings: dict[str, list[Trained]] = {entrant.id: [] for entrant in (*finalists, *baselines)}
-    jobs = len(finalists) + len(others) + len(baselines) * (1 + len(others))
-
-    def effort(entrant: Entrant) -> float:
-        return entrant.flops(dataset.schema)
-
-    with console.bar(jobs, STAGES[2], "models") as bar:
-
-        def run_jobs(batch: list[Job]) -> None:
-            before = {job for job in batch if outcome_file(run, job.entrant, job.learning_rate).exists()}
-            results = executor.map(train_job, batch, lambda job: effort(job.entrant))
-            for job, trained in zip(batch, results, strict=True):
-                trainings[trained.entrant.id].append(trained)
-                write_metrics(run, trainings[trained.entrant.id])
-                console.say(_describe_training(trained))
-                (bar.skip if job in before else bar.update)()
-
-        # Hand-made models are small: they fill the time of a worker whose finalist is done first.
-        run_jobs(
-            [Job(entrant, first) for entrant in finalists]
-            + [Job(entrant, rate) for entrant in baselines for rate in (first, *others)]
-        )
-        leader = best_of([item for entrant in finalists for item in trainings[entrant.id]])
-        if leader is None:
-            raise no_finalist_left([item for entrant in finalists for item in trainings[entrant.id]])
-        run_jobs([Job(leader.entrant, rate) for rate in others])
-    chosen = [(entrant, best_of(trainings[entrant.id])) for entrant in (*finalists, *baselines)]
-    best = min(
-        (item for entrant, item in chosen if item is not None and entrant.kind == "found"),
-        key=lambda item: item.validation.log_loss,
-    )
-    usable = [item for _, item in chosen if item is not None]
-    for item in usable:
-        keep_weights(run, item)
-    # Every choice is made; the test rows are looked at only from here on.
-    entrants = [item.entrant for item in usable]
-    test = {}
-    with console.bar(len(entrants), STAGES[3], "models") as bar:
-        for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
-            test[entrant] = quality
-            bar.update()
-    models = [_entry(costs, trainings[entrant.id], item, test.get(entrant)) for entrant, item in chosen]
-    for model in models:
-        if model["over_limits"]:
-            console.say(f"{model['id']}: above the limit on {' and '.join(model['over_limits'])}")
-    arch = best.entrant.arch
-    assert arch is not None
-    write_json(run / "architecture.json", arch.to_json())
-    return {
-        "best": best.entrant.id,
-        "front": front(models, settings.evolution.objectives),
-        "data": {
-            "path": str(settings.data),
-            "name": dataset.schema.source.get("name", Path(settings.data).name),
-            "rows": {split: dataset.rows(split) for split in ("train", "validation", "test")},
-            "positive_rate": dataset.schema.positive_rate("train"),
-        },
-        "space": settings.space,
-        "models": models,
-    }
-
-
 def _macs(schema: Schema, arch: Architecture) -> int:
     """Multiply–accumulates a row of a candidate on these features."""
     return cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
-
-
-def _entry(costs: Costs, trainings: list[Trained], chosen: Trained | None, test: Quality | None) -> dict[str, Any]:
-    """A model's line in `results.json`."""
-    shown = chosen or trainings[0]
-    entrant = shown.entrant
-    entry: dict[str, Any] = {
-        "id": entrant.id,
-        "kind": entrant.kind,
-        "status": "diverged" if chosen is None else "trained",
-        "validation": None if chosen is None else chosen.validation.to_json(),
-        "test": None if test is None else test.to_json(),
-        **costs.of_trained(entrant, shown.parameters, chosen is not None),
-        "learning_rate": shown.learning_rate,
-        "epoch": shown.epoch,
-        "seconds": sum(item.seconds for item in trainings),
-    }
-    return entry if chosen is not None else entry | {"reason": shown.diverged}
-
-
-def _describe_training(trained: Trained) -> str:
-    name = f"{trained.entrant.id} at learning rate {trained.learning_rate:g}"
-    if trained.diverged is not None:
-        return f"{name}: diverged, {trained.diverged}"
-    quality = trained.validation
-    return (
-        f"{name}: validation log loss {quality.log_loss:.4f}, AUC {quality.auc:.4f} "
-        f"(epoch {trained.epoch}, {trained.seconds:.0f} s)"
-    )

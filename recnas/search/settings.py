@@ -80,12 +80,20 @@ class ProxySettings:
                 raise InputError(f"{name} is {value}; it must be a finite number")
 
 
+STRATEGIES = ("full", "halving")
+"""How the finalists may be trained."""
+
+
 @dataclass(frozen=True)
 class FinalSettings:
     """Training from scratch of the finalists and the hand-made models.
 
     Attributes:
         top_k: Best distinct candidates of the whole history that are trained.
+        strategy: `full` trains every finalist to the end; `halving` drops the worse half of them at growing shares of
+            the training.
+        first_share: With `halving`, the share of the training after which the first are dropped; it doubles from then
+            on.
         epochs: Passes over the training rows; the epoch that is best on validation counts.
         optimization: How models learn.
         other_learning_rates: The best finalist and every hand-made model are trained with these too, and the best on
@@ -94,6 +102,8 @@ class FinalSettings:
     """
 
     top_k: int = 15
+    strategy: str = "full"
+    first_share: float = 0.25
     epochs: int = 1
     optimization: Optimization = field(
         default_factory=lambda: Optimization(
@@ -109,6 +119,10 @@ class FinalSettings:
 
     def __post_init__(self) -> None:
         _at_least(self, top_k=1, epochs=1)
+        if self.strategy not in STRATEGIES:
+            raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(STRATEGIES)}")
+        if not 0 < self.first_share < 1:
+            raise InputError(f"first_share is {self.first_share:g}; it must be above 0 and below 1")
         if any(not rate > 0 for rate in self.other_learning_rates):
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
         if unknown := sorted(set(self.baselines) - {"dlrm"}):
@@ -124,8 +138,8 @@ class Settings:
         run: The run's folder.
         space: `nasrec-small` or `nasrec-full`.
         seed: Where all random choices start.
-        workers: Processes that score candidates and train finalists; the history depends on it in the scores'
-            last digits at most.
+        workers: Processes that score candidates and train finalists; with 1, as many candidates are scored side by
+            side in this one as there are cores. The history does not depend on it.
         checkpoint_seconds: Between two writes of a training's state, to go on from with `--resume`.
         warmup: See `WarmupSettings`.
         proxy: See `ProxySettings`.

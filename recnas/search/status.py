@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from recnas.console import amount, clock, size, speed
-from recnas.files import read_lines
+from recnas.cores import available_cores
+from recnas.files import read_json, read_lines
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
 from recnas.search.folder import CONFIG, RESULTS, STAGES, is_at_work
+from recnas.search.halving import planned_rows, rungs
 from recnas.search.settings import Settings, parse_yaml
 from recnas.train.settings import Amount
 
@@ -49,12 +51,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model whose final training has ended, at one learning rate or more: the best figures on validation."""
+    """A model of the final training: the best figures on validation so far, at any learning rate.
+
+    Attributes:
+        id: The candidate's, or the hand-made model's name.
+        kind: `found` or `baseline`.
+        log_loss: None when it diverged.
+        auc: Likewise.
+        share: How much of its training it has done: less than 1 for one that has paused, was dropped, or diverged.
+    """
 
     id: str
     kind: str
     log_loss: float | None
     auc: float | None
+    share: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Status:
         progress: How far that is; None when nothing is known.
         best_id: The candidate that scored best so far.
         best_score: Its score.
-        models: Whose final training has ended.
+        models: Of the final training, as far as they were measured.
         changed: When one of its files was last written.
         num_bytes: What they take on the disk.
         command: What goes on with it, when it is stopped.
@@ -113,6 +124,8 @@ class Status:
                 quality = (
                     "diverged" if model.log_loss is None else f"log loss {model.log_loss:.4f}, AUC {model.auc:.4f}"
                 )
+                if model.log_loss is not None and model.share < 1:
+                    quality += f" at {100 * model.share:.3g} % of the training"
                 lines.append(f"{'' if place else 'trained':<14}{model.id:<14}validation {quality}")
         lines.append(f"{'last change':<14}{self.changed.astimezone():%Y-%m-%d %H:%M:%S}, {ago} ago")
         lines.append(f"{'disk':<14}{size(self.num_bytes)}")
@@ -146,7 +159,7 @@ def read_status(run: Path | str) -> Status:
         progress=progress,
         best_id=best.id if best else None,
         best_score=best.score if best else None,
-        models=_models(found),
+        models=_models(found, settings.final.epochs),
         changed=changed,
         num_bytes=num_bytes,
         command=None if finished or at_work else shlex.join(command),
@@ -175,37 +188,50 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
     candidates, scored = settings.evolution.candidates, len(found.history)
     if scored < candidates:
         seconds = [item.seconds for item in found.history[-RECENT_CANDIDATES:] if item.seconds]
-        rate = settings.workers / _mean(seconds) if seconds else None
+        # One process scores as many candidates side by side as there are cores.
+        aside = settings.workers if settings.workers > 1 else available_cores()
+        rate = aside / _mean(seconds) if seconds else None
         return search, Progress(scored, candidates, "candidates", rate)
-    final_settings = settings.final
-    others = set(final_settings.other_learning_rates) - {final_settings.optimization.learning_rate}
-    first = min(final_settings.top_k, candidates) + len(set(final_settings.baselines)) * (1 + len(others))
-    trainings = first + len(others)
-    ended = len(list(folder.glob("*/*/training-*.json")))
-    if ended >= trainings:
+    # Weights get this name when all trainings have ended.
+    if any(folder.glob("*/*/weights.safetensors")):
         return test, None
-    return final, _trained(folder, settings, ended, trainings, final_settings.epochs * rows)
+    return final, _trained(folder, settings, rows)
 
 
-def _trained(folder: Path, settings: Settings, ended: int, trainings: int, rows_each: int) -> Progress:
-    """How far the final trainings are, in rows: those that have ended, and those under way."""
-    under_way, rates, last_rates = 0.0, [], []
+def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
+    """How far the final trainings are, in rows: those that paused or ended, and those under way.
+
+    Args:
+        folder: The run's.
+        settings: The run's.
+        rows: Training rows in a pass.
+    """
+    finalists = min(settings.final.top_k, settings.evolution.candidates)
+    total, first_stop = planned_rows(settings.final, finalists, rows), rungs(settings.final, finalists, rows)[0]
+    done, rates, last_rates = 0.0, [], []
     for file in folder.glob("*/*/progress-*.jsonl"):
         lines, _ = read_lines(file)
-        if not lines:
-            continue
-        last = json.loads(lines[-1])
-        last_rates.append(last["rows_per_second"])
-        if not file.with_name(file.name.replace("progress-", "training-")).with_suffix(".json").exists():
-            under_way += last["rows"]
+        seen = 0
+        if lines:
+            last = json.loads(lines[-1])
+            seen = last["rows"]
+            last_rates.append(last["rows_per_second"])
+        outcome = file.with_name(file.name.replace("progress-", "training-")).with_suffix(".json")
+        known = read_json(outcome) if outcome.exists() else {"epochs": [], "diverged": None}
+        measured = known["epochs"][-1]["rows"] if known["epochs"] else 0
+        if known["diverged"] is not None:
+            # What is left of it will not be done.
+            seen = max(seen, first_stop)
+        elif seen > measured:
             rates.append(last["rows_per_second"])
+        done += max(seen, measured)
     # Between two trainings nothing is under way.
     rate = sum(rates) or (settings.workers * _mean(last_rates) if last_rates else None)
-    return Progress(ended * rows_each + under_way, trainings * rows_each, "rows", rate)
+    return Progress(min(done, total), total, "rows", rate)
 
 
-def _models(found: Run) -> tuple[TrainedModel, ...]:
-    """The best on validation first."""
+def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
+    """Those that have come farthest first, of these the best on validation."""
     kinds = {model.id: model.kind for model in found.results.models} if found.results else {}
     candidates = {item.id for item in found.history}
     models = []
@@ -216,8 +242,9 @@ def _models(found: Run) -> tuple[TrainedModel, ...]:
             default=None,
         )
         kind = kinds.get(name, FOUND if name in candidates else BASELINE)
-        models.append(TrainedModel(name, kind, best and best.log_loss, best and best.auc))
-    return tuple(sorted(models, key=lambda model: float("inf") if model.log_loss is None else model.log_loss))
+        share = max((epoch.epoch for epoch in epochs), default=0) / num_epochs
+        models.append(TrainedModel(name, kind, best and best.log_loss, best and best.auc, share))
+    return tuple(sorted(models, key=lambda model: (-model.share, model.log_loss or 0.0)))
 
 
 def _written(folder: Path) -> tuple[datetime, int]:

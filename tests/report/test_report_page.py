@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,9 @@ import yaml
 
 from recnas.errors import InputError
 from recnas.report import write_report
+from recnas.report.figures import final_training_figure
+from recnas.report.run import read_run
+from recnas.report.summary import found_model, ranked
 
 STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet", "data.json")
 
@@ -147,6 +151,40 @@ def test_a_diverged_model_is_shown_as_diverged(finished_run, html):
     models = json.loads((finished_run / "results.json").read_text())["models"]
     (diverged,) = [model["id"] for model in models if model["status"] == "diverged"]
     assert f"{diverged}diverged" in Page(html).text
+
+
+def drop(results):
+    """The best model becomes one that was dropped, as good as it looks."""
+    best = next(model for model in results["models"] if model["id"] == results["best"])
+    best.update(status="dropped", test=None, share=0.25, epoch=0.25)
+    best["validation"]["log_loss"] = 0.1
+    trained = [model for model in results["models"] if model["kind"] == "found" and model["status"] == "trained"]
+    results["best"] = min(trained, key=lambda model: model["validation"]["log_loss"])["id"]
+
+
+def test_a_dropped_model_is_shown_with_its_share_after_the_trained_ones_and_never_as_the_best(run):
+    change_results(run, drop)
+    value = read_run(run)
+    places = [model.status for model in ranked(value)]
+    assert places == sorted(places, key=["trained", "dropped", "diverged"].index)
+    (dropped,) = [model for model in ranked(value) if model.dropped]
+    text = text_of(run)
+    assert f"{dropped.id}dropped at 25 %" in text
+    assert "Only finalists that were trained to the end are shown" in text
+    change_results(run, lambda results: results.update(best=None))
+    assert found_model(read_run(run)).status == "trained"
+
+
+def test_a_rung_in_the_middle_of_an_epoch_has_its_place_in_the_figure(run):
+    change_results(run, drop)
+    value = read_run(run)
+    (dropped,) = [model for model in value.results.models if model.dropped]
+    epochs = dict(value.epochs) | {dropped.id: (replace(value.epochs[dropped.id][0], epoch=0.25),)}
+    figure = final_training_figure(epochs, value.results.models, value.results.best)
+    assert figure.layout.xaxis.tickvals == (0.25, 1, 2, 3)
+    (trace,) = [trace for trace in figure.data if trace.name == "dropped"]
+    assert trace.x == (0.25,)
+    assert trace.marker.symbol == ("x",)
 
 
 def test_a_found_model_better_than_dlrm_is_said_to_be_better(html):

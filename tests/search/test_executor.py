@@ -48,7 +48,7 @@ def test_threads_share_torchs_threads_and_leave_them_as_they_were() -> None:
 
     try:
         with Executor(1, _nothing, ()) as executor:
-            found = list(executor.map(meet, [1, 2, 3, 4], effort=lambda number: number, threads=True))
+            found = list(executor.map(meet, [1, 2, 3, 4], effort=lambda number: number, single_threaded=True))
         assert found == [(1, 1), (2, 1), (3, 1), (4, 1)]
         assert torch.get_num_threads() == 2
     finally:
@@ -68,7 +68,7 @@ def test_work_that_fails_in_a_thread_ends_the_rest() -> None:
     torch.set_num_threads(2)
     try:
         with Executor(1, _nothing, ()) as executor, pytest.raises(ValueError, match="no"):
-            list(executor.map(work, list(range(20)), effort=lambda number: -number, threads=True))
+            list(executor.map(work, list(range(20)), effort=lambda number: -number, single_threaded=True))
     finally:
         torch.set_num_threads(before)
     assert len(done) < 20

@@ -66,6 +66,8 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
         ({"final": {"baselines": ["deepfm"]}}, "known is dlrm"),
         ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),
+        ({"final": {"strategy": "5"}}, "--finalists takes full or halving"),
+        ({"final": {"first_share": 1.0}}, "first_share is 1; it must be above 0 and below 1"),
     ],
 )
 def test_a_wrong_setting_is_named(values: dict, message: str) -> None:

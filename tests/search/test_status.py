@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,11 +26,11 @@ from recnas.search.status import read_status
 QUALITY = {"log_loss": 0.6, "auc": 0.7}
 
 
-def settings_of(run: Path, data: Path) -> Settings:
+def settings_of(run: Path, data: Path, **final: Any) -> Settings:
     values = {
         "warmup": {"amount": 2},
         "evolution": {"population": 4, "iterations": 2, "tournament": 2, "children": 2},
-        "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02]},
+        "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], **final},
         "workers": 2,
     }
     return Settings.from_mapping({"data": str(data), "run": str(run), **values})
@@ -65,8 +66,9 @@ def search(run: Path, candidates: int) -> None:
 def train(run: Path, model: str, rate: float, rows: int, ended: bool) -> None:
     write(run / model / f"progress-{rate}.jsonl", {"rows": rows, "rows_per_second": 300.0})
     if ended:
-        write(run / model / f"training-{rate}.json", {})
-        write(run / model / "metrics.jsonl", {"learning_rate": rate, "epoch": 1, "rows": rows, "validation": QUALITY})
+        measured = {"learning_rate": rate, "epoch": rows / 1200, "rows": rows, "validation": QUALITY}
+        write(run / model / f"training-{rate}.json", {"epochs": [measured], "diverged": None})
+        write(run / model / "metrics.jsonl", measured)
 
 
 @contextmanager
@@ -102,8 +104,25 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     assert [(model.id, model.kind, model.log_loss) for model in status.models] == [("c2", "found", 0.6)]
     for model, rate in (("retrain/c1", 0.1), ("retrain/c2", 0.02), ("baselines/dlrm", 0.1), ("baselines/dlrm", 0.02)):
         train(run, model, rate, 2400, ended=True)
+    (run / "retrain" / "c2" / "weights.safetensors").touch()
     assert read_status(run).stage == "test"
     assert {model.id: model.kind for model in read_status(run).models}["dlrm"] == "baseline"
+
+
+def test_with_halving_a_paused_training_counts_for_what_it_has_done(run: Path, data: Path) -> None:
+    final = {"top_k": 4, "strategy": "halving", "epochs": 2, "optimization": {"batch_size": 100}}
+    config = settings_of(run, data, **final).to_mapping()
+    (run / "config.yaml").write_text(yaml.safe_dump({"version": "0.1.0", "created": "now", **config}))
+    search(run, candidates=8)
+    train(run, "retrain/c1", 0.1, 600, ended=True)
+    train(run, "retrain/c2", 0.1, 600, ended=True)
+    train(run, "retrain/c3", 0.1, 300, ended=False)
+    status = read_status(run)
+    # Four see a quarter of 2,400 rows, two the rest; one of them and DLRM, twice, are trained in full.
+    assert (status.stage, status.progress.done) == ("final training", 1500)
+    assert status.progress.total == 4 * 600 + 2 * 1800 + 3 * 2400
+    assert [(model.id, model.share) for model in status.models] == [("c1", 0.25), ("c2", 0.25)]
+    assert "validation log loss 0.6000, AUC 0.7000 at 25 % of the training" in str(status)
 
 
 def test_a_stopped_run_names_the_command_that_goes_on(
@@ -128,8 +147,18 @@ def test_a_stopped_run_names_the_command_that_goes_on(
 
 
 def test_a_finished_run_shows_its_table_and_report(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = {"id": "c2", "kind": "found", "validation": QUALITY, "test": QUALITY, "parameters": 5, "flops": 9}
-    write(run / "results.json", {"best": "c2", "models": [model | {"learning_rate": 0.1}]})
+    model = {
+        "id": "c2",
+        "kind": "found",
+        "status": "trained",
+        "validation": QUALITY,
+        "test": QUALITY,
+        "parameters": 5,
+        "flops": 9,
+        "latency_ms": None,
+        "over_limits": [],
+    }
+    write(run / "results.json", {"best": "c2", "front": ["c2"], "models": [model | {"learning_rate": 0.1}]})
     assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
     assert f"{run}: finished\n" in shown

@@ -1,0 +1,208 @@
+"""The final training: the best candidates and the hand-made models, in full or in rungs, and the choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.errors import RunError
+from recnas.files import write_json
+from recnas.schema import SPLITS
+from recnas.search.choice import choose_finalists, front
+from recnas.search.costs import Costs
+from recnas.search.executor import Executor
+from recnas.search.finalists import (
+    Entrant,
+    Job,
+    Trained,
+    best_of,
+    forget_state,
+    keep_weights,
+    measure_job,
+    outcome,
+    train_job,
+    write_metrics,
+)
+from recnas.search.folder import STAGES
+from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
+from recnas.search.history import Recorded
+from recnas.search.settings import FinalSettings, Settings
+from recnas.train.metrics import Quality
+
+
+def survivors(trainings: Sequence[Trained]) -> list[Trained]:
+    """The finalists of a rung that go on, in the order given: those with the lowest log loss; none that diverged."""
+    sound = [item for item in trainings if item.diverged is None]
+    ranked = sorted(sound, key=lambda item: item.lowest.validation.log_loss)
+    chosen = ranked[: num_left(len(trainings))]
+    return [item for item in sound if item in chosen]
+
+
+def run_finals(
+    run: Path,
+    settings: Settings,
+    dataset: Dataset,
+    history: list[Recorded],
+    costs: Costs,
+    executor: Executor,
+    console: Console,
+) -> dict[str, Any]:
+    """Trains the best candidates of a search and the hand-made models, and chooses the best.
+
+    Returns:
+        What `results.json` says about models and data.
+
+    Raises:
+        RunError: No finalist could be trained to the end.
+    """
+    finalists = [
+        Entrant(item.proposal.id, "found", item.proposal.arch)
+        for item in choose_finalists(history, settings.final.top_k, costs.objectives)
+    ]
+    baselines = [Entrant(name, "baseline") for name in dict.fromkeys(settings.final.baselines)]
+    schema = dataset.schema
+
+    def effort(entrant: Entrant) -> float:
+        return entrant.flops(schema)
+
+    def apply(jobs: list[Job]) -> Iterator[Trained]:
+        return executor.map(train_job, jobs, lambda job: effort(job.entrant))
+
+    trainings = _train(run, settings.final, dataset.rows("train"), finalists, baselines, apply, console)
+    chosen = {entrant: best_of(list(known.values())) for entrant, known in trainings.items()}
+    usable = [item for item in chosen.values() if item is not None]
+    best = min((item for item in usable if item.entrant.kind == "found"), key=lambda item: item.validation.log_loss)
+    for item in usable:
+        keep_weights(run, item)
+    # Every choice is made; the test rows are looked at only from here on.
+    entrants = [item.entrant for item in usable]
+    test = {}
+    with console.bar(len(entrants), STAGES[3], "models") as bar:
+        for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
+            test[entrant] = quality
+            bar.update()
+    assert best.entrant.arch is not None
+    write_json(run / "architecture.json", best.entrant.arch.to_json())
+    total = settings.final.epochs * dataset.rows("train")
+    models = [
+        _entry(costs, list(known.values()), chosen[entrant], test.get(entrant), total)
+        for entrant, known in trainings.items()
+    ]
+    for model in models:
+        if model["over_limits"]:
+            console.say(f"{model['id']}: above the limit on {' and '.join(model['over_limits'])}")
+    return {
+        "best": best.entrant.id,
+        "front": front(models, settings.evolution.objectives),
+        "data": {
+            "path": str(settings.data),
+            "name": schema.source.get("name", Path(settings.data).name),
+            "rows": {split: dataset.rows(split) for split in SPLITS},
+            "positive_rate": schema.positive_rate("train"),
+        },
+        "space": settings.space,
+        "models": models,
+    }
+
+
+def _train(
+    run: Path,
+    final: FinalSettings,
+    pass_rows: int,
+    finalists: list[Entrant],
+    baselines: list[Entrant],
+    apply: Callable[[list[Job]], Iterator[Trained]],
+    console: Console,
+) -> dict[Entrant, dict[float, Trained]]:
+    """The trainings of every model, by learning rate; `apply` runs jobs and gives what came of each, in order."""
+    first, others = final.optimization.learning_rate, other_learning_rates(final)
+    stops = rungs(final, len(finalists), pass_rows)
+    total = stops[-1]
+    trainings: dict[Entrant, dict[float, Trained]] = {entrant: {} for entrant in (*finalists, *baselines)}
+    with console.bar(planned_rows(final, len(finalists), pass_rows), STAGES[2], "rows") as bar:
+
+        def train_all(jobs: list[Job]) -> list[Trained]:
+            before = {job for job in jobs if outcome(run, job) is not None}
+            results = []
+            for job, trained in zip(jobs, apply(jobs), strict=True):
+                known = trainings[job.entrant]
+                rows = job.rows - (known[job.learning_rate].rows if job.learning_rate in known else 0)
+                known[job.learning_rate] = trained
+                write_metrics(run, list(known.values()))
+                console.say(_describe(trained, total))
+                (bar.skip if job in before else bar.update)(rows)
+                results.append(trained)
+            return results
+
+        field = finalists
+        for rows in stops[:-1]:
+            if len(field) <= LEAST_LEFT:
+                break
+            rung = train_all([Job(entrant, first, rows) for entrant in field])
+            left = [item.entrant for item in survivors(rung)]
+            if not left:
+                raise _none_left(rung)
+            for entrant in field:
+                if entrant not in left:
+                    forget_state(run, entrant)
+            share = 100 * rows / total
+            console.say(f"{len(left)} of {len(field)} finalists go on after {share:.3g} % of the training")
+            field = left
+        # Hand-made models are small: they fill the time of a worker whose finalist is done first.
+        last = train_all(
+            [Job(entrant, first, total) for entrant in field]
+            + [Job(entrant, rate, total) for entrant in baselines for rate in (first, *others)]
+        )[: len(field)]
+        leader = best_of(last)
+        if leader is None:
+            raise _none_left(last)
+        train_all([Job(leader.entrant, rate, total) for rate in others])
+        # Of a rung in which many diverged, fewer went on than planned.
+        bar.skip(bar.total - bar.done)
+    return trainings
+
+
+def _entry(
+    costs: Costs, trainings: list[Trained], chosen: Trained | None, test: Quality | None, total: int
+) -> dict[str, Any]:
+    """A model's line in `results.json`; `total` are the training rows that a whole training sees."""
+    shown = chosen or trainings[0]
+    entry: dict[str, Any] = {
+        "id": shown.entrant.id,
+        "kind": shown.entrant.kind,
+        "status": "trained",
+        "validation": None if chosen is None else chosen.validation.to_json(),
+        "test": None if test is None else test.to_json(),
+        **costs.of_trained(shown.entrant, shown.parameters, chosen is not None),
+        "learning_rate": shown.learning_rate,
+        "epoch": shown.epoch,
+        "seconds": sum(item.seconds for item in trainings),
+    }
+    if chosen is not None:
+        return entry
+    if shown.diverged is not None:
+        return entry | {"status": "diverged", "reason": shown.diverged}
+    judged = {"validation": shown.lowest.validation.to_json(), "epoch": shown.lowest.epoch}
+    return entry | {"status": "dropped", **judged, "share": shown.rows / total}
+
+
+def _describe(trained: Trained, total: int) -> str:
+    """How a training went, in one line for a person."""
+    name = f"{trained.entrant.id} at learning rate {trained.learning_rate:g}"
+    if trained.diverged is not None:
+        return f"{name}: diverged, {trained.diverged}"
+    shown = trained.best if trained.finished else trained.lowest
+    when = f"epoch {trained.epoch}" if trained.finished else f"{100 * trained.rows / total:.3g} % of the training"
+    return (
+        f"{name}: validation log loss {shown.validation.log_loss:.4f}, AUC {shown.validation.auc:.4f} "
+        f"({when}, {trained.seconds:.0f} s)"
+    )
+
+
+def _none_left(trainings: Sequence[Trained]) -> RunError:
+    """The error to raise when every finalist that was not dropped diverged."""
+    reason = next((item.diverged for item in trainings if item.diverged), "")
+    return RunError(f"every finalist's training diverged ({reason}); try a smaller --learning-rate")

@@ -1,0 +1,229 @@
+"""The final training, in full and by halving."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.errors import RunError
+from recnas.proxies import ProxyTerms
+from recnas.search import finalists as finalists_module
+from recnas.search.costs import Costs
+from recnas.search.evolution import Proposal
+from recnas.search.executor import Executor
+from recnas.search.finalists import Entrant, Epoch, Trained, start_training
+from recnas.search.finals import run_finals, survivors
+from recnas.search.halving import planned_rows, rungs
+from recnas.search.history import Recorded
+from recnas.search.scoring import Scored
+from recnas.search.settings import FinalSettings, Settings
+from recnas.space import Architecture, cost
+from recnas.train.loop import Diverged
+from recnas.train.metrics import Quality
+from recnas.train.settings import Optimization
+
+
+def final_settings(batch_size: int, **settings: Any) -> FinalSettings:
+    return FinalSettings(optimization=Optimization(learning_rate=0.1, batch_size=batch_size), **settings)
+
+
+@given(
+    finalists=st.integers(1, 200),
+    rows=st.integers(1, 10_000),
+    batch_size=st.integers(1, 5_000),
+    epochs=st.integers(1, 4),
+    first_share=st.floats(0.001, 0.999),
+)
+def test_rungs_are_growing_whole_batches_and_the_last_is_the_whole_training(
+    finalists: int, rows: int, batch_size: int, epochs: int, first_share: float
+) -> None:
+    final = final_settings(batch_size, strategy="halving", first_share=first_share, epochs=epochs)
+    stops = rungs(final, finalists, rows)
+    assert stops == sorted(set(stops))
+    assert stops[-1] == rows * epochs
+    assert all(stop % rows == 0 or stop % rows % batch_size == 0 for stop in stops)
+    # No earlier than asked, and by a batch too late at most.
+    assert len(stops) == 1 or first_share * rows * epochs <= stops[0] < first_share * rows * epochs + batch_size + 1
+    assert (len(stops) == 1) or finalists > 2
+    # The hand-made model is trained in full.
+    assert planned_rows(final, finalists, rows) <= (finalists + 1) * rows * epochs
+
+
+def test_fifteen_finalists_are_halved_three_times() -> None:
+    final = final_settings(100, strategy="halving", first_share=0.125)
+    stops = rungs(final, 15, 80_000)
+    assert stops == [10_000, 20_000, 40_000, 80_000]
+    dlrm = 80_000
+    assert planned_rows(final, 15, 80_000) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000 + dlrm
+    assert rungs(final_settings(100), 15, 80_000) == [80_000]
+
+
+def trained(name: int, log_loss: float, diverged: bool) -> Trained:
+    epochs = (Epoch(0.1, 0.5, 100, 0.7, Quality(log_loss, 0.5), 1.0),)
+    return Trained(Entrant(str(name), "found"), 0.1, epochs, False, "nan" if diverged else None, 1.0, 10)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 2.0), st.booleans()), min_size=1, max_size=30))
+def test_the_half_with_the_lowest_log_loss_goes_on_and_none_that_diverged(rung: list[tuple[float, bool]]) -> None:
+    field = [trained(name, *item) for name, item in enumerate(rung)]
+    left = survivors(field)
+    sound = [item for item in field if item.diverged is None]
+    assert len(left) == min(len(sound), max(2, -(-len(field) // 2)))
+    assert [item for item in field if item in left] == left
+    for item in sound:
+        assert item in left or all(
+            item.lowest.validation.log_loss >= other.lowest.validation.log_loss for other in left
+        )
+
+
+@pytest.fixture(scope="module")
+def history(sample: Callable[..., list[Architecture]]) -> list[Recorded]:
+    """Five small candidates, the best scored first."""
+    small = sorted(sample("nasrec-small", 60), key=lambda arch: cost.flops(arch, 3, 8, 16))[:5]
+    return [
+        Recorded(Proposal(arch, arch.id, (), 0), Scored(ProxyTerms(0.0, 0.0, 0.0), -float(place), 0.0))
+        for place, arch in enumerate(small)
+    ]
+
+
+def finals(
+    data: Path, run: Path, history: list[Recorded], executor: type[Executor] = Executor, **final: Any
+) -> dict[str, Any]:
+    """Results of the final training of five candidates; rungs are in the middle of a pass and at its end."""
+    values = {"top_k": 5, "first_share": 0.25, "epochs": 2, "baselines": [], "other_learning_rates": [0.02]}
+    optimization = {"learning_rate": 0.05, "batch_size": 200}
+    settings = Settings.from_mapping(
+        {"data": str(data), "run": str(run), "final": {**values, "optimization": optimization, **final}}
+    )
+    run.mkdir(exist_ok=True)
+    with executor(1, start_training, (settings,)) as workers:
+        return run_finals(
+            run, settings, (dataset := Dataset(data)), history, Costs(settings, dataset), workers, Console(False)
+        )
+
+
+@pytest.fixture(scope="module")
+def halved(data: Path, tmp_path_factory: pytest.TempPathFactory, history: list[Recorded]) -> tuple[Path, dict]:
+    run = tmp_path_factory.mktemp("runs") / "halved"
+    return run, finals(data, run, history, strategy="halving")
+
+
+def timeless(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key != "seconds"}
+
+
+def lines_of(run: Path, id_: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "retrain" / id_ / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_model_that_halving_trains_to_the_end_is_the_one_that_never_paused(
+    data: Path, tmp_path: Path, history: list[Recorded], halved: tuple[Path, dict]
+) -> None:
+    run, results = halved
+    whole = tmp_path / "full"
+    full = finals(data, whole, history, strategy="full")
+    kept = {model["id"]: model for model in results["models"] if model["status"] == "trained"}
+    assert len(kept) == 2
+    assert [model["status"] for model in full["models"]] == ["trained"] * 5
+    for model in full["models"]:
+        if model["id"] in kept and model["id"] != results["best"]:
+            assert timeless(kept[model["id"]]) == timeless(model)
+    for id_ in kept:
+        rates = [line["learning_rate"] for line in lines_of(run, id_)]
+        for line in lines_of(whole, id_):
+            if line["learning_rate"] in rates:
+                assert timeless(line) in map(timeless, lines_of(run, id_))
+
+
+def test_a_dropped_model_keeps_its_figures_and_nothing_else(halved: tuple[Path, dict]) -> None:
+    run, results = halved
+    dropped = [model for model in results["models"] if model["status"] == "dropped"]
+    assert sorted(model["share"] for model in dropped) == [0.25, 0.25, 0.5]
+    for model in dropped:
+        lines = lines_of(run, model["id"])
+        assert [line["epoch"] for line in lines] == [0.5, 1][: len(lines)]
+        assert lines[-1]["rows"] == 2 * 1200 * model["share"]
+        assert model["test"] is None
+        assert model["validation"] in [line["validation"] for line in lines]
+        assert sorted(path.name for path in (run / "retrain" / model["id"]).iterdir()) == [
+            "metrics.jsonl",
+            "progress-0.05.jsonl",
+            "training-0.05.json",
+        ]
+    assert not list(run.rglob("checkpoint-*"))
+    worst_kept = max(
+        lines_of(run, model["id"])[0]["validation"]["log_loss"]
+        for model in results["models"]
+        if model.get("share", 1.0) > 0.25
+    )
+    for model in dropped:
+        if model["share"] == 0.25:
+            assert model["validation"]["log_loss"] >= worst_kept
+
+
+class Backwards(Executor):
+    """Begins with the last item, as processes side by side may."""
+
+    def map(
+        self, function: Callable[[Any], Any], items: Sequence[Any], effort: Callable[[Any], float]
+    ) -> Iterator[Any]:
+        yield from reversed([function(item) for item in reversed(items)])
+
+
+def test_the_order_in_which_a_rung_is_trained_changes_nothing(
+    data: Path, tmp_path: Path, history: list[Recorded], halved: tuple[Path, dict]
+) -> None:
+    results = finals(data, tmp_path / "run", history, Backwards, strategy="halving")
+    assert list(map(timeless, results["models"])) == list(map(timeless, halved[1]["models"]))
+
+
+def test_two_finalists_are_both_trained_to_the_end(data: Path, tmp_path: Path, history: list[Recorded]) -> None:
+    results = finals(data, tmp_path / "run", history, strategy="halving", top_k=2, epochs=1)
+    assert [model["status"] for model in results["models"]] == ["trained", "trained"]
+    assert [line["epoch"] for line in lines_of(tmp_path / "run", results["best"])] == [1, 1]
+
+
+def breaking(monkeypatch: pytest.MonkeyPatch, broken: set[str], from_step: int) -> None:
+    """Makes the trainings of some entrants diverge once they have come to a step."""
+    train, train_job = finalists_module.train, finalists_module.train_entrant
+    current: list[str] = []
+
+    def remembering(settings: Settings, dataset: Dataset, job: finalists_module.Job) -> Trained:
+        current[:] = [job.entrant.id]
+        return train_job(settings, dataset, job)
+
+    def failing(*arguments: Any, first_step: int, **options: Any) -> float:
+        if current[0] in broken and first_step >= from_step:
+            raise Diverged("the training loss is nan at step 1; try a smaller learning rate")
+        return train(*arguments, first_step=first_step, **options)
+
+    monkeypatch.setattr(finalists_module, "train_entrant", remembering)
+    monkeypatch.setattr(finalists_module, "train", failing)
+
+
+def test_finalists_that_diverge_go_first(
+    data: Path, tmp_path: Path, history: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [item.proposal.id for item in history]
+    breaking(monkeypatch, set(ids[:2]), from_step=0)
+    results = finals(data, tmp_path / "run", history, strategy="halving", epochs=1)
+    assert [model["status"] for model in results["models"]].count("diverged") == 2
+    # Of five the better three go on: those that are left.
+    assert [model.get("share") for model in results["models"] if model["status"] == "dropped"] == [0.5]
+
+
+@pytest.mark.parametrize("from_step", [0, 2])
+def test_a_rung_in_which_all_diverge_is_an_error(
+    data: Path, tmp_path: Path, history: list[Recorded], monkeypatch: pytest.MonkeyPatch, from_step: int
+) -> None:
+    breaking(monkeypatch, {item.proposal.id for item in history}, from_step)
+    with pytest.raises(RunError, match=r"every finalist's training diverged .* try a smaller --learning-rate"):
+        finals(data, tmp_path / "run", history, strategy="halving", epochs=1)
