@@ -40,7 +40,7 @@ def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str
         Their ids, lowest validation log loss first; with the score as the only objective, the best alone.
     """
     keys = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
-    found = [model for model in models if model["kind"] == "found" and model["validation"] is not None]
+    found = [model for model in models if model["kind"] == "found" and model["status"] == "trained"]
     points = {model["id"]: (model["validation"]["log_loss"], *(model[key] for key in keys)) for model in found}
     ids = list(points)
     return sorted((ids[place] for place in first_front(list(points.values()))), key=points.__getitem__)
