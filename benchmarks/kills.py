@@ -57,7 +57,7 @@ SETTINGS = {
 ROWS = {"train": 6000, "validation": 2000, "test": 2000}
 """At most so many rows of each split are used."""
 REPORT = "report"
-LIMIT = 300
+LIMIT = 1800
 """Seconds after which a search hangs."""
 
 
