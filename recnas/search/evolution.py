@@ -189,7 +189,7 @@ class RegularizedEvolution:
                 arch = self.space.sample(self.rng)
             else:
                 arch = self.space.mutate(parent.arch, self.rng, mutations + attempt // TRIES + refused // PATIENCE)
-            if arch.id in self._seen:
+            if (name := arch.id) in self._seen:
                 continue
             if self._affordable(arch):
                 self._refused_in_a_row = 0
@@ -199,9 +199,10 @@ class RegularizedEvolution:
                 if self._refused_in_a_row <= PATIENCE:
                     continue
                 arch = self._pulled(arch, self._smallest if parent is None else parent.arch)
-            if (name := arch.id) not in self._seen:
-                self._seen.add(name)
-                return Proposal(arch, name, () if parent is None else (parent.id,), self.iteration)
+                if (name := arch.id) in self._seen:
+                    continue
+            self._seen.add(name)
+            return Proposal(arch, name, () if parent is None else (parent.id,), self.iteration)
         return None
 
     def _pulled(self, arch: Architecture, towards: Architecture) -> Architecture:
