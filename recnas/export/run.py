@@ -60,7 +60,7 @@ def export_run(run: str | Path, output: str | Path, overwrite: bool = False, mod
 
 
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A found model's entry of `results.json`; one that diverged or was dropped has no weights to take."""
+    """A found model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
     try:
         found = {
             entry["id"]: entry
@@ -70,9 +70,7 @@ def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any
     except (KeyError, TypeError) as error:
         raise InputError(f"{run / 'results.json'}: damaged ({error!r})") from None
     if name not in found:
-        raise InputError(
-            f"{run / 'results.json'}: no found model {name!r} was trained to the end; there are {', '.join(found)}"
-        )
+        raise InputError(f"{run / 'results.json'}: no found model {name!r} to export; there are {', '.join(found)}")
     return found[name]
 
 

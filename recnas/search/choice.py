@@ -30,7 +30,7 @@ def choose_finalists(history: Sequence[Recorded], top_k: int, costs: Callable[[A
 
 
 def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """The found models that no other one beats in validation log loss and in every cost that is an objective.
+    """The found models, trained to the end, that no other one beats in validation log loss and in every objective cost.
 
     Args:
         models: Entries of `results.json`.
