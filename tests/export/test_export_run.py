@@ -115,7 +115,7 @@ def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pat
         ("results.json", '{"best": 7}', "no best model"),
         ("architecture.json", "{}", "an object with 'version' and 'blocks' is expected"),
         ("config.yaml", "a: [", "not YAML"),
-        ("config.yaml", "seed: 1", "do not say how it was trained .*final"),
+        ("config.yaml", "seed: 1", "do not say how the model was trained .*final"),
         ("config.yaml", "final: {optimization: {batch_size: 0}}", "batch_size"),
         ("config.yaml", "final: {optimization: {momentum: 1}}", "no setting 'momentum'"),
         ("config.yaml", "final: {optimization: {batch_size: ten}}", "batch_size is 'ten'"),
