@@ -105,13 +105,16 @@ class Slices(Primitives):
         return list(self._taken.values())
 
 
-def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None) -> Tensor:
-    """Σₛ xₛ Wₛᵀ (+ b) of inputs `[rows, wₛ]` and weights `[out, wₛ]`: `[rows, out]`."""
+def linear(inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None, in_place: bool = False) -> Tensor:
+    """Σₛ xₛ Wₛᵀ (+ b) of inputs `[rows, wₛ]` and weights `[out, wₛ]`: `[rows, out]`.
+
+    In place, sums are written over; torch's FLOP counter does not see these.
+    """
     first, *others = zip(inputs, weights, strict=True)
     x, weight = first
     result = torch.mm(x, weight.t()) if bias is None else torch.addmm(bias, x, weight.t())
     for x, weight in others:
-        result.addmm_(x, weight.t())
+        result = result.addmm_(x, weight.t()) if in_place else torch.addmm(result, x, weight.t())
     return result
 
 

@@ -123,7 +123,7 @@ class _Linear(torch.autograd.Function):
     def forward(ctx, recorder: Recorder, layer: nn.Module, weights, bias, *inputs: Tensor) -> Tensor:
         ctx.recorder, ctx.layer, ctx.weights, ctx.bias = recorder, layer, weights, bias
         ctx.save_for_backward(*inputs)
-        return linear(inputs, weights, bias)
+        return linear(inputs, weights, bias, in_place=True)
 
     @staticmethod
     def backward(ctx, delta: Tensor):
