@@ -163,7 +163,11 @@ def stage_of(run: Path) -> tuple[str | None, float]:
 
 def succeed(process: subprocess.Popen[bytes]) -> None:
     """Waits for a process that must end well."""
-    _, error = process.communicate(timeout=LIMIT)
+    try:
+        _, error = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     if process.returncode:
         sys.exit(f"{' '.join(process.args[3:])} failed: {error.decode().strip()}")
 

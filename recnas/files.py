@@ -55,7 +55,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise not_written(path, error.errno == errno.ENOSPC, error.strerror or str(error)) from None
+        raise not_written(path, error.errno == errno.ENOSPC, error.strerror or str(error)) from error
 
 
 def not_written(path: Path, disk_full: bool, reason: str) -> RunError:

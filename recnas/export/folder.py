@@ -174,8 +174,10 @@ def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
         if output.exists():
             output.rename(old)
         new.rename(output)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except (OSError, SafetensorError, RunError) as error:
+        # What could not be written is named by where it should have come, not by where it was made.
+        cause = error.__cause__ or error
+        reason = getattr(cause, "strerror", None) or cause
         raise RunError(
             f"{output}: could not be written ({reason}); free some space or choose another --output"
         ) from None

@@ -60,12 +60,12 @@ def export_run(run: str | Path, output: str | Path, overwrite: bool = False, mod
 
 
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A found model's entry of `results.json`; one whose training diverged has no weights to take."""
+    """A found model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
     try:
         found = {
             entry["id"]: entry
             for entry in results["models"]
-            if entry["kind"] == "found" and entry["validation"] is not None
+            if entry["kind"] == "found" and entry["status"] == "trained"
         }
     except (KeyError, TypeError) as error:
         raise InputError(f"{run / 'results.json'}: damaged ({error!r})") from None

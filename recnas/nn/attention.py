@@ -36,7 +36,7 @@ class _Attention(torch.autograd.Function):
         rows, tokens, columns = packed.shape
         result = packed.new_empty((rows, tokens, columns // 3))
         tops, shares = packed.new_empty((2, rows, heads, tokens))
-        forward, ctx.kernel = kernels.attention(heads, tokens, packed.dtype == torch.float32)
+        forward, ctx.kernel = kernels.attention(heads, tokens)
         _over_rows(forward, packed, result, tops, shares)
         ctx.save_for_backward(packed, result, tops, shares)
         return result

@@ -16,12 +16,21 @@ import numpy as np
 import torch
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a loop when it is first called, and keeps it on the disk for later processes."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        # No folder that can be written to.
+        return numba.njit(**options)(function)
+
 
 HEAD_WIDTH = 2
 """Of the attention that there is a kernel for."""
@@ -214,13 +223,21 @@ def _exp2_single(x: Any) -> Any:
     return value * _float_of_bits(np.int32((np.int32(whole) + 127) << 23))
 
 
-@_jit
-def _exp2_double(x: Any) -> Any:
+def _exp2(x):
+    """2^x for x up to 0, in a kernel."""
     return np.exp2(x)
 
 
+@overload(_exp2)
+def _exp2_of_type(x):
+    # Numba wants no types here. A kernel that held one of the two would have another key in the cache in each process.
+    if x == types.float32:
+        return lambda x: _exp2_single(x)
+    return lambda x: np.exp2(x)
+
+
 @cache
-def attention(heads: int, tokens: int, single: bool) -> tuple[Callable[..., None], Callable[..., None]]:
+def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..., None]]:
     """Kernels of self-attention with heads of width 2, forward and backward.
 
     For `tokens` fields and E = 2 · heads columns: `packed [B, tokens, 3E]` holds queries, keys and values side by side.
@@ -229,10 +246,10 @@ def attention(heads: int, tokens: int, single: bool) -> tuple[Callable[..., None
 
     Args:
         heads: How many.
-        single: Whether arrays are float32.
+        tokens: How many.
     """
     dim = 2 * heads
-    exp2, bits = _exp2_single if single else _exp2_double, 1 / (math.sqrt(2) * _LOG_2)
+    bits = 1 / (math.sqrt(2) * _LOG_2)
 
     @_jit
     def forward(packed: Array, result: Array, tops: Array, shares: Array) -> None:
@@ -266,7 +283,7 @@ def attention(heads: int, tokens: int, single: bool) -> tuple[Callable[..., None
                     x, y = columns[dim + first, key], columns[dim + second, key]
                     p, q = columns[2 * dim + first, key], columns[2 * dim + second, key]
                     for query in range(tokens):
-                        weight = exp2(a[query] * x + b[query] * y - top[query])
+                        weight = _exp2(a[query] * x + b[query] * y - top[query])
                         total[query] += weight
                         left[query] += weight * p
                         right[query] += weight * q
@@ -299,7 +316,7 @@ def attention(heads: int, tokens: int, single: bool) -> tuple[Callable[..., None
                     for key in range(tokens):
                         x, y = columns[dim + first, key], columns[dim + second, key]
                         p, q = columns[2 * dim + first, key], columns[2 * dim + second, key]
-                        weight = exp2(a * x + b * y - top) * share
+                        weight = _exp2(a * x + b * y - top) * share
                         sums[2 * dim + first, key] += weight * left
                         sums[2 * dim + second, key] += weight * right
                         at_score = weight * (left * p + right * q - shared)

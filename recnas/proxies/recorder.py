@@ -83,7 +83,7 @@ class Recorder(Slices):
 
     def take(self, layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...]) -> Tensor:
         # No gradient is wanted at the slices; later passes find them here.
-        if (known := self._slices.get(parameter)) is None:
+        if (known := self._slices.get(parameter)) is None or tuple(known.shape) != sizes:
             known = self._slices[parameter] = super().take(layer, parameter, sizes).detach()
         return known
 

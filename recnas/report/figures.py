@@ -156,7 +156,7 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
     Returns:
         None if no model has both a log loss and a cost.
     """
-    trained = [model for model in models if model.validation_log_loss is not None]
+    trained = [model for model in models if model.validation_log_loss is not None and not model.dropped]
     panels = [
         (key, title, unit, points)
         for key, title, unit in COSTS

@@ -30,7 +30,7 @@ def choose_finalists(history: Sequence[Recorded], top_k: int, costs: Callable[[A
 
 
 def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """The found models that no other one beats in validation log loss and in every cost that is an objective.
+    """The found models, trained to the end, that no other one beats in validation log loss and in every objective cost.
 
     Args:
         models: Entries of `results.json`.
@@ -40,7 +40,7 @@ def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str
         Their ids, lowest validation log loss first; with the score as the only objective, the best alone.
     """
     keys = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
-    found = [model for model in models if model["kind"] == "found" and model["validation"] is not None]
+    found = [model for model in models if model["kind"] == "found" and model["status"] == "trained"]
     points = {model["id"]: (model["validation"]["log_loss"], *(model[key] for key in keys)) for model in found}
     ids = list(points)
     return sorted((ids[place] for place in first_front(list(points.values()))), key=points.__getitem__)

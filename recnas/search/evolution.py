@@ -145,7 +145,7 @@ class RegularizedEvolution:
             if (found := len(self._asked)) < self.settings.population:
                 raise InputError(
                     f"found only {found} of the {self.settings.population} distinct candidates that a population "
-                    "begins with; raise the limits, or lower --population and --tournament"
+                    "begins with; raise the limits, or lower --population and --tournament, with --overwrite"
                 )
         elif self.iteration <= self.settings.iterations:
             count = self.settings.mutations(self.settings.iterations - self.iteration + 1)

@@ -73,6 +73,21 @@ class Executor:
             for index in range(len(items)):
                 yield results[index].result()
 
+    @property
+    def side_by_side(self) -> int:
+        """How many single-threaded items are under way at once."""
+        return torch.get_num_threads() if self._pool is None else self.workers
+
+    def wait_for_start(self) -> None:
+        """Returns when all processes are up, and idle.
+
+        Raises:
+            RunError: A worker process died.
+        """
+        with _telling_of_dead_workers():
+            for future in self._started:
+                future.result()
+
     def check(self) -> None:
         """Says early if processes could not be started.
 

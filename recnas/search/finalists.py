@@ -298,7 +298,7 @@ def outcome(run: Path, job: Job) -> Trained | None:
     if trained.finished and trained.rows == job.rows:
         kept = job.entrant.folder(run) / WEIGHTS
         return trained if trained.weights(run).exists() or kept.exists() else None
-    if trained.rows >= job.rows:
+    if trained.rows >= job.rows and trained.epochs[0].rows <= job.rows:
         # It went on from there before the process was killed.
         return trained.paused_at(job.rows)
     return trained if trained.diverged is not None else None

@@ -109,6 +109,9 @@ class Latencies:
             self._kept[of, name] = measure()
             with writing(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"of": of, "id": name, "ms": self._kept[of, name]}) + "\n")
+                file.flush()
+                # What the history says hangs on it: no power cut may lose it before a line of the history.
+                os.fsync(file.fileno())
         return self._kept[of, name]
 
     @torch.no_grad()

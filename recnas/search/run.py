@@ -94,6 +94,9 @@ def search(
         followed(run) if tensorboard else nullcontext(),
     ):
         try:
+            if settings.limits.max_latency_ms is not None:
+                # What is timed must have the machine to itself.
+                executor.wait_for_start()
             _check_limits(settings, costs)
             _describe_data(run, dataset)
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
@@ -239,17 +242,16 @@ def _evolve(
                 bar.skip()
             new = proposals[len(scores) :]
             on_cpu = default_device().type == "cpu"
-            results = executor.map(
-                score, [proposal.arch for proposal in new], partial(_macs, schema), single_threaded=on_cpu
-            )
-            for proposal, result in zip(new, results, strict=True):
-                history.add(proposal, result)
-                scores.append(result.score)
-                best = max(best, result.score)
-                bar.update(note=f"best score {best:.2f}")
+            archs = [proposal.arch for proposal in new]
+            with closing(executor.map(score, archs, partial(_macs, schema), single_threaded=on_cpu)) as results:
+                for proposal, result in zip(new, results, strict=True):
+                    history.add(proposal, result)
+                    scores.append(result.score)
+                    best = max(best, result.score)
+                    bar.update(note=f"best score {best:.2f}")
             evolution.tell(scores)
     # What a process before spent is known by its candidates.
-    before = sum(item.scored.seconds for item in history.recorded[: history.num_known]) / settings.workers
+    before = sum(item.scored.seconds for item in history.recorded[: history.num_known]) / executor.side_by_side
     seconds = before + time.perf_counter() - start
     count = len(history.recorded)
     if count < settings.evolution.candidates:

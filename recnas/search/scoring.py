@@ -131,7 +131,8 @@ def score(arch: Architecture) -> Scored:
             supernet = build_supernet(_settings, dataset)
             load_model_tensors(supernet, load_tensors(weights), weights)
             _scorer = build_scorer(_settings, dataset, supernet)
-    return _scorer(arch)
+        scorer = _scorer
+    return scorer(arch)
 
 
 def stop_scoring() -> None:

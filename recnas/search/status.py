@@ -186,7 +186,8 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
         rate = _mean([report.rows_per_second for report in reports[-RECENT_REPORTS:]])
         return warm_up, Progress(reports[-1].rows, amount.rows(rows) * amount.epochs, "rows", rate)
     candidates, scored = settings.evolution.candidates, len(found.history)
-    if scored < candidates:
+    # A search whose limits leave few candidates ends before it has them all.
+    if scored < candidates and not (folder / "retrain").exists():
         seconds = [item.seconds for item in found.history[-RECENT_CANDIDATES:] if item.seconds]
         # One process scores as many candidates side by side as there are cores.
         aside = settings.workers if settings.workers > 1 else available_cores()

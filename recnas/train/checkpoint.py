@@ -41,7 +41,7 @@ def save_tensors(
         try:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
         except SafetensorError as error:
-            raise not_written(path, f"os error {errno.ENOSPC}" in str(error), str(error)) from None
+            raise not_written(path, f"os error {errno.ENOSPC}" in str(error), str(error)) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -107,7 +107,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     # The rate that was best is in results.json; the one in the settings is only where the trial began.
     final = {"epochs": 1, "optimization": asdict(OPTIMIZATION) | {"learning_rate": 0.5}}
     (run / "config.yaml").write_text(yaml.safe_dump({"data": str(data), "seed": 0, "final": final}))
-    entry = {"id": best, "kind": "found", "learning_rate": OPTIMIZATION.learning_rate, "epoch": 1}
+    entry = {"id": best, "kind": "found", "status": "trained", "learning_rate": OPTIMIZATION.learning_rate, "epoch": 1}
     for split in SPLITS[1:]:
         entry[split] = evaluate(model, dataset, split).to_json()
     results = {"best": best, "data": {"path": str(data), "name": "toy"}, "models": [entry]}

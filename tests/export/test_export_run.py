@@ -93,6 +93,14 @@ def test_a_missing_piece_is_named_with_the_command_that_makes_it(run, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_that_was_dropped_cannot_be_exported(run, tmp_path):
+    results = json.loads((run / "results.json").read_text())
+    results["models"].append(results["models"][0] | {"id": "early", "status": "dropped", "test": None, "share": 0.25})
+    (run / "results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError, match="no found model 'early' to export; there are " + results["best"] + "$"):
+        export_run(run, tmp_path / "model", model="early")
+
+
 def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(InputError, match="no such run folder; `recnas search --run"):
         export_run(tmp_path / "none", tmp_path / "out")
@@ -107,7 +115,7 @@ def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pat
         ("results.json", '{"best": 7}', "no best model"),
         ("architecture.json", "{}", "an object with 'version' and 'blocks' is expected"),
         ("config.yaml", "a: [", "not YAML"),
-        ("config.yaml", "seed: 1", "do not say how it was trained .*final"),
+        ("config.yaml", "seed: 1", "do not say how the model was trained .*final"),
         ("config.yaml", "final: {optimization: {batch_size: 0}}", "batch_size"),
         ("config.yaml", "final: {optimization: {momentum: 1}}", "no setting 'momentum'"),
         ("config.yaml", "final: {optimization: {batch_size: ten}}", "batch_size is 'ten'"),

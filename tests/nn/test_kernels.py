@@ -82,7 +82,7 @@ def test_attention(dtype: torch.dtype, tolerance: float, heads: int, tokens: int
     torch.manual_seed(0)
     packed = (scale * torch.randn(4, tokens, 6 * heads, dtype=dtype)).requires_grad_()
     expected = PLAIN.attention(packed, heads)
-    forward, backward = kernels.attention(heads, tokens, dtype == torch.float32)
+    forward, backward = kernels.attention(heads, tokens)
     result = torch.empty_like(expected, requires_grad=False)
     tops, shares = torch.empty(2, 4, heads, tokens, dtype=dtype)
     forward(packed.detach().numpy(), result.numpy(), tops.numpy(), shares.numpy())
@@ -118,7 +118,7 @@ def test_what_is_no_number_stays_so() -> None:
     assert math.isnan(kernels.statistics(4)(gradients.numpy(), torch.ones(2, 33).numpy(), np.zeros(4)))
     packed = torch.randn(1, 16, 48)
     packed[0, 3, 20] = math.nan
-    forward, _ = kernels.attention(8, 16, True)
+    forward, _ = kernels.attention(8, 16)
     result, tops, shares = torch.empty(1, 16, 16), *torch.empty(2, 1, 8, 16)
     forward(packed.numpy(), result.numpy(), tops.numpy(), shares.numpy())
     assert result.isnan().any()

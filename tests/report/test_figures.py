@@ -45,4 +45,5 @@ def test_every_trained_model_is_a_point_and_each_cost_that_was_found_out_a_panel
 
 def test_without_a_model_that_has_both_there_is_no_figure() -> None:
     assert cost_figure([], None, {}) is None
+    assert cost_figure([replace(model("a", 5, 0.1), status="dropped", share=0.25)], None, {}) is None
     assert cost_figure([model("a", None, 0.5), model("b", 5, None)], "a", {}) is None

@@ -16,6 +16,7 @@ from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.proxies import ProxyTerms
 from recnas.search import finalists as finalists_module
+from recnas.search.choice import front
 from recnas.search.costs import Costs
 from recnas.search.evolution import Proposal
 from recnas.search.executor import Executor
@@ -227,3 +228,15 @@ def test_a_rung_in_which_all_diverge_is_an_error(
     breaking(monkeypatch, {item.proposal.id for item in history}, from_step)
     with pytest.raises(RunError, match=r"every finalist's training diverged .* try a smaller --learning-rate"):
         finals(data, tmp_path / "run", history, strategy="halving", epochs=1)
+
+
+def test_a_dropped_model_is_never_on_the_front() -> None:
+    def model(id_: str, status: str, log_loss: float, flops: int) -> dict[str, Any]:
+        quality = {"log_loss": log_loss, "auc": 0.7}
+        return {"id": id_, "kind": "found", "status": status, "validation": quality, "flops": flops}
+
+    models = [model("a", "trained", 0.5, 20), model("b", "dropped", 0.4, 10), model("c", "trained", 0.6, 15)]
+    assert front(models, ["score", "flops"]) == ["a", "c"]
+    # Nobody timed the one that was dropped.
+    timed = [item | {"latency_ms": 1.0 if item["status"] == "trained" else None} for item in models]
+    assert front(timed, ["score", "latency"]) == ["a"]
