@@ -107,7 +107,9 @@ def main() -> int:
         for kill in range(arguments.kills):
             workers, run = 1 + kill // len(places) % 2, Path(folder) / f"killed-{kill}"
             place = places[kill % len(places)]
-            after, stage = killed(data, run, workers, place, rng, seconds[workers])
+            while (kill_at := killed(data, run, workers, place, rng, seconds[workers])) is None:
+                shutil.rmtree(run)
+            after, stage = kill_at
             resume(data, run, workers)
             is_equal = outcome_of(run) == outcomes[workers]
             equal += is_equal
@@ -188,9 +190,9 @@ def undisturbed(data: Path, run: Path, workers: int) -> dict[str, float]:
 
 def killed(
     data: Path, run: Path, workers: int, place: str, rng: random.Random, seconds: dict[str, float]
-) -> tuple[float, str]:
+) -> tuple[float, str] | None:
     """Kills a search, or the report on it, somewhere in a stage; gives the seconds since its start, and the stage that
-    it was in then."""
+    it was in then. None if it came too late."""
     begun, process, share = time.monotonic(), search(data, run, workers), rng.random()
     if place == REPORT:
         succeed(process)
@@ -205,11 +207,12 @@ def killed(
             time.sleep(0.1)
     time.sleep(share * seconds[place] if place in (STAGES[-1], REPORT) else rng.uniform(0, 0.5))
     after = time.monotonic() - begun
-    ended = process.poll() is not None
-    if not ended:
+    in_time = process.poll() is None
+    if in_time:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    return after, "had ended" if ended else REPORT if place == REPORT else stage_of(run)[0] or "had ended"
+    stage = REPORT if place == REPORT else stage_of(run)[0]
+    return (after, stage) if in_time and stage is not None else None
 
 
 def resume(data: Path, run: Path, workers: int) -> None:
