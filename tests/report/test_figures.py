@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recnas.report.figures import cost_figure, unbeaten
@@ -20,6 +20,7 @@ def traces(figure, name: str) -> list:
     return [trace for trace in figure.data if trace.name == name]
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_the_line_joins_the_models_that_no_cheaper_or_equal_one_beats(pairs: list[tuple[int, int]]) -> None:
     expected = {a for a in pairs if not any(b[0] <= a[0] and b[1] <= a[1] and b != a for b in pairs)}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from math import inf, nan
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recnas.search.pareto import Point, choose, crowding, first_front, objectives
@@ -16,6 +16,7 @@ def dominates(a: Point, b: Point) -> bool:
     return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_the_first_front_is_what_nothing_dominates(points: list[Point]) -> None:
     assert first_front(points) == [
@@ -23,6 +24,7 @@ def test_the_first_front_is_what_nothing_dominates(points: list[Point]) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(POINTS, st.integers(1, 30))
 def test_nothing_is_chosen_before_what_dominates_it_and_the_best_score_always(points: list[Point], count: int) -> None:
     chosen = choose(points, count)
