@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import time
@@ -202,7 +203,10 @@ def train_job(job: Job) -> Trained:
     """Trains one entrant, from scratch or from where it paused, and keeps the weights of its best epoch."""
     assert _settings is not None, "start_training has not run in this process"
     stop_scoring()
-    return train_entrant(_settings, Dataset(_settings.data), job)
+    try:
+        return train_entrant(_settings, Dataset(_settings.data), job)
+    finally:
+        gc.collect()  # frees the model now: TorchRec's modules refer to one another in circles
 
 
 def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import RunError
+from recnas.nn.model import CTRModel
 from recnas.proxies import ProxyTerms
 from recnas.search import finalists as finalists_module
 from recnas.search.choice import front
@@ -228,6 +230,21 @@ def test_a_rung_in_which_all_diverge_is_an_error(
     breaking(monkeypatch, {item.proposal.id for item in history}, from_step)
     with pytest.raises(RunError, match=r"every finalist's training diverged .* try a smaller --learning-rate"):
         finals(data, tmp_path / "run", history, strategy="halving", epochs=1)
+
+
+def test_no_trained_model_stays_in_memory(data: Path, tmp_path: Path, history: list[Recorded]) -> None:
+    def models() -> int:
+        return sum(type(item) is CTRModel for item in gc.get_objects())
+
+    gc.collect()
+    before = models()
+    # Nothing but a collection that is asked for.
+    gc.disable()
+    try:
+        finals(data, tmp_path / "run", history, top_k=2, epochs=1)
+        assert models() == before
+    finally:
+        gc.enable()
 
 
 def test_a_dropped_model_is_never_on_the_front() -> None:
