@@ -19,6 +19,9 @@ import torch
 from recnas.cores import available_cores
 from recnas.errors import RunError
 
+LAST = 8
+"""For each of those side by side, how many of the last items begin with the longest."""
+
 
 class Executor:
     """Applies functions to items, after each process has called `start(*arguments)` once.
@@ -54,8 +57,8 @@ class Executor:
         Args:
             function: What to apply.
             items: To what.
-            effort: How long an item takes, in any unit: those done side by side begin with the longest, to end at one
-                time.
+            effort: How long an item takes, in any unit: of the last ones done side by side the longest begin first, so
+                that all end at one time.
             single_threaded: Whether to compute each item with one thread, so that its bits do not depend on cores and
                 workers; where there are no other processes, as many run side by side in this one as torch has threads.
 
@@ -68,8 +71,9 @@ class Executor:
         if self._pool is not None and single_threaded:
             function = partial(_with_one_thread, function)
         with _telling_of_dead_workers(), _threads() if self._pool is None else nullcontext(self._pool) as pool:
-            longest_first = sorted(range(len(items)), key=lambda index: -effort(items[index]))
-            results = {index: pool.submit(function, items[index]) for index in longest_first}
+            in_order = range(max(0, len(items) - LAST * self.side_by_side))
+            longest_first = sorted(range(len(in_order), len(items)), key=lambda index: -effort(items[index]))
+            results = {index: pool.submit(function, items[index]) for index in (*in_order, *longest_first)}
             for index in range(len(items)):
                 yield results[index].result()
 
