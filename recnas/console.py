@@ -117,7 +117,8 @@ class TerminalBar(Bar):
     def update(self, count: float = 1, note: str = "") -> None:
         super().update(count)
         if note:
-            self._bar.set_postfix_str(note, refresh=False)
+            # tqdm draws when there is something to count.
+            self._bar.set_postfix_str(note, refresh=not count)
         self._bar.update(count)
 
     def skip(self, count: float = 1) -> None:

@@ -76,7 +76,7 @@ def search(
     if resume and (results := finished(settings)) is not None:
         console.say(f"{settings.run} is finished")
         if tensorboard:
-            with followed(Path(settings.run)):
+            with followed(Path(settings.run), console):
                 pass
         return results
     dataset = Dataset(settings.data)
@@ -91,7 +91,7 @@ def search(
         sharing_cores(settings.workers),
         Executor(settings.workers, _prepare_process, (settings,)) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
-        followed(run) if tensorboard else nullcontext(),
+        followed(run, console) if tensorboard else nullcontext(),
     ):
         try:
             if settings.limits.max_latency_ms is not None:
@@ -151,6 +151,10 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
                 bar.skip(log.rows_before or 0)
             bar.update(now.rows - bar.done, f"loss {now.loss:.4f}")
 
+        def report_measuring(done: int, asked: int) -> None:
+            executor.check()
+            bar.update(0, f"measuring random candidates: {done} of {asked}")
+
         levels = warm_up(
             learner,
             dataset,
@@ -160,6 +164,7 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
             probe=probe if warmup.probe_candidates else None,
             device=default_device(),
             report=report,
+            report_measuring=report_measuring,
             checkpoint=checkpoint,
         )
     save_supernet(folder, learner)

@@ -11,9 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recnas.errors import InputError
+from recnas.files import parse_yaml
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
@@ -48,7 +47,7 @@ class WarmupSettings:
     full_path_steps: int = 0
     max_rows_per_table: int = 500_000
     probe_candidates: int = 100
-    probe_rows: int = 10_000
+    probe_rows: int = 2_000
 
     def __post_init__(self) -> None:
         Amount(self.amount)
@@ -194,21 +193,6 @@ def load_preset(name: str) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError):
             raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None
     return parse_yaml(text, name)
-
-
-def parse_yaml(text: str, source: str) -> dict[str, Any]:
-    """Reads a YAML mapping with the safe loader.
-
-    Raises:
-        InputError: Not YAML, or not a mapping.
-    """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{source}: a mapping of settings is expected")
-    return values
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

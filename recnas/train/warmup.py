@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 import numpy as np
@@ -179,6 +181,7 @@ def warm_up(
     probe: Probe | None = None,
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
+    report_measuring: Callable[[int, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> list[Level]:
     """Trains a supernet on part of the training rows, and measures what candidates inherit on the way.
@@ -192,6 +195,7 @@ def warm_up(
         probe: How to measure; None for not at all.
         device: Where to compute.
         report: Told of the training's progress.
+        report_measuring: Told, when the training is over, how many measurements are done, and of how many.
         checkpoint: Where the training's state is kept now and then; if it holds one, the warm-up goes on from there.
 
     Returns:
@@ -232,7 +236,9 @@ def warm_up(
 
     def keep(step: int, tally: Tally) -> None:
         if checkpoint is not None and checkpoint.due and step < steps:
-            known = [(fraction, seen, losses.result()) for fraction, seen, losses in measured]
+            if quality is not None:
+                quality.work_off()
+            known = [(*at, [loss.result() for loss in losses]) for *at, losses in measured]
             checkpoint.save(learner, {"tally": asdict(tally), "measured": known})
 
     with InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else nullcontext() as quality:
@@ -240,7 +246,7 @@ def warm_up(
         def measure(step: int) -> None:
             fractions = [fraction for at, fraction in due if at == step]
             if quality is not None and fractions:
-                losses = quality.measure(last=step == steps)
+                losses = quality.measure()
                 seen = min(step * optimization.batch_size, amount.epochs * rows)
                 measured.extend((fraction, seen, losses) for fraction in fractions)
 
@@ -258,12 +264,18 @@ def warm_up(
                 tally=tally,
             )
         measure(steps)
-        return [Level.of(losses.result(), fraction, seen) for fraction, seen, losses in measured]
+        if quality is not None:
+            quality.work_off(report_measuring)
+        return [Level.of([loss.result() for loss in losses], *at) for *at, losses in measured]
 
 
-def _known(losses: list[float]) -> Future[list[float]]:
-    future: Future[list[float]] = Future()
-    future.set_result(losses)
+def _known(losses: Sequence[float]) -> list[Future[float]]:
+    return [_done(loss) for loss in losses]
+
+
+def _done(loss: float) -> Future[float]:
+    future: Future[float] = Future()
+    future.set_result(loss)
     return future
 
 
@@ -279,6 +291,7 @@ class InheritedQuality:
         probe: How many candidates and rows.
         seed: Chooses them.
         device: Where to compute.
+
     """
 
     def __init__(
@@ -293,40 +306,67 @@ class InheritedQuality:
                 "validation", 1024, seed=seed, rows=probe.rows, max_rows_per_table=largest_table(supernet)
             )
         ]
+        self._asked: list[Future[float]] = []
         on_cpu = torch.device(device).type == "cpu"
-        self._cores = max(1, available_cores() // torch.get_num_threads()) if on_cpu else 1
-        self._aside = ThreadPoolExecutor(1, "recnas-probe")
+        self._aside = max(0, available_cores() // torch.get_num_threads() - 1) if on_cpu else 0
+        self._threads = ThreadPoolExecutor(max(1, self._aside), "recnas-probe")
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._ended = threading.Event()
 
-    def measure(self, last: bool) -> Future[list[float]]:
-        """Each candidate's log loss with the weights of now.
-
-        Args:
-            last: Whether the training is over, so that all cores may measure and the weights stay.
-        """
+    def measure(self) -> list[Future[float]]:
+        """Each candidate's log loss with the weights of now, some time later; see `work_off`."""
         with torch.no_grad():
             fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
-        network = self.supernet.network
-        if not last and self._cores > 1:
-            return self._aside.submit(self._log_losses, copy.deepcopy(network), fields, self._cores - 1)
-        return _known(self._log_losses(network, fields, self._cores))
+        network = copy.deepcopy(self.supernet.network) if self._aside else self.supernet.network
+        losses: list[Future[float]] = [Future() for _ in self.candidates]
+        self._asked += losses
+        for loss, arch in zip(losses, self.candidates, strict=True):
+            self._tasks.put(partial(self._measure, loss, network, fields, arch))
+        if not self._aside:
+            self.work_off()
+        return losses
 
-    def _log_losses(self, network: ChoiceNetwork, fields: Sequence[Tensor], threads: int) -> list[float]:
-        def log_loss(arch: Architecture) -> float:
+    def work_off(self, report: Callable[[int, int], None] | None = None) -> None:
+        """Helps with what was asked for until all of it is begun.
+
+        Args:
+            report: Told how many measurements are done, and of how many.
+        """
+        while not self._tasks.empty():
+            try:
+                task = self._tasks.get_nowait()
+            except Empty:
+                return
+            if task is not None:
+                task()
+            if report is not None:
+                report(sum(loss.done() for loss in self._asked), len(self._asked))
+
+    def _measure(
+        self, future: Future[float], network: ChoiceNetwork, fields: Sequence[Tensor], arch: Architecture
+    ) -> None:
+        try:
             metrics = Metrics()
             with torch.no_grad():
                 for batch, looked_up in zip(self.batches, fields, strict=True):
                     if self._ended.is_set():
-                        return float("nan")
+                        return
                     metrics.update(network(batch.dense, looked_up, arch), batch.label)
-            return metrics.log_loss()
+            future.set_result(metrics.log_loss())
+        except Exception as error:
+            future.set_exception(error)
 
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(log_loss, self.candidates))
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
 
     def __enter__(self) -> Self:
+        for _ in range(self._aside):
+            self._threads.submit(self._work)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ended.set()
-        self._aside.shutdown(cancel_futures=True)
+        for _ in range(self._aside):
+            self._tasks.put(None)
+        self._threads.shutdown()

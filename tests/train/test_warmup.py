@@ -118,7 +118,18 @@ def test_levels_are_those_of_the_weights_at_their_step(
             return [make_batch(number) for number in (range(4) if split == "train" else range(10, 12))]
 
     optimization = Optimization(0.1, 16)
-    levels = warm_up(make_learner(), Rows(), Amount(1), optimization, seed=0, probe=Probe(5))
+    said: list[tuple[int, int]] = []
+    levels = warm_up(
+        make_learner(),
+        Rows(),
+        Amount(1),
+        optimization,
+        seed=0,
+        probe=Probe(5),
+        report_measuring=lambda *numbers: said.append(numbers),
+    )
+    # Two of the four levels are those of the same step.
+    assert all(done <= asked == 15 for done, asked in said)
     assert [(level.fraction, level.rows) for level in levels] == [(0, 0), (0.01, 16), (0.1, 16), (1, 64)]
     rng = random.Random("0/probe")
     candidates = [space.sample(rng) for _ in range(5)]
