@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recnas.console import Console
 from recnas.errors import InputError
-from recnas.files import read_json, writing
+from recnas.files import read_json
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -34,7 +35,7 @@ def check_tensorboard() -> None:
 
 
 @contextmanager
-def followed(run: Path) -> Iterator[None]:
+def followed(run: Path, console: Console) -> Iterator[None]:
     """Writes the event files of a run while the `with` block lasts; `tensorboard --logdir RUN/tensorboard` shows them.
 
     They are made from the run's own files and from nothing else, anew each time: so a run that goes on has each point
@@ -42,17 +43,27 @@ def followed(run: Path) -> Iterator[None]:
 
     Args:
         run: The run's folder.
-
-    Raises:
-        RunError: They cannot be written.
+        console: Told at the end what is missing, if they could not be written: that is no reason to give a search up.
     """
-    events, ended = _Events(run), threading.Event()
+    events: _Events | None = None
+    ended = threading.Event()
+
+    def look() -> Exception | None:
+        nonlocal events
+        try:
+            events = events or _Events(run)
+            events.add_new()
+        except Exception as error:
+            # What is left of them, on a full disk say, is made anew at the next look.
+            if events is not None:
+                events.close()
+            events = None
+            return error
+        return None
 
     def follow() -> None:
         while not ended.wait(EVERY):
-            # What cannot be written is said at the end: it is no reason to give a search up.
-            with suppress(OSError):
-                events.add_new()
+            look()
 
     thread = threading.Thread(target=follow, name="recnas-tensorboard")
     thread.start()
@@ -61,8 +72,9 @@ def followed(run: Path) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        with writing(events.folder):
-            events.add_new()
+        if (error := look()) is not None:
+            console.say(f"{run / FOLDER}: not complete ({error}); the same command with --resume writes it anew")
+        elif events is not None:
             events.close()
 
 
@@ -105,9 +117,10 @@ class _Events:
             writer.flush()
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Nothing more comes, and all that came was flushed."""
         for writer in self._writers.values():
-            writer.close()
+            with suppress(Exception):
+                writer.close()
 
     def _new(self, file: Path) -> Iterator[dict[str, Any]]:
         return self._tails.setdefault(file, _Tail(file)).new()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from recnas.console import Console
 from recnas.errors import InputError
 from recnas.search import run_search, tensorboard
 from recnas.search.tensorboard import followed
@@ -50,10 +53,10 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
 ) -> None:
     monkeypatch.setattr(tensorboard, "EVERY", 0.02)
     metrics, model = tmp_path / "supernet" / "metrics.jsonl", tmp_path / "retrain" / "abc"
-    with followed(tmp_path):
+    with followed(tmp_path, Console(False)):
         append(metrics, *[report(step) for step in (1, 2, 3)])
         time.sleep(0.1)
-    with followed(tmp_path):
+    with followed(tmp_path, Console(False)):
         time.sleep(0.1)
         # The process before had kept its state at step 1.
         metrics.with_name("new").write_text(json.dumps(report(1)) + "\n")
@@ -80,6 +83,32 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
         "final training/validation_log_loss": [(20, 0.5)],
         "final training/validation_auc": [(20, 0.75)],
     }
+
+
+@pytest.mark.parametrize("failures", [3, 10_000])
+def test_points_that_could_not_be_written_come_later_and_no_search_fails_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failures: int
+) -> None:
+    add, looks = tensorboard._Events._add, iter(range(1_000_000))
+
+    def failing(*arguments: Any) -> None:
+        if 4 <= next(looks) < 4 + failures:
+            raise OSError(28, "No space left on device")
+        add(*arguments)
+
+    monkeypatch.setattr(tensorboard, "EVERY", 0.02)
+    monkeypatch.setattr(tensorboard._Events, "_add", failing)
+    with followed(tmp_path, Console(True)):
+        append(tmp_path / "supernet" / "metrics.jsonl", *[report(step) for step in (1, 2, 3)])
+        time.sleep(0.5)
+    said = capsys.readouterr().err
+    if failures == 3:
+        assert said == ""
+        assert points_of(tmp_path)["search"]["warm-up/learning_rate"] == [(10 * step, 0.5) for step in (1, 2, 3)]
+    else:
+        assert re.search(
+            r"tensorboard: not complete \(.*No space left on device\); the same command with --resume", said
+        )
 
 
 def test_without_the_package_its_extra_is_named_before_anything_is_made(
