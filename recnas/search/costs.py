@@ -44,7 +44,7 @@ class Costs:
             InputError: Not even that one is within it.
         """
         rows = self._settings.limits.latency_batch
-        self._check("latency", "--max-latency-ms", f"ms for {rows} rows", "; with another limit, add --overwrite")
+        self._check("latency", "--max-latency-ms", f"ms for {rows} rows")
 
     def of(self, arch: Architecture, name: str) -> float:
         """One cost of a candidate, by its name in `COSTS`; a latency is measured the first time it is asked for."""
@@ -78,11 +78,11 @@ class Costs:
             "over_limits": self._settings.limits.exceeded(costs),
         }
 
-    def _check(self, name: str, flag: str, unit: str, remedy: str = "") -> None:
+    def _check(self, name: str, flag: str, unit: str) -> None:
         """Raises InputError if the smallest candidate is above a limit, as all others are then."""
         if (bound := self._bounds.get(name)) is not None and (least := self.of(self.smallest, name)) > bound:
             features = f"{self._schema.num_dense} dense and {self._schema.num_sparse} sparse features"
             raise InputError(
                 f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.space} costs "
-                f"{round(least, 3):,} {unit} on {features}{remedy}"
+                f"{round(least, 3):,} {unit} on {features}"
             )

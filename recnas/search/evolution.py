@@ -103,9 +103,12 @@ class RegularizedEvolution:
         space: Where candidates come from.
         settings: How to evolve.
         rng: The source of every choice: the same state and the same scores give the same proposals.
-        affordable: Whether a candidate is within the limits; asked of each candidate that is new.
-        smallest: A candidate that is, for others to be pulled to; needed where some are not.
+        affordable: Whether a candidate is within the limits, asked of each candidate that is new; None for no limits.
+        smallest: A candidate that is, for others to be pulled to.
         costs: A candidate's costs that are objectives beside the score, lower is better.
+
+    Raises:
+        ValueError: One of `affordable` and `smallest` is given without the other.
 
     Example:
         >>> evolution = RegularizedEvolution(space, EvolutionSettings(), random.Random(0))
@@ -118,10 +121,12 @@ class RegularizedEvolution:
         space: SearchSpace,
         settings: EvolutionSettings,
         rng: random.Random,
-        affordable: Callable[[Architecture], bool] = lambda arch: True,
+        affordable: Callable[[Architecture], bool] | None = None,
         smallest: Architecture | None = None,
         costs: Callable[[Architecture], Point] = lambda arch: (),
     ) -> None:
+        if (affordable is None) != (smallest is None):
+            raise ValueError("affordable and smallest belong together")
         self.space, self.settings, self.rng = space, settings, rng
         self.iteration = 0
         self._affordable, self._smallest, self._costs = affordable, smallest, costs
@@ -145,7 +150,7 @@ class RegularizedEvolution:
             if (found := len(self._asked)) < self.settings.population:
                 raise InputError(
                     f"found only {found} of the {self.settings.population} distinct candidates that a population "
-                    "begins with; raise the limits, or lower --population and --tournament, with --overwrite"
+                    "begins with; raise the limits, or lower --population and --tournament"
                 )
         elif self.iteration <= self.settings.iterations:
             count = self.settings.mutations(self.settings.iterations - self.iteration + 1)
@@ -191,22 +196,25 @@ class RegularizedEvolution:
                 arch = self.space.mutate(parent.arch, self.rng, mutations + attempt // TRIES + refused // PATIENCE)
             if (name := arch.id) in self._seen:
                 continue
-            if self._affordable(arch):
+            if self._affordable is None or self._affordable(arch):
                 self._refused_in_a_row = 0
             else:
                 self._refused_in_a_row += 1
                 refused += 1
                 if self._refused_in_a_row <= PATIENCE:
                     continue
-                arch = self._pulled(arch, self._smallest if parent is None else parent.arch)
+                arch = self._pulled(arch, parent)
                 if (name := arch.id) in self._seen:
                     continue
             self._seen.add(name)
             return Proposal(arch, name, () if parent is None else (parent.id,), self.iteration)
         return None
 
-    def _pulled(self, arch: Architecture, towards: Architecture) -> Architecture:
+    def _pulled(self, arch: Architecture, parent: Proposal | None) -> Architecture:
         """An unaffordable candidate with as many choices of an affordable one as it takes to be affordable."""
+        assert self._affordable is not None
+        assert self._smallest is not None
+        affordable, towards = self._affordable, self._smallest if parent is None else parent.arch
         places = [
             (index, field.name)
             for index, (ours, theirs) in enumerate(zip(arch.blocks, towards.blocks, strict=True))
@@ -225,7 +233,7 @@ class RegularizedEvolution:
         too_few, enough = 0, len(places)
         while enough - too_few > 1:
             middle = (too_few + enough) // 2
-            if self._affordable(exchanged(middle)):
+            if affordable(exchanged(middle)):
                 enough = middle
             else:
                 too_few = middle

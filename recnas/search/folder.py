@@ -16,11 +16,11 @@ from typing import Any
 import yaml
 
 from recnas.errors import InputError
-from recnas.files import PARTIAL, read_json, write_text
+from recnas.files import PARTIAL, read_json, read_yaml, write_text
 from recnas.schema import FILE_NAME, Schema
-from recnas.search.settings import Settings, leaves, parse_yaml
+from recnas.search.settings import Settings, leaves
 
-CONFIG, RESULTS = "config.yaml", "results.json"
+CONFIG, RESULTS, LATENCIES = "config.yaml", "results.json", "latency.jsonl"
 STAGES = ("warm-up", "search", "final training", "test")
 """What a search does, one after the other."""
 LOOKS = 10
@@ -65,9 +65,19 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
             config = {"version": version("recnas"), "created": _now(), **settings.to_mapping()}
             # Last, as it says that this is a run.
             write_text(run / CONFIG, yaml.safe_dump(config, sort_keys=False))
-        yield run
+        try:
+            yield run
+        except InputError:
+            _clear_if_fruitless(run)
+            raise
     finally:
         os.close(handle)
+
+
+def _clear_if_fruitless(run: Path) -> None:
+    """Removes the folder of a run that was refused before it had done anything: the next try finds it free."""
+    if {path.name for path in run.iterdir()} <= {CONFIG, FILE_NAME, LATENCIES}:
+        shutil.rmtree(run)
 
 
 def _lock(handle: int) -> bool:
@@ -115,11 +125,9 @@ def begun_with(run: Path) -> dict[str, Any] | None:
         InputError: They cannot be read, or another version of recnas began it.
     """
     try:
-        config = parse_yaml((run / CONFIG).read_text(encoding="utf-8"), str(run / CONFIG))
+        config = read_yaml(run / CONFIG)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except UnicodeDecodeError:
-        raise InputError(f"{run / CONFIG}: not text; --overwrite makes the run anew") from None
     if (found := config.pop("version", None)) != version("recnas"):
         raise InputError(f"{run} was begun with recnas {found}, this is {version('recnas')}; --overwrite makes it anew")
     config.pop("created", None)
@@ -177,10 +185,10 @@ def _make_room(run: Path, overwrite: bool) -> None:
 def _is_run(folder: Path) -> bool:
     """Whether a folder was made by a search, so that replacing it loses nothing else."""
     try:
-        config = yaml.safe_load((folder / CONFIG).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        config = read_yaml(folder / CONFIG)
+    except (OSError, InputError):
         return False
-    return isinstance(config, dict) and {"version", "created", "warmup", "evolution"} <= set(config)
+    return {"version", "created", "warmup", "evolution"} <= set(config)
 
 
 def _now() -> str:

@@ -20,11 +20,10 @@ from recnas.nn.model import default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.search.executor import computing_with
 from recnas.search.finalists import Entrant, restore
+from recnas.search.folder import LATENCIES
 from recnas.search.scoring import stage_seed
 from recnas.search.settings import Settings
 from recnas.space import Architecture
-
-FILE_NAME = "latency.jsonl"
 
 WARM_UP_CALLS = 2
 MIN_CALLS, MAX_CALLS, ENOUGH_SECONDS = 5, 50, 0.05
@@ -53,7 +52,7 @@ class Latencies:
                 f"--latency-batch {limits.latency_batch} needs as many training rows, {dataset.path} has {rows}"
             )
         self._settings, self._limits, self._dataset = settings, limits, dataset
-        self._path, self._device = Path(settings.run) / FILE_NAME, default_device()
+        self._path, self._device = Path(settings.run) / LATENCIES, default_device()
 
     def candidate(self, arch: Architecture) -> float:
         """A candidate's time: that of its finished network with fresh weights, and of looking up the embeddings.
