@@ -29,16 +29,25 @@ from recnas.search.finalists import (
 from recnas.search.folder import STAGES
 from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
 from recnas.search.history import Recorded
+from recnas.search.pareto import Point, choose
 from recnas.search.settings import FinalSettings, Settings
+from recnas.space import Architecture
 from recnas.train.metrics import Quality
 
 
-def survivors(trainings: Sequence[Trained]) -> list[Trained]:
-    """The finalists of a rung that go on, in the order given: those with the lowest log loss; none that diverged."""
+def survivors(trainings: Sequence[Trained], costs: Callable[[Architecture], Point]) -> list[Trained]:
+    """The finalists of a rung that go on, in the order given; none that diverged.
+
+    Args:
+        trainings: What each of the rung came to.
+        costs: What the search keeps low beside the log loss; nothing, when it looks for the lowest log loss alone.
+            Otherwise front after front goes on, as in the choice of the finalists.
+    """
     sound = [item for item in trainings if item.diverged is None]
-    ranked = sorted(sound, key=lambda item: item.lowest.validation.log_loss)
-    chosen = ranked[: num_left(len(trainings))]
-    return [item for item in sound if item in chosen]
+    if not sound:
+        return []
+    points = [(item.lowest.validation.log_loss, *costs(_architecture(item.entrant))) for item in sound]
+    return [sound[place] for place in choose(points, min(len(sound), num_left(len(trainings))))]
 
 
 def run_finals(
@@ -71,7 +80,9 @@ def run_finals(
     def apply(jobs: list[Job]) -> Iterator[Trained]:
         return executor.map(train_job, jobs, lambda job: effort(job.entrant))
 
-    trainings = _train(run, settings.final, dataset.rows("train"), finalists, baselines, apply, console)
+    trainings = _train(
+        run, settings.final, dataset.rows("train"), finalists, baselines, costs.objectives, apply, console
+    )
     chosen = {entrant: best_of(list(known.values())) for entrant, known in trainings.items()}
     usable = [item for item in chosen.values() if item is not None]
     best = min((item for item in usable if item.entrant.kind == "found"), key=lambda item: item.validation.log_loss)
@@ -84,8 +95,7 @@ def run_finals(
         for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
             test[entrant] = quality
             bar.update()
-    assert best.entrant.arch is not None
-    write_json(run / "architecture.json", best.entrant.arch.to_json())
+    write_json(run / "architecture.json", _architecture(best.entrant).to_json())
     total = settings.final.epochs * dataset.rows("train")
     models = [
         _entry(costs, list(known.values()), chosen[entrant], test.get(entrant), total)
@@ -114,10 +124,14 @@ def _train(
     pass_rows: int,
     finalists: list[Entrant],
     baselines: list[Entrant],
+    costs: Callable[[Architecture], Point],
     apply: Callable[[list[Job]], Iterator[Trained]],
     console: Console,
 ) -> dict[Entrant, dict[float, Trained]]:
-    """The trainings of every model, by learning rate; `apply` runs jobs and gives what came of each, in order."""
+    """The trainings of every model, by learning rate.
+
+    `costs` are the objectives beside the log loss; `apply` runs jobs and gives what came of each, in order.
+    """
     first, others = final.optimization.learning_rate, other_learning_rates(final)
     stops = rungs(final, len(finalists), pass_rows)
     total = stops[-1]
@@ -142,7 +156,7 @@ def _train(
             if len(field) <= LEAST_LEFT:
                 break
             rung = train_all([Job(entrant, first, rows) for entrant in field])
-            left = [item.entrant for item in survivors(rung)]
+            left = [item.entrant for item in survivors(rung, costs)]
             if not left:
                 raise _none_left(rung)
             for entrant in field:
@@ -163,6 +177,11 @@ def _train(
         # Of a rung in which many diverged, fewer went on than planned.
         bar.skip(bar.total - bar.done)
     return trainings
+
+
+def _architecture(entrant: Entrant) -> Architecture:
+    assert entrant.arch is not None, f"{entrant.id} is hand-made"
+    return entrant.arch
 
 
 def _entry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from recnas.search.halving import planned_rows, rungs
 from recnas.search.history import Recorded
 from recnas.search.scoring import Scored
 from recnas.search.settings import FinalSettings, Settings
-from recnas.space import Architecture, cost
+from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.loop import Diverged
 from recnas.train.metrics import Quality
 from recnas.train.settings import Optimization
@@ -69,15 +70,18 @@ def test_fifteen_finalists_are_halved_three_times() -> None:
     assert rungs(final_settings(100), 15, 80_000) == [80_000]
 
 
+ANY = SearchSpace.named("nasrec-small").sample(random.Random(0))
+
+
 def trained(name: int, log_loss: float, diverged: bool) -> Trained:
     epochs = (Epoch(0.1, 0.5, 100, 0.7, Quality(log_loss, 0.5), 1.0),)
-    return Trained(Entrant(str(name), "found"), 0.1, epochs, False, "nan" if diverged else None, 1.0, 10)
+    return Trained(Entrant(str(name), "found", ANY), 0.1, epochs, False, "nan" if diverged else None, 1.0, 10)
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 2.0), st.booleans()), min_size=1, max_size=30))
 def test_the_half_with_the_lowest_log_loss_goes_on_and_none_that_diverged(rung: list[tuple[float, bool]]) -> None:
     field = [trained(name, *item) for name, item in enumerate(rung)]
-    left = survivors(field)
+    left = survivors(field, lambda arch: ())
     sound = [item for item in field if item.diverged is None]
     assert len(left) == min(len(sound), max(2, -(-len(field) // 2)))
     assert [item for item in field if item in left] == left
@@ -85,6 +89,14 @@ def test_the_half_with_the_lowest_log_loss_goes_on_and_none_that_diverged(rung: 
         assert item in left or all(
             item.lowest.validation.log_loss >= other.lowest.validation.log_loss for other in left
         )
+
+
+def test_with_costs_as_objectives_cheap_finalists_go_on_too() -> None:
+    field = [trained(place, log_loss, False) for place, log_loss in enumerate([0.50, 0.51, 0.52, 0.53, 0.60])]
+    # All have the same architecture here; the order of the questions tells their costs apart.
+    costs = iter([50.0, 60.0, 70.0, 80.0, 1.0])
+    left = survivors(field, lambda arch: (next(costs),))
+    assert [item.entrant.id for item in left] == ["0", "1", "4"]
 
 
 @pytest.fixture(scope="module")
