@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from recnas.errors import InputError, RunError
 
 PARTIAL = ".partial"
 """What the name of a file ends in while it is being written."""
+ANEW = "--overwrite makes the run anew"
+"""What helps when a file of a run cannot be read."""
 
 
 @contextmanager
@@ -80,20 +84,77 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, remedy: str = ANEW) -> dict[str, Any]:
     """Reads what `write_json` wrote.
+
+    Args:
+        path: The file.
+        remedy: What to do where it cannot be read.
+
+    Raises:
+        InputError: There is no such file, or it is damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {remedy}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); {remedy}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: an object is expected; {remedy}")
+    return value
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Reads the objects of a file that was being appended to; a last line that is cut short is left out.
+
+    There are none when there is no file.
+
+    Raises:
+        InputError: A line is damaged.
+    """
+    values = []
+    for number, line in enumerate(read_lines(path)[0], start=1):
+        try:
+            values.append(json.loads(line))
+        except ValueError:
+            raise InputError(f"{path}:{number}: damaged; {ANEW}") from None
+    return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML mapping; see `parse_yaml`.
 
     Raises:
         FileNotFoundError: There is no such file.
         InputError: It is damaged.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); --overwrite makes the run anew") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: damaged (no object); --overwrite makes the run anew")
-    return value
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text ({error})") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> dict[str, Any]:
+    """Reads a YAML mapping with the safe loader.
+
+    Args:
+        text: What to read.
+        source: Where it is from, for errors.
+
+    Raises:
+        InputError: Not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: a mapping of settings is expected")
+    return values
 
 
 def read_lines(path: Path) -> tuple[list[bytes], bool]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from recnas.errors import InputError
+from recnas.files import read_json
 from recnas.train.metrics import Quality
 from recnas.train.settings import Optimization
 
@@ -97,22 +98,3 @@ def optimization_from(values: Mapping[str, Any]) -> Optimization:
 def quality(figures: Mapping[str, float] | None) -> Quality | None:
     """Figures as `Quality.to_json` gives them."""
     return None if figures is None else Quality(float(figures["log_loss"]), float(figures["auc"]))
-
-
-def read_json(file: Path, remedy: str) -> dict[str, Any]:
-    """The one object in a JSON file.
-
-    Raises:
-        InputError: The file is missing (then with `remedy`) or holds something else.
-    """
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; {remedy}") from None
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{file}: not JSON ({error}); {remedy}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{file}: an object is expected; {remedy}")
-    return value

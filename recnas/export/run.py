@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recnas.errors import InputError
 from recnas.export.folder import ARCHITECTURE, WEIGHTS, check_free, read_model, write_export
-from recnas.export.record import Stage, TrainingRecord, optimization_from, quality, read_json
+from recnas.export.record import Stage, TrainingRecord, optimization_from, quality
+from recnas.files import read_json, read_yaml
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
 from recnas.space import Architecture
@@ -76,7 +75,7 @@ def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any
 
 def _record(run: Path, results: Mapping[str, Any], entry: Mapping[str, Any]) -> TrainingRecord:
     """How a model was trained, by its entry of `results.json` and the settings of final training."""
-    settings = _read_yaml(run / "config.yaml")
+    settings = read_yaml(run / "config.yaml")
     try:
         final = settings["final"]
         stage = Stage(
@@ -95,13 +94,3 @@ def _record(run: Path, results: Mapping[str, Any], entry: Mapping[str, Any]) -> 
     except InputError as error:
         raise InputError(f"{run / 'config.yaml'}: final.optimization: {error}") from None
     return TrainingRecord(optimization, (stage,))
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"{file}: a mapping of settings is expected")
-    return settings

@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recnas.description import Description
 from recnas.errors import InputError
+from recnas.files import read_yaml
 from recnas.space import Architecture
 
 FOUND, BASELINE = "found", "baseline"
@@ -242,13 +241,7 @@ def _best_architecture(file: Path, history: tuple[Candidate, ...]) -> Architectu
 
 
 def _read_settings(file: Path) -> dict[str, Any]:
-    try:
-        settings = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"{file}: a mapping of settings is expected")
-    return dict(_flatten(settings))
+    return dict(_flatten(read_yaml(file)))
 
 
 def _flatten(settings: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -295,10 +295,10 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
 
 def outcome(run: Path, job: Job) -> Trained | None:
     """What a training came to before, at the job's end; None if it has not come so far, or its weights are gone."""
-    try:
-        trained = Trained.from_json(job.entrant, read_json(outcome_file(run, job.entrant, job.learning_rate)))
-    except FileNotFoundError:
+    file = outcome_file(run, job.entrant, job.learning_rate)
+    if not file.exists():
         return None
+    trained = Trained.from_json(job.entrant, read_json(file))
     if trained.finished and trained.rows == job.rows:
         kept = job.entrant.folder(run) / WEIGHTS
         return trained if trained.weights(run).exists() or kept.exists() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,12 +11,12 @@ from typing import Any
 
 from recnas.console import amount, clock, size, speed
 from recnas.cores import available_cores
-from recnas.files import read_json, read_lines
+from recnas.files import read_json, read_json_lines, read_yaml
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
 from recnas.search.folder import CONFIG, RESULTS, STAGES, is_at_work
 from recnas.search.halving import planned_rows, rungs
-from recnas.search.settings import Settings, parse_yaml
+from recnas.search.settings import Settings
 from recnas.train.settings import Amount
 
 RECENT_REPORTS, RECENT_CANDIDATES = 20, 100
@@ -164,13 +163,13 @@ def read_status(run: Path | str) -> Status:
         num_bytes=num_bytes,
         command=None if finished or at_work else shlex.join(command),
         report=report if (report := folder / "report.html").exists() else None,
-        results=json.loads((folder / RESULTS).read_text()) if finished else None,
+        results=read_json(folder / RESULTS) if finished else None,
     )
 
 
 def _settings(folder: Path) -> Settings:
     file = folder / CONFIG
-    values = parse_yaml(file.read_text(encoding="utf-8"), str(file))
+    values = read_yaml(file)
     return Settings.from_mapping({key: values[key] for key in values if key not in ("version", "created")}, str(file))
 
 
@@ -211,10 +210,10 @@ def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
     total, first_stop = planned_rows(settings.final, finalists, rows), rungs(settings.final, finalists, rows)[0]
     done, rates, last_rates = 0.0, [], []
     for file in folder.glob("*/*/progress-*.jsonl"):
-        lines, _ = read_lines(file)
+        reports = read_json_lines(file)
         seen = 0
-        if lines:
-            last = json.loads(lines[-1])
+        if reports:
+            last = reports[-1]
             seen = last["rows"]
             last_rates.append(last["rows_per_second"])
         outcome = file.with_name(file.name.replace("progress-", "training-")).with_suffix(".json")
