@@ -137,7 +137,7 @@ def interactions_backward(gradient: Array, fields: Array, at_fields: Array) -> N
 
 @_jit
 def lower_triangle(square: Array, products: Array) -> None:
-    """What is below the diagonals of `square [B, n, n]`, row by row, into `products [B, n · (n - 1) / 2]`."""
+    """What is below the diagonals of `square [B, n, n]`, row by row, into `products [B, n · (n - 1) / 2 or more]`."""
     for row in range(len(square)):
         place = 0
         for i in range(1, square.shape[1]):
@@ -160,17 +160,17 @@ def symmetric(products: Array, square: Array) -> None:
 
 
 @cache
-def statistics(batches: int) -> Callable[[Array, Array, Array], float]:
+def statistics(batches: int) -> Callable[[Array, Array, int, Array], float]:
     """The kernel that takes so many batches' gradients of some rows of a matrix.
 
     It gives Σ over elements of (Σ|g|) / √(Σ(g - ḡ)²) over the batches, 0 where the gradient does not vary, from
-    gradients `[batches, rows, n]` and the weights `[rows, n or more]`; and adds each batch's θᵀg to `projections
-    [batches]`, in double precision.
+    the first `n` columns of gradients `[batches, rows, n or more]` and of the weights `[rows, n or more]`; and adds
+    each batch's θᵀg to `projections [batches]`, in double precision.
     """
 
     @_jit
-    def kernel(gradients: Array, weights: Array, projections: Array) -> float:
-        rows, n = gradients.shape[1], gradients.shape[2]
+    def kernel(gradients: Array, weights: Array, n: int, projections: Array) -> float:
+        rows = gradients.shape[1]
         zero, share = gradients.dtype.type(0), gradients.dtype.type(1.0 / batches)
         result = 0.0
         for row in range(rows):

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from recnas.data import Batch
 from recnas.nn import kernels
 from recnas.nn.model import Supernet
-from recnas.proxies.recorder import Recorder
+from recnas.proxies.recorder import Recorder, whole_rows
 from recnas.schema import Schema
 from recnas.space import Architecture
 
@@ -160,17 +160,17 @@ def _measure(gradients: Tensor, weights: Tensor) -> tuple[float, list[float]]:
     """What some rows of a weight add to its module's ratio, and to every batch's θᵀg.
 
     Args:
-        gradients: `[batches, rows, n]`, contiguous.
-        weights: `[rows, n]`, the leading columns of a contiguous matrix.
+        gradients: `[batches, rows, n]`, and
+        weights: `[rows, n]`: contiguous, or the leading columns of what is.
     """
     count = len(gradients)
     # μ / σ with μ = Σ|g| / N and σ² = Σ(g - ḡ)² / (N - 1)
     factor = math.sqrt(count - 1) / count
     if kernels.take(gradients):
         projections = np.zeros(count)
-        # Numba wants rows without gaps; those of a slice are the whole matrix's, of which it reads the first columns.
-        whole = weights.as_strided((len(weights), weights.stride(0)), (weights.stride(0), 1))
-        ratio = kernels.statistics(count)(gradients.numpy(), whole.numpy(), projections)
+        width = gradients.shape[2]
+        arrays = (whole_rows(gradients).numpy(), whole_rows(weights).numpy())
+        ratio = kernels.statistics(count)(*arrays, width, projections)
         return ratio * factor, projections.tolist()
     products = (gradients * weights).sum((1, 2), dtype=torch.float64)
     magnitude = gradients.abs().sum(0)
