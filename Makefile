@@ -45,8 +45,9 @@ $(INSTALLED): pyproject.toml Makefile $(wildcard packaging/*/pyproject.toml)
 	@mv $(INSTALLING) $(INSTALLED)
 	@touch $(INSTALLED)
 
-test: install ## Run the tests
-	$(BIN)/python -m pytest
+# tests/conftest.py shares the cores out; a file's tests share what they have made.
+test: install ## Run the tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install ## Check style and formatting
 	$(BIN)/ruff check .

@@ -7,7 +7,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import settings
 
+from recnas.cores import available_cores
 from recnas.space import Architecture, SearchSpace
+
+# Tests that run side by side share the cores out, processes that they start included; before anything imports torch.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // int(workers))))
 
 # Times vary with the machine; what CI draws does not.
 settings.register_profile("recnas", deadline=None, derandomize=bool(os.environ.get("CI")))
