@@ -138,7 +138,7 @@ class LineBar(Bar):
     def __init__(self, total: float, what: str, unit: str) -> None:
         super().__init__(total, what, unit)
         self._note, self._skipped = "", 0.0
-        self._start = time.monotonic()
+        self._start = self._last_count = time.monotonic()
         # When the last line was written, and what was done then by this process: time left is told from what follows.
         self._said_at, self._said, self._has_said = self._start, 0.0, False
 
@@ -146,6 +146,8 @@ class LineBar(Bar):
         super().update(count)
         self._note = note or self._note
         now = time.monotonic()
+        if count:
+            self._last_count = now
         gap, made = now - self._said_at, self._made - self._said
         if self._has_said:
             due = gap >= LARGEST_GAP or (gap >= LEAST_GAP and made >= self.total / 10)
@@ -161,7 +163,9 @@ class LineBar(Bar):
     def finish(self) -> None:
         seconds = time.monotonic() - self._start
         if self.done:
-            parts = [self._amount(), self._rate(self._made, seconds), self._note, f"took {clock(seconds)}"]
+            # After the last of it something else may have gone on, of which there was only a note.
+            rate = self._rate(self._made, self._last_count - self._start)
+            parts = [self._amount(), rate, self._note, f"took {clock(seconds)}"]
             self._print(parts)
 
     @property

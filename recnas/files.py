@@ -108,19 +108,19 @@ def read_json(path: Path, remedy: str = ANEW) -> dict[str, Any]:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads the objects of a file that was being appended to; a last line that is cut short is left out.
+    """Reads the objects of a log that was being appended to, up to a line that is cut short or damaged.
 
     There are none when there is no file.
-
-    Raises:
-        InputError: A line is damaged.
     """
-    values = []
-    for number, line in enumerate(read_lines(path)[0], start=1):
+    values: list[dict[str, Any]] = []
+    for line in read_lines(path)[0]:
         try:
-            values.append(json.loads(line))
+            value = json.loads(line)
         except ValueError:
-            raise InputError(f"{path}:{number}: damaged; {ANEW}") from None
+            break
+        if not isinstance(value, dict):
+            break
+        values.append(value)
     return values
 
 

@@ -164,6 +164,7 @@ def aligned(shape: tuple[int, int], like: Tensor) -> Tensor:
 def whole_rows(x: Tensor) -> Tensor:
     """Tensor `[…, n]` of an `aligned` matrix, or of the leading columns of any, with all that is in its rows: without
     gaps, as Numba's loops want it."""
+    assert x.stride(-1) == 1 or x.shape[-1] == 1, "rows have gaps"
     # Of a single row any stride is right.
     stride = max(x.stride(-2), x.shape[-1])
     return x.as_strided((*x.shape[:-1], stride), (*x.stride()[:-2], stride, 1))

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -39,17 +39,20 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         overwrite: Replace a run that is there.
         resume: Go on with it.
 
+    A folder that this made is removed again if the `with` block ends with an InputError before it has done anything.
+
     Raises:
         InputError: The folder is taken, has other settings or data, or another process is at work on it.
     """
     run = Path(settings.run)
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file; choose another --run")
+    is_new = not run.exists()
     run.mkdir(parents=True, exist_ok=True)
     handle = os.open(run, os.O_RDONLY)
     try:
         # The lock ends with the process, however it ends.
-        if not _lock(handle):
+        if not _lock(handle, run):
             raise InputError(
                 f"{run}: another process is at work on this run; `recnas status {run}` shows how far it is"
             )
@@ -68,20 +71,26 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         try:
             yield run
         except InputError:
-            _clear_if_fruitless(run)
+            if is_new:
+                _remove_if_fruitless(run)
             raise
     finally:
         os.close(handle)
 
 
-def _clear_if_fruitless(run: Path) -> None:
+def _remove_if_fruitless(run: Path) -> None:
     """Removes the folder of a run that was refused before it had done anything: the next try finds it free."""
-    if {path.name for path in run.iterdir()} <= {CONFIG, FILE_NAME, LATENCIES}:
-        shutil.rmtree(run)
+    made = {CONFIG, FILE_NAME, LATENCIES}
+    if {path.name for path in run.iterdir()} <= made:
+        # What cannot be removed is no reason to say anything else than why the run was refused.
+        with suppress(OSError):
+            for name in made:
+                (run / name).unlink(missing_ok=True)
+            run.rmdir()
 
 
-def _lock(handle: int) -> bool:
-    """Locks a run's folder for this process; gives whether it is free."""
+def _lock(handle: int, run: Path) -> bool:
+    """Locks a run's open folder for this process; gives whether it is free."""
     for _ in range(LOOKS):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,7 +98,8 @@ def _lock(handle: int) -> bool:
             # Perhaps only by `is_at_work`, which lets go at once.
             time.sleep(0.05)
         else:
-            return True
+            # The process that had it may have removed the folder.
+            return run.exists() and os.path.samestat(os.fstat(handle), run.stat())
     return False
 
 

@@ -85,6 +85,9 @@ def search(
     check_proxy_rows(settings, dataset)
     costs = Costs(settings, dataset)
     started = time.perf_counter()
+    timed = settings.limits.max_latency_ms is not None
+    if settings.limits.bounds and not timed:
+        _check_limits(settings, costs)
     console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
@@ -94,10 +97,11 @@ def search(
         followed(run, console) if tensorboard else nullcontext(),
     ):
         try:
-            if settings.limits.max_latency_ms is not None:
+            if timed:
                 # What is timed must have the machine to itself.
                 executor.wait_for_start()
-            _check_limits(settings, costs)
+                costs.check_latency()
+                _check_limits(settings, costs)
             _describe_data(run, dataset)
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with computing_with(threads=1):
@@ -144,16 +148,20 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
     with console.bar(rows * amount.epochs, STAGES[0], "rows") as bar:
         log = ProgressLog(folder / "metrics.jsonl")
 
+        loss = ""
+
         def report(now: Progress) -> None:
+            nonlocal loss
             executor.check()
             log.add(now)
             if not bar.done:
                 bar.skip(log.rows_before or 0)
-            bar.update(now.rows - bar.done, f"loss {now.loss:.4f}")
+            loss = f"loss {now.loss:.4f}"
+            bar.update(now.rows - bar.done, loss)
 
         def report_measuring(done: int, asked: int) -> None:
             executor.check()
-            bar.update(0, f"measuring random candidates: {done} of {asked}")
+            bar.update(0, f"{done} of {asked} measurements of random candidates")
 
         levels = warm_up(
             learner,
@@ -167,6 +175,7 @@ def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor
             report_measuring=report_measuring,
             checkpoint=checkpoint,
         )
+        bar.update(0, loss)
     save_supernet(folder, learner)
     write_json(
         summary,
@@ -217,9 +226,7 @@ def _evolution(settings: Settings, costs: Costs) -> RegularizedEvolution:
 
 def _check_limits(settings: Settings, costs: Costs) -> None:
     """Draws the first candidates once before the warm-up: limits that leave too few are known at once."""
-    costs.check_latency()
-    if settings.limits.bounds:
-        _evolution(settings, costs).ask()
+    _evolution(settings, costs).ask()
 
 
 def _evolve(

@@ -6,7 +6,7 @@ import copy
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -168,7 +168,7 @@ class Probe:
     """
 
     candidates: int = 100
-    rows: int = 10_000
+    rows: int = 2_000
 
 
 def warm_up(
@@ -246,7 +246,7 @@ def warm_up(
         def measure(step: int) -> None:
             fractions = [fraction for at, fraction in due if at == step]
             if quality is not None and fractions:
-                losses = quality.measure()
+                losses = quality.measure(last=step == steps)
                 seen = min(step * optimization.batch_size, amount.epochs * rows)
                 measured.extend((fraction, seen, losses) for fraction in fractions)
 
@@ -291,7 +291,6 @@ class InheritedQuality:
         probe: How many candidates and rows.
         seed: Chooses them.
         device: Where to compute.
-
     """
 
     def __init__(
@@ -308,39 +307,52 @@ class InheritedQuality:
         ]
         self._asked: list[Future[float]] = []
         on_cpu = torch.device(device).type == "cpu"
-        self._aside = max(0, available_cores() // torch.get_num_threads() - 1) if on_cpu else 0
-        self._threads = ThreadPoolExecutor(max(1, self._aside), "recnas-probe")
+        aside = max(0, available_cores() // torch.get_num_threads() - 1) if on_cpu else 0
+        # They are ended with the `with` block; if that cannot be, they keep no process from ending.
+        self._threads = [threading.Thread(target=self._work, name="recnas-probe", daemon=True) for _ in range(aside)]
         self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._ended = threading.Event()
 
-    def measure(self) -> list[Future[float]]:
-        """Each candidate's log loss with the weights of now, some time later; see `work_off`."""
+    def measure(self, last: bool) -> list[Future[float]]:
+        """Each candidate's log loss with the weights of now, known when threads or `work_off` have come to it.
+
+        Args:
+            last: Whether the training is over, so that the weights stay as they are.
+        """
         with torch.no_grad():
             fields = [self.supernet.embeddings(batch.sparse) for batch in self.batches]
-        network = copy.deepcopy(self.supernet.network) if self._aside else self.supernet.network
+        network = self.supernet.network
+        if self._threads and not last:
+            network = copy.deepcopy(network)
         losses: list[Future[float]] = [Future() for _ in self.candidates]
         self._asked += losses
         for loss, arch in zip(losses, self.candidates, strict=True):
             self._tasks.put(partial(self._measure, loss, network, fields, arch))
-        if not self._aside:
+        if not self._threads and not last:
             self.work_off()
         return losses
 
     def work_off(self, report: Callable[[int, int], None] | None = None) -> None:
-        """Helps with what was asked for until all of it is begun.
+        """Measures what was asked for, together with the threads, until all of it is begun.
 
         Args:
             report: Told how many measurements are done, and of how many.
+
+        Raises:
+            Exception: What a measurement has raised.
         """
-        while not self._tasks.empty():
+        while True:
+            done = [loss for loss in self._asked if loss.done()]
+            for loss in done:
+                loss.result()
+            if report is not None:
+                report(len(done), len(self._asked))
             try:
                 task = self._tasks.get_nowait()
             except Empty:
                 return
-            if task is not None:
-                task()
-            if report is not None:
-                report(sum(loss.done() for loss in self._asked), len(self._asked))
+            assert task is not None, "ended"
+            task()
 
     def _measure(
         self, future: Future[float], network: ChoiceNetwork, fields: Sequence[Tensor], arch: Architecture
@@ -359,14 +371,17 @@ class InheritedQuality:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             task()
+            # A task holds a copy of the network.
+            del task
 
     def __enter__(self) -> Self:
-        for _ in range(self._aside):
-            self._threads.submit(self._work)
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ended.set()
-        for _ in range(self._aside):
+        for _ in self._threads:
             self._tasks.put(None)
-        self._threads.shutdown()
+        for thread in self._threads:
+            thread.join()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from recnas.errors import RunError
+from recnas.errors import InputError, RunError
 from recnas.proxies import ProxyTerms
 from recnas.schema import Schema
 from recnas.search.evolution import Proposal
@@ -48,6 +48,33 @@ def test_a_replacement_killed_half_way_leaves_a_run_that_has_not_ended_or_room(
         assert (run / "config.yaml").exists()
     with open_run(settings, schema, overwrite=True, resume=False):
         assert {path.name for path in run.iterdir()} == {"config.yaml", "schema.json"}
+
+
+@pytest.mark.parametrize("kind", ["new", "made", "link"])
+def test_a_refused_run_leaves_no_folder_but_one_that_was_there_before(data: Path, tmp_path: Path, kind: str) -> None:
+    run = tmp_path / "run"
+    if kind == "made":
+        run.mkdir()
+    elif kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        run.symlink_to(tmp_path / "elsewhere")
+    settings, schema = Settings(data=str(data), run=str(run)), Schema.load(data)
+    with pytest.raises(InputError, match="no"), open_run(settings, schema, overwrite=False, resume=False):
+        raise InputError("no")
+    assert run.exists() == (kind != "new")
+
+
+def test_a_run_that_has_done_something_is_not_removed(data: Path, tmp_path: Path) -> None:
+    settings, schema = Settings(data=str(data), run=str(tmp_path / "run")), Schema.load(data)
+
+    def fail_late() -> None:
+        with open_run(settings, schema, overwrite=False, resume=False) as run:
+            (run / "supernet").mkdir()
+            raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        fail_late()
+    assert (tmp_path / "run" / "supernet").exists()
 
 
 def test_a_full_disk_cuts_the_last_line_of_a_history_and_no_other(tmp_path: Path, sample) -> None:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.export import export_run
+from recnas.schema import Schema
 from recnas.search import EvolutionSettings, RegularizedEvolution, Settings, run_search
 from recnas.search.costs import Costs
 from recnas.search.evolution import Proposal
+from recnas.search.folder import open_run
 from recnas.search.latency import Latencies
 from recnas.search.limits import LimitSettings
 from recnas.search.pareto import first_front, objectives
@@ -168,6 +170,16 @@ def test_limits_that_cannot_be_met_are_said_before_the_warm_up(
     assert "\n" not in str(caught.value)
     # The next try finds the name free.
     assert not (tmp_path / "run").exists()
+
+
+def test_limits_that_cannot_be_met_leave_an_earlier_run_in_place(data: Path, tmp_path: Path, small: dict) -> None:
+    earlier = Settings.from_mapping({"data": str(data), "run": str(tmp_path / "run")})
+    with open_run(earlier, Schema.load(data), overwrite=False, resume=False) as run:
+        (run / "results.json").write_text("{}")
+    for limits in ({"max_flops": 100}, {"max_flops": 2400}):
+        with pytest.raises(InputError, match=r"cannot be met|distinct candidates"):
+            run_search(data, run, progress=False, overwrite=True, limits=limits, **small)
+    assert (run / "results.json").exists()
 
 
 def test_what_is_counted_is_looked_at_before_what_is_measured(data: Path, tmp_path: Path) -> None:

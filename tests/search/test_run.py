@@ -89,7 +89,12 @@ def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: P
     for key in ("version", "created", "data", "run"):
         del config[key]
     threads = torch.get_num_threads()
-    run_search(data, tmp_path / "two", progress=False, **(config | {"workers": 2}))
+    torch.set_num_threads(2)
+    try:
+        run_search(data, tmp_path / "two", progress=False, **(config | {"workers": 2}))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
     one, two = history_of(finished), history_of(tmp_path / "two")
     assert one == two
     left, right = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "two"))
@@ -97,7 +102,6 @@ def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: P
     for ours, theirs in zip(left["models"], right["models"], strict=True):
         assert ours["id"] == theirs["id"]
         assert ours["test"] == pytest.approx(theirs["test"], abs=1e-4)
-    assert torch.get_num_threads() == threads
 
 
 def test_the_history_has_the_same_bits_with_any_number_of_threads_and_workers(

@@ -18,9 +18,10 @@ def progress(step: int) -> Progress:
     kept=st.integers(0, 50),
     second=st.lists(st.integers(1, 50), unique=True, min_size=1).map(sorted),
     cut=st.integers(0, 30),
+    damaged=st.booleans(),
 )
 def test_a_training_that_goes_on_writes_each_step_down_once(
-    tmp_path_factory, first: list[int], kept: int, second: list[int], cut: int
+    tmp_path_factory, first: list[int], kept: int, second: list[int], cut: int, damaged: bool
 ) -> None:
     path = tmp_path_factory.mktemp("log") / "metrics.jsonl"
     log = ProgressLog(path)
@@ -28,6 +29,9 @@ def test_a_training_that_goes_on_writes_each_step_down_once(
         log.add(progress(step))
     if first and cut:
         path.write_bytes(path.read_bytes()[:-cut])
+    if damaged:
+        # As after a power cut: what comes later is written down in its place.
+        path.write_bytes(path.read_bytes()[: -cut or None].rpartition(b"\n")[0] + b"\n\0\0\n" + b"1\n")
     again = ProgressLog(path)
     reported = [step for step in second if step > kept] or [kept + 1]
     for step in reported:
