@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.errors import InputError
-from recnas.files import read_lines, writing
+from recnas.files import ANEW, read_lines, writing
 from recnas.proxies import ProxyTerms
 from recnas.search.evolution import Proposal
 from recnas.search.scoring import Scored
@@ -78,11 +78,11 @@ class History:
             scored = Scored(ProxyTerms(**line["proxy"]), line["score"], line["seconds"])
             found = line["id"]
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{self._path}:{place + 1}: damaged; --overwrite makes the run anew") from None
+            raise InputError(f"{self._path}:{place + 1}: damaged; {ANEW}") from None
         if found != proposal.id:
             raise InputError(
                 f"{self._path}:{place + 1}: candidate {found}, where this search proposes {proposal.id}; the file is "
-                "not this run's, --overwrite makes the run anew"
+                f"not this run's, {ANEW}"
             )
         self.recorded.append(Recorded(proposal, scored))
         return scored
