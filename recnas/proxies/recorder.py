@@ -191,9 +191,10 @@ def _weight_gradient(x: Tensor, delta: Tensor) -> Tensor:
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
-    result = aligned((len(x), y.shape[1]), x)
-    # The copies that narrow ones with gaps lead to are not worth it.
-    return torch.mm(x, y, out=result) if result.shape[1] > WIDE else torch.mm(x, y)
+    # The copies that narrow results with gaps lead to are not worth it.
+    if y.shape[1] <= WIDE:
+        return torch.mm(x, y)
+    return torch.mm(x, y, out=aligned((len(x), y.shape[1]), x))
 
 
 class _Norm(torch.autograd.Function):

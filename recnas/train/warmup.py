@@ -167,8 +167,8 @@ class Probe:
         rows: Validation rows, the same for every candidate.
     """
 
-    candidates: int = 100
-    rows: int = 2_000
+    candidates: int
+    rows: int
 
 
 def warm_up(
@@ -232,7 +232,8 @@ def warm_up(
     due = [
         (max(1, round(fraction * steps)) if fraction else 0, fraction) for fraction in LEVELS if steps or fraction == 0
     ]
-    measured = [(fraction, seen, _known(losses)) for fraction, seen, losses in kept["measured"]] if kept else []
+    kept_levels = kept["measured"] if kept else []
+    measured = [(fraction, seen, [_known(loss) for loss in losses]) for fraction, seen, losses in kept_levels]
 
     def keep(step: int, tally: Tally) -> None:
         if checkpoint is not None and checkpoint.due and step < steps:
@@ -269,11 +270,7 @@ def warm_up(
         return [Level.of([loss.result() for loss in losses], *at) for *at, losses in measured]
 
 
-def _known(losses: Sequence[float]) -> list[Future[float]]:
-    return [_done(loss) for loss in losses]
-
-
-def _done(loss: float) -> Future[float]:
+def _known(loss: float) -> Future[float]:
     future: Future[float] = Future()
     future.set_result(loss)
     return future

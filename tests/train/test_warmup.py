@@ -118,7 +118,7 @@ def test_a_measurement_that_fails_ends_the_warm_up(
             return [make_batch(0)]
 
     with pytest.raises(TypeError, match="'NoneType' object is not callable"):
-        warm_up(make_learner(), Rows(), Amount(1), Optimization(0.1, 16), seed=0, probe=Probe(2))
+        warm_up(make_learner(), Rows(), Amount(1), Optimization(0.1, 16), seed=0, probe=Probe(2, rows=16))
     assert not [thread for thread in threading.enumerate() if thread.name == "recnas-probe"]
 
 
@@ -145,7 +145,7 @@ def test_levels_are_those_of_the_weights_at_their_step(
         Amount(1),
         optimization,
         seed=0,
-        probe=Probe(5),
+        probe=Probe(5, rows=32),
         report_measuring=lambda *numbers: said.append(numbers),
     )
     # Two of the four levels are those of the same step.
