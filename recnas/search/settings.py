@@ -51,7 +51,7 @@ class WarmupSettings:
 
     def __post_init__(self) -> None:
         Amount(self.amount)
-        _at_least(self, full_path_steps=0, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
+        at_least(self, full_path_steps=0, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ProxySettings:
     lambda_loss: float | None = None
 
     def __post_init__(self) -> None:
-        _at_least(self, batches=2, batch_size=1)
+        at_least(self, batches=2, batch_size=1)
         for name in ("lambda_zico", "lambda_fr", "lambda_loss"):
             if (value := getattr(self, name)) is not None and not math.isfinite(value):
                 raise InputError(f"{name} is {value}; it must be a finite number")
@@ -117,7 +117,7 @@ class FinalSettings:
     baselines: tuple[str, ...] = ("dlrm",)
 
     def __post_init__(self) -> None:
-        _at_least(self, top_k=1, epochs=1)
+        at_least(self, top_k=1, epochs=1)
         if self.strategy not in STRATEGIES:
             raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(STRATEGIES)}")
         if not 0 < self.first_share < 1:
@@ -161,7 +161,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         SearchSpace.named(self.space)
-        _at_least(self, seed=0, workers=1, checkpoint_seconds=0)
+        at_least(self, seed=0, workers=1, checkpoint_seconds=0)
 
     def to_mapping(self) -> dict[str, Any]:
         """Nested plain values, as written to `config.yaml`."""
@@ -265,7 +265,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _at_least(settings: Any, **least: int) -> None:
+def at_least(settings: Any, **least: int) -> None:
+    """Checks lower bounds of settings, by their names.
+
+    Raises:
+        InputError: One is below its bound.
+    """
     for name, bound in least.items():
         if getattr(settings, name) < bound:
             raise InputError(f"{name} is {getattr(settings, name)}; it must be {bound} or more")
