@@ -15,6 +15,7 @@ from recnas.nn.model import default_device
 from recnas.search.finalists import Entrant, Job, keep_weights, restore, train_entrant
 from recnas.search.scoring import stage_seed
 from recnas.space import Architecture
+from recnas.study.scores import stop_scorings
 from recnas.study.settings import StudySettings
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
@@ -41,7 +42,7 @@ class Trained:
         validation: After the training; None when it diverged.
         test: The same.
         early: Validation log loss after each share of the training that it came to.
-        seconds: Of a whole training, measurements left out of account nowhere.
+        seconds: Of the whole training, with its measurements.
         early_seconds: From the start until each of these measurements.
         parameters: Of the dense part.
     """
@@ -80,9 +81,10 @@ def train(training: Training) -> Trained:
     assert settings is not None, "start_trainings has not run in this process"
     own = settings_of(settings, training.seed)
     run, entrant = Path(own.run), Entrant(training.arch.id, "found", training.arch)
-    file = entrant.folder(run) / RESULT
+    file = _result_file(settings, training)
     if file.exists():
         return Trained.from_json(read_json(file))
+    stop_scorings()
     dataset = Dataset(settings.data)
     try:
         for rows in stops(settings, dataset.rows("train")):
@@ -112,11 +114,21 @@ def train(training: Training) -> Trained:
     return trained
 
 
+def is_done(settings: StudySettings, training: Training) -> bool:
+    """Whether an earlier process has finished it."""
+    return _result_file(settings, training).exists()
+
+
 def settings_of(settings: StudySettings, seed: int) -> StudySettings:
     """The settings of the trainings with one of a study's seeds, in a folder of their own."""
     return replace(
         settings, run=str(Path(settings.run) / "trainings" / str(seed)), seed=stage_seed(settings, f"study/{seed}")
     )
+
+
+def _result_file(settings: StudySettings, training: Training) -> Path:
+    entrant = Entrant(training.arch.id, "found", training.arch)
+    return entrant.folder(Path(settings_of(settings, training.seed).run)) / RESULT
 
 
 def stops(settings: StudySettings, rows: int) -> list[int]:
