@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from recnas.errors import InputError
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.proxies import gradients, passes, rows, tuning
+from recnas.proxies import brief, gradients, passes, rows, tuning
 from recnas.proxies.candidate import Candidate
 from recnas.space import cost
 
@@ -51,6 +51,7 @@ PROXIES: dict[str, Proxy] = {
         rows.naswot,
         rows.epe_nas,
         tuning.one_shot,
+        brief.brief,
         parameters,
         flops,
     )

@@ -11,7 +11,7 @@ from recnas.errors import InputError
 
 SIGEO = "sigeo"
 NONE = "none"
-LESS_IS_BETTER = {"loss", "one_shot"}
+LESS_IS_BETTER = {"loss", "one_shot", "brief"}
 """Proxies that are losses."""
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
