@@ -65,6 +65,7 @@ class LastInputs(Slices):
 
     Attributes:
         inputs: Its inputs side by side, `[B, columns]`.
+        widths: How many columns each source has.
         weights: Its weights in the same order, `[columns]`, and
         bias: `[1]`.
     """
@@ -73,6 +74,7 @@ class LastInputs(Slices):
         super().__init__()
         self.last = last
         self.inputs = self.weights = self.bias = torch.empty(0)
+        self.widths: list[int] = []
 
     def linear(
         self, layer: nn.Module, inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None
@@ -80,6 +82,7 @@ class LastInputs(Slices):
         if layer is self.last:
             assert bias is not None, "the last layer has a bias"
             self.inputs, self.weights, self.bias = torch.cat(list(inputs), 1), torch.cat(list(weights), 1)[0], bias
+            self.widths = [x.shape[1] for x in inputs]
         return super().linear(layer, inputs, weights, bias)
 
 

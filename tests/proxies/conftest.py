@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchrec import KeyedJaggedTensor
 
-from recnas.data import Batch
+from recnas.data import Batch, Dataset
 from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
@@ -68,9 +71,7 @@ def make_supernet(schema: Schema) -> Callable[..., Supernet]:
         torch.manual_seed(0)
         whole = SearchSpace.named(space)
         blocks = tuple(replace(choices, **NARROW) for choices in whole.blocks)
-        supernet = Supernet(
-            schema, ShardedEmbeddings(schema, 16), SearchSpace("narrow", blocks) if narrow else whole
-        )
+        supernet = Supernet(schema, ShardedEmbeddings(schema, 16), SearchSpace("narrow", blocks) if narrow else whole)
         for parameter in supernet.network.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
         for layer in supernet.network.modules():
@@ -194,6 +195,30 @@ def make_case(make_supernet, make_batch) -> Callable[..., Case]:
         return Case(make_supernet(space, narrow), [make_batch(generator, rows) for _ in range(batches)])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def dataset(schema: Schema, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Rows of the schema's features: 90 to train on, 40 to validate on, 10 to test on."""
+    folder, random = tmp_path_factory.mktemp("data") / "set", np.random.default_rng(0)
+    splits = {}
+    for split, size in zip(SPLITS, (90, 40, 10), strict=True):
+        (folder / split).mkdir(parents=True)
+        label = random.permutation(np.arange(size) % 3 == 0).astype(np.int8)
+        splits[split] = {"rows": size, "positives": int(label.sum())}
+        columns = {"label": pa.array(label)}
+        for feature in schema.dense:
+            columns[feature.name] = pa.array(random.normal(size=size).astype(np.float32) + label)
+        for feature in schema.sparse:
+            ids = [random.integers(2**32, size=random.integers(1, 4)).tolist() for _ in range(size)]
+            columns[feature.name] = (
+                pa.array(ids, pa.list_(pa.uint32()))
+                if feature.multi_valued
+                else pa.array([each[0] for each in ids], pa.uint32())
+            )
+        pq.write_table(pa.table(columns), folder / split / "part-00000.parquet", row_group_size=32)
+    replace(schema, splits=splits).save(folder)
+    return Dataset(folder)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Proxies with a pass of their own, against extracted networks that are watched, bent and differentiated from outside."""
+"""Proxies with a pass of their own, against finished networks that are watched and differentiated from outside."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_synflow_equals_the_positive_network_without_norms(space: str, make_case
 
 
 def draw_weights(case, arch, network: ChoiceNetwork, generator: torch.Generator) -> None:
-    """Gives a finished network normal weights: drawn at a candidate's sizes, in the order in which it first uses them."""
+    """Gives a finished network normal weights, drawn at a candidate's sizes in the order of its first use of them."""
     order = Slices()
     dense, fields, _ = case.rows()
     case.supernet.network(dense[:1], fields[:1], arch, order)
