@@ -34,7 +34,8 @@ def fisher(candidate: Candidate) -> float:
     """Σ over channels of linear layers' outputs a of ½ · mean over rows of (Σ a · ∂ℓ/∂a)², the inner sum over a
     channel's places (Theis et al. 2018; Turner et al. 2020; as a score, Abdelfattah et al. 2021).
 
-    ℓ is the mean loss over all batches' rows, as in the published code. A layer over fields has its output fields as channels and the E dimensions of an embedding as places.
+    ℓ is the mean loss over all batches' rows, as in the published code. A layer over fields has its output fields as
+    channels and the E dimensions of an embedding as places.
     """
     watcher = Watcher()
     loss = _loss(candidate, watcher)
@@ -52,7 +53,8 @@ def synflow(candidate: Candidate) -> float:
     2020; as a score, Abdelfattah et al. 2021).
 
     Dot-Product and the FM merger multiply activations, so that R spans dozens of orders of magnitude: hence the log.
-    Gating's sigmoid and attention's softmax stay; biases count as weights, in the published code they do not. Where even double precision overflows, the score is +inf, which is no score.
+    Gating's sigmoid and attention's softmax stay; biases count as weights, in the published code they do not. Where
+    even double precision overflows, the score is not finite, which is no score.
     """
     positive = Positive()
     network = candidate.supernet.network
