@@ -74,5 +74,5 @@ class Expression:
 
     def score(self, values: Mapping[str, float]) -> float:
         """The sum; terms of weight 0 are left out. Where it is not a finite number it is -inf, the worst."""
-        total = sum(weight * values[name] for name, weight in self.weights.items() if weight)
+        total = sum((weight * values[name] for name, weight in self.weights.items() if weight), 0.0)
         return total if math.isfinite(total) else -math.inf
