@@ -10,7 +10,6 @@ from scipy.stats import kendalltau, spearmanr
 
 from benchmarks.paper.theorem2 import (
     FINAL,
-    LEARNING_RATE,
     STATISTICS,
     WARMUPS,
     Networks,
@@ -57,10 +56,10 @@ def _alone(networks: Networks, seed: int, width: int) -> torch.nn.Sequential:
 def test_a_network_trains_and_measures_as_it_does_alone(seed, width, steps):
     networks = Networks(7, WIDTHS, SEEDS)
     model = _alone(networks, seed, width)
-    sgd = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.3)
     row, column = SEEDS.index(seed), WIDTHS.index(width)
     for pixels, classes in _batches(steps):
-        networks.step(networks.gradients(networks.losses(pixels, classes)))
+        networks.step(networks.gradients(networks.losses(pixels, classes)), learning_rate=0.3)
         sgd.zero_grad()
         torch.nn.functional.cross_entropy(model(pixels[row]), classes[row]).backward()
         sgd.step()
@@ -150,7 +149,11 @@ def test_the_command_prints_the_published_figures_beside_its_own_and_writes_its_
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(["--steps", "192"], "--steps 192: it must be above 192"), (["--seeds", "0"], "--seeds 0: it must be 1 or more")],
+    [
+        (["--steps", "192"], "--steps 192: it must be above 192"),
+        (["--seeds", "0"], "--seeds 0: it must be 1 or more"),
+        (["--learning-rate", "0"], "--learning-rate 0.0: it must be above 0"),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(arguments, reason, capsys):
     with pytest.raises(SystemExit):
