@@ -12,7 +12,7 @@ from typing import Any
 
 from recnas.errors import InputError
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
-from recnas.search.settings import Settings, load_preset, merge
+from recnas.search.settings import Settings, resolve
 from recnas.search.tensorboard import check_tensorboard
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_search"]
@@ -55,18 +55,7 @@ def run_search(
     """
     if overwrite and resume:
         raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
-    values = merge(load_preset(preset), settings) if preset else dict(settings)
-    # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
-    for key in ("version", "created"):
-        values.pop(key, None)
-    values |= {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
-    if resume and run is not None:
-        from recnas.search.folder import begun_with
-
-        values = merge(begun_with(Path(run)) or {}, values)
-    resolved = Settings.from_mapping(values, preset or "settings")
-    if not resolved.data or not resolved.run:
-        raise InputError("a search needs --data, the data set's folder, and --run, a folder for what it makes")
+    resolved = resolve(Settings, data, run, preset, resume, settings)
     if tensorboard:
         check_tensorboard()
     # Imported only now: settings can be read and shown without loading torch.
