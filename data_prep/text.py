@@ -173,7 +173,11 @@ def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
         files = [item for item in archive.infolist() if not item.is_dir()]
         if len(files) != 1:
             raise InputError(f"{path}: holds {len(files)} files where 1 is expected; unpack it and give its folder")
-        return archive.open(files[0])  # type: ignore[return-value]
+        try:
+            return archive.open(files[0])  # type: ignore[return-value]
+        except RuntimeError as error:
+            # Encrypted, or compressed in a way that Python's zipfile has not.
+            raise InputError(f"{path}: cannot be unpacked ({error}); unpack it and give its folder") from None
     if path.suffix == ".zst":
         return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))  # type: ignore[type-var]
     return raw

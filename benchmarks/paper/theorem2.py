@@ -30,14 +30,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 import torch
 from plotly.subplots import make_subplots
-from scipy.stats import rankdata
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
@@ -45,6 +42,7 @@ from torch.nn import functional
 
 from recnas.files import write_text
 from recnas.report.style import FONT, INK, PAPER, axis, plot_layout
+from recnas.study.analysis import RESAMPLES, Bootstrap, Estimate
 
 WIDTHS = tuple(range(2, 50, 2))
 WARMUPS = {"0 %": 0, "10 %": 48, "40 %": 192}
@@ -53,7 +51,6 @@ BATCH_SIZE = 128
 NUM_BATCHES = 4
 LEARNING_RATE = 0.2
 CLASSES = 10
-RESAMPLES = 1000
 
 STATISTICS = ("training loss", "FR norm", "mean absolute gradient")
 FINAL = ("final test loss", "final training loss")
@@ -202,51 +199,12 @@ def train_and_measure(
     return pl.DataFrame(keys | {name: value.flatten().double().numpy() for name, value in values.items()})
 
 
-class Estimate(NamedTuple):
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{_signed(self.value)} [{_signed(self.low)}, {_signed(self.high)}]"
-
-
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def spearman(x: np.ndarray, y: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Spearman's rank correlation of `[M]` pairs, with the percentile interval of resampled pairs."""
-    chosen = _resampled(len(x), resamples, seed)
-    first, second = (rankdata(values[chosen], axis=1) - (len(x) + 1) / 2 for values in (x, y))
-    return _estimate((first * second).sum(1), (first**2).sum(1), (second**2).sum(1))
-
-
-def kendall(x: np.ndarray, y: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Kendall's τ-b of `[M]` pairs, with the percentile interval of resampled pairs."""
-    chosen = _resampled(len(x), resamples, seed)
-    counts = np.stack([np.bincount(row, minlength=len(x)) for row in chosen]).astype(np.float64)
-    first, second = (np.sign(values[:, None] - values) for values in (x, y))
-
-    def sums(signs: np.ndarray) -> np.ndarray:
-        """Of each resample, over all of its pairs of pairs."""
-        return ((counts @ signs) * counts).sum(axis=1)
-
-    return _estimate(sums(first * second), sums(first**2), sums(second**2))
-
-
-def _resampled(size: int, resamples: int, seed: int) -> np.ndarray:
-    """`[1 + resamples, size]`: every place once; then places drawn with replacement."""
-    drawn = np.random.default_rng(seed).integers(size, size=(resamples, size))
-    return np.concatenate([np.arange(size)[None], drawn])
-
-
-def _estimate(products: np.ndarray, first: np.ndarray, second: np.ndarray) -> Estimate:
-    # A sample whose values are all equal has no ranks to correlate.
-    values = np.divide(products, np.sqrt(first * second), out=np.zeros_like(products), where=first * second > 0)
-    return Estimate(float(values[0]), *np.quantile(values[1:], (0.025, 0.975)).tolist())
+def _cell(estimate: Estimate) -> str:
+    return f"{_signed(estimate.value)} [{_signed(estimate.low)}, {_signed(estimate.high)}]"
 
 
 def table(networks: pl.DataFrame) -> str:
@@ -254,11 +212,13 @@ def table(networks: pl.DataFrame) -> str:
     header = ("statistic", "warm-up", "ρ, test", "published", "ρ, training", "τ, test", "τ, training")
     rows = [header, ("---",) * len(header)]
     test, training = (networks[name].to_numpy() for name in FINAL)
+    bootstrap = Bootstrap(len(networks), seed=0)
     for statistic in STATISTICS:
         for published, warmup in zip(PUBLISHED[statistic], WARMUPS, strict=True):
             x = networks[f"{statistic} at {warmup}"].to_numpy()
-            figures = [function(x, y) for function in (spearman, kendall) for y in (test, training)]
-            cells = [str(figure) for figure in figures]
+            cells = [
+                _cell(correlation(x, y)) for correlation in (bootstrap.rho, bootstrap.tau) for y in (test, training)
+            ]
             rows.append((statistic, warmup, cells[0], _signed(published), *cells[1:]))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -266,11 +226,12 @@ def table(networks: pl.DataFrame) -> str:
 def plot(networks: pl.DataFrame) -> go.Figure:
     """Each statistic at each warm-up against the final test loss, as the paper's Figures 2 and 5 - 7 have it."""
     test = networks["final test loss"].to_numpy()
+    bootstrap = Bootstrap(len(networks), seed=0)
     places = [(statistic, warmup) for statistic in STATISTICS for warmup in WARMUPS]
     published = [rho for statistic in STATISTICS for rho in PUBLISHED[statistic]]
     columns = [networks[f"{statistic} at {warmup}"].to_numpy() for statistic, warmup in places]
     titles = [
-        f"<b>{warmup} warm-up</b>  ρ = {_signed(spearman(x, test, resamples=1).value)} (published {_signed(rho)})"
+        f"<b>{warmup} warm-up</b>  ρ = {_signed(bootstrap.rho(x, test).value)} (published {_signed(rho)})"
         for (_, warmup), x, rho in zip(places, columns, published, strict=True)
     ]
     figure = make_subplots(rows=3, cols=3, subplot_titles=titles, horizontal_spacing=0.06, vertical_spacing=0.11)

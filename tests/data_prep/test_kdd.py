@@ -114,6 +114,21 @@ def test_a_zip_of_several_files_is_refused(tmp_path):
         prepare("kdd", tmp_path / "out", tmp_path / "raw")
 
 
+def test_an_encrypted_zip_is_refused(tmp_path):
+    _files(tmp_path / "raw")
+    path = tmp_path / "raw" / "training.txt"
+    packed = bytearray(_packed(path, ".zip"))
+    # The flag of encryption, in the file's own header and in the directory.
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.index(signature) + place] |= 1
+    path.with_name("training.txt.zip").write_bytes(packed)
+    path.unlink()
+    with pytest.raises(
+        InputError, match=r"training\.txt\.zip: cannot be unpacked \(.*encrypted.*\); unpack it and give"
+    ):
+        prepare("kdd", tmp_path / "out", tmp_path / "raw")
+
+
 def test_a_missing_profile_file_is_named_and_a_users_last_profile_counts(tmp_path):
     rows, profiles = _files(tmp_path / "raw")
     path = tmp_path / "raw" / "userid_profile.txt"
