@@ -35,15 +35,13 @@ def loss(candidate: Candidate) -> float:
 
 
 def mean_abs_gradient(candidate: Candidate) -> float:
-    """Mean of μ over all elements (Zheng et al. 2024, section 3)."""
-    modules = candidate.gradients.modules
-    return math.fsum(module.magnitude for module in modules) / sum(module.elements for module in modules)
+    """Σⱼ μⱼ, the L1 norm of the mean absolute gradient (Zheng et al. 2024, theorem 2)."""
+    return math.fsum(module.magnitude for module in candidate.gradients.modules)
 
 
 def gradient_std(candidate: Candidate) -> float:
-    """Mean of σ over all elements (Zheng et al. 2024, section 3)."""
-    modules = candidate.gradients.modules
-    return math.fsum(module.deviation for module in modules) / sum(module.elements for module in modules)
+    """Σⱼ σⱼ (Zheng et al. 2024, section 3)."""
+    return math.fsum(module.deviation for module in candidate.gradients.modules)
 
 
 def l2_norm(candidate: Candidate) -> float:

@@ -35,7 +35,6 @@ class ModuleStatistics:
     Of an embedding table, the elements are those of the rows that a batch has looked up.
 
     Attributes:
-        elements: How many there are.
         ratio: Σ μ / σ; elements with σ = 0 are left out, and 0 when none is left.
         magnitude: Σ μ.
         deviation: Σ σ.
@@ -44,7 +43,6 @@ class ModuleStatistics:
         weight_square: Σ θ².
     """
 
-    elements: int
     ratio: float
     magnitude: float
     deviation: float
@@ -177,14 +175,13 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
     projections, modules = np.zeros(len(losses)), []
 
     def module(tiles: Iterable[tuple[Tensor, Tensor]]) -> None:
-        sums, elements = np.zeros(6), 0
+        sums = np.zeros(6)
         for gradients, weights in tiles:
             _measure(gradients, weights, projections, sums)
-            elements += weights.numel()
         # μ = Σ|g| / N and σ² = Σ(g - ḡ)² / (N - 1)
         count = len(losses)
         scale = np.array([math.sqrt(count - 1) / count, 1 / count, 1 / math.sqrt(count - 1), 1, 1, 1])
-        modules.append(ModuleStatistics(elements, *(sums * scale).tolist()))
+        modules.append(ModuleStatistics(*(sums * scale).tolist()))
 
     for weights in recorder.layers.values():
         module(tile for weight in weights for tile in weight.tiles())

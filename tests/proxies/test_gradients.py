@@ -48,11 +48,11 @@ def loss(plain) -> float:
 
 
 def mean_abs_gradient(plain) -> float:
-    return np.abs(by_element(plain)[1]).mean().item()
+    return np.abs(by_element(plain)[1]).mean(0).sum().item()
 
 
 def gradient_std(plain) -> float:
-    return by_element(plain)[1].std(0, ddof=1).mean().item()
+    return by_element(plain)[1].std(0, ddof=1).sum().item()
 
 
 def l2_norm(plain) -> float:

@@ -22,7 +22,6 @@ def statistics_of(plain) -> GradientStatistics:
         varies = deviation > 0
         modules.append(
             ModuleStatistics(
-                elements=len(weights),
                 ratio=(magnitude[varies] / deviation[varies]).sum().item(),
                 magnitude=magnitude.sum().item(),
                 deviation=deviation.sum().item(),
