@@ -13,6 +13,7 @@ from typing import Any
 
 from recnas.errors import InputError
 from recnas.files import parse_yaml
+from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
@@ -124,8 +125,8 @@ class FinalSettings:
             raise InputError(f"first_share is {self.first_share:g}; it must be above 0 and below 1")
         if any(not rate > 0 for rate in self.other_learning_rates):
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
-        if unknown := sorted(set(self.baselines) - {"dlrm"}):
-            raise InputError(f"no baseline is named {unknown[0]!r}; known is dlrm")
+        if unknown := [name for name in self.baselines if name not in TITLES]:
+            raise InputError(f"no baseline is named {unknown[0]!r}; known are {', '.join(TITLES)}")
 
 
 @dataclass(frozen=True)

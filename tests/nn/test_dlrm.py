@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from recnas.nn.dlrm import DLRM, flops
+from recnas.nn.baselines.dlrm import DLRM, flops
 
 
 @pytest.mark.parametrize(("num_dense", "num_sparse", "dim"), [(13, 26, 16), (1, 23, 16), (3, 1, 8)])
