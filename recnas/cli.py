@@ -8,7 +8,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from decimal import Decimal
 from importlib.metadata import version
 from itertools import chain
@@ -19,7 +19,8 @@ from data_prep import RECIPES, Recipe
 from data_prep.bad_rows import POLICIES
 from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError, RunError
-from recnas.search import Settings, run_search
+from recnas.nn.baselines import TITLES
+from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.settings import leaves
 
 DESCRIPTION = """\
@@ -30,6 +31,7 @@ From a click log to an exported model:
   prepare    raw click log -> data set
   describe   data set -> what is in it: rows, click rates, features, table collisions
   search     data set -> run: warm-up, SiGeo-guided evolution, final training
+  baselines  data set or run -> hand-made models (DLRM, DeepFM, ...), trained as a search trains its own
   status     run -> how far it is, while it goes on or after it was stopped
   report     run -> report.html, to look at
   export     run -> the best model, to take to production
@@ -136,9 +138,18 @@ FLAGS: dict[str, tuple[str, str]] = {
         "inputs above which a layer's weight learns slower in proportion; none: all alike",
     ),
     "final.optimization.clip": ("--clip", "largest gradient norm in final training; none: no bound"),
-    "final.baselines": ("--baselines", "hand-made models to train beside the finalists: dlrm"),
+    "final.baselines": ("--baselines", f"hand-made models to train beside the finalists: {', '.join(TITLES)}"),
 }
 """The flag of each setting of a search, by its place in `config.yaml`."""
+
+BASELINE_SETTINGS = {
+    "seed",
+    "workers",
+    "checkpoint_seconds",
+    "final.epochs",
+    *(name for name in FLAGS if name.startswith("final.optimization.") and name != "final.optimization.learning_rate"),
+}
+"""Those that `recnas baselines` has flags for too."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,7 +164,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"recnas: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        remedy = "; the same command with --resume goes on" if arguments.run_command is _search else ""
+        goes_on = arguments.run_command in (_search, _baselines)
+        remedy = "; the same command with --resume goes on" if goes_on else ""
         print(f"recnas: interrupted{remedy}", file=sys.stderr)
         return 130
     return 0
@@ -224,7 +236,38 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write event files for `tensorboard --logdir RUN/tensorboard` (needs the extra recnas[tensorboard])",
     )
-    _add_setting_flags(search)
+    _add_setting_flags(search, FLAGS)
+
+    baselines = command(
+        "baselines",
+        "train hand-made models as a search trains its own: in a run of their own, or added to a finished run",
+        "recnas baselines --data data/criteo --run runs/criteo",
+        _baselines,
+    )
+    baselines.add_argument("--data", type=Path, help="the data set's folder; a finished run knows its own")
+    baselines.add_argument(
+        "--run", type=Path, help="a folder for everything that is measured and made, or a finished run to add to"
+    )
+    baselines.add_argument(
+        "--models", type=_reader(tuple[str, ...]), nargs="*", metavar="NAME", help=f"some of {', '.join(TITLES)}"
+    )
+    baselines.add_argument(
+        "--learning-rates",
+        type=_reader(tuple[float, ...]),
+        nargs="*",
+        metavar="X",
+        help="peak learning rates; each model is trained with all, and the best on validation counts (default: the "
+        f"run's or the preset's, else {' '.join(map(str, BASELINE_LEARNING_RATES))})",
+    )
+    baselines.add_argument(
+        "--preset", help="settings of the final training to begin with, as for `recnas search`; flags override it"
+    )
+    baselines.add_argument("--overwrite", action="store_true", help="replace an earlier run without a search there")
+    baselines.add_argument(
+        "--resume", action="store_true", help="go on with the run in that folder, as if it had never stopped"
+    )
+    baselines.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    _add_setting_flags(baselines, BASELINE_SETTINGS)
 
     status = command("status", "print how far a run is, or what it found", "recnas status runs/criteo", _status)
     status.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
@@ -313,13 +356,13 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
     sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
 
 
-def _add_setting_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for every setting of a search; what is not given keeps the preset's value."""
+def _add_setting_flags(parser: argparse.ArgumentParser, names: Container[str]) -> None:
+    """A flag for each of these settings; what is not given keeps the preset's value."""
     defaults = Settings()
     for path, kind, _ in leaves():
         name = ".".join(path)
-        if name not in FLAGS:
-            continue  # data and run, which have flags of their own
+        if name not in names:
+            continue  # data and run, which have flags of their own, and what the command has no use for
         flag, text = FLAGS[name]
         default: Any = defaults
         for part in path:
@@ -426,7 +469,8 @@ def _describe(arguments: argparse.Namespace) -> None:
     print(json.dumps(description.to_json(), indent=2) if arguments.json else description)
 
 
-def _search(arguments: argparse.Namespace) -> None:
+def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The settings that flags gave, nested."""
     given: dict[str, Any] = {}
     for key, value in vars(arguments).items():
         if key.startswith("setting:"):
@@ -434,8 +478,16 @@ def _search(arguments: argparse.Namespace) -> None:
             inner = given
             for part in path:
                 inner = inner.setdefault(part, {})
-            # A flag of several values takes them apart by spaces or commas.
-            inner[last] = list(chain(*value)) if isinstance(value, list) else value
+            inner[last] = _joined(value)
+    return given
+
+
+def _joined(value: Any) -> Any:
+    """A flag's value; one of several values takes them apart by spaces or commas."""
+    return list(chain(*value)) if isinstance(value, list) else value
+
+
+def _search(arguments: argparse.Namespace) -> None:
     results = run_search(
         arguments.data,
         arguments.run,
@@ -444,11 +496,27 @@ def _search(arguments: argparse.Namespace) -> None:
         resume=arguments.resume,
         progress=not arguments.quiet,
         tensorboard=arguments.tensorboard,
-        **given,
+        **_given_settings(arguments),
     )
     print(result_table(results))
     run = results["run"]
     print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME")
+
+
+def _baselines(arguments: argparse.Namespace) -> None:
+    results = run_baselines(
+        arguments.data,
+        arguments.run,
+        models=_joined(arguments.models),
+        learning_rates=_joined(arguments.learning_rates),
+        preset=arguments.preset,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        progress=not arguments.quiet,
+        **_given_settings(arguments),
+    )
+    print(result_table(results))
+    print(f"\nlook at it: recnas report {results['run']}")
 
 
 def _status(arguments: argparse.Namespace) -> None:

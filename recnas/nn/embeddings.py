@@ -126,9 +126,7 @@ class Embeddings(nn.Module):
 class WholeEmbeddings(Embeddings):
     """Tables held in this process as ordinary parameters, for inference and for exact comparisons."""
 
-    def __init__(
-        self, schema: Schema, dim: int, device: torch.device | str = "cpu", first_order: bool = False
-    ) -> None:
+    def __init__(self, schema: Schema, dim: int, device: torch.device | str = "cpu", first_order: bool = False) -> None:
         super().__init__(schema, dim, first_order)
         self.collection = EmbeddingBagCollection(tables=self._configs(schema), device=torch.device(device))
 

@@ -89,7 +89,7 @@ class FinalSettings:
     """Training from scratch of the finalists and the hand-made models.
 
     Attributes:
-        top_k: Best distinct candidates of the whole history that are trained.
+        top_k: Best distinct candidates of the whole history that are trained; 0 for hand-made models without a search.
         strategy: `full` trains every finalist to the end; `halving` drops the worse half of them at growing shares of
             the training.
         first_share: With `halving`, the share of the training after which the first are dropped; it doubles from then
@@ -98,7 +98,7 @@ class FinalSettings:
         optimization: How models learn.
         other_learning_rates: The best finalist and every hand-made model are trained with these too, and the best on
             validation counts.
-        baselines: Hand-made models to train beside the finalists.
+        baselines: Hand-made models to train beside the finalists, by their names in `recnas.nn.baselines`.
     """
 
     top_k: int = 15
@@ -118,7 +118,9 @@ class FinalSettings:
     baselines: tuple[str, ...] = ("dlrm",)
 
     def __post_init__(self) -> None:
-        _at_least(self, top_k=1, epochs=1)
+        _at_least(self, top_k=0, epochs=1)
+        if self.top_k == 0 and not self.baselines:
+            raise InputError("neither candidates (top_k) nor baselines are to be trained")
         if self.strategy not in STRATEGIES:
             raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(STRATEGIES)}")
         if not 0 < self.first_share < 1:
@@ -163,6 +165,11 @@ class Settings:
     def __post_init__(self) -> None:
         SearchSpace.named(self.space)
         _at_least(self, seed=0, workers=1, checkpoint_seconds=0)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the run searches at all, or trains hand-made models alone."""
+        return self.final.top_k > 0
 
     def to_mapping(self) -> dict[str, Any]:
         """Nested plain values, as written to `config.yaml`."""
