@@ -1,4 +1,4 @@
-"""Hand-made models without a search, or added to a finished run: trained as a search trains them beside its finalists."""
+"""Hand-made models without a search, or added to a finished run, trained as beside a search's finalists."""
 
 from __future__ import annotations
 
