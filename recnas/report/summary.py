@@ -37,7 +37,9 @@ def outcome(run: Run) -> Outcome:
         return Outcome("open", f"{here}. {why}, so there is nothing to compare it with.")
     gain = reference.test.log_loss - found.test.log_loss
     count = len(_baselines(run))
-    beside = f"the hand-made {reference.name}" if count == 1 else f"{reference.name}, the best of {count} hand-made models,"
+    beside = (
+        f"the hand-made {reference.name}" if count == 1 else f"{reference.name}, the best of {count} hand-made models,"
+    )
     text = f"{here}, {beside} {_quality(reference)}: "
     if abs(gain) < REAL_GAIN:
         direction = "lower" if gain > 0 else "higher" if gain < 0 else "different"
@@ -64,7 +66,9 @@ def _best_hand_made(run: Run) -> Outcome:
     if model is None or model.test is None or model.test.log_loss is None:
         return Outcome("open", "No hand-made model has a test result.")
     which = "The hand-made" if count == 1 else f"Of {count} hand-made models, the best on validation is"
-    return Outcome("open", f"{which} {model.name}{', with' if count > 1 else ' reaches'} a test log loss of {_quality(model)}.")
+    return Outcome(
+        "open", f"{which} {model.name}{', with' if count > 1 else ' reaches'} a test log loss of {_quality(model)}."
+    )
 
 
 def _baselines(run: Run) -> list[Model]:

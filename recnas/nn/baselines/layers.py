@@ -25,13 +25,11 @@ class AllFields(nn.Module):
 
     def __init__(self, num_dense: int, dim: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(num_dense, dim))
-        if num_dense:
-            nn.init.xavier_normal_(self.weight)
+        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_dense, dim))) if num_dense else None
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
         """Dense features `[B, d₀]` and fields `[B, n₀, E]` → `[B, m, E]`, dense features first."""
-        return torch.cat([dense[:, : len(self.weight), None] * self.weight, fields], dim=1)
+        return fields if self.weight is None else torch.cat([dense.unsqueeze(-1) * self.weight, fields], dim=1)
 
 
 class FirstOrder(nn.Module):
@@ -43,12 +41,13 @@ class FirstOrder(nn.Module):
 
     def __init__(self, num_dense: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(num_dense, 1))
+        self.weight = nn.Parameter(torch.zeros(num_dense, 1)) if num_dense else None
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, dense: Tensor, weights: Tensor) -> Tensor:
         """Dense features `[B, d₀]` and first-order weights `[B, n₀]` → `[B]`."""
-        return weights.sum(1) + (dense[:, : len(self.weight)] @ self.weight + self.bias).squeeze(-1)
+        logit = weights.sum(1) + self.bias
+        return logit if self.weight is None else logit + (dense @ self.weight).squeeze(-1)
 
 
 class MLP(nn.Sequential):
