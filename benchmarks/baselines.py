@@ -128,12 +128,14 @@ def compare(
     return Comparison(name, implementation, own, parameters, excess, difference)
 
 
-def stand_in(name: str) -> None:
-    """An empty package in the place of one that a library imports for reading files or asking for its news."""
-    if importlib.util.find_spec(name) is None:
-        module = types.ModuleType(name)
-        module.__path__ = []  # type: ignore[attr-defined]
-        sys.modules[name] = module
+def stand_in(package: str, *inner: str) -> None:
+    """Empty modules in the place of a package that a library imports for reading files or asking for its news."""
+    if importlib.util.find_spec(package) is None:
+        for name in (package, *inner):
+            module = types.ModuleType(name)
+            module.__path__ = []  # type: ignore[attr-defined]
+            module.FilenameProvider = object  # type: ignore[attr-defined]
+            sys.modules[name] = module
 
 
 class TorchRec:
@@ -151,7 +153,8 @@ class TorchRec:
         copy_linears(network, model)
         bags = model.sparse_arch.embedding_bag_collection.embedding_bags
         copy((inputs.tables[place], bags[name].weight) for place, name in enumerate(SPARSE))
-        sparse = KeyedJaggedTensor(SPARSE, inputs.ids.t().flatten(), torch.ones(ROWS * NUM_SPARSE, dtype=torch.int32))
+        lengths = torch.ones(ROWS * NUM_SPARSE, dtype=torch.int32)
+        sparse = KeyedJaggedTensor(SPARSE, inputs.ids.t().flatten(), lengths=lengths)
         return model(inputs.dense, sparse), count(model)
 
     def compare(self) -> list[Comparison]:
@@ -162,8 +165,8 @@ class FuxiCTR:
     """FuxiCTR's layers, put together as its repository's models are."""
 
     def __init__(self) -> None:
-        for name in ("h5py", "ray", "ray.data"):
-            stand_in(name)
+        stand_in("h5py")
+        stand_in("ray", "ray.data", "ray.data.datasource", "ray.data.datasource.filename_provider")
         from fuxictr.pytorch import layers
 
         self.layers = layers

@@ -27,7 +27,6 @@ from scipy.stats import kendalltau
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.proxies import ProxyTerms
 from recnas.search.costs import Costs
 from recnas.search.evolution import Proposal
 from recnas.search.executor import Executor
@@ -110,7 +109,7 @@ def random_candidates(arguments: argparse.Namespace, dataset: Dataset, seed: int
         flops = cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
         if arguments.max_flops is None or flops <= arguments.max_flops:
             found[arch.id] = arch
-    nothing = Scored(ProxyTerms(0.0, 0.0, 0.0), 0.0, 0.0)
+    nothing = Scored({}, 0.0, 0.0)
     return [Recorded(Proposal(arch, id_, (), 0), nothing) for id_, arch in found.items()]
 
 
@@ -120,7 +119,7 @@ def recorded(run: Path) -> list[Recorded]:
     return [
         Recorded(
             Proposal(Architecture.from_json(line["architecture"]), line["id"], (), line["iteration"]),
-            Scored(ProxyTerms(**line["proxy"]), line["score"], line["seconds"]),
+            Scored(dict(line["proxy"]), line["score"], line["seconds"]),
         )
         for line in lines
     ]

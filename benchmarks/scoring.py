@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from masked import MaskedSupernet
@@ -29,10 +30,11 @@ from torchrec import KeyedJaggedTensor
 from recnas.data import Batch
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
-from recnas.proxies import ProxyBatches, SiGeo
+from recnas.proxies import ProxyBatches
 from recnas.proxies import statistics as proxy_statistics
 from recnas.schema import DenseFeature, Schema, SparseFeature
 from recnas.search.executor import Executor
+from recnas.search.expression import SIGEO, Expression
 from recnas.search.scoring import Scorer
 from recnas.space import SPACES, Architecture, SearchSpace, cost
 from recnas.train.settings import Optimization
@@ -90,9 +92,9 @@ def time_goes(scorer: Scorer, candidates: Sequence[Architecture]) -> dict[str, f
     """Shares of a thread's time by kind of work; the profiler's own work counts as Python's."""
     measure = proxy_statistics._measure
 
-    def marked(*arguments: torch.Tensor) -> tuple[float, list[float]]:
+    def marked(*arguments: Any) -> None:
         with record_function("statistics"):
-            return measure(*arguments)
+            measure(*arguments)
 
     proxy_statistics._measure = marked
     try:
@@ -168,7 +170,7 @@ def main() -> None:
         space, generator, rng = SearchSpace.named(name), torch.Generator().manual_seed(0), random.Random(0)
         supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
         batches = [batch(arguments.batch_size, generator) for _ in range(arguments.batches)]
-        scorer = Scorer(supernet, ProxyBatches(supernet, batches), SiGeo())
+        scorer = Scorer(supernet, ProxyBatches(supernet, batches), Expression.parse(SIGEO))
         candidates = [space.sample(rng) for _ in range(arguments.candidates)]
         rows = arguments.batches * arguments.batch_size
         for arch in candidates[:3]:

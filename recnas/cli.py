@@ -8,7 +8,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from importlib.metadata import version
 from itertools import chain
@@ -22,6 +22,7 @@ from recnas.errors import InputError, RunError
 from recnas.nn.baselines import TITLES
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.settings import leaves
+from recnas.study import StudySettings, run_study
 
 DESCRIPTION = """\
 recnas finds click-through-rate (CTR) models by itself.
@@ -32,6 +33,7 @@ From a click log to an exported model:
   describe   data set -> what is in it: rows, click rates, features, table collisions
   search     data set -> run: warm-up, SiGeo-guided evolution, final training
   baselines  data set or run -> hand-made models (DLRM, DeepFM, ...), trained as a search trains its own
+  study      data set -> how far each ranking can be trusted on it
   status     run -> how far it is, while it goes on or after it was stopped
   report     run -> report.html, to look at
   export     run -> the best model, to take to production
@@ -49,6 +51,7 @@ LOG_LOSSES = {
 
 FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
+    "strategy": ("--strategy", "how candidates are proposed: evolution or random"),
     "seed": ("--seed", "where all random choices start"),
     "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
     "workers": (
@@ -84,11 +87,19 @@ FLAGS: dict[str, tuple[str, str]] = {
         "random candidates measured at 0, 1, 10 and 100 %% of the warm-up; 0: none",
     ),
     "warmup.probe_rows": ("--probe-rows", "validation rows they are measured on"),
+    "proxy.score": (
+        "--proxy",
+        "what candidates are ranked by: sigeo, a proxy's name, or a weighted sum such as 'zico + 0.5*fr - loss'; "
+        "module:function is a proxy of your own, none is no ranking",
+    ),
     "proxy.batches": ("--proxy-batches", "training batches that a candidate's gradients are taken on"),
     "proxy.batch_size": ("--proxy-batch-size", "rows of each"),
-    "proxy.lambda_zico": ("--lambda-zico", "SiGeo's weight of ZiCo"),
-    "proxy.lambda_fr": ("--lambda-fr", "SiGeo's weight of log FR"),
-    "proxy.lambda_loss": ("--lambda-loss", "SiGeo's weight of the training loss; none: 1 after a warm-up, else 0"),
+    "proxy.tune_steps": ("--tune-steps", "steps of fine-tuning the last layer, for the proxy one_shot"),
+    "proxy.tune_batch_size": ("--tune-batch-size", "rows of each"),
+    "proxy.tune_validation_rows": ("--tune-validation-rows", "validation rows that one_shot measures on"),
+    "proxy.brief_rows": ("--brief-rows", "training rows of the short training from scratch, for the proxy brief"),
+    "proxy.brief_batch_size": ("--brief-batch-size", "rows of a step of it"),
+    "proxy.brief_validation_rows": ("--brief-validation-rows", "validation rows that brief measures on"),
     "evolution.population": ("--population", "random candidates to begin with, and how many stay alive"),
     "evolution.iterations": ("--iterations", "rounds of parents and children"),
     "evolution.tournament": ("--tournament", "members drawn each round; the best is the parent"),
@@ -142,14 +153,41 @@ FLAGS: dict[str, tuple[str, str]] = {
 }
 """The flag of each setting of a search, by its place in `config.yaml`."""
 
-BASELINE_SETTINGS = {
-    "seed",
-    "workers",
-    "checkpoint_seconds",
-    "final.epochs",
-    *(name for name in FLAGS if name.startswith("final.optimization.") and name != "final.optimization.learning_rate"),
+BASELINE_FLAGS = {
+    name: flag
+    for name, flag in FLAGS.items()
+    if name in ("seed", "workers", "checkpoint_seconds", "final.epochs")
+    or (name.startswith("final.optimization.") and name != "final.optimization.learning_rate")
 }
-"""Those that `recnas baselines` has flags for too."""
+"""The flag of each setting of hand-made models."""
+
+STUDY_FLAGS: dict[str, tuple[str, str]] = {
+    name: flag
+    for name, flag in FLAGS.items()
+    if not name.startswith(("evolution.", "limits."))
+    and name
+    not in (
+        "strategy",
+        "proxy.score",
+        "warmup.amount",
+        "final.top_k",
+        "final.strategy",
+        "final.first_share",
+        "final.other_learning_rates",
+        "final.baselines",
+    )
+} | {
+    "candidates": ("--candidates", "random architectures that are trained from scratch and scored"),
+    "seeds": ("--seeds", "trainings of each"),
+    "warmups": (
+        "--warmup",
+        "amounts of warm-up after which they are scored, such as 0,0.01,0.1,1: shares of the training rows, or epochs",
+    ),
+    "proxies": ("--proxy", "proxies to judge; module:function is one of your own"),
+    "rankings": ("--ranking", "weighted sums of proxies to judge beside them, such as 'zico - 30*loss'"),
+    "shares": ("--shares", "shares of a training after which it is measured too, to see how early it tells"),
+}
+"""The flag of each setting of a study."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -164,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"recnas: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        goes_on = arguments.run_command in (_search, _baselines)
+        goes_on = arguments.run_command in (_search, _baselines, _study)
         remedy = "; the same command with --resume goes on" if goes_on else ""
         print(f"recnas: interrupted{remedy}", file=sys.stderr)
         return 130
@@ -236,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="write event files for `tensorboard --logdir RUN/tensorboard` (needs the extra recnas[tensorboard])",
     )
-    _add_setting_flags(search, FLAGS)
+    _add_setting_flags(search, Settings, FLAGS)
 
     baselines = command(
         "baselines",
@@ -267,7 +305,26 @@ def _parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on with the run in that folder, as if it had never stopped"
     )
     baselines.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    _add_setting_flags(baselines, BASELINE_SETTINGS)
+    _add_setting_flags(baselines, Settings, BASELINE_FLAGS)
+
+    study = command(
+        "study",
+        "find out how far each ranking can be trusted on a data set",
+        "recnas study --data data/criteo --candidates 60 --warmup 0,0.01,0.1,1 --seeds 3 --run runs/criteo-study",
+        _study,
+    )
+    study.add_argument("--data", type=Path, help="the data set's folder")
+    study.add_argument("--run", type=Path, help="the folder for everything the study measures")
+    study.add_argument(
+        "--preset",
+        help="settings to begin with: demo, criteo, avazu, kdd, or a YAML file; flags override it",
+    )
+    study.add_argument("--overwrite", action="store_true", help="replace an earlier study in that folder")
+    study.add_argument(
+        "--resume", action="store_true", help="go on with the study in that folder, as if it had never stopped"
+    )
+    study.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    _add_setting_flags(study, StudySettings, STUDY_FLAGS)
 
     status = command("status", "print how far a run is, or what it found", "recnas status runs/criteo", _status)
     status.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
@@ -356,18 +413,30 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
     sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
 
 
-def _add_setting_flags(parser: argparse.ArgumentParser, names: Container[str]) -> None:
-    """A flag for each of these settings; what is not given keeps the preset's value."""
-    defaults = Settings()
-    for path, kind, _ in leaves():
+def _add_setting_flags(
+    parser: argparse.ArgumentParser, settings: type[Settings], flags: dict[str, tuple[str, str]]
+) -> None:
+    """A flag for every setting; what is not given keeps the preset's value.
+
+    Args:
+        parser: Of the command.
+        settings: What they are settings of.
+        flags: Each one's flag and help.
+    """
+    defaults = settings()
+    for path, kind, _ in leaves(settings):
         name = ".".join(path)
-        if name not in names:
-            continue  # data and run, which have flags of their own, and what the command has no use for
-        flag, text = FLAGS[name]
+        if name not in flags:
+            continue  # one that has a flag of its own, or none
+        flag, text = flags[name]
         default: Any = defaults
         for part in path:
             default = getattr(default, part)
-        shown = "none" if default is None else " ".join(map(str, default)) if isinstance(default, tuple) else default
+        shown = default
+        if default is None or default == ():
+            shown = "all" if name == "proxies" else "none"
+        elif isinstance(default, tuple):
+            shown = " ".join(map(str, default))
         several = typing.get_origin(kind) is tuple
         parser.add_argument(
             flag,
@@ -485,6 +554,20 @@ def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def _joined(value: Any) -> Any:
     """A flag's value; one of several values takes them apart by spaces or commas."""
     return list(chain(*value)) if isinstance(value, list) else value
+
+
+def _study(arguments: argparse.Namespace) -> None:
+    results = run_study(
+        arguments.data,
+        arguments.run,
+        preset=arguments.preset,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        progress=not arguments.quiet,
+        **_given_settings(arguments),
+    )
+    print((Path(results["run"]) / "study.md").read_text(encoding="utf-8"))
+    print(f"look at it: recnas report {results['run']}")
 
 
 def _search(arguments: argparse.Namespace) -> None:

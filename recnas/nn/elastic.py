@@ -46,7 +46,11 @@ class Primitives:
     def norm(self, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor, relu: bool) -> Tensor:
         """Layer norm over the last axis, then ReLU if wanted."""
         normed = F.layer_norm(x, x.shape[-1:], weight, bias, NORM_EPS)
-        return F.relu(normed) if relu else normed
+        return self.relu(normed) if relu else normed
+
+    def relu(self, x: Tensor) -> Tensor:
+        """max(x, 0)."""
+        return F.relu(x)
 
     def attention(self, packed: Tensor, heads: int) -> Tensor:
         """Self-attention; queries, keys and values side by side `[B, tokens, 3E]` → `[B, tokens, E]`."""
@@ -85,11 +89,15 @@ class Slices(Primitives):
         """The leading `sizes` of a layer's parameter as a leaf that requires grad."""
         taken = self._taken.get(id(parameter))
         if taken is None:
-            leaf = _leading(parameter.detach(), sizes).requires_grad_()
+            leaf = self.leaf(_leading(parameter.detach(), sizes)).requires_grad_()
             taken = self._taken[id(parameter)] = Taken(layer, parameter, leaf)
         elif tuple(taken.leaf.shape) != sizes:
             raise ValueError(f"one candidate takes a parameter at {tuple(taken.leaf.shape)} and at {sizes}")
         return taken.leaf
+
+    def leaf(self, weights: Tensor) -> Tensor:
+        """What is computed with in the place of a parameter's slice: the slice itself, here."""
+        return weights
 
     def attention(self, packed: Tensor, heads: int) -> Tensor:
         # Only here, as a finished network needs no compiler.

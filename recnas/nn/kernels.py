@@ -160,26 +160,28 @@ def symmetric(products: Array, square: Array) -> None:
 
 
 @cache
-def statistics(batches: int) -> Callable[[Array, Array, int, Array], float]:
+def statistics(batches: int) -> Callable[[Array, Array, int, Array, Array], None]:
     """The kernel that takes so many batches' gradients of some rows of a matrix.
 
-    It gives Σ over elements of (Σ|g|) / √(Σ(g - ḡ)²) over the batches, 0 where the gradient does not vary, from
-    the first `n` columns of gradients `[batches, rows, n or more]` and of the weights `[rows, n or more]`; and adds
-    each batch's θᵀg to `projections [batches]`, in double precision.
+    It uses the first `n` columns of gradients `[batches, rows, n or more]` and of the weights `[rows, n or more]`, adds
+    each batch's θᵀg to `projections [batches]`, and to `sums [6]`, over all elements:
+
+    (Σ|g|) / √(Σ(g - ḡ)²) over the batches, 0 where the gradient does not vary; Σ|g|; √(Σ(g - ḡ)²); ḡ²; |θḡ|; θ².
+
+    Both are in double precision.
     """
 
     @_jit
-    def kernel(gradients: Array, weights: Array, n: int, projections: Array) -> float:
+    def kernel(gradients: Array, weights: Array, n: int, projections: Array, sums: Array) -> None:
         rows = gradients.shape[1]
         zero, share = gradients.dtype.type(0), gradients.dtype.type(1.0 / batches)
-        result = 0.0
         for row in range(rows):
             for batch in range(batches):
                 dot = zero
                 for i in range(n):
                     dot += gradients[batch, row, i] * weights[row, i]
                 projections[batch] += dot
-            total = zero
+            ratios, magnitudes, deviations, means, products, norms = zero, zero, zero, zero, zero, zero
             for i in range(n):
                 mean, magnitude, squares = zero, zero, zero
                 for batch in range(batches):
@@ -188,9 +190,19 @@ def statistics(batches: int) -> Callable[[Array, Array, int, Array], float]:
                 mean *= share
                 for batch in range(batches):
                     squares += (gradients[batch, row, i] - mean) * (gradients[batch, row, i] - mean)
-                total += zero if squares == zero else magnitude / np.sqrt(squares)
-            result += total
-        return result
+                deviation = np.sqrt(squares)
+                ratios += zero if squares == zero else magnitude / deviation
+                magnitudes += magnitude
+                deviations += deviation
+                means += mean * mean
+                products += abs(weights[row, i] * mean)
+                norms += weights[row, i] * weights[row, i]
+            sums[0] += ratios
+            sums[1] += magnitudes
+            sums[2] += deviations
+            sums[3] += means
+            sums[4] += products
+            sums[5] += norms
 
     return kernel
 

@@ -204,7 +204,7 @@ class Attention(nn.Module):
         packed = over_columns(self.in_projection, x, 3 * self.dim)
         attended = (slices or PLAIN).attention(packed, ATTENTION_HEADS)
         x = self.attention_norm(x + over_columns(self.out_projection, attended), slices)
-        hidden = F.relu(over_columns(self.feed_forward_in, x))
+        hidden = (slices or PLAIN).relu(over_columns(self.feed_forward_in, x))
         x = self.feed_forward_norm(x + over_columns(self.feed_forward_out, hidden), slices)
         return x.transpose(1, 2)
 

@@ -1,15 +1,21 @@
-"""What ranks candidates without training them: gradient statistics once, every proxy a function of them."""
+"""What ranks candidates without training them: statistics once, every proxy a function of them."""
 
-from recnas.proxies.sigeo import ProxyTerms, SiGeo, fisher_rao, training_loss, zico
-from recnas.proxies.statistics import GradientStatistics, ProxyBatches, collect
+from recnas.proxies.brief import BriefTraining
+from recnas.proxies.candidate import Candidate, Measurement
+from recnas.proxies.registry import PROXIES, Proxy, find_proxy
+from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, ProxyBatches, collect
+from recnas.proxies.tuning import LastLayerTuning
 
 __all__ = [
+    "PROXIES",
+    "BriefTraining",
+    "Candidate",
     "GradientStatistics",
+    "LastLayerTuning",
+    "Measurement",
+    "ModuleStatistics",
+    "Proxy",
     "ProxyBatches",
-    "ProxyTerms",
-    "SiGeo",
     "collect",
-    "fisher_rao",
-    "training_loss",
-    "zico",
+    "find_proxy",
 ]

@@ -28,18 +28,42 @@ ROWS_OF_A_PASS = 1024
 
 
 @dataclass(frozen=True)
+class ModuleStatistics:
+    """What N batches say about one module: sums over its elements.
+
+    μ is the mean of |gₙ| over the batches, σ the standard deviation of gₙ over them (with N - 1), ḡ the mean of gₙ.
+    Of an embedding table, the elements are those of the rows that a batch has looked up.
+
+    Attributes:
+        elements: How many there are.
+        ratio: Σ μ / σ; elements with σ = 0 are left out, and 0 when none is left.
+        magnitude: Σ μ.
+        deviation: Σ σ.
+        gradient_square: Σ ḡ².
+        saliency: Σ |θ ḡ|.
+        weight_square: Σ θ².
+    """
+
+    elements: int
+    ratio: float
+    magnitude: float
+    deviation: float
+    gradient_square: float
+    saliency: float
+    weight_square: float
+
+
+@dataclass(frozen=True)
 class GradientStatistics:
     """What N batches say about a candidate.
 
     Attributes:
-        module_ratios: For every module the candidate uses, the sum over its elements of μ / σ: the mean of |gₙ| over
-            the batches by the standard deviation of gₙ over them (with N - 1). Elements with σ = 0 are left out; a
-            module with no element left has 0.
+        modules: Of every module the candidate uses.
         projections: θᵀgₙ of each batch, embedding tables included.
         losses: The loss of each batch.
     """
 
-    module_ratios: tuple[float, ...]
+    modules: tuple[ModuleStatistics, ...]
     projections: tuple[float, ...]
     losses: tuple[float, ...]
 
@@ -104,6 +128,19 @@ class ProxyBatches:
         together = max(1, ROWS_OF_A_PASS // len(self.looked_up[0].label))
         return [self.looked_up[start : start + together] for start in range(0, len(self.looked_up), together)]
 
+    @property
+    def num_batch_rows(self) -> int:
+        """Rows of all batches together."""
+        return sum(len(batch.label) for batch in self.looked_up)
+
+    def rows(self, most: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Dense features `[rows, d₀]`, fields `[rows, n₀, E]` and labels of all batches' rows, or of the first ones."""
+        dense, fields, label = (
+            torch.cat([getattr(batch, name) for batch in self.looked_up])[:most]
+            for name in ("dense", "fields", "label")
+        )
+        return dense, fields, label.to(dense.dtype)
+
     def row_gradients(self, batch: _LookedUp, gradient: Tensor) -> Tensor:
         """The gradient at the fields `[B, n₀, E]` as one at the touched table rows `[rows, E]`."""
         by_id = gradient.flatten(0, 1)[batch.lookup]
@@ -137,46 +174,45 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
                 for batch, gradient in zip(together, field_gradient.chunk(len(together)), strict=True)
             ]
         losses += loss.tolist()
-    projections = [0.0] * len(losses)
-    ratios = []
+    projections, modules = np.zeros(len(losses)), []
 
     def module(tiles: Iterable[tuple[Tensor, Tensor]]) -> None:
-        total = 0.0
+        sums, elements = np.zeros(6), 0
         for gradients, weights in tiles:
-            ratio, of_tile = _measure(gradients, weights)
-            total += ratio
-            projections[:] = [a + b for a, b in zip(projections, of_tile, strict=True)]
-        ratios.append(total)
+            _measure(gradients, weights, projections, sums)
+            elements += weights.numel()
+        # μ = Σ|g| / N and σ² = Σ(g - ḡ)² / (N - 1)
+        count = len(losses)
+        scale = np.array([math.sqrt(count - 1) / count, 1 / count, 1 / math.sqrt(count - 1), 1, 1, 1])
+        modules.append(ModuleStatistics(elements, *(sums * scale).tolist()))
 
     for weights in recorder.layers.values():
         module(tile for weight in weights for tile in weight.tiles())
     if row_gradients:
         for rows, weights in batches.tables:
             module([(torch.stack([gradient[rows] for gradient in row_gradients]), weights)])
-    return GradientStatistics(tuple(ratios), tuple(projections), tuple(losses))
+    return GradientStatistics(tuple(modules), tuple(projections.tolist()), tuple(losses))
 
 
-def _measure(gradients: Tensor, weights: Tensor) -> tuple[float, list[float]]:
-    """What some rows of a weight add to its module's ratio, and to every batch's θᵀg.
+def _measure(gradients: Tensor, weights: Tensor, projections: np.ndarray, sums: np.ndarray) -> None:
+    """Adds what some rows of a weight say: see `kernels.statistics`.
 
     Args:
         gradients: `[batches, rows, n]`, and
         weights: `[rows, n]`: contiguous, or the leading columns of what is.
+        projections: `[batches]`.
+        sums: `[6]`.
     """
-    count = len(gradients)
-    # μ / σ with μ = Σ|g| / N and σ² = Σ(g - ḡ)² / (N - 1)
-    factor = math.sqrt(count - 1) / count
     if kernels.take(gradients):
-        projections = np.zeros(count)
-        width = gradients.shape[2]
         arrays = (whole_rows(gradients).numpy(), whole_rows(weights).numpy())
-        ratio = kernels.statistics(count)(*arrays, width, projections)
-        return ratio * factor, projections.tolist()
-    products = (gradients * weights).sum((1, 2), dtype=torch.float64)
-    magnitude = gradients.abs().sum(0)
-    deviation = (gradients - gradients.mean(0)).square_().sum(0).sqrt_()
-    ratio = torch.where(deviation == 0, 0, magnitude / deviation).sum(dtype=torch.float64)
-    return ratio.item() * factor, products.tolist()
+        kernels.statistics(len(gradients))(*arrays, gradients.shape[2], projections, sums)
+        return
+    mean, magnitude = gradients.mean(0), gradients.abs().sum(0)
+    deviation = (gradients - mean).square_().sum(0).sqrt_()
+    ratio = torch.where(deviation == 0, 0, magnitude / deviation)
+    elementwise = (ratio, magnitude, deviation, mean.square(), (weights * mean).abs_(), weights.square())
+    sums += [item.sum(dtype=torch.float64).item() for item in elementwise]
+    projections += (gradients * weights).sum((1, 2), dtype=torch.float64).cpu().numpy()
 
 
 def _ids(batch: Batch, schema: Schema) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

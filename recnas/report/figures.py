@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, combinations
+from itertools import accumulate, chain, combinations
 from statistics import quantiles
 
 import plotly.graph_objects as go
@@ -25,7 +25,7 @@ COSTS = (
 )
 """Each cost that has a panel: its name, its axis, its unit."""
 
-PROXY_TERMS = (("zico", "ZiCo"), ("log_fr", "log FR"), ("loss", "training loss"), ("score", "score"))
+PROXY_NAMES = {"zico": "ZiCo", "fr": "log FR", "loss": "training loss"}
 
 
 def warmup_figure(warmup: Warmup) -> go.Figure | None:
@@ -221,9 +221,10 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
     """Each proxy term against the validation log loss of the finalists; None if no finalist has both."""
     losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE and not model.dropped}
     finalists = {item.id: item for item in history if losses.get(item.id) is not None}
+    keys = dict.fromkeys(chain(*(item.proxy for item in finalists.values()), ("score",)))
     terms = [
-        (name, pairs)
-        for key, name in PROXY_TERMS
+        (PROXY_NAMES.get(key, key), pairs)
+        for key in keys
         if len(pairs := [(id_, x) for id_, item in finalists.items() if (x := _term(item, key)) is not None]) > 1
     ]
     if not terms:
@@ -249,8 +250,7 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
             row=1,
             col=column,
         )
-        better = "lower" if name == "training loss" else "higher"
-        figure.update_xaxes(axis(f"{name} ({better} is better)", nticks=5), row=1, col=column)
+        figure.update_xaxes(axis(name, nticks=5), row=1, col=column)
         figure.update_yaxes(axis("validation log loss" if column == 1 else ""), row=1, col=column)
     figure.update_layout(plot_layout(350, showlegend=False))
     figure.update_annotations(font={"size": 13.5, "color": INK, "family": FONT})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from recnas.errors import InputError
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
-from recnas.search.settings import Settings, load_preset, merge
+from recnas.search.settings import Settings, merge, read_settings, resolve, with_preset
 from recnas.search.tensorboard import check_tensorboard
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
@@ -61,14 +61,7 @@ def run_search(
         >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-small", warmup={"amount": 0.01})
     """
     _check_flags(overwrite, resume)
-    values = _given(data, run, preset, settings)
-    if resume and run is not None:
-        from recnas.search.folder import begun_with
-
-        values = merge(begun_with(Path(run)) or {}, values)
-    resolved = Settings.from_mapping(values, preset or "settings")
-    if not resolved.data or not resolved.run:
-        raise InputError("a search needs --data, the data set's folder, and --run, a folder for what it makes")
+    resolved = resolve(Settings, data, run, preset, resume, settings)
     if not resolved.searches:
         raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains hand-made models")
     if tensorboard:
@@ -120,7 +113,7 @@ def run_baselines(
     from recnas.search.folder import begun_with, holds_search, is_finished
 
     _check_flags(overwrite, resume)
-    given = _given(data, run, preset, settings)
+    given = with_preset(data, run, preset, settings)
     before = begun_with(Path(run)) if run is not None and not overwrite else None
     finished = before is not None and is_finished(Path(run))
     if run is not None and holds_search(Path(run)):
@@ -138,9 +131,7 @@ def run_baselines(
         wanted |= {"top_k": 0} if models is None else {"top_k": 0, "baselines": list(models)}
     if before is None or not (finished or resume):
         before = {"final": {"baselines": list(TITLES)} | ({} if preset else _rates(BASELINE_LEARNING_RATES))}
-    resolved = Settings.from_mapping(merge(merge(before, given), {"final": wanted}), preset or "settings")
-    if not resolved.data or not resolved.run:
-        raise InputError("this needs --data, the data set's folder, and --run, a folder for what it makes")
+    resolved = read_settings(Settings, merge(merge(before, given), {"final": wanted}), preset)
     names = tuple(TITLES if models is None else models)
     # An unknown name is an error here too.
     replace(resolved.final, baselines=names)
@@ -155,17 +146,6 @@ def run_baselines(
 def _check_flags(overwrite: bool, resume: bool) -> None:
     if overwrite and resume:
         raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
-
-
-def _given(
-    data: str | Path | None, run: str | Path | None, preset: str | None, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the user gave, as nested plain values: the preset's, and over them the settings."""
-    values = merge(load_preset(preset), settings) if preset else dict(settings)
-    # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
-    for key in ("version", "created"):
-        values.pop(key, None)
-    return values | {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
 
 
 def _rates(learning_rates: Sequence[float]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from recnas.schema import FILE_NAME, Schema
 from recnas.search.settings import Settings, leaves
 
 CONFIG, RESULTS, LATENCIES = "config.yaml", "results.json", "latency.jsonl"
-STAGES = ("warm-up", "search", "final training", "test")
+WARM_UP = "warm-up"
+STAGES = (WARM_UP, "search", "final training", "test")
 """What a search does, one after the other."""
 FINAL_STAGES = STAGES[2:]
 """What is done of it for hand-made models alone."""
@@ -164,8 +165,9 @@ def check_settings(settings: Settings) -> None:
     """
     run = Path(settings.run)
     config = begun_with(run)
-    before = Settings.from_mapping(config or {}, str(run / CONFIG))
-    for path, _, _ in leaves():
+    kind = type(settings)
+    before = kind.from_mapping(config or {}, str(run / CONFIG))
+    for path, _, _ in leaves(kind):
         if path in FREE_TO_CHANGE:
             continue
         old, new = before, settings

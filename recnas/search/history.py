@@ -10,7 +10,6 @@ from typing import Any
 
 from recnas.errors import InputError
 from recnas.files import ANEW, read_lines, writing
-from recnas.proxies import ProxyTerms
 from recnas.search.evolution import Proposal
 from recnas.search.scoring import Scored
 
@@ -30,7 +29,7 @@ class Recorded:
             "architecture": self.proposal.arch.to_json(),
             "parents": list(self.proposal.parents),
             "iteration": self.proposal.iteration,
-            "proxy": self.scored.terms.to_json(),
+            "proxy": self.scored.values,
             "score": self.scored.score,
             "seconds": self.scored.seconds,
         }
@@ -75,7 +74,7 @@ class History:
             return None
         try:
             line = json.loads(self._lines[place])
-            scored = Scored(ProxyTerms(**line["proxy"]), line["score"], line["seconds"])
+            scored = Scored(dict(line["proxy"]), line["score"], line["seconds"])
             found = line["id"]
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{self._path}:{place + 1}: damaged; {ANEW}") from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import time
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,22 +27,17 @@ from recnas.search.folder import RESULTS, STAGES, finished, open_run
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
-    SUPERNET_WEIGHTS,
-    build_learner,
-    build_supernet,
     check_proxy_rows,
+    find_proxies,
+    ranked_by,
     score,
-    stage_seed,
     start_scoring,
     stop_scoring,
 )
 from recnas.search.settings import Settings
 from recnas.search.tensorboard import followed
+from recnas.search.warming import warm_up_supernet
 from recnas.space import Architecture, SearchSpace, cost
-from recnas.train.checkpoint import Checkpoint, save_supernet
-from recnas.train.log import ProgressLog
-from recnas.train.loop import Progress
-from recnas.train.warmup import Amount, Level, Probe, warm_up
 
 
 def search(
@@ -83,6 +78,7 @@ def search(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("a search runs in one process with --workers; start it without torchrun")
     check_proxy_rows(settings, dataset)
+    find_proxies(ranked_by(settings))
     costs = Costs(settings, dataset)
     started = time.perf_counter()
     timed = settings.limits.max_latency_ms is not None
@@ -105,7 +101,7 @@ def search(
             describe_data(run, dataset)
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with computing_with(threads=1):
-                rows = _warm_up(run, settings, dataset, executor, console)
+                rows = warm_up_supernet(run, settings, dataset, executor.check, console)
             history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
             results = run_finals(run, settings, dataset, history, costs, executor, console)
         finally:
@@ -129,94 +125,14 @@ def describe_data(run: Path, dataset: Dataset) -> None:
         write_json(run / "data.json", describe(dataset.path).to_json())
 
 
-def _warm_up(run: Path, settings: Settings, dataset: Dataset, executor: Executor, console: Console) -> int:
-    warmup, folder = settings.warmup, (run / SUPERNET_WEIGHTS).parent
-    folder.mkdir(exist_ok=True)
-    amount = Amount(warmup.amount)
-    rows = amount.rows(dataset.rows("train"))
-    summary = folder / "warmup.json"
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)
-    if summary.exists():
-        console.say("warm-up: done before")
-        checkpoint.remove()
-        return rows * amount.epochs
-    probe = Probe(warmup.probe_candidates, min(warmup.probe_rows, dataset.rows("validation")))
-    learner = build_learner(settings, build_supernet(settings, dataset))
-    rate = dataset.schema.positive_rate("validation")
-    constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
-    start = time.perf_counter()
-    with console.bar(rows * amount.epochs, STAGES[0], "rows") as bar:
-        log = ProgressLog(folder / "metrics.jsonl")
-
-        loss = ""
-
-        def report(now: Progress) -> None:
-            nonlocal loss
-            executor.check()
-            log.add(now)
-            if not bar.done:
-                bar.skip(log.rows_before or 0)
-            loss = f"loss {now.loss:.4f}"
-            bar.update(now.rows - bar.done, loss)
-
-        def report_measuring(done: int, asked: int) -> None:
-            executor.check()
-            bar.update(0, f"{done} of {asked} measurements of random candidates")
-
-        levels = warm_up(
-            learner,
-            dataset,
-            amount,
-            warmup.optimization,
-            seed=stage_seed(settings, "warmup"),
-            probe=probe if warmup.probe_candidates else None,
-            device=default_device(),
-            report=report,
-            report_measuring=report_measuring,
-            checkpoint=checkpoint,
-        )
-        bar.update(0, loss)
-    save_supernet(folder, learner)
-    write_json(
-        summary,
-        {
-            "rows": rows * amount.epochs,
-            "seconds": time.perf_counter() - start,
-            "constant_log_loss": constant,
-            "candidates": warmup.probe_candidates,
-            "validation_rows": probe.rows,
-            "levels": [level.to_json() for level in levels],
-        },
-    )
-    checkpoint.remove()
-    for line in describe_levels(levels, warmup.probe_candidates, constant):
-        console.say(line)
-    return rows * amount.epochs
-
-
-def describe_levels(levels: list[Level], candidates: int, constant: float) -> list[str]:
-    """What a warm-up taught, for a person: one line a level."""
-    if not levels:
-        return []
-    lines = [f"validation log loss of {candidates} random candidates (constant click rate: {constant:.4f})"]
-    lines += [
-        f"  after {level.fraction:5.0%} of the warm-up, {level.rows:>11,} rows: "
-        f"median {level.median:.4f}, 10 % below {level.p10:.4f}, 10 % above {level.p90:.4f}"
-        for level in levels
-    ]
-    return lines
-
-
-def constant_log_loss(train_rate: float, rate: float) -> float:
-    """Log loss of predicting the training rows' click rate for rows of click rate `rate`."""
-    return -(rate * math.log(train_rate) + (1 - rate) * math.log1p(-train_rate))
-
-
 def _evolution(settings: Settings, costs: Costs) -> RegularizedEvolution:
-    """The run's evolution, before its first round."""
+    """The run's evolution, before its first round; a random search is one that ends with its first population."""
+    evolution = settings.evolution
+    if settings.strategy == "random":
+        evolution = replace(evolution, population=evolution.candidates, iterations=0)
     return RegularizedEvolution(
         SearchSpace.named(settings.space),
-        settings.evolution,
+        evolution,
         random.Random(f"{settings.seed}/search"),
         costs.affordable,
         costs.smallest,

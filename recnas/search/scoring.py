@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from recnas.errors import InputError
 from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.proxies import ProxyBatches, ProxyTerms, SiGeo, collect
+from recnas.proxies import BriefTraining, Candidate, LastLayerTuning, Proxy, ProxyBatches, find_proxy
+from recnas.search.expression import Expression
 from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace
 from recnas.train.checkpoint import load_model_tensors, load_tensors
@@ -28,29 +29,59 @@ SUPERNET_WEIGHTS = Path("supernet") / "weights.safetensors"
 
 @dataclass(frozen=True)
 class Scored:
-    """A candidate's proxy terms, its score and the time they took."""
+    """What proxies give a candidate, by name, the score that it makes, and the time they took."""
 
-    terms: ProxyTerms
+    values: dict[str, float]
     score: float
     seconds: float
 
 
 class Scorer:
-    """Scores candidates with SiGeo on inherited weights.
+    """Scores candidates on inherited weights.
 
     Args:
         supernet: Holds the weights.
-        batches: What gradients are taken on.
-        sigeo: The weights of the terms.
+        batches: Training rows that they are measured on.
+        expression: What they are ranked by.
+        tuning: What `one_shot` trains and judges them on; None where the expression is without it.
+        training: What `brief` does; None where the expression is without it.
     """
 
-    def __init__(self, supernet: Supernet, batches: ProxyBatches, sigeo: SiGeo) -> None:
-        self.supernet, self.batches, self.sigeo = supernet, batches, sigeo
+    def __init__(
+        self,
+        supernet: Supernet,
+        batches: ProxyBatches,
+        expression: Expression,
+        tuning: LastLayerTuning | None = None,
+        training: BriefTraining | None = None,
+    ) -> None:
+        self.supernet, self.batches, self.tuning, self.training = supernet, batches, tuning, training
+        self.expression = expression
+        self._proxies = find_proxies(expression)
 
     def __call__(self, arch: Architecture) -> Scored:
         start = time.perf_counter()
-        terms = ProxyTerms.of(collect(self.supernet, arch, self.batches))
-        return Scored(terms, self.sigeo.score(terms), time.perf_counter() - start)
+        candidate = self.candidate(arch)
+        values = {name: float(proxy(candidate)) for name, proxy in self._proxies.items()}
+        return Scored(values, self.expression.score(values), time.perf_counter() - start)
+
+    def candidate(self, arch: Architecture) -> Candidate:
+        """An architecture, ready to be measured."""
+        return Candidate(self.supernet, arch, self.batches, self.tuning, self.training)
+
+
+def find_proxies(expression: Expression) -> dict[str, Proxy]:
+    """The proxies of an expression by name.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    return {name: find_proxy(name) for name in expression.weights}
+
+
+def ranked_by(settings: Settings) -> Expression:
+    """What a run's candidates are ranked by."""
+    return Expression.parse(settings.proxy.score, settings.warmup.amount)
 
 
 def build_supernet(settings: Settings, dataset: Dataset) -> Supernet:
@@ -85,10 +116,26 @@ def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Sc
         max_rows_per_table=settings.warmup.max_rows_per_table,
     )
     batches = [batch.to(default_device()) for batch in islice(loader, proxy.batches)]
-    loss = proxy.lambda_loss
-    if loss is None:
-        loss = SiGeo.after_warmup(settings.warmup.amount).lambda_loss
-    return Scorer(supernet, ProxyBatches(supernet, batches), SiGeo(proxy.lambda_zico, proxy.lambda_fr, loss))
+    tuning = LastLayerTuning(
+        dataset,
+        proxy.tune_steps,
+        proxy.tune_batch_size,
+        proxy.tune_validation_rows,
+        settings.warmup.optimization,
+        stage_seed(settings, "tuning"),
+        default_device(),
+    )
+    brief = replace(settings.final.optimization, batch_size=proxy.brief_batch_size)
+    training = BriefTraining(
+        dataset,
+        proxy.brief_rows,
+        proxy.brief_validation_rows,
+        brief,
+        stage_seed(settings, "brief"),
+        settings.warmup.max_rows_per_table,
+        default_device(),
+    )
+    return Scorer(supernet, ProxyBatches(supernet, batches), ranked_by(settings), tuning, training)
 
 
 def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from recnas.errors import InputError
 from recnas.files import parse_yaml
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings
+from recnas.search.expression import Expression
 from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
@@ -52,7 +52,7 @@ class WarmupSettings:
 
     def __post_init__(self) -> None:
         Amount(self.amount)
-        _at_least(self, full_path_steps=0, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
+        at_least(self, full_path_steps=0, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,40 @@ class ProxySettings:
     """How a candidate is scored.
 
     Attributes:
+        score: What it is ranked by: `sigeo`, a proxy's name, or a weighted sum such as `zico + 0.5*fr - loss`; see
+            `Expression.parse`.
         batches: N, the training batches that gradients are taken on.
         batch_size: Rows of each.
-        lambda_zico: λ₁ of SiGeo.
-        lambda_fr: λ₂.
-        lambda_loss: λ₃; None for 1 after a warm-up and 0 without.
+        tune_steps: Of fine-tuning the last layer, for `one_shot`.
+        tune_batch_size: Rows of each.
+        tune_validation_rows: Rows that `one_shot` measures the log loss on.
+        brief_rows: Training rows of the short training from scratch, for `brief`.
+        brief_batch_size: Rows of a step of it.
+        brief_validation_rows: Rows that `brief` measures the log loss on.
     """
 
+    score: str = "sigeo"
     batches: int = 4
     batch_size: int = 512
-    lambda_zico: float = 1.0
-    lambda_fr: float = 1.0
-    lambda_loss: float | None = None
+    tune_steps: int = 500
+    tune_batch_size: int = 512
+    tune_validation_rows: int = 10_000
+    brief_rows: int = 8_192
+    brief_batch_size: int = 64
+    brief_validation_rows: int = 10_000
 
     def __post_init__(self) -> None:
-        _at_least(self, batches=2, batch_size=1)
-        for name in ("lambda_zico", "lambda_fr", "lambda_loss"):
-            if (value := getattr(self, name)) is not None and not math.isfinite(value):
-                raise InputError(f"{name} is {value}; it must be a finite number")
+        Expression.parse(self.score)
+        at_least(self, batches=2, batch_size=1, tune_steps=0, tune_batch_size=1, tune_validation_rows=1)
+        at_least(self, brief_rows=1, brief_batch_size=1, brief_validation_rows=1)
 
 
-STRATEGIES = ("full", "halving")
+Kind = TypeVar("Kind", bound="Settings")
+
+FINALISTS = ("full", "halving")
 """How the finalists may be trained."""
+STRATEGIES = ("evolution", "random")
+"""How candidates may be proposed."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +130,11 @@ class FinalSettings:
     baselines: tuple[str, ...] = ("dlrm",)
 
     def __post_init__(self) -> None:
-        _at_least(self, top_k=0, epochs=1)
+        at_least(self, top_k=0, epochs=1)
         if self.top_k == 0 and not self.baselines:
             raise InputError("neither candidates (top_k) nor baselines are to be trained")
-        if self.strategy not in STRATEGIES:
-            raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(STRATEGIES)}")
+        if self.strategy not in FINALISTS:
+            raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(FINALISTS)}")
         if not 0 < self.first_share < 1:
             raise InputError(f"first_share is {self.first_share:g}; it must be above 0 and below 1")
         if any(not rate > 0 for rate in self.other_learning_rates):
@@ -139,6 +151,7 @@ class Settings:
         data: The data set's folder.
         run: The run's folder.
         space: `nasrec-small` or `nasrec-full`.
+        strategy: `evolution`, or `random` for as many random candidates.
         seed: Where all random choices start.
         workers: Processes that score candidates and train finalists; with 1, as many candidates are scored side by
             side in this one as there are cores. The history does not depend on it.
@@ -153,6 +166,7 @@ class Settings:
     data: str = ""
     run: str = ""
     space: str = "nasrec-small"
+    strategy: str = "evolution"
     seed: int = 0
     workers: int = 1
     checkpoint_seconds: float = 120.0
@@ -164,7 +178,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         SearchSpace.named(self.space)
-        _at_least(self, seed=0, workers=1, checkpoint_seconds=0)
+        if self.strategy not in STRATEGIES:
+            raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
+        at_least(self, seed=0, workers=1, checkpoint_seconds=0)
 
     @property
     def searches(self) -> bool:
@@ -176,13 +192,75 @@ class Settings:
         return _plain(asdict(self))
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any], source: str = "settings") -> Settings:
+    def from_mapping(cls, values: Mapping[str, Any], source: str = "settings") -> Self:
         """Reads nested plain values; what is missing keeps its default.
 
         Raises:
             InputError: A key is unknown, or a value has the wrong type or range.
         """
         return _build(cls, values, source, "")
+
+
+def resolve(
+    kind: type[Kind],
+    data: str | Path | None,
+    run: str | Path | None,
+    preset: str | None,
+    resume: bool,
+    given: Mapping[str, Any],
+) -> Kind:
+    """The settings of a run: the preset's, in whose place come those of the run that goes on, then those given.
+
+    Args:
+        kind: `Settings`, or a kind of it.
+        data: The data set's folder.
+        run: The run's folder.
+        preset: See `load_preset`.
+        resume: Whether to go on with what is in the run's folder.
+        given: Nested as in `config.yaml`.
+
+    Raises:
+        InputError: Something is unknown or does not fit, or data or run is missing.
+    """
+    values = with_preset(data, run, preset, given)
+    if resume and run is not None:
+        from recnas.search.folder import begun_with
+
+        values = merge(begun_with(Path(run)) or {}, values)
+    return read_settings(kind, values, preset)
+
+
+def with_preset(
+    data: str | Path | None, run: str | Path | None, preset: str | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the user asks for, as nested plain values: the preset's, and in their place those given.
+
+    Args:
+        data: The data set's folder.
+        run: The run's folder.
+        preset: See `load_preset`.
+        given: Nested as in `config.yaml`.
+
+    Raises:
+        InputError: There is no such preset.
+    """
+    values = merge(load_preset(preset), given) if preset else dict(given)
+    # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
+    for key in ("version", "created"):
+        values.pop(key, None)
+    return values | {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
+
+
+def read_settings(kind: type[Kind], values: Mapping[str, Any], preset: str | None) -> Kind:
+    """The settings of a run from nested plain values, which `preset` is named as the source of.
+
+    Raises:
+        InputError: Something is unknown or does not fit, or data or run is missing.
+    """
+    resolved = kind.from_mapping(values, preset or "settings")
+    if not resolved.data or not resolved.run:
+        raise InputError("--data, the data set's folder, and --run, a folder for what is made, are both needed")
+    return resolved
 
 
 def load_preset(name: str) -> dict[str, Any]:
@@ -273,7 +351,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _at_least(settings: Any, **least: int) -> None:
+def at_least(settings: Any, **least: int) -> None:
+    """Checks lower bounds of settings, by their names.
+
+    Raises:
+        InputError: One is below its bound.
+    """
     for name, bound in least.items():
         if getattr(settings, name) < bound:
             raise InputError(f"{name} is {getattr(settings, name)}; it must be {bound} or more")

@@ -81,8 +81,8 @@ def _history(space: SearchSpace, rng: random.Random, initial: int, iterations: i
         parent = None if number < initial else max(rng.sample(population[-initial:], initial // 2), key=lambda x: x[0])
         arch = space.mutate(parent[1], rng) if parent else space.sample(rng)
         zico = 700 + rng.gauss(0, 25) if parent is None else 0.85 * parent[0] + 0.15 * 820 + rng.gauss(0, 14)
-        proxy = {"zico": zico, "log_fr": rng.gauss(-3, 0.4), "loss": rng.gauss(0.64, 0.01)}
-        score = proxy["zico"] + proxy["log_fr"] - proxy["loss"]
+        proxy = {"zico": zico, "fr": rng.gauss(-3, 0.4), "loss": rng.gauss(0.64, 0.01)}
+        score = proxy["zico"] + proxy["fr"] - proxy["loss"]
         population.append((score, arch))
         history.append(
             {

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from recnas.errors import InputError, RunError
-from recnas.proxies import ProxyTerms
 from recnas.schema import Schema
 from recnas.search.evolution import Proposal
 from recnas.search.folder import open_run
@@ -80,7 +79,7 @@ def test_a_run_that_has_done_something_is_not_removed(data: Path, tmp_path: Path
 def test_a_full_disk_cuts_the_last_line_of_a_history_and_no_other(tmp_path: Path, sample) -> None:
     resource = pytest.importorskip("resource")
     proposals = [Proposal(arch, arch.id, (), 0) for arch in sample("nasrec-small", 3)]
-    scored = Scored(ProxyTerms(1.0, 2.0, 3.0), 0.5, 0.1)
+    scored = Scored({"zico": 1.0}, 0.5, 0.1)
     history = History(tmp_path)
     history.add(proposals[0], scored)
     whole = (tmp_path / "history.jsonl").read_bytes()

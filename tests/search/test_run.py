@@ -72,7 +72,7 @@ def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Pat
     assert [model["id"] for model in results["models"][:2]] == [line["id"] for line in ranked[:2]]
     for line in history:
         proxy = line["proxy"]
-        assert line["score"] == pytest.approx(proxy["zico"] + proxy["log_fr"] - proxy["loss"])
+        assert line["score"] == pytest.approx(proxy["zico"] + proxy["fr"] - proxy["loss"])
 
 
 def test_kept_weights_give_the_reported_figures(finished: Path, data: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, smal
     small["final"]["baselines"] = []
     recnas.search(data, tmp_path / "run", progress=False, space="nasrec-full", **small)
     for line in history_of(tmp_path / "run"):
-        assert line["score"] == pytest.approx(line["proxy"]["zico"] + line["proxy"]["log_fr"])
+        assert line["score"] == pytest.approx(line["proxy"]["zico"] + line["proxy"]["fr"])
 
 
 def test_a_folder_in_use_is_not_replaced_unasked(finished: Path, data: Path, tmp_path: Path, small: dict) -> None:

@@ -62,7 +62,7 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"warmup": {"amount": -1}}, "--warmup -1"),
         ({"space": "nasrec-medium"}, "nasrec-small, nasrec-full"),
         ({"proxy": {"batches": 1}}, "2 or more"),
-        ({"proxy": {"lambda_fr": float("nan")}}, "finite"),
+        ({"proxy": {"score": "zico fr"}}, "not understood"),
         ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
         ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),
         ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),

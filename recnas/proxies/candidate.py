@@ -1,0 +1,79 @@
+"""A candidate as proxies see it: what they are functions of is measured when one first asks for it, and once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from recnas.nn.model import Supernet
+from recnas.proxies.brief import BriefTraining
+from recnas.proxies.rows import RowStatistics, look_at_rows
+from recnas.proxies.statistics import GradientStatistics, ProxyBatches, collect
+from recnas.proxies.tuning import LastLayerTuning
+from recnas.space import Architecture
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a proxy gave.
+
+    Attributes:
+        value: It.
+        seconds: What it would have taken alone: the time of statistics that it shares with other proxies included.
+    """
+
+    value: float
+    seconds: float
+
+
+class Candidate:
+    """An architecture with the weights that it inherits. No proxy changes a weight.
+
+    Args:
+        supernet: Holds the weights.
+        arch: The architecture.
+        batches: Training rows to measure it on.
+        tuning: What one-shot search trains and judges it on; None where no proxy asks for it.
+        training: What it is trained on from scratch for `brief`; None where no proxy asks for it.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        arch: Architecture,
+        batches: ProxyBatches,
+        tuning: LastLayerTuning | None = None,
+        training: BriefTraining | None = None,
+    ) -> None:
+        self.supernet, self.arch, self.batches, self.tuning, self.training = supernet, arch, batches, tuning, training
+        self._shared: dict[Callable[..., Any], tuple[Any, float]] = {}
+        self._asked: set[Callable[..., Any]] = set()
+
+    @property
+    def gradients(self) -> GradientStatistics:
+        """Of the loss on every batch."""
+        return self._share(collect)
+
+    @property
+    def rows(self) -> RowStatistics:
+        """How its logit depends on each of some rows."""
+        return self._share(look_at_rows)
+
+    def measure(self, proxy: Callable[[Candidate], float]) -> Measurement:
+        """Computes a proxy."""
+        self._asked, before = set(), dict(self._shared)
+        start = time.perf_counter()
+        value = proxy(self)
+        seconds = time.perf_counter() - start
+        seconds += sum(before[statistics][1] for statistics in self._asked if statistics in before)
+        return Measurement(value, seconds)
+
+    def _share(self, statistics: Callable[[Supernet, Architecture, ProxyBatches], Any]) -> Any:
+        self._asked.add(statistics)
+        if statistics not in self._shared:
+            start = time.perf_counter()
+            value = statistics(self.supernet, self.arch, self.batches)
+            self._shared[statistics] = value, time.perf_counter() - start
+        return self._shared[statistics][0]

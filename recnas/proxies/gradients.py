@@ -1,0 +1,70 @@
+"""Proxies that are functions of a candidate's gradient statistics.
+
+θ are the weights that the candidate inherits, gₙ their gradient on batch n of N, ḡ the mean of the gₙ, μ and σ the mean
+of |gₙ| and the standard deviation of gₙ over the batches, element by element; m runs over modules, j over elements.
+Embedding tables are modules too, with the rows that the batches look up. So are norms, and biases count with their
+layer: the public code of most of these proxies takes the matrices of linear layers and convolutions only.
+"""
+
+from __future__ import annotations
+
+import math
+
+from recnas.proxies.candidate import Candidate
+
+
+def zico(candidate: Candidate) -> float:
+    """ZiCo (Li et al. 2023): Σₘ log ‖ μ⁽ᵐ⁾ ⊘ σ⁽ᵐ⁾ ‖₁. A module whose gradient never varies adds nothing."""
+    return math.fsum(math.log(module.ratio) for module in candidate.gradients.modules if module.ratio != 0)
+
+
+def zico_mean(candidate: Candidate) -> float:
+    """ZiCo's mean over modules in the place of the sum, so that the number of layers does not count."""
+    return zico(candidate) / len(candidate.gradients.modules)
+
+
+def fr(candidate: Candidate) -> float:
+    """Log of the Fisher–Rao norm with the empirical Fisher: log ((1/N) Σₙ (θᵀgₙ)²)^½ (Liang et al. 2019; SiGeo)."""
+    squares = [projection * projection for projection in candidate.gradients.projections]
+    return _log(math.fsum(squares) / len(squares)) / 2
+
+
+def loss(candidate: Candidate) -> float:
+    """ℓ, the mean loss on the batches; lower is better."""
+    return math.fsum(candidate.gradients.losses) / len(candidate.gradients.losses)
+
+
+def mean_abs_gradient(candidate: Candidate) -> float:
+    """Mean of μ over all elements (Zheng et al. 2024, section 3)."""
+    modules = candidate.gradients.modules
+    return math.fsum(module.magnitude for module in modules) / sum(module.elements for module in modules)
+
+
+def gradient_std(candidate: Candidate) -> float:
+    """Mean of σ over all elements (Zheng et al. 2024, section 3)."""
+    modules = candidate.gradients.modules
+    return math.fsum(module.deviation for module in modules) / sum(module.elements for module in modules)
+
+
+def l2_norm(candidate: Candidate) -> float:
+    """Σₘ ‖θ⁽ᵐ⁾‖₂ (Abdelfattah et al. 2021)."""
+    return math.fsum(math.sqrt(module.weight_square) for module in candidate.gradients.modules)
+
+
+def plain(candidate: Candidate) -> float:
+    """θᵀḡ (Abdelfattah et al. 2021)."""
+    return math.fsum(candidate.gradients.projections) / len(candidate.gradients.projections)
+
+
+def grad_norm(candidate: Candidate) -> float:
+    """Σₘ ‖ḡ⁽ᵐ⁾‖₂ (Abdelfattah et al. 2021)."""
+    return math.fsum(math.sqrt(module.gradient_square) for module in candidate.gradients.modules)
+
+
+def snip(candidate: Candidate) -> float:
+    """Σⱼ |θⱼ ḡⱼ| (Lee et al. 2019; as a score, Abdelfattah et al. 2021)."""
+    return math.fsum(module.saliency for module in candidate.gradients.modules)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf if value == 0 else math.nan

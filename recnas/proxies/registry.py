@@ -1,0 +1,82 @@
+"""Every proxy by its name. One of your own needs no registration: `module:function` names it wherever a name stands."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from recnas.errors import InputError
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.proxies import brief, gradients, passes, rows, tuning
+from recnas.proxies.candidate import Candidate
+from recnas.space import cost
+
+
+def parameters(candidate: Candidate) -> float:
+    """Dense parameters that reach the logit."""
+    return cost.parameters(candidate.arch, *_sizes(candidate))
+
+
+def flops(candidate: Candidate) -> float:
+    """Multiply–accumulates a row of all matrix products that reach the logit."""
+    return cost.flops(candidate.arch, *_sizes(candidate))
+
+
+def _sizes(candidate: Candidate) -> tuple[int, int, int]:
+    network = candidate.supernet.network
+    return network.num_dense, network.num_sparse, EMBEDDING_DIM
+
+
+Proxy = Callable[[Candidate], float]
+"""A figure that is to tell, without training it, how good a candidate is."""
+
+PROXIES: dict[str, Proxy] = {
+    function.__name__: function
+    for function in (
+        gradients.zico,
+        gradients.zico_mean,
+        gradients.fr,
+        gradients.loss,
+        gradients.mean_abs_gradient,
+        gradients.gradient_std,
+        gradients.l2_norm,
+        gradients.plain,
+        gradients.grad_norm,
+        gradients.snip,
+        passes.grasp,
+        passes.fisher,
+        passes.synflow,
+        passes.zen,
+        rows.jacov,
+        rows.naswot,
+        rows.epe_nas,
+        tuning.one_shot,
+        brief.brief,
+        parameters,
+        flops,
+    )
+}
+
+
+def find_proxy(name: str) -> Proxy:
+    """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `Candidate` in a module of yours.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name in PROXIES:
+        return PROXIES[name]
+    module, _, function = name.partition(":")
+    if not function or not module or module.startswith("."):
+        raise InputError(
+            f"no proxy is named {name!r}; known are {', '.join(PROXIES)}, and module:function for one of your own"
+        )
+    try:
+        loaded = importlib.import_module(module)
+    except Exception as error:  # The module is the user's: what it does, and so what goes wrong in it, is anything.
+        raise InputError(f"proxy {name}: the module {module} cannot be imported ({error})") from error
+    if not hasattr(loaded, function):
+        raise InputError(f"proxy {name}: the module {module} has no {function}")
+    if not callable(proxy := getattr(loaded, function)):
+        raise InputError(f"proxy {name}: {function} is not a function")
+    return proxy

@@ -1,0 +1,120 @@
+"""A run's warm-up: the supernet is trained, kept, and measured on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.files import write_json
+from recnas.nn.model import default_device
+from recnas.search.folder import WARM_UP
+from recnas.search.scoring import SUPERNET_WEIGHTS, build_learner, build_supernet, stage_seed
+from recnas.search.settings import Settings
+from recnas.train.checkpoint import Checkpoint, save_supernet
+from recnas.train.log import ProgressLog
+from recnas.train.loop import Progress
+from recnas.train.warmup import Amount, Level, Probe, warm_up
+
+
+def warm_up_supernet(
+    run: Path, settings: Settings, dataset: Dataset, check: Callable[[], None], console: Console
+) -> int:
+    """Warms a run's supernet up and keeps it, unless that was done before, and measures what candidates inherit.
+
+    Args:
+        run: The run's folder.
+        settings: The run's.
+        dataset: What it learns from.
+        check: Called now and then, to raise an error early.
+        console: Where it is shown.
+
+    Returns:
+        Training rows that it has seen.
+
+    Raises:
+        Diverged: The loss is not a finite number.
+    """
+    warmup, folder = settings.warmup, (run / SUPERNET_WEIGHTS).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    amount = Amount(warmup.amount)
+    rows = amount.rows(dataset.rows("train"))
+    summary = folder / "warmup.json"
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)
+    if summary.exists():
+        console.say("warm-up: done before")
+        checkpoint.remove()
+        return rows * amount.epochs
+    probe = Probe(warmup.probe_candidates, min(warmup.probe_rows, dataset.rows("validation")))
+    learner = build_learner(settings, build_supernet(settings, dataset))
+    rate = dataset.schema.positive_rate("validation")
+    constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
+    start = time.perf_counter()
+    with console.bar(rows * amount.epochs, WARM_UP, "rows") as bar:
+        log = ProgressLog(folder / "metrics.jsonl")
+
+        loss = ""
+
+        def report(now: Progress) -> None:
+            nonlocal loss
+            check()
+            log.add(now)
+            if not bar.done:
+                bar.skip(log.rows_before or 0)
+            loss = f"loss {now.loss:.4f}"
+            bar.update(now.rows - bar.done, loss)
+
+        def report_measuring(done: int, asked: int) -> None:
+            check()
+            bar.update(0, f"{done} of {asked} measurements of random candidates")
+
+        levels = warm_up(
+            learner,
+            dataset,
+            amount,
+            warmup.optimization,
+            seed=stage_seed(settings, "warmup"),
+            probe=probe if warmup.probe_candidates else None,
+            device=default_device(),
+            report=report,
+            report_measuring=report_measuring,
+            checkpoint=checkpoint,
+        )
+        bar.update(0, loss)
+    save_supernet(folder, learner)
+    write_json(
+        summary,
+        {
+            "rows": rows * amount.epochs,
+            "seconds": time.perf_counter() - start,
+            "constant_log_loss": constant,
+            "candidates": warmup.probe_candidates,
+            "validation_rows": probe.rows,
+            "levels": [level.to_json() for level in levels],
+        },
+    )
+    checkpoint.remove()
+    for line in describe_levels(levels, warmup.probe_candidates, constant):
+        console.say(line)
+    return rows * amount.epochs
+
+
+def describe_levels(levels: list[Level], candidates: int, constant: float) -> list[str]:
+    """What a warm-up taught, for a person: one line a level."""
+    if not levels:
+        return []
+    lines = [f"validation log loss of {candidates} random candidates (constant click rate: {constant:.4f})"]
+    lines += [
+        f"  after {level.fraction:5.0%} of the warm-up, {level.rows:>11,} rows: "
+        f"median {level.median:.4f}, 10 % below {level.p10:.4f}, 10 % above {level.p90:.4f}"
+        for level in levels
+    ]
+    return lines
+
+
+def constant_log_loss(train_rate: float, rate: float) -> float:
+    """Log loss of predicting the training rows' click rate for rows of click rate `rate`."""
+    return -(rate * math.log(train_rate) + (1 - rate) * math.log1p(-train_rate))

@@ -1,0 +1,173 @@
+"""How well rankings agree with the truth: rank correlations with intervals, the noise ceiling, and regret."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+RESAMPLES = 2000
+LEVEL = 0.95
+"""Of the intervals."""
+TOP = (1, 5, 15)
+"""How many of the best are taken where regret is told."""
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with a bootstrap interval over candidates (percentiles, 95 %)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a ranking agrees with the truth.
+
+    Attributes:
+        tau: Kendall's rank correlation.
+        rho: Spearman's.
+        regret: For each of `TOP`: the lowest loss among so many candidates that the ranking has first, minus the
+            lowest of all; None where there are no more candidates than that.
+        ranked: Candidates with a finite score; the others are last, tied.
+    """
+
+    tau: Estimate
+    rho: Estimate
+    regret: tuple[float | None, ...]
+    ranked: int
+
+
+class Bootstrap:
+    """Resamples candidates, the same for every ranking of a study.
+
+    Args:
+        count: Candidates.
+        seed: Draws the samples.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.samples = rng.integers(0, count, (RESAMPLES, count))
+        self.weights = np.stack([np.bincount(sample, minlength=count) for sample in self.samples]).astype(float)
+
+    def tau(self, ours: Array, truth: Array) -> Estimate:
+        """Kendall's τ-b of two figures of each candidate.
+
+        A pair of one candidate with itself, of which a sample has many, is no pair.
+        """
+        x, y = _orders(ours), _orders(truth)
+
+        def weighted(products: Array) -> Array:
+            return np.einsum("si,ij,sj->s", self.weights, products, self.weights, optimize=True)
+
+        agreeing, ours_untied, truth_untied = weighted(x * y), weighted(x * x), weighted(y * y)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            samples = agreeing / np.sqrt(ours_untied * truth_untied)
+        return _estimate(_ratio((x * y).sum(), (x * x).sum() * (y * y).sum()), samples)
+
+    def rho(self, ours: Array, truth: Array) -> Estimate:
+        """Spearman's ρ of two figures of each candidate."""
+        x, y = _ranks(ours), _ranks(truth)
+        drawn = [_pearson(x[self.samples], y[self.samples])]
+        return _estimate(float(_pearson(x[None], y[None])[0]), drawn[0])
+
+    def above(self, ours: Array, theirs: Array, truth: Array) -> Estimate:
+        """How much larger the τ of one ranking is than that of another, sample by sample."""
+        y = _orders(truth)
+        samples, values = [], []
+        for scores in (ours, theirs):
+            x = _orders(scores)
+            value = _ratio((x * y).sum(), (x * x).sum() * (y * y).sum())
+            parts = [
+                np.einsum("si,ij,sj->s", self.weights, products, self.weights, optimize=True)
+                for products in (x * y, x * x, y * y)
+            ]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                samples.append(parts[0] / np.sqrt(parts[1] * parts[2]))
+            values.append(value)
+        return _estimate(values[0] - values[1], samples[0] - samples[1])
+
+
+def judge(scores: Sequence[float], losses: Sequence[float], bootstrap: Bootstrap) -> Agreement:
+    """How scores, higher is better, agree with losses, lower is better."""
+    ours = np.array([score if math.isfinite(score) else -math.inf for score in scores])
+    truth = -np.asarray(losses)
+    finite = np.isfinite(ours)
+    if finite.any():
+        ours = np.where(finite, ours, ours[finite].min() - 1)
+    order = np.argsort(-ours, kind="stable")
+    regret = tuple(None if top >= len(order) else float(np.min(-truth[order[:top]]) - np.min(-truth)) for top in TOP)
+    return Agreement(bootstrap.tau(ours, truth), bootstrap.rho(ours, truth), regret, int(finite.sum()))
+
+
+def noise_ceiling(losses: Array, bootstrap: Bootstrap) -> Estimate | None:
+    """The τ between the losses of two trainings of the same candidates that differ in their seeds, mean over pairs.
+
+    Args:
+        losses: `[seeds, candidates]`.
+        bootstrap: Of the candidates.
+
+    Returns:
+        None with a single seed.
+    """
+    found = [bootstrap.tau(-losses[a], -losses[b]) for a, b in combinations(range(len(losses)), 2)]
+    if not found:
+        return None
+    return Estimate(*(float(np.mean([getattr(item, name) for item in found])) for name in ("value", "low", "high")))
+
+
+def random_regret(losses: Sequence[float]) -> tuple[float | None, ...]:
+    """The regret to expect of candidates picked blindly, for each of `TOP`: the mean of the lowest of k out of n."""
+    ordered, count = sorted(losses), len(losses)
+    result: list[float | None] = []
+    for top in TOP:
+        if top >= count:
+            result.append(None)
+            continue
+        total = math.comb(count, top)
+        # The i-th lowest is the lowest of those picked if the others are from what is above it.
+        expected = sum(
+            loss * math.comb(count - 1 - place, top - 1) / total
+            for place, loss in enumerate(ordered[: count - top + 1])
+        )
+        result.append(expected - ordered[0])
+    return tuple(result)
+
+
+def _orders(values: Array) -> Array:
+    """For every pair, 1, -1 or 0 as the first is larger, smaller or equal: `[n, n]`."""
+    return np.sign(values[:, None] - values[None, :])
+
+
+def _ratio(agreeing: float, untied: float) -> float:
+    return float(agreeing / math.sqrt(untied)) if untied > 0 else math.nan
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1, equal ones shared."""
+    from scipy.stats import rankdata
+
+    return rankdata(values)
+
+
+def _pearson(x: Array, y: Array) -> Array:
+    """Correlation along the last axis."""
+    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
+
+
+def _estimate(value: float, samples: Array) -> Estimate:
+    samples = samples[np.isfinite(samples)]
+    if not len(samples):
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(samples, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(value, float(low), float(high))

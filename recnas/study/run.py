@@ -1,0 +1,219 @@
+"""A study from data set to tables: warm-ups, scores, trainings, agreement. It is a folder, written as it goes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.errors import InputError, RunError
+from recnas.files import read_json_lines, write_json, write_text, writing
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.proxies import find_proxy
+from recnas.schema import SPLITS
+from recnas.search.executor import Executor, computing_with, sharing_cores
+from recnas.search.folder import WARM_UP, finished, open_run
+from recnas.search.scoring import check_proxy_rows, stage_seed
+from recnas.search.warming import warm_up_supernet
+from recnas.space import Architecture, SearchSpace, cost
+from recnas.study import scores, trainings
+from recnas.study.analysis import Bootstrap
+from recnas.study.scores import Scored, Scoring, measure, proxy_names, start_scorings, stop_scorings
+from recnas.study.settings import StudySettings
+from recnas.study.tables import Rows, agreement_rows, candidate_rows, summary, to_csv, to_markdown
+from recnas.study.trainings import Trained, Training, start_trainings, train
+
+SCORING, TRAINING = "scoring", "training"
+STAGES = (WARM_UP, SCORING, TRAINING)
+"""What a study does, one after the other."""
+SCORES, RESULTS = "scores.jsonl", "results.json"
+CANDIDATES_CSV, AGREEMENT_CSV, MARKDOWN = "candidates.csv", "agreement.csv", "study.md"
+
+
+def study(
+    settings: StudySettings, *, overwrite: bool = False, resume: bool = False, progress: bool = True
+) -> dict[str, Any]:
+    """Finds out how far each ranking can be trusted on a data set; everything it measures is in the run's folder.
+
+    A process that is killed loses the work in flight at most: the same study with `resume` goes on and ends with the
+    same figures, but for times.
+
+    Args:
+        settings: What to do.
+        overwrite: Replace an earlier study in that folder.
+        resume: Go on with the study in that folder, if there is one.
+        progress: Show how far it is, on standard error.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        InputError: The data set or the settings do not fit, or the folder is taken.
+        RunError: A warm-up diverged, or nearly all trainings did.
+    """
+    console = Console(progress, STAGES)
+    if resume and (results := finished(settings)) is not None:
+        console.say(f"{settings.run} is finished")
+        return results
+    dataset = Dataset(settings.data)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("a study runs in one process with --workers; start it without torchrun")
+    check_proxy_rows(settings, dataset)
+    for name in proxy_names(settings):
+        find_proxy(name)
+    archs = draw_candidates(settings)
+    started = time.perf_counter()
+    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    with (
+        sharing_cores(settings.workers),
+        Executor(settings.workers, _prepare_process, (settings,)) as executor,
+        open_run(settings, dataset.schema, overwrite, resume) as run,
+    ):
+
+        def macs(arch: Architecture) -> int:
+            return cost.flops(arch, dataset.schema.num_dense, dataset.schema.num_sparse, EMBEDDING_DIM)
+
+        try:
+            for amount in settings.warmups:
+                own = scores.settings_of(settings, amount)
+                console.say(f"warm-up of {amount:g}")
+                with computing_with(threads=1):
+                    warm_up_supernet(Path(own.run), own, dataset, executor.check, console)
+            scored = _score(run, settings, archs, executor, macs, console)
+            stop_scorings()
+            trained = _train(settings, archs, executor, macs, console)
+        finally:
+            stop_scorings()
+        results = _conclude(run, settings, dataset, archs, scored, trained)
+        results["seconds"] = time.perf_counter() - started
+        write_json(run / RESULTS, results)
+    return results
+
+
+def draw_candidates(settings: StudySettings) -> list[Architecture]:
+    """A study's random architectures, no two of which compute the same."""
+    space, rng = SearchSpace.named(settings.space), random.Random(f"{settings.seed}/candidates")
+    found: dict[str, Architecture] = {}
+    for _ in range(100 * settings.candidates):
+        arch = space.sample(rng)
+        found.setdefault(arch.id, arch)
+        if len(found) == settings.candidates:
+            return list(found.values())
+    raise InputError(f"{settings.space} has no {settings.candidates} distinct candidates; lower --candidates")
+
+
+def _prepare_process(settings: StudySettings) -> None:
+    start_scorings(settings)
+    start_trainings(settings)
+
+
+def _score(
+    run: Path, settings: StudySettings, archs: Sequence[Architecture], executor: Executor, macs: Any, console: Console
+) -> list[Scored]:
+    """Every candidate after every warm-up, in this order; what is in the file is not measured again."""
+    path = run / SCORES
+    work = [Scoring(arch, amount) for amount in settings.warmups for arch in archs]
+    lines = read_json_lines(path)[: len(work)]
+    known = [Scored(**line) for line in lines]
+    for item, scoring in zip(known, work, strict=False):
+        if (item.id, item.warmup) != (scoring.arch.id, scoring.warmup):
+            raise InputError(f"{path} is of another study; --overwrite makes this one anew")
+    # A line that was cut short goes.
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    with console.bar(len(work), SCORING, "scorings") as bar, writing(path), path.open("a") as file:
+        bar.skip(len(known))
+        left = work[len(known) :]
+        with closing(executor.map(measure, left, lambda item: macs(item.arch), single_threaded=True)) as results:
+            for result in results:
+                file.write(json.dumps(result.to_json()) + "\n")
+                file.flush()
+                known.append(result)
+                bar.update()
+    return known
+
+
+def _train(
+    settings: StudySettings, archs: Sequence[Architecture], executor: Executor, macs: Any, console: Console
+) -> list[Trained]:
+    work = [Training(arch, seed) for seed in range(settings.seeds) for arch in archs]
+    results: list[Trained] = []
+    with console.bar(len(work), TRAINING, "trainings") as bar:
+        done = [trainings.is_done(settings, item) for item in work]
+        for known, result in zip(done, _in_order(executor, work, macs), strict=True):
+            results.append(result)
+            (bar.skip if known else bar.update)(1)
+    return results
+
+
+def _in_order(executor: Executor, work: list[Training], macs: Any) -> Iterator[Trained]:
+    with closing(executor.map(train, work, lambda item: macs(item.arch), single_threaded=True)) as results:
+        yield from results
+
+
+def _conclude(
+    run: Path,
+    settings: StudySettings,
+    dataset: Dataset,
+    archs: Sequence[Architecture],
+    scored: Sequence[Scored],
+    trained: Sequence[Trained],
+) -> dict[str, Any]:
+    """Writes the tables and gives what they say."""
+    by_arch = {arch.id: [item for item in trained if item.id == arch.id] for arch in archs}
+    whole = [arch for arch in archs if all(item.test is not None for item in by_arch[arch.id])]
+    if len(whole) < 4:
+        raise RunError(f"only {len(whole)} architectures were trained without diverging; lower --learning-rate")
+    candidates = candidate_rows(settings, dataset.schema, whole, by_arch, scored)
+    bootstrap = Bootstrap(len(whole), stage_seed(settings, "bootstrap"))
+    agreement = agreement_rows(settings, candidates, bootstrap)
+    results = {
+        "run": str(run),
+        "data": {
+            "path": settings.data,
+            "name": dataset.schema.source.get("name", Path(settings.data).name),
+            "rows": {split: dataset.rows(split) for split in SPLITS},
+        },
+        "space": settings.space,
+        "diverged": [arch.id for arch in archs if arch not in whole],
+        **summary(settings, candidates, bootstrap),
+        "agreement": agreement,
+        "candidates": candidates,
+    }
+    results = _plain(results)
+    write_text(run / CANDIDATES_CSV, to_csv(_flat(candidates)))
+    write_text(run / AGREEMENT_CSV, to_csv(agreement))
+    write_text(run / MARKDOWN, to_markdown(results))
+    return results
+
+
+def _flat(rows: Rows) -> Rows:
+    """Rows in which nested values have columns of their own."""
+    flat = []
+    for row in rows:
+        columns: dict[str, Any] = {}
+        for key, value in row.items():
+            if isinstance(value, dict):
+                columns |= {f"{key}.{inner}": item for inner, item in value.items()}
+            elif isinstance(value, list | tuple):
+                columns |= {f"{key}.{place}": item for place, item in enumerate(value)}
+            else:
+                columns[key] = value
+        flat.append(columns)
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,94 @@
+"""What every proxy says of every candidate, after every warm-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from recnas.data import Dataset
+from recnas.proxies import PROXIES, find_proxy
+from recnas.search.expression import Expression
+from recnas.search.scoring import SUPERNET_WEIGHTS, Scorer, build_scorer, build_supernet
+from recnas.search.settings import Settings
+from recnas.space import Architecture
+from recnas.study.settings import StudySettings
+from recnas.train.checkpoint import load_model_tensors, load_tensors
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One candidate after one warm-up."""
+
+    arch: Architecture
+    warmup: float
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What proxies say of it.
+
+    Attributes:
+        id: The candidate's.
+        warmup: The amount.
+        values: By proxy.
+        seconds: What each would take alone.
+    """
+
+    id: str
+    warmup: float
+    values: dict[str, float]
+    seconds: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "warmup": self.warmup, "values": self.values, "seconds": self.seconds}
+
+
+_settings: StudySettings | None = None
+_scorer: tuple[float, Scorer] | None = None
+
+
+def start_scorings(settings: StudySettings) -> None:
+    """Prepares this process to `measure`."""
+    global _settings, _scorer
+    _settings, _scorer = settings, None
+
+
+def measure(scoring: Scoring) -> Scored:
+    """Measures one candidate with every proxy; the warm supernet of the last warm-up asked for is kept."""
+    global _scorer
+    assert _settings is not None, "start_scorings has not run in this process"
+    if _scorer is None or _scorer[0] != scoring.warmup:
+        _scorer = None
+        _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
+    candidate = _scorer[1].candidate(scoring.arch)
+    found = {name: candidate.measure(find_proxy(name)) for name in proxy_names(_settings)}
+    values = {name: float(item.value) for name, item in found.items()}
+    return Scored(scoring.arch.id, scoring.warmup, values, {name: item.seconds for name, item in found.items()})
+
+
+def stop_scorings() -> None:
+    """Gives the memory of this process's supernet back."""
+    global _scorer
+    _scorer = None
+
+
+def settings_of(settings: StudySettings, warmup: float) -> StudySettings:
+    """The settings of a warm-up of the study, in a folder of its own."""
+    run = str(Path(settings.run) / "warmups" / f"{warmup:g}")
+    return replace(settings, run=run, warmup=replace(settings.warmup, amount=warmup))
+
+
+def proxy_names(settings: StudySettings) -> list[str]:
+    """The study's proxies: those named, or all, and whatever its rankings are made of."""
+    names = dict.fromkeys(settings.proxies or PROXIES)
+    for ranking in settings.rankings:
+        names |= dict.fromkeys(Expression.parse(ranking).weights)
+    return list(names)
+
+
+def _warm_scorer(settings: Settings) -> Scorer:
+    dataset, weights = Dataset(settings.data), Path(settings.run) / SUPERNET_WEIGHTS
+    supernet = build_supernet(settings, dataset)
+    load_model_tensors(supernet, load_tensors(weights), weights)
+    return build_scorer(settings, dataset, supernet)

@@ -1,0 +1,49 @@
+"""Every setting of a ranking study; reading them needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recnas.cores import available_cores
+from recnas.errors import InputError
+from recnas.search.expression import SIGEO, Expression
+from recnas.search.settings import Settings, at_least
+from recnas.train.settings import Amount
+
+
+@dataclass(frozen=True)
+class StudySettings(Settings):
+    """What a study does; the rest of it, warm-up, proxies and final training, is done as a search would do it.
+
+    Attributes:
+        candidates: Random architectures that are trained from scratch and scored.
+        seeds: Trainings of each.
+        warmups: Amounts of warm-up (see `WarmupSettings.amount`) after which they are scored.
+        proxies: By name; empty for every one that recnas has.
+        rankings: Weighted sums of proxies, judged beside the proxies themselves.
+        shares: Shares of a training after which it is measured on validation, to see how early it can be judged.
+        workers: Processes that score and train.
+    """
+
+    candidates: int = 60
+    seeds: int = 3
+    warmups: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0)
+    proxies: tuple[str, ...] = ()
+    rankings: tuple[str, ...] = (SIGEO,)
+    shares: tuple[float, ...] = (0.05, 0.125, 0.25, 0.5)
+    workers: int = field(default_factory=available_cores)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, candidates=4, seeds=1)
+        if not self.warmups:
+            raise InputError("warmups are empty; give one at least, such as --warmup 0.01")
+        for amount in self.warmups:
+            Amount(amount)
+        for ranking in self.rankings:
+            Expression.parse(ranking)
+        for name in ("warmups", "proxies", "rankings", "shares"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise InputError(f"{name} are each given once")
+        if any(not 0 < share < 1 for share in self.shares):
+            raise InputError("shares are above 0 and below 1")

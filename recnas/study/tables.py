@@ -1,0 +1,194 @@
+"""What a study found, as rows: of candidates, of rankings; as CSV and as Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.schema import Schema
+from recnas.search.expression import Expression, direction
+from recnas.space import Architecture, cost
+from recnas.study.analysis import TOP, Bootstrap, judge, noise_ceiling, random_regret
+from recnas.study.scores import Scored, proxy_names
+from recnas.study.settings import StudySettings
+from recnas.study.trainings import Trained
+
+Rows = list[dict[str, Any]]
+
+
+def candidate_rows(
+    settings: StudySettings,
+    schema: Schema,
+    archs: Sequence[Architecture],
+    trained: Mapping[str, Sequence[Trained]],
+    scored: Sequence[Scored],
+) -> Rows:
+    """A row for each architecture that no training of which diverged.
+
+    `loss` is its mean test log loss over seeds: the truth that rankings are held against.
+    """
+    sizes = schema.num_dense, schema.num_sparse, EMBEDDING_DIM
+    rows = []
+    for arch in archs:
+        runs = trained[arch.id]
+        own = [item for item in scored if item.id == arch.id]
+        rows.append(
+            {
+                "id": arch.id,
+                "parameters": cost.parameters(arch, *sizes),
+                "flops": cost.flops(arch, *sizes),
+                "loss": float(np.mean([item.test.log_loss for item in runs])),
+                "auc": float(np.mean([item.test.auc for item in runs])),
+                "test": [item.test.log_loss for item in runs],
+                "validation": [item.validation.log_loss for item in runs],
+                "early": [list(item.early) for item in runs],
+                "early_seconds": [list(item.early_seconds) for item in runs],
+                "training_seconds": float(np.mean([item.seconds for item in runs])),
+                "values": {f"{item.warmup:g}": item.values for item in own},
+                "seconds": {f"{item.warmup:g}": item.seconds for item in own},
+            }
+        )
+    return rows
+
+
+def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> Rows:
+    """A row for each ranking: how it agrees with the truth, and what it costs.
+
+    A proxy alone is ranked in its published direction. `training 0.05` is the validation log loss that the first
+    training had after that share of it, held against the mean of the other seeds, if there are any.
+    """
+    losses = [row["loss"] for row in candidates]
+    rows = []
+    for amount in settings.warmups:
+        key = f"{amount:g}"
+        values = {name: [row["values"][key][name] for row in candidates] for name in proxy_names(settings)}
+        seconds = {
+            name: float(np.mean([row["seconds"][key][name] for row in candidates])) for name in proxy_names(settings)
+        }
+        for name, of_candidates in values.items():
+            scores = [direction(name) * value for value in of_candidates]
+            rows.append(_row(name, amount, scores, losses, seconds[name], bootstrap))
+        for ranking in settings.rankings:
+            expression = Expression.parse(ranking, amount)
+            scores = [expression.score(row["values"][key]) for row in candidates]
+            # What proxies share is measured once: the dearest of them takes about as long as all.
+            dearest = max((seconds[name] for name in expression.weights), default=0.0)
+            rows.append(_row(ranking, amount, scores, losses, dearest, bootstrap))
+    others = [float(np.mean(row["test"][1:] or row["test"])) for row in candidates]
+    for place in range(min(len(row["early"][0]) for row in candidates)):
+        scores = [-row["early"][0][place] for row in candidates]
+        spent = float(np.mean([row["early_seconds"][0][place] for row in candidates]))
+        rows.append(_row(f"training {sorted(settings.shares)[place]:g}", None, scores, others, spent, bootstrap))
+    return rows
+
+
+def summary(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> dict[str, Any]:
+    """What the truth looks like, whatever the ranking."""
+    tests = np.array([row["test"] for row in candidates]).T
+    ceiling = noise_ceiling(tests, bootstrap)
+    means = tests.mean(0)
+    return {
+        "seeds": settings.seeds,
+        "noise_ceiling": None if ceiling is None else vars(ceiling),
+        "loss": {
+            "best": float(means.min()),
+            "median": float(np.median(means)),
+            "worst": float(means.max()),
+            "deviation": float(means.std(ddof=1)),
+            "noise": float(tests.std(0, ddof=1).mean()) if len(tests) > 1 else None,
+        },
+        "random_regret": list(random_regret(means.tolist())),
+        "training_seconds": float(np.mean([row["training_seconds"] for row in candidates])),
+    }
+
+
+def to_csv(rows: Rows) -> str:
+    """Rows as CSV, with all their columns."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def to_markdown(results: Mapping[str, Any]) -> str:
+    """A study's results as a page of Markdown; best ranking first."""
+    data, loss = results["data"], results["loss"]
+    ceiling = results["noise_ceiling"]
+    lines = [
+        f"# Ranking study: {data['name']}, {results['space']}",
+        "",
+        f"{len(results['candidates'])} random architectures, {results['seeds']} trainings of each on "
+        f"{data['rows']['train']:,} rows ({results['training_seconds']:.0f} s a training). Mean test log loss: best "
+        f"{loss['best']:.4f}, median {loss['median']:.4f}, worst {loss['worst']:.4f}; standard deviation between "
+        f"architectures {loss['deviation']:.4f}"
+        + (f", between seeds {loss['noise']:.4f}." if loss["noise"] is not None else "."),
+        "",
+    ]
+    if ceiling is not None:
+        lines += [
+            f"Noise ceiling (Kendall's τ between two seeds): {ceiling['value']:.2f} "
+            f"({ceiling['low']:.2f} … {ceiling['high']:.2f}).",
+            "",
+        ]
+    header = ["ranking", "warm-up", "τ", "95 %", "ρ", *(f"regret, top {top}" for top in TOP), "s a candidate"]
+    lines += [_line(header), _line(["---"] * len(header))]
+    lines.append(_line(["(blind)", "", "0", "", "0", *map(_loss, results["random_regret"]), "0"]))
+    for row in sorted(results["agreement"], key=lambda row: -2.0 if row["tau"] is None else -row["tau"]):
+        interval = "" if row["tau_low"] is None else f"{row['tau_low']:.2f} … {row['tau_high']:.2f}"
+        lines.append(
+            _line(
+                [
+                    row["ranking"],
+                    "" if row["warmup"] is None else f"{row['warmup']:g}",
+                    _figure(row["tau"]),
+                    interval,
+                    _figure(row["rho"]),
+                    *(_loss(row[f"regret_{top}"]) for top in TOP),
+                    f"{row['seconds']:.3g}",
+                ]
+            )
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _row(
+    ranking: str,
+    warmup: float | None,
+    scores: Sequence[float],
+    losses: Sequence[float],
+    seconds: float,
+    bootstrap: Bootstrap,
+) -> dict[str, Any]:
+    found = judge(scores, losses, bootstrap)
+    return {
+        "ranking": ranking,
+        "warmup": warmup,
+        "tau": found.tau.value,
+        "tau_low": found.tau.low,
+        "tau_high": found.tau.high,
+        "rho": found.rho.value,
+        "rho_low": found.rho.low,
+        "rho_high": found.rho.high,
+        **{f"regret_{top}": regret for top, regret in zip(TOP, found.regret, strict=True)},
+        "ranked": found.ranked,
+        "seconds": seconds,
+    }
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _loss(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
