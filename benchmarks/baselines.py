@@ -128,14 +128,21 @@ def compare(
     return Comparison(name, implementation, own, parameters, excess, difference)
 
 
+class StandIn(types.ModuleType):
+    """A package in the place of one that a library imports for reading files or asking for its news."""
+
+    __path__: list[str] = []  # noqa: RUF012
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return object
+
+
 def stand_in(package: str, *inner: str) -> None:
-    """Empty modules in the place of a package that a library imports for reading files or asking for its news."""
+    """Puts stand-ins for a package and modules of it where it is not installed."""
     if importlib.util.find_spec(package) is None:
-        for name in (package, *inner):
-            module = types.ModuleType(name)
-            module.__path__ = []  # type: ignore[attr-defined]
-            module.FilenameProvider = object  # type: ignore[attr-defined]
-            sys.modules[name] = module
+        sys.modules |= {name: StandIn(name) for name in (package, *inner)}
 
 
 class TorchRec:
