@@ -30,7 +30,7 @@ def inputs(name: str, schema: Schema, rows: int = ROWS) -> tuple[Tensor, Tensor]
 
 def model(name: str, schema: Schema, shake) -> nn.Module:
     torch.manual_seed(0)
-    return shake(BASELINES[name].network(schema).eval(), 0)
+    return shake(BASELINES[name].network(schema).double().eval(), 0)
 
 
 @pytest.fixture(params=[0, 1, 3])
@@ -42,7 +42,7 @@ def features(request: pytest.FixtureRequest, schema: Schema) -> Schema:
 
 @pytest.mark.parametrize("name", TITLES)
 def test_a_baseline_computes_the_flops_that_are_counted(name: str, features: Schema) -> None:
-    network = BASELINES[name].network(features)
+    network = BASELINES[name].network(features).double()
 
     def counted(rows: int) -> int:
         # Torch counts the products of attention only when it computes them one by one.
