@@ -23,7 +23,7 @@ import torch
 
 from recnas.data import Batch, Dataset
 from recnas.data.batches import Batches
-from recnas.nn.dlrm import DLRM
+from recnas.nn.baselines.dlrm import DLRM
 from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.network import EMBEDDING_DIM

@@ -3,6 +3,7 @@
 recnas.prepare("criteo", "data/criteo", input="train.txt")   raw click log → data set
 recnas.describe("data/criteo")                                data set → what is in it
 recnas.search("data/criteo", "runs/criteo")                   data set → run
+recnas.baselines("data/criteo", "runs/criteo")                hand-made models, beside those of a run or alone
 recnas.load("models/criteo")                                  exported model → torch module
 """
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from recnas import search
     from recnas.data import describe
     from recnas.export import load
+    from recnas.search import run_baselines as baselines
 
-__all__ = ["InputError", "RunError", "describe", "load", "prepare", "search"]
+__all__ = ["InputError", "RunError", "baselines", "describe", "load", "prepare", "search"]
 
 
 def __getattr__(name: str) -> Any:
@@ -35,6 +37,10 @@ def __getattr__(name: str) -> Any:
         from recnas.export import load
 
         return load
+    if name == "baselines":
+        from recnas.search import run_baselines
+
+        return run_baselines
     if name == "search":
         import importlib
 

@@ -19,7 +19,8 @@ from data_prep import RECIPES, Recipe
 from data_prep.bad_rows import POLICIES
 from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError, RunError
-from recnas.search import Settings, run_search
+from recnas.nn.baselines import TITLES
+from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.settings import leaves
 from recnas.study import StudySettings, run_study
 
@@ -31,6 +32,7 @@ From a click log to an exported model:
   prepare    raw click log -> data set
   describe   data set -> what is in it: rows, click rates, features, table collisions
   search     data set -> run: warm-up, SiGeo-guided evolution, final training
+  baselines  data set or run -> hand-made models (DLRM, DeepFM, ...), trained as a search trains its own
   study      data set -> how far each ranking can be trusted on it
   status     run -> how far it is, while it goes on or after it was stopped
   report     run -> report.html, to look at
@@ -147,9 +149,17 @@ FLAGS: dict[str, tuple[str, str]] = {
         "inputs above which a layer's weight learns slower in proportion; none: all alike",
     ),
     "final.optimization.clip": ("--clip", "largest gradient norm in final training; none: no bound"),
-    "final.baselines": ("--baselines", "hand-made models to train beside the finalists: dlrm"),
+    "final.baselines": ("--baselines", f"hand-made models to train beside the finalists: {', '.join(TITLES)}"),
 }
 """The flag of each setting of a search, by its place in `config.yaml`."""
+
+BASELINE_FLAGS = {
+    name: flag
+    for name, flag in FLAGS.items()
+    if name in ("seed", "workers", "checkpoint_seconds", "final.epochs")
+    or (name.startswith("final.optimization.") and name != "final.optimization.learning_rate")
+}
+"""The flag of each setting of hand-made models."""
 
 STUDY_FLAGS: dict[str, tuple[str, str]] = {
     name: flag
@@ -192,7 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"recnas: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
-        remedy = "; the same command with --resume goes on" if arguments.run_command in (_search, _study) else ""
+        goes_on = arguments.run_command in (_search, _baselines, _study)
+        remedy = "; the same command with --resume goes on" if goes_on else ""
         print(f"recnas: interrupted{remedy}", file=sys.stderr)
         return 130
     return 0
@@ -264,6 +275,37 @@ def _parser() -> argparse.ArgumentParser:
         help="write event files for `tensorboard --logdir RUN/tensorboard` (needs the extra recnas[tensorboard])",
     )
     _add_setting_flags(search, Settings, FLAGS)
+
+    baselines = command(
+        "baselines",
+        "train hand-made models as a search trains its own: in a run of their own, or added to a finished run",
+        "recnas baselines --data data/criteo --run runs/criteo",
+        _baselines,
+    )
+    baselines.add_argument("--data", type=Path, help="the data set's folder; a finished run knows its own")
+    baselines.add_argument(
+        "--run", type=Path, help="a folder for everything that is measured and made, or a finished run to add to"
+    )
+    baselines.add_argument(
+        "--models", type=_reader(tuple[str, ...]), nargs="*", metavar="NAME", help=f"some of {', '.join(TITLES)}"
+    )
+    baselines.add_argument(
+        "--learning-rates",
+        type=_reader(tuple[float, ...]),
+        nargs="*",
+        metavar="X",
+        help="peak learning rates; each model is trained with all, and the best on validation counts (default: the "
+        f"run's or the preset's, else {' '.join(map(str, BASELINE_LEARNING_RATES))})",
+    )
+    baselines.add_argument(
+        "--preset", help="settings of the final training to begin with, as for `recnas search`; flags override it"
+    )
+    baselines.add_argument("--overwrite", action="store_true", help="replace an earlier run without a search there")
+    baselines.add_argument(
+        "--resume", action="store_true", help="go on with the run in that folder, as if it had never stopped"
+    )
+    baselines.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    _add_setting_flags(baselines, Settings, BASELINE_FLAGS)
 
     study = command(
         "study",
@@ -505,9 +547,13 @@ def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
             inner = given
             for part in path:
                 inner = inner.setdefault(part, {})
-            # A flag of several values takes them apart by spaces or commas.
-            inner[last] = list(chain(*value)) if isinstance(value, list) else value
+            inner[last] = _joined(value)
     return given
+
+
+def _joined(value: Any) -> Any:
+    """A flag's value; one of several values takes them apart by spaces or commas."""
+    return list(chain(*value)) if isinstance(value, list) else value
 
 
 def _study(arguments: argparse.Namespace) -> None:
@@ -538,6 +584,22 @@ def _search(arguments: argparse.Namespace) -> None:
     print(result_table(results))
     run = results["run"]
     print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME")
+
+
+def _baselines(arguments: argparse.Namespace) -> None:
+    results = run_baselines(
+        arguments.data,
+        arguments.run,
+        models=_joined(arguments.models),
+        learning_rates=_joined(arguments.learning_rates),
+        preset=arguments.preset,
+        overwrite=arguments.overwrite,
+        resume=arguments.resume,
+        progress=not arguments.quiet,
+        **_given_settings(arguments),
+    )
+    print(result_table(results))
+    print(f"\nlook at it: recnas report {results['run']}")
 
 
 def _status(arguments: argparse.Namespace) -> None:

@@ -136,6 +136,19 @@ def test_flags_are_read_as_people_write_them(
     assert given == value
 
 
+def test_baselines_takes_models_learning_rates_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict = {}
+    monkeypatch.setattr("recnas.cli.run_baselines", lambda *_, **arguments: given.update(arguments) or {"run": "r"})
+    monkeypatch.setattr("recnas.cli.result_table", lambda results: "")
+    flags = ["--models", "lr,autoint+", "dlrm", "--learning-rates", "0.1,0.05", "--epochs", "2", "--clip", "none"]
+    assert main(["baselines", "--data", "d", "--run", "r", *flags]) == 0
+    assert given["models"] == ["lr", "autoint+", "dlrm"]
+    assert given["learning_rates"] == [0.1, 0.05]
+    assert given["final"] == {"epochs": 2, "optimization": {"clip": None}}
+    assert main(["baselines", "--data", "d", "--run", "r"]) == 0
+    assert (given["models"], given["learning_rates"]) == (None, None)
+
+
 @pytest.mark.parametrize("text", ["2.5", "two", "M", "nan", "inf", "1e99", "2 M M", ""])
 def test_what_is_no_whole_number_is_named(capsys: pytest.CaptureFixture[str], text: str) -> None:
     code, _, err = outcome(capsys, "search", "--max-flops", text)

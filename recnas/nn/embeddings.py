@@ -33,50 +33,87 @@ logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 
 FUSED, FUSED_UVM_CACHING = EmbeddingComputeKernel.FUSED, EmbeddingComputeKernel.FUSED_UVM_CACHING
 
+WEIGHT_COLUMNS = 4
+"""Columns that hold a row's first-order weight: FBGEMM takes widths of a multiple of four only.
+
+The weight is their mean. They start alike and get the same gradient, so they stay alike, and Adagrad, row-wise or not,
+moves the mean exactly as it would move a single column, with an eps of four times the size.
+"""
+
 
 class Embeddings(nn.Module):
     """One embedding table per sparse feature, looked up and pooled: `KeyedJaggedTensor` → fields `[B, n₀, E]`.
 
-    Subclasses differ in who holds the tables. Tables start Xavier-normal.
+    Subclasses differ in who holds the tables. Tables start Xavier-normal, first-order weights at zero.
 
     Args:
         schema: The sparse features, with the rows and pooling of their tables.
-        dim: E.
+        dim: E; 0 for first-order weights alone.
+        first_order: Whether each row has a first-order weight too, as linear models and factorisation machines want
+            it, in a table of its own: fields are then `[B, n₀, E + 1]`, and their last column is the weight.
     """
 
     collection: nn.Module
 
-    def __init__(self, schema: Schema, dim: int) -> None:
+    def __init__(self, schema: Schema, dim: int, first_order: bool = False) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.first_order = dim, first_order
         self.features = [feature.name for feature in schema.sparse]
+
+    def _names(self, first_order: bool) -> dict[str, str]:
+        """The name of each feature's table in the collection; none if there are no tables of that kind."""
+        if not (self.first_order if first_order else self.dim):
+            return {}
         # A column may have any name, a parameter's name has no dots.
-        self.table_names = {name: f"table_{index}" for index, name in enumerate(self.features)}
+        return {name: f"{'weight' if first_order else 'table'}_{index}" for index, name in enumerate(self.features)}
 
     def _configs(self, schema: Schema) -> list[EmbeddingBagConfig]:
         return [
             EmbeddingBagConfig(
-                name=self.table_names[feature.name],
+                name=names[feature.name],
                 num_embeddings=feature.rows,
-                embedding_dim=self.dim,
+                embedding_dim=columns,
                 feature_names=[feature.name],
                 pooling=PoolingType.MEAN if feature.pooling == "mean" else PoolingType.SUM,
-                init_fn=nn.init.xavier_normal_,
+                init_fn=start,
             )
+            for names, columns, start in (
+                (self._names(first_order=False), self.dim, nn.init.xavier_normal_),
+                (self._names(first_order=True), WEIGHT_COLUMNS, nn.init.zeros_),
+            )
+            if names
             for feature in schema.sparse
         ]
 
     def forward(self, sparse: KeyedJaggedTensor) -> Tensor:
-        """Looks up and pools: n₀ keys, B rows → `[B, n₀, E]` in the schema's order."""
+        """Looks up and pools: n₀ keys, B rows → `[B, n₀, E]`, or `[B, n₀, E + 1]`, in the schema's order."""
         looked_up = self.collection(sparse)
         pooled: KeyedTensor = looked_up if isinstance(looked_up, KeyedTensor) else looked_up.wait()
+        if self.first_order:
+            return self._with_weights(pooled)
         fields = pooled.values().unflatten(1, (len(self.features), self.dim))
         if (keys := pooled.keys()) != self.features:
             fields = fields[:, [keys.index(name) for name in self.features]]
         return fields
 
-    def tables(self) -> dict[str, Tensor]:
-        """Each feature's table `[rows, E]`, sharing memory with the live one."""
+    def _with_weights(self, pooled: KeyedTensor) -> Tensor:
+        by_key = pooled.to_dict()
+
+        def stacked(first_order: bool) -> Tensor:
+            # Where a feature has two tables, TorchRec tells them apart so.
+            names = self._names(first_order).items()
+            return torch.stack([by_key[f"{name}@{table}" if self.dim else name] for name, table in names], dim=1)
+
+        weights = stacked(first_order=True).mean(-1, keepdim=True)
+        return torch.cat([stacked(first_order=False), weights], dim=-1) if self.dim else weights
+
+    def tables(self, first_order: bool = False) -> dict[str, Tensor]:
+        """Each feature's table, sharing memory with the live one; none if there are no tables of that kind.
+
+        Args:
+            first_order: The tables of first-order weights, `[rows, 4]` with equal columns; else those of embeddings,
+                `[rows, E]`.
+        """
         raise NotImplementedError
 
     @torch.no_grad()
@@ -89,12 +126,13 @@ class Embeddings(nn.Module):
 class WholeEmbeddings(Embeddings):
     """Tables held in this process as ordinary parameters, for inference and for exact comparisons."""
 
-    def __init__(self, schema: Schema, dim: int, device: torch.device | str = "cpu") -> None:
-        super().__init__(schema, dim)
+    def __init__(self, schema: Schema, dim: int, device: torch.device | str = "cpu", first_order: bool = False) -> None:
+        super().__init__(schema, dim, first_order)
         self.collection = EmbeddingBagCollection(tables=self._configs(schema), device=torch.device(device))
 
-    def tables(self) -> dict[str, Tensor]:
-        return {name: self.collection.embedding_bags[table].weight.detach() for name, table in self.table_names.items()}
+    def tables(self, first_order: bool = False) -> dict[str, Tensor]:
+        bags = self.collection.embedding_bags
+        return {name: bags[table].weight.detach() for name, table in self._names(first_order).items()}
 
 
 class ShardedEmbeddings(Embeddings):
@@ -102,9 +140,10 @@ class ShardedEmbeddings(Embeddings):
 
     Args:
         schema: As in `Embeddings`.
-        dim: E.
+        dim: As in `Embeddings`.
         optimizer: Which fused optimiser.
         device: Where this process's shards are.
+        first_order: As in `Embeddings`.
     """
 
     def __init__(
@@ -113,14 +152,16 @@ class ShardedEmbeddings(Embeddings):
         dim: int,
         optimizer: EmbeddingOptimizer | None = None,
         device: torch.device | str = "cpu",
+        first_order: bool = False,
     ) -> None:
-        super().__init__(schema, dim)
+        super().__init__(schema, dim, first_order)
         device, optimizer = torch.device(device), optimizer or EmbeddingOptimizer()
         ensure_process_group(device)
         sharder = EmbeddingBagCollectionSharder(
             fused_params={"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
         )
-        collection = EmbeddingBagCollection(tables=self._configs(schema), device=torch.device("meta"))
+        configs = self._configs(schema)
+        collection = EmbeddingBagCollection(tables=configs, device=torch.device("meta"))
         with _quiet_planner():
             # A table of a few rows would be planned data-parallel, which no fused optimiser trains.
             kernels = [FUSED.value] if device.type == "cpu" else [FUSED.value, FUSED_UVM_CACHING.value]
@@ -129,8 +170,8 @@ class ShardedEmbeddings(Embeddings):
             planner = EmbeddingShardingPlanner(
                 topology=Topology(world_size=dist.get_world_size(), compute_device=device.type),
                 constraints={
-                    table: ParameterConstraints(sharding_types=ways, compute_kernels=kernels)
-                    for table in self.table_names.values()
+                    config.name: ParameterConstraints(sharding_types=ways, compute_kernels=kernels)
+                    for config in configs
                 },
                 storage_reservation=FixedPercentageStorageReservation(percentage=0.15),
             )
@@ -146,16 +187,17 @@ class ShardedEmbeddings(Embeddings):
             group["lr"] = lr
         self.collection.fused_optimizer.step()
 
-    def tables(self) -> dict[str, Tensor]:
+    def tables(self, first_order: bool = False) -> dict[str, Tensor]:
         state = self.collection.state_dict()
-        return {name: _whole(state[f"embedding_bags.{table}.weight"]) for name, table in self.table_names.items()}
+        names = self._names(first_order)
+        return {name: _whole(state[f"embedding_bags.{table}.weight"]) for name, table in names.items()}
 
-    def optimizer_state(self) -> dict[str, Tensor]:
-        """Each feature's running sums of squared gradients, sharing memory with the live ones."""
+    def optimizer_state(self, first_order: bool = False) -> dict[str, Tensor]:
+        """Each feature's running sums of squared gradients, sharing memory with the live ones; see `tables`."""
         state = self.collection.fused_optimizer.state_dict()["state"]
         return {
             name: _whole(state[f"embedding_bags.{table}.weight"][f"{table}.momentum1"])
-            for name, table in self.table_names.items()
+            for name, table in self._names(first_order).items()
         }
 
 

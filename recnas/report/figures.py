@@ -203,7 +203,10 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
                     x=[x for x, _ in group],
                     y=[model.validation_log_loss for _, model in group],
                     text=[model.name for _, model in group],
-                    mode="markers",
+                    # A found model's name is a long number; hand-made ones are known by theirs.
+                    mode="markers+text" if name == "hand-made" else "markers",
+                    textposition="top center",
+                    textfont={"size": 11.5},
                     marker={**marker, "line": {"color": PAPER, "width": 1}},
                     hovertemplate=f"<b>%{{text}}</b><br>%{{x:,.4~r}} {unit}<br>"
                     "validation log loss %{y:.4f}<extra></extra>",

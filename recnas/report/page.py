@@ -106,15 +106,23 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     facts = [
         ("rows", " · ".join(f"{count:,} {split}" for split, count in rows.items()) or None),
         ("click rate", f"{results.positive_rate:.2%}" if results and results.positive_rate is not None else None),
-        ("search space", (results.space if results else None) or run.setting("space")),
+        ("search space", ((results.space if results else None) or run.setting("space")) if run.searches else None),
         ("objectives", ", ".join(objectives) if len(objectives := run.setting("objectives") or ()) > 1 else None),
         ("limits", _limits_in_words(run)),
         ("candidates", f"{len(run.history):,} scored" if run.history else None),
         ("last changed", f"{run.changed:%Y-%m-%d %H:%M}"),
+        ("learning rates tried", _learning_rates(run)),
         ("seed", run.setting("seed")),
         ("recnas", run.setting("version")),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _learning_rates(run: Run) -> str | None:
+    """Those of the hand-made models, and of the best candidate; None where there was nothing to choose."""
+    others = run.setting("final.other_learning_rates") or ()
+    rates = sorted({run.setting("final.optimization.learning_rate"), *others} - {None})
+    return " · ".join(f"{rate:g}" for rate in rates) if len(rates) > 1 else None
 
 
 def _cost_limits(run: Run) -> dict[str, float]:

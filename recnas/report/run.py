@@ -13,6 +13,7 @@ from typing import Any
 from recnas.description import Description
 from recnas.errors import InputError
 from recnas.files import read_yaml
+from recnas.nn.baselines import TITLES
 from recnas.space import Architecture
 
 FOUND, BASELINE = "found", "baseline"
@@ -56,7 +57,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        return self.id.upper() if self.kind == BASELINE else self.id
+        return TITLES.get(self.id, self.id) if self.kind == BASELINE else self.id
 
     @property
     def diverged(self) -> bool:
@@ -168,6 +169,11 @@ class Run:
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     best_architecture: Architecture | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def searches(self) -> bool:
+        """Whether it searches at all, or trains hand-made models alone."""
+        return self.setting("top_k") != 0
 
     def setting(self, name: str) -> Any:
         """The setting of this name at whatever depth, the outermost first; None if there is none."""

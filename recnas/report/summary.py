@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recnas.report.run import FOUND, Model, Run
+from recnas.report.run import BASELINE, FOUND, Model, Run
 
 REAL_GAIN = 0.001
 """A difference in log loss that counts as real on a large log (NASRec, SiGeo)."""
-
-_REFERENCE = "dlrm"
 
 
 @dataclass(frozen=True)
@@ -21,23 +19,28 @@ class Outcome:
 
 
 def outcome(run: Run) -> Outcome:
-    """The found model's test result beside DLRM's, whichever is better."""
+    """The found model's test result beside the best hand-made model's, or that one alone without a search."""
     if run.results is None:
-        done = f"{len(run.history):,} candidates are scored" if run.history else "no candidate is scored yet"
-        return Outcome("open", f"This run has no results yet: {done}, and no model has been trained to the end.")
-    found, reference = found_model(run), run.model(_REFERENCE)
+        return Outcome("open", f"This run has no results yet: {_so_far(run)}.")
+    if not run.searches:
+        return _best_hand_made(run)
+    found, reference = found_model(run), best_baseline(run)
     if found is None:
         return Outcome("open", "No model that the search found could be trained to the end: all of them diverged.")
     if found.test is None or found.test.log_loss is None:
         return Outcome("open", f"The found model {found.id} has no test result yet.")
     here = f"The found model reaches a test log loss of {_quality(found)}"
     if reference is None:
-        return Outcome("open", f"{here}. No DLRM was trained beside it.")
+        return Outcome("open", f"{here}. No hand-made model was trained beside it.")
     if reference.test is None or reference.test.log_loss is None:
-        why = "DLRM's training diverged" if reference.diverged else "DLRM has no test result"
+        why = f"{reference.name}'s training diverged" if reference.diverged else f"{reference.name} has no test result"
         return Outcome("open", f"{here}. {why}, so there is nothing to compare it with.")
     gain = reference.test.log_loss - found.test.log_loss
-    text = f"{here}, the hand-made DLRM {_quality(reference)}: "
+    count = len(_baselines(run))
+    beside = (
+        f"the hand-made {reference.name}" if count == 1 else f"{reference.name}, the best of {count} hand-made models,"
+    )
+    text = f"{here}, {beside} {_quality(reference)}: "
     if abs(gain) < REAL_GAIN:
         direction = "lower" if gain > 0 else "higher" if gain < 0 else "different"
         return Outcome(
@@ -45,10 +48,36 @@ def outcome(run: Run) -> Outcome:
             f"{text}{abs(gain):.4f} {direction}, less than the {REAL_GAIN} that counts as a real difference.",
         )
     if gain < 0:
-        return Outcome("worse", f"{text}{-gain:.4f} higher. The search did not beat DLRM here.")
+        return Outcome("worse", f"{text}{-gain:.4f} higher. The search did not beat {reference.name} here.")
     if (found.test.auc or 0) < (reference.test.auc or 0):
         return Outcome("better", f"{text}{gain:.4f} lower, so the found model is better by log loss, but not by AUC.")
     return Outcome("better", f"{text}{gain:.4f} lower, so the found model is better.")
+
+
+def _so_far(run: Run) -> str:
+    if not run.searches:
+        return "no hand-made model has been trained to the end"
+    done = f"{len(run.history):,} candidates are scored" if run.history else "no candidate is scored yet"
+    return f"{done}, and no model has been trained to the end"
+
+
+def _best_hand_made(run: Run) -> Outcome:
+    model, count = best_baseline(run), len(_baselines(run))
+    if model is None or model.test is None or model.test.log_loss is None:
+        return Outcome("open", "No hand-made model has a test result.")
+    which = "The hand-made" if count == 1 else f"Of {count} hand-made models, the best on validation is"
+    return Outcome(
+        "open", f"{which} {model.name}{', with' if count > 1 else ' reaches'} a test log loss of {_quality(model)}."
+    )
+
+
+def _baselines(run: Run) -> list[Model]:
+    return [model for model in ranked(run) if model.kind == BASELINE]
+
+
+def best_baseline(run: Run) -> Model | None:
+    """The hand-made model with the lowest validation log loss; one that diverged if there is no other."""
+    return next(iter(_baselines(run)), None)
 
 
 def found_model(run: Run) -> Model | None:

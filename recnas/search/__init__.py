@@ -1,21 +1,28 @@
 """What chooses: a strategy that proposes and learns, one loop that scores and records, executors that run the work.
 
-The package itself can be called: `recnas.search(data=…, run=…)` runs a whole search.
+The package itself can be called: `recnas.search(data=…, run=…)` runs a whole search. `run_baselines`, which is
+`recnas.baselines`, trains hand-made models alone, or for a finished search.
 """
 
 from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from recnas.errors import InputError
+from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
-from recnas.search.settings import Settings, resolve
+from recnas.search.settings import Settings, merge, read_settings, resolve, with_preset
 from recnas.search.tensorboard import check_tensorboard
 
-__all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_search"]
+__all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
+
+BASELINE_LEARNING_RATES = (0.1, 0.05, 0.02)
+"""What hand-made models are trained with where no preset says otherwise."""
 
 
 def run_search(
@@ -53,15 +60,100 @@ def run_search(
     Example:
         >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-small", warmup={"amount": 0.01})
     """
-    if overwrite and resume:
-        raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
+    _check_flags(overwrite, resume)
     resolved = resolve(Settings, data, run, preset, resume, settings)
+    if not resolved.searches:
+        raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains hand-made models")
     if tensorboard:
         check_tensorboard()
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.run import search
 
     return search(resolved, overwrite=overwrite, resume=resume, progress=progress, tensorboard=tensorboard)
+
+
+def run_baselines(
+    data: str | Path | None = None,
+    run: str | Path | None = None,
+    *,
+    models: Sequence[str] | None = None,
+    learning_rates: Sequence[float] | None = None,
+    preset: str | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Trains hand-made models: in a run of their own, or for a finished run, to whose results they are added.
+
+    Each is trained with every learning rate, and the one that is best on validation counts. Those that are added to a
+    finished run are trained with its settings.
+
+    Args:
+        data: The data set's folder; a finished run knows its own.
+        run: The folder for everything that is measured and made, or a finished run.
+        models: Names in `recnas.nn.baselines`; None for all.
+        learning_rates: Peaks of the schedule to try; None for those of the preset, or `BASELINE_LEARNING_RATES`.
+        preset: Settings of the final training to begin with: a name from `configs/`, or a YAML file.
+        overwrite: Replace an earlier run without a search in that folder.
+        resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
+        progress: Show progress on standard error.
+        **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
+
+    Returns:
+        What the run's `results.json` holds.
+
+    Raises:
+        InputError: The data set, the settings or the names do not fit, or the run's folder is taken.
+        RunError: No model could be trained to the end.
+
+    Example:
+        >>> recnas.baselines("data/criteo", "runs/rivals", models=["dlrm", "deepfm"], preset="criteo")
+    """
+    from recnas.search.folder import begun_with, holds_search, is_finished
+
+    _check_flags(overwrite, resume)
+    given = with_preset(data, run, preset, settings)
+    before = begun_with(Path(run)) if run is not None and not overwrite else None
+    finished = before is not None and is_finished(Path(run))
+    if run is not None and holds_search(Path(run)):
+        if overwrite:
+            raise InputError(f"{run} holds a search; leave --overwrite out to add to it, or choose another --run")
+        if not finished:
+            raise InputError(
+                f"{run} holds a search that has not ended; `recnas search --run {run} --resume` goes on with it"
+            )
+    wanted: dict[str, Any] = {} if learning_rates is None else _rates(learning_rates)
+    if finished:
+        # These it keeps until the new models are trained.
+        wanted |= {key: before["final"][key] for key in ("top_k", "baselines")}
+    else:
+        wanted |= {"top_k": 0} if models is None else {"top_k": 0, "baselines": list(models)}
+    if before is None or not (finished or resume):
+        before = {"final": {"baselines": list(TITLES)} | ({} if preset else _rates(BASELINE_LEARNING_RATES))}
+    resolved = read_settings(Settings, merge(merge(before, given), {"final": wanted}), preset)
+    names = tuple(TITLES if models is None else models)
+    # An unknown name is an error here too.
+    replace(resolved.final, baselines=names)
+    # Imported only now, as above.
+    from recnas.search.baselines import add_baselines, train_baselines
+
+    if finished:
+        return add_baselines(resolved, names, progress=progress)
+    return train_baselines(resolved, overwrite=overwrite, resume=resume, progress=progress)
+
+
+def _check_flags(overwrite: bool, resume: bool) -> None:
+    if overwrite and resume:
+        raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
+
+
+def _rates(learning_rates: Sequence[float]) -> dict[str, Any]:
+    """Learning rates as settings of the final training."""
+    if not learning_rates:
+        raise InputError("--learning-rates needs a number or more")
+    first, *others = learning_rates
+    return {"optimization": {"learning_rate": first}, "other_learning_rates": others}
 
 
 class _Callable(types.ModuleType):

@@ -1,4 +1,4 @@
-"""Which candidates are trained in the end, and which trained models make the front."""
+"""Which candidates are trained in the end, which trained model is the best, and which make the front."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def choose_finalists(history: Sequence[Recorded], top_k: int, costs: Callable[[A
     if len(points[0]) == 1:
         return ranked[:top_k]
     return [ranked[place] for place in choose(points, top_k)]
+
+
+def best(models: Sequence[Mapping[str, Any]]) -> str:
+    """The id of the found model with the lowest validation log loss; without a search, of the hand-made one.
+
+    Args:
+        models: Entries of `results.json`.
+    """
+    kind = "found" if any(model["kind"] == "found" for model in models) else "baseline"
+    trained = [model for model in models if model["kind"] == kind and model["status"] == "trained"]
+    return min(trained, key=lambda model: model["validation"]["log_loss"])["id"]
 
 
 def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:

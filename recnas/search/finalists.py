@@ -17,8 +17,8 @@ from torch import nn
 
 from recnas.data import Dataset
 from recnas.files import read_json, write_json, write_text
-from recnas.nn import dlrm
-from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
+from recnas.nn.baselines.table import BASELINES
+from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
@@ -52,14 +52,24 @@ class Entrant:
     def flops(self, schema: Schema) -> int:
         """Multiply–accumulates a row of its dense part."""
         if self.arch is None:
-            return dlrm.flops(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+            return BASELINES[self.id].flops(schema)
         return cost.flops(self.arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
 
     def network(self, schema: Schema) -> nn.Module:
         """Its dense part, with fresh weights."""
         if self.arch is None:
-            return dlrm.DLRM(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+            return BASELINES[self.id].network(schema)
         return found_network(schema, self.arch)
+
+    @property
+    def dim(self) -> int:
+        """Columns of the embeddings that it reads; 0 for none."""
+        return BASELINES[self.id].dim if self.arch is None else EMBEDDING_DIM
+
+    @property
+    def first_order(self) -> bool:
+        """Whether it reads a first-order weight of each table row."""
+        return self.arch is None and BASELINES[self.id].first_order
 
 
 @dataclass(frozen=True)
@@ -226,9 +236,10 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     torch.manual_seed(stage_seed(settings, f"train/{entrant.id}"))
     embeddings = ShardedEmbeddings(
         dataset.schema,
-        EMBEDDING_DIM,
+        entrant.dim,
         EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps),
         device,
+        entrant.first_order,
     )
     model = CTRModel(dataset.schema, embeddings, entrant.network(dataset.schema)).to(device)
     learner = ModelLearner(model, optimization)
@@ -240,6 +251,10 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     def save(tally: Tally) -> None:
         notes = {"epochs": [item.to_json() for item in epochs], "tally": asdict(tally)}
         checkpoint.save(learner, notes | {"seconds": time.perf_counter() - start})
+
+    def seed_step(step: int) -> None:
+        # What dropout draws hangs on the step alone: a training that goes on draws what it would have drawn.
+        torch.manual_seed(order + step)
 
     def save_if_due(step: int, tally: Tally) -> None:
         if checkpoint.due:
@@ -266,6 +281,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
                 learning_rate=learning_rate,
                 device=device,
                 report=report,
+                before_step=seed_step,
                 after_step=save_if_due,
                 tally=tally,
             )
@@ -367,7 +383,7 @@ def progress_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
 def restore(run: Path, schema: Schema, entrant: Entrant) -> CTRModel:
     """An entrant with the weights that the run kept, for inference."""
     path = entrant.folder(run) / WEIGHTS
-    embeddings: Embeddings = WholeEmbeddings(schema, EMBEDDING_DIM)
+    embeddings = WholeEmbeddings(schema, entrant.dim, first_order=entrant.first_order)
     model = CTRModel(schema, embeddings, entrant.network(schema))
     load_model_tensors(model, load_tensors(path), path)
     return model.eval()

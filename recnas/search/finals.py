@@ -11,7 +11,7 @@ from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.files import write_json
 from recnas.schema import SPLITS
-from recnas.search.choice import choose_finalists, front
+from recnas.search.choice import best, choose_finalists, front
 from recnas.search.costs import Costs
 from recnas.search.executor import Executor
 from recnas.search.finalists import (
@@ -59,19 +59,65 @@ def run_finals(
     executor: Executor,
     console: Console,
 ) -> dict[str, Any]:
-    """Trains the best candidates of a search and the hand-made models, and chooses the best.
+    """Trains the best candidates of a search and the hand-made models, and chooses the best candidate.
+
+    Without a search the history is empty, and the best hand-made model is the best.
 
     Returns:
         What `results.json` says about models and data.
 
     Raises:
-        RunError: No finalist could be trained to the end.
+        RunError: No finalist, or without a search no hand-made model, could be trained to the end.
     """
+    schema = dataset.schema
     finalists = [
         Entrant(item.proposal.id, "found", item.proposal.arch)
-        for item in choose_finalists(history, settings.final.top_k, costs.objectives)
+        for item in (choose_finalists(history, settings.final.top_k, costs.objectives) if history else ())
     ]
-    baselines = [Entrant(name, "baseline") for name in dict.fromkeys(settings.final.baselines)]
+    models = train_models(
+        run, settings, dataset, finalists, hand_made(settings.final.baselines), costs, executor, console
+    )
+    best_id = best(models)
+    for entrant in finalists:
+        if entrant.id == best_id:
+            write_json(run / "architecture.json", _architecture(entrant).to_json())
+    return {
+        "best": best_id,
+        "front": front(models, settings.evolution.objectives) if finalists else [],
+        "data": {
+            "path": str(settings.data),
+            "name": schema.source.get("name", Path(settings.data).name),
+            "rows": {split: dataset.rows(split) for split in SPLITS},
+            "positive_rate": schema.positive_rate("train"),
+        },
+        "space": settings.space if finalists else None,
+        "models": models,
+    }
+
+
+def hand_made(names: Sequence[str]) -> list[Entrant]:
+    """The hand-made models of these names, each once."""
+    return [Entrant(name, "baseline") for name in dict.fromkeys(names)]
+
+
+def train_models(
+    run: Path,
+    settings: Settings,
+    dataset: Dataset,
+    finalists: list[Entrant],
+    baselines: list[Entrant],
+    costs: Costs,
+    executor: Executor,
+    console: Console,
+) -> list[dict[str, Any]]:
+    """Trains models, keeps the weights of each at its best learning rate, and measures them on the test rows.
+
+    Returns:
+        Their entries in `results.json`, finalists first.
+
+    Raises:
+        RunError: No finalist, or without finalists no hand-made model, could be trained to the end.
+    """
     schema = dataset.schema
 
     def effort(entrant: Entrant) -> float:
@@ -85,7 +131,6 @@ def run_finals(
     )
     chosen = {entrant: best_of(list(known.values())) for entrant, known in trainings.items()}
     usable = [item for item in chosen.values() if item is not None]
-    best = min((item for item in usable if item.entrant.kind == "found"), key=lambda item: item.validation.log_loss)
     for item in usable:
         keep_weights(run, item)
     # Every choice is made; the test rows are looked at only from here on.
@@ -95,7 +140,6 @@ def run_finals(
         for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
             test[entrant] = quality
             bar.update()
-    write_json(run / "architecture.json", _architecture(best.entrant).to_json())
     total = settings.final.epochs * dataset.rows("train")
     models = [
         _entry(costs, list(known.values()), chosen[entrant], test.get(entrant), total)
@@ -104,18 +148,7 @@ def run_finals(
     for model in models:
         if model["over_limits"]:
             console.say(f"{model['id']}: above the limit on {' and '.join(model['over_limits'])}")
-    return {
-        "best": best.entrant.id,
-        "front": front(models, settings.evolution.objectives),
-        "data": {
-            "path": str(settings.data),
-            "name": schema.source.get("name", Path(settings.data).name),
-            "rows": {split: dataset.rows(split) for split in SPLITS},
-            "positive_rate": schema.positive_rate("train"),
-        },
-        "space": settings.space,
-        "models": models,
-    }
+    return models
 
 
 def _train(
@@ -136,7 +169,7 @@ def _train(
     stops = rungs(final, len(finalists), pass_rows)
     total = stops[-1]
     trainings: dict[Entrant, dict[float, Trained]] = {entrant: {} for entrant in (*finalists, *baselines)}
-    with console.bar(planned_rows(final, len(finalists), pass_rows), STAGES[2], "rows") as bar:
+    with console.bar(planned_rows(final, len(finalists), len(baselines), pass_rows), STAGES[2], "rows") as bar:
 
         def train_all(jobs: list[Job]) -> list[Trained]:
             before = {job for job in jobs if outcome(run, job) is not None}
@@ -169,11 +202,14 @@ def _train(
         last = train_all(
             [Job(entrant, first, total) for entrant in field]
             + [Job(entrant, rate, total) for entrant in baselines for rate in (first, *others)]
-        )[: len(field)]
-        leader = best_of(last)
+        )
+        # Without a search, the hand-made models are what the run is about.
+        judged = last[: len(field)] or last
+        leader = best_of(judged)
         if leader is None:
-            raise _none_left(last)
-        train_all([Job(leader.entrant, rate, total) for rate in others])
+            raise _none_left(judged)
+        if field:
+            train_all([Job(leader.entrant, rate, total) for rate in others])
         # Of a rung in which many diverged, fewer went on than planned.
         bar.skip(bar.total - bar.done)
     return trainings
@@ -197,6 +233,7 @@ def _entry(
         "test": None if test is None else test.to_json(),
         **costs.of_trained(shown.entrant, shown.parameters, chosen is not None),
         "learning_rate": shown.learning_rate,
+        "learning_rates": [_tried(item) for item in trainings],
         "epoch": shown.epoch,
         "seconds": sum(item.seconds for item in trainings),
     }
@@ -206,6 +243,12 @@ def _entry(
         return entry | {"status": "diverged", "reason": shown.diverged}
     judged = {"validation": shown.lowest.validation.to_json(), "epoch": shown.lowest.epoch}
     return entry | {"status": "dropped", **judged, "share": shown.rows / total}
+
+
+def _tried(trained: Trained) -> dict[str, Any]:
+    """What one of a model's learning rates came to on validation; None where the training did not come to its end."""
+    finished = trained.validation if trained.finished else None
+    return {"learning_rate": trained.learning_rate, "log_loss": finished and finished.log_loss}
 
 
 def _describe(trained: Trained, total: int) -> str:
@@ -222,6 +265,8 @@ def _describe(trained: Trained, total: int) -> str:
 
 
 def _none_left(trainings: Sequence[Trained]) -> RunError:
-    """The error to raise when every finalist that was not dropped diverged."""
+    """The error to raise when every finalist that was not dropped, or every hand-made model, diverged."""
     reason = next((item.diverged for item in trainings if item.diverged), "")
-    return RunError(f"every finalist's training diverged ({reason}); try a smaller --learning-rate")
+    if trainings[0].entrant.kind == "found":
+        return RunError(f"every finalist's training diverged ({reason}); try a smaller --learning-rate")
+    return RunError(f"every model's training diverged ({reason}); try smaller --learning-rates")

@@ -24,6 +24,8 @@ CONFIG, RESULTS, LATENCIES = "config.yaml", "results.json", "latency.jsonl"
 WARM_UP = "warm-up"
 STAGES = (WARM_UP, "search", "final training", "test")
 """What a search does, one after the other."""
+FINAL_STAGES = STAGES[2:]
+"""What is done of it for hand-made models alone."""
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
 # A resumed run may have more workers, write more often, or be somewhere else.
@@ -122,11 +124,21 @@ def finished(settings: Settings) -> dict[str, Any] | None:
     Raises:
         InputError: It has other settings, or its results are damaged.
     """
-    results = Path(settings.run) / RESULTS
-    if not results.exists():
+    run = Path(settings.run)
+    if not is_finished(run):
         return None
     check_settings(settings)
-    return read_json(results)
+    return read_json(run / RESULTS)
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run has results."""
+    return (run / RESULTS).exists()
+
+
+def holds_search(run: Path) -> bool:
+    """Whether there is a search in a run's folder, and not hand-made models alone."""
+    return _is_run(run) and read_yaml(run / CONFIG).get("final", {}).get("top_k") != 0
 
 
 def begun_with(run: Path) -> dict[str, Any] | None:

@@ -43,17 +43,19 @@ def num_left(finalists: int) -> int:
     return max(min(finalists, LEAST_LEFT), math.ceil(finalists / 2))
 
 
-def planned_rows(final: FinalSettings, finalists: int, rows: int) -> int:
+def planned_rows(final: FinalSettings, finalists: int, baselines: int, rows: int) -> int:
     """Training rows that all models of the final training see together, if none diverges.
 
     Args:
         final: How they are trained.
-        finalists: How many there are.
+        finalists: How many there are; 0 without a search.
+        baselines: How many hand-made models there are.
         rows: Training rows in a pass.
     """
     stops = rungs(final, finalists, rows)
     others = len(other_learning_rates(final))
-    count, before = stops[-1] * (others + len(set(final.baselines)) * (1 + others)), 0
+    leader = others if finalists else 0
+    count, before = stops[-1] * (leader + baselines * (1 + others)), 0
     for stop in stops:
         count += finalists * (stop - before)
         finalists, before = num_left(finalists), stop

@@ -98,7 +98,7 @@ def search(
                 executor.wait_for_start()
                 costs.check_latency()
                 _check_limits(settings, costs)
-            _describe_data(run, dataset)
+            describe_data(run, dataset)
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with computing_with(threads=1):
                 rows = warm_up_supernet(run, settings, dataset, executor.check, console)
@@ -118,7 +118,7 @@ def _prepare_process(settings: Settings) -> None:
     start_training(settings)
 
 
-def _describe_data(run: Path, dataset: Dataset) -> None:
+def describe_data(run: Path, dataset: Dataset) -> None:
     """What the report tells about the data; written now, as the data set may be gone when the report is made."""
     if not (run / "data.json").exists():
         # One look at every column: seconds for millions of rows, beside minutes of warm-up.

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from recnas.errors import InputError
 from recnas.files import parse_yaml
+from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.expression import Expression
 from recnas.search.limits import LimitSettings
@@ -100,7 +101,7 @@ class FinalSettings:
     """Training from scratch of the finalists and the hand-made models.
 
     Attributes:
-        top_k: Best distinct candidates of the whole history that are trained.
+        top_k: Best distinct candidates of the whole history that are trained; 0 for hand-made models without a search.
         strategy: `full` trains every finalist to the end; `halving` drops the worse half of them at growing shares of
             the training.
         first_share: With `halving`, the share of the training after which the first are dropped; it doubles from then
@@ -109,7 +110,7 @@ class FinalSettings:
         optimization: How models learn.
         other_learning_rates: The best finalist and every hand-made model are trained with these too, and the best on
             validation counts.
-        baselines: Hand-made models to train beside the finalists.
+        baselines: Hand-made models to train beside the finalists, by their names in `recnas.nn.baselines`.
     """
 
     top_k: int = 15
@@ -129,15 +130,17 @@ class FinalSettings:
     baselines: tuple[str, ...] = ("dlrm",)
 
     def __post_init__(self) -> None:
-        at_least(self, top_k=1, epochs=1)
+        at_least(self, top_k=0, epochs=1)
+        if self.top_k == 0 and not self.baselines:
+            raise InputError("neither candidates (top_k) nor baselines are to be trained")
         if self.strategy not in FINALISTS:
             raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(FINALISTS)}")
         if not 0 < self.first_share < 1:
             raise InputError(f"first_share is {self.first_share:g}; it must be above 0 and below 1")
         if any(not rate > 0 for rate in self.other_learning_rates):
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
-        if unknown := sorted(set(self.baselines) - {"dlrm"}):
-            raise InputError(f"no baseline is named {unknown[0]!r}; known is dlrm")
+        if unknown := [name for name in self.baselines if name not in TITLES]:
+            raise InputError(f"no baseline is named {unknown[0]!r}; known are {', '.join(TITLES)}")
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,11 @@ class Settings:
             raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
         at_least(self, seed=0, workers=1, checkpoint_seconds=0)
 
+    @property
+    def searches(self) -> bool:
+        """Whether the run searches at all, or trains hand-made models alone."""
+        return self.final.top_k > 0
+
     def to_mapping(self) -> dict[str, Any]:
         """Nested plain values, as written to `config.yaml`."""
         return _plain(asdict(self))
@@ -214,15 +222,41 @@ def resolve(
     Raises:
         InputError: Something is unknown or does not fit, or data or run is missing.
     """
-    values = merge(load_preset(preset), given) if preset else dict(given)
-    # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
-    for key in ("version", "created"):
-        values.pop(key, None)
-    values |= {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
+    values = with_preset(data, run, preset, given)
     if resume and run is not None:
         from recnas.search.folder import begun_with
 
         values = merge(begun_with(Path(run)) or {}, values)
+    return read_settings(kind, values, preset)
+
+
+def with_preset(
+    data: str | Path | None, run: str | Path | None, preset: str | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the user asks for, as nested plain values: the preset's, and in their place those given.
+
+    Args:
+        data: The data set's folder.
+        run: The run's folder.
+        preset: See `load_preset`.
+        given: Nested as in `config.yaml`.
+
+    Raises:
+        InputError: There is no such preset.
+    """
+    values = merge(load_preset(preset), given) if preset else dict(given)
+    # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
+    for key in ("version", "created"):
+        values.pop(key, None)
+    return values | {name: str(path) for name, path in (("data", data), ("run", run)) if path is not None}
+
+
+def read_settings(kind: type[Kind], values: Mapping[str, Any], preset: str | None) -> Kind:
+    """The settings of a run from nested plain values, which `preset` is named as the source of.
+
+    Raises:
+        InputError: Something is unknown or does not fit, or data or run is missing.
+    """
     resolved = kind.from_mapping(values, preset or "settings")
     if not resolved.data or not resolved.run:
         raise InputError("--data, the data set's folder, and --run, a folder for what is made, are both needed")

@@ -14,7 +14,7 @@ from recnas.cores import available_cores
 from recnas.files import read_json, read_json_lines, read_yaml
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
-from recnas.search.folder import CONFIG, RESULTS, STAGES, is_at_work
+from recnas.search.folder import CONFIG, FINAL_STAGES, RESULTS, STAGES, is_at_work
 from recnas.search.halving import planned_rows, rungs
 from recnas.search.settings import Settings
 from recnas.train.settings import Amount
@@ -74,7 +74,8 @@ class Status:
     Attributes:
         run: Its folder.
         state: `running`, `finished`, or `stopped` when no process is at work on it.
-        stage: The one of `STAGES` that it is in; None when it is finished.
+        stages: What it does, one after the other.
+        stage: The one of them that it is in; None when it is finished.
         progress: How far that is; None when nothing is known.
         best_id: The candidate that scored best so far.
         best_score: Its score.
@@ -88,6 +89,7 @@ class Status:
 
     run: Path
     state: str
+    stages: tuple[str, ...]
     stage: str | None
     progress: Progress | None
     best_id: str | None
@@ -111,7 +113,8 @@ class Status:
 
     def __str__(self) -> str:
         """For a person, in some lines."""
-        where = "" if self.stage is None else f", stage {STAGES.index(self.stage) + 1} of {len(STAGES)}: {self.stage}"
+        stages = self.stages
+        where = "" if self.stage is None else f", stage {stages.index(self.stage) + 1} of {len(stages)}: {self.stage}"
         ago = clock((datetime.now(UTC) - self.changed).total_seconds())
         lines = [f"{self.run}: {self.state}{where}"]
         if self.progress is not None:
@@ -150,10 +153,12 @@ def read_status(run: Path | str) -> Status:
     scored = [item for item in found.history if item.score is not None]
     best = max(scored, key=lambda item: item.score, default=None)
     changed, num_bytes = _written(folder)
-    command = ["recnas", "search", "--data", settings.data, "--run", str(folder), "--resume"]
+    does = "search" if settings.searches else "baselines"
+    command = ["recnas", does, "--data", settings.data, "--run", str(folder), "--resume"]
     return Status(
         run=folder,
         state="finished" if finished else "running" if at_work else "stopped",
+        stages=STAGES if settings.searches else FINAL_STAGES,
         stage=stage,
         progress=progress,
         best_id=best.id if best else None,
@@ -177,7 +182,7 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
     """The stage that an unfinished run is in, and how far that is."""
     warm_up, search, final, test = STAGES
     rows = Schema.load(folder).splits["train"]["rows"]
-    if found.warmup is None:
+    if found.warmup is None and settings.searches:
         amount = Amount(settings.warmup.amount)
         reports = [report for report in found.training if report.rows_per_second]
         if not reports:
@@ -186,7 +191,7 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
         return warm_up, Progress(reports[-1].rows, amount.rows(rows) * amount.epochs, "rows", rate)
     candidates, scored = settings.evolution.candidates, len(found.history)
     # A search whose limits leave few candidates ends before it has them all.
-    if scored < candidates and not (folder / "retrain").exists():
+    if settings.searches and scored < candidates and not (folder / "retrain").exists():
         seconds = [item.seconds for item in found.history[-RECENT_CANDIDATES:] if item.seconds]
         # One process scores as many candidates side by side as there are cores.
         aside = settings.workers if settings.workers > 1 else available_cores()
@@ -207,7 +212,9 @@ def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
         rows: Training rows in a pass.
     """
     finalists = min(settings.final.top_k, settings.evolution.candidates)
-    total, first_stop = planned_rows(settings.final, finalists, rows), rungs(settings.final, finalists, rows)[0]
+    baselines = len(set(settings.final.baselines))
+    total = planned_rows(settings.final, finalists, baselines, rows)
+    first_stop = rungs(settings.final, finalists, rows)[0]
     done, rates, last_rates = 0.0, [], []
     for file in folder.glob("*/*/progress-*.jsonl"):
         reports = read_json_lines(file)

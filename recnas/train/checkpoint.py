@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from recnas.files import not_written, replacing
 from recnas.nn.model import CTRModel
 from recnas.train.loop import Learner
 
-NETWORK, TABLES, SUMS = "network.", "tables.", "sums."
+NETWORK, TABLES, FIRST_ORDER, SUMS = "network.", "tables.", "first_order.", "sums."
 
 
 def save_tensors(
@@ -61,9 +61,21 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def model_tensors(model: CTRModel) -> dict[str, Tensor]:
-    """A model's weights by name: `network.…` for the dense part, `tables.<feature>` for embedding tables."""
+    """A model's weights by name: `network.…` for the dense part, `tables.<feature>` for embedding tables.
+
+    First-order weights, where a model has them, are `first_order.<feature>`.
+    """
     network = {NETWORK + name: tensor for name, tensor in model.network.state_dict().items()}
-    return network | {TABLES + name: table for name, table in model.embeddings.tables().items()}
+    return network | _by_kind(model.embeddings.tables)
+
+
+def _by_kind(tables: Callable[[bool], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tables of embeddings and of first-order weights, under names that tell them apart."""
+    return {
+        prefix + name: table
+        for prefix, first_order in ((TABLES, False), (FIRST_ORDER, True))
+        for name, table in tables(first_order).items()
+    }
 
 
 def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor], source: Path) -> None:
@@ -152,7 +164,7 @@ def load_supernet(folder: Path, learner: Learner) -> None:
 
 def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
     sums = {NETWORK + name: tensor for name, tensor in learner.sums().items()}
-    return sums | {TABLES + name: tensor for name, tensor in learner.model.embeddings.optimizer_state().items()}
+    return sums | _by_kind(learner.model.embeddings.optimizer_state)
 
 
 @torch.no_grad()

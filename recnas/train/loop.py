@@ -225,11 +225,13 @@ def train(
 def evaluate(
     model: nn.Module, dataset: Dataset, split: str, batch_size: int = 4096, device: torch.device | str = "cpu"
 ) -> Quality:
-    """Log loss and AUC of a model over a whole split, tables capped as the model's schema says."""
-    metrics = Metrics()
+    """Log loss and AUC of a model over a whole split, tables capped as the model's schema says; without dropout."""
+    metrics, training = Metrics(), model.training
+    model.eval()
     for batch in dataset.batches(split, batch_size, max_rows_per_table=largest_table(model)):
         batch = batch.to(device, non_blocking=True)
         metrics.update(model(batch), batch.label)
+    model.train(training)
     return metrics.compute()
 
 

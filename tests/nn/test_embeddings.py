@@ -141,3 +141,56 @@ def test_a_cut_graph_leaves_the_tables_alone(schema: Schema, lookups) -> None:
 def test_an_unknown_optimiser_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="no embedding optimiser is named 'adam'; known are rowwise-adagrad, adagrad"):
         EmbeddingOptimizer("adam")
+
+
+def _weights(schema: Schema, weights: dict[str, torch.Tensor], ids: list[list[list[int]]]) -> torch.Tensor:
+    """Plain lookups of first-order weights, one column a table: `[B, n₀]`."""
+    return _fields(schema, {name: weight.unsqueeze(1) for name, weight in weights.items()}, ids).squeeze(-1)
+
+
+@pytest.mark.parametrize("kind", [WholeEmbeddings, ShardedEmbeddings])
+@pytest.mark.parametrize("dim", [0, DIM])
+def test_first_order_weights_start_at_zero_and_are_the_last_column(
+    kind: type[Embeddings], dim: int, schema: Schema, lookups
+) -> None:
+    ids, sparse = lookups(ROWS)
+    embeddings = kind(schema, dim, first_order=True)
+    fields = embeddings(sparse)
+    assert fields.shape == (ROWS, len(schema.sparse), dim + 1)
+    assert not fields[..., -1].any()
+    torch.manual_seed(3)
+    weights = {feature.name: torch.randn(feature.rows) for feature in schema.sparse}
+    for name, table in embeddings.tables(first_order=True).items():
+        table.copy_(weights[name].unsqueeze(1).expand_as(table))
+    fields = embeddings(sparse)
+    torch.testing.assert_close(fields[..., -1], _weights(schema, weights, ids))
+    if dim:
+        torch.testing.assert_close(fields[..., :-1], _fields(schema, embeddings.tables(), ids))
+    else:
+        assert embeddings.tables() == {}
+
+
+def test_without_first_order_weights_there_are_no_tables_of_them(embeddings: Embeddings) -> None:
+    assert embeddings.tables(first_order=True) == {}
+
+
+@pytest.mark.parametrize("optimizer", ["rowwise-adagrad", "adagrad"])
+@pytest.mark.parametrize("dim", [0, DIM])
+def test_a_first_order_weight_learns_as_a_single_number_does(optimizer: str, dim: int, schema: Schema, lookups) -> None:
+    torch.manual_seed(1)
+    embeddings = ShardedEmbeddings(schema, dim, EmbeddingOptimizer(optimizer, EPS), first_order=True)
+    weights = {feature.name: torch.zeros(feature.rows) for feature in schema.sparse}
+    sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for step, rate in enumerate((RATE, RATE / 10, 3 * RATE)):
+        ids, sparse = lookups(ROWS, seed=step)
+        scale = torch.randn(ROWS, len(weights), dim + 1)
+        embeddings.set_learning_rate(rate)
+        _step(embeddings, sparse, scale)
+        leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+        (_weights(schema, leaves, ids) * scale[..., -1]).sum().backward()
+        for name, leaf in leaves.items():
+            sums[name] += leaf.grad.square()
+            weights[name] -= rate * leaf.grad / (sums[name].sqrt() + 4 * EPS)
+        for name, table in embeddings.tables(first_order=True).items():
+            assert torch.equal(table, table[:, :1].expand_as(table))
+            torch.testing.assert_close(table[:, 0], weights[name], rtol=1e-4, atol=1e-5)

@@ -204,6 +204,25 @@ def test_a_found_model_that_is_not_better_is_said_so(run, gain, said):
     assert said in text_of(run)
 
 
+def test_the_found_model_is_compared_with_the_hand_made_one_that_is_best_on_validation(run):
+    def change(results):
+        dlrm = model_of(results, "baseline")
+        better = {"log_loss": dlrm["validation"]["log_loss"] - 0.001, "auc": 0.8}
+        results["models"].append(dlrm | {"id": "dcnv2", "validation": better, "test": {"log_loss": 0.53, "auc": 0.8}})
+        results["models"].append(dlrm | {"id": "finalmlp", "status": "diverged", "validation": None, "test": None})
+        model_of(results, "found")["test"] = {"log_loss": 0.54, "auc": 0.79}
+
+    change_results(run, change)
+    text = text_of(run)
+    assert "DCN-V2, the best of 3 hand-made models, 0.5300 (AUC 0.8000): 0.0100 higher" in text
+    assert "The search did not beat DCN-V2 here" in text
+
+
+def test_a_run_without_hand_made_models_has_nothing_to_compare_with(run):
+    change_results(run, lambda results: results.update(models=[m for m in results["models"] if m["kind"] == "found"]))
+    assert "No hand-made model was trained beside it" in text_of(run)
+
+
 def test_a_diverged_dlrm_is_not_compared_with(run):
     change_results(run, lambda results: model_of(results, "baseline").update(status="diverged", test=None))
     assert "DLRM's training diverged" in text_of(run)

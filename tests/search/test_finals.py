@@ -57,7 +57,7 @@ def test_rungs_are_growing_whole_batches_and_the_last_is_the_whole_training(
     assert len(stops) == 1 or first_share * rows * epochs <= stops[0] < first_share * rows * epochs + batch_size + 1
     assert (len(stops) == 1) or finalists > 2
     # The hand-made model is trained in full.
-    assert planned_rows(final, finalists, rows) <= (finalists + 1) * rows * epochs
+    assert planned_rows(final, finalists, 1, rows) <= (finalists + 1) * rows * epochs
 
 
 def test_fifteen_finalists_are_halved_three_times() -> None:
@@ -65,7 +65,7 @@ def test_fifteen_finalists_are_halved_three_times() -> None:
     stops = rungs(final, 15, 80_000)
     assert stops == [10_000, 20_000, 40_000, 80_000]
     dlrm = 80_000
-    assert planned_rows(final, 15, 80_000) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000 + dlrm
+    assert planned_rows(final, 15, 1, 80_000) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000 + dlrm
     assert rungs(final_settings(100), 15, 80_000) == [80_000]
 
 

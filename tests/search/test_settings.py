@@ -64,9 +64,10 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"proxy": {"batches": 1}}, "2 or more"),
         ({"proxy": {"score": "zico fr"}}, "not understood"),
         ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
-        ({"final": {"baselines": ["deepfm"]}}, "known is dlrm"),
+        ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),
         ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),
         ({"final": {"strategy": "5"}}, "--finalists takes full or halving"),
+        ({"final": {"top_k": 0, "baselines": []}}, "neither candidates"),
         ({"final": {"first_share": 1.0}}, "first_share is 1; it must be above 0 and below 1"),
     ],
 )

@@ -1,12 +1,13 @@
-"""DLRM (Naumov et al. 2019), the hand-made model that a found one is compared with."""
+"""DLRM (Naumov et al. 2019): MLPs below and above the products of all pairs of fields."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from torch import Tensor, nn
 from torchrec.models.dlrm import DenseArch, InteractionArch, OverArch
+
+from recnas.nn.baselines.layers import products
 
 BOTTOM_LAYERS = (512, 256, 64)
 TOP_LAYERS = (512, 256)
@@ -19,16 +20,16 @@ def flops(num_dense: int, num_sparse: int, dim: int) -> int:
     The interaction computes the products of all pairs of vectors in both orders, and keeps half of them.
     """
     vectors = num_sparse + 1
-    bottom = (num_dense, *BOTTOM_LAYERS, dim)
+    bottom = (max(1, num_dense), *BOTTOM_LAYERS, dim)
     top = (dim + vectors * num_sparse // 2, *TOP_LAYERS, 1)
-    return sum(a * b for widths in (bottom, top) for a, b in pairwise(widths)) + vectors**2 * dim
+    return products(bottom) + products(top) + vectors**2 * dim
 
 
 class DLRM(nn.Module):
     """A bottom MLP over dense features, products of all pairs of fields, a top MLP to the logit; parts by TorchRec.
 
     Args:
-        num_dense: d₀.
+        num_dense: d₀; 0 where a data set has no dense feature, and the bottom MLP reads the constant in their place.
         num_sparse: n₀.
         dim: E.
         bottom: Hidden layers of the bottom MLP, which ends in E columns.
@@ -48,7 +49,7 @@ class DLRM(nn.Module):
         top: Sequence[int] = TOP_LAYERS,
     ) -> None:
         super().__init__()
-        self.bottom = DenseArch(num_dense, [*bottom, dim])
+        self.bottom = DenseArch(max(1, num_dense), [*bottom, dim])
         self.interaction = InteractionArch(num_sparse)
         self.top = OverArch(dim + (num_sparse + 1) * num_sparse // 2, [*top, 1])
 

@@ -1,0 +1,113 @@
+"""xDeepFM (Lian et al. 2018): a compressed interaction network, a deep network and a linear part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from recnas.nn.baselines.layers import MLP, AllFields, FirstOrder, products
+
+FEATURE_MAPS = (200, 200, 200)
+HIDDEN = (400, 400)
+"""Section 4.1 of the paper, for Criteo: widths 200 and 400, the best depths 3 and 2."""
+
+
+def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+    """Multiply–accumulates a row of the published network; arguments as in `XDeepFM`.
+
+    The products of a CIN's fields themselves, one for each of the columns that a layer then sums, are not counted.
+    """
+    fields = num_dense + num_sparse
+    interactions = sum(fields * before * after * dim for before, after in pairwise((fields, *FEATURE_MAPS)))
+    return num_dense + interactions + sum(FEATURE_MAPS) + products((fields * dim, *HIDDEN, 1))
+
+
+class CompressedInteractionLayer(nn.Module):
+    """xᵏ_h = Σ_ij W_hij (x⁰_i ∘ xᵏ⁻¹_j) + b_h (equation 6; the bias is the implementations').
+
+    Args:
+        fields: m.
+        before: Feature maps of the layer before.
+        after: Feature maps of this one.
+    """
+
+    def __init__(self, fields: int, before: int, after: int) -> None:
+        super().__init__()
+        self.fields = fields
+        self.linear = nn.Linear(fields * before, after)
+
+    def forward(self, base: Tensor, x: Tensor) -> Tensor:
+        """x⁰ `[B, E, m]` and xᵏ⁻¹ `[B, E, before]` → xᵏ `[B, E, after]`."""
+        # A field at a time: their products with all maps at once would be m times as large.
+        weights = self.linear.weight.unflatten(1, (self.fields, -1)).unbind(1)
+        result = self.linear.bias
+        for field, weight in zip(base.split(1, dim=-1), weights, strict=True):
+            result = result + field * (x @ weight.t())
+        return result
+
+
+class CompressedInteractionNetwork(nn.Module):
+    """CIN with the identity as its activation: fields `[B, m, E]` → the sums of all feature maps `[B, Σ maps]`.
+
+    Args:
+        fields: m.
+        feature_maps: How many each layer has.
+    """
+
+    def __init__(self, fields: int, feature_maps: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            CompressedInteractionLayer(fields, before, after) for before, after in pairwise((fields, *feature_maps))
+        )
+
+    def forward(self, fields: Tensor) -> Tensor:
+        x = base = fields.transpose(1, 2)
+        pooled = []
+        for layer in self.layers:
+            x = layer(base, x)
+            pooled.append(x.sum(1))
+        return torch.cat(pooled, dim=1)
+
+
+class XDeepFM(nn.Module):
+    """logit = linear + wᵀ CIN + wᵀ deep (equation 9).
+
+    Args:
+        num_dense: d₀; 0 where a data set has no dense feature.
+        num_sparse: n₀.
+        dim: E.
+        feature_maps: Of the CIN's layers.
+        hidden: Columns of the deep part's layers.
+
+    Example:
+        >>> XDeepFM(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 17)).shape
+        torch.Size([4])
+    """
+
+    def __init__(
+        self,
+        num_dense: int,
+        num_sparse: int,
+        dim: int,
+        feature_maps: Sequence[int] = FEATURE_MAPS,
+        hidden: Sequence[int] = HIDDEN,
+    ) -> None:
+        super().__init__()
+        fields = num_dense + num_sparse
+        self.linear = FirstOrder(num_dense)
+        self.all_fields = AllFields(num_dense, dim)
+        self.interactions = CompressedInteractionNetwork(fields, feature_maps)
+        self.last_interactions = nn.Linear(sum(feature_maps), 1, bias=False)
+        self.deep = MLP(fields * dim, hidden)
+        # The linear part has the bias.
+        self.last_deep = nn.Linear(hidden[-1], 1, bias=False)
+
+    def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
+        """Dense features `[B, d₀]` and fields with first-order weights `[B, n₀, E + 1]` → logits `[B]`."""
+        vectors = self.all_fields(dense, fields[..., :-1])
+        explicit = self.last_interactions(self.interactions(vectors))
+        implicit = self.last_deep(self.deep(vectors.flatten(1)))
+        return self.linear(dense, fields[..., -1]) + (explicit + implicit).squeeze(-1)

@@ -1,0 +1,99 @@
+"""Hand-made models without a search, or added to a finished run, trained as beside a search's finalists."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.files import read_json, read_yaml, write_json, write_text
+from recnas.schema import SPLITS
+from recnas.search.choice import best
+from recnas.search.costs import Costs
+from recnas.search.executor import Executor, sharing_cores
+from recnas.search.finalists import start_training
+from recnas.search.finals import hand_made, run_finals, train_models
+from recnas.search.folder import CONFIG, FINAL_STAGES, RESULTS, open_run
+from recnas.search.run import describe_data
+from recnas.search.settings import Settings
+
+
+def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progress: bool) -> dict[str, Any]:
+    """Trains the hand-made models of `settings.final.baselines` in a run without a search.
+
+    Args:
+        settings: What to do; `final.top_k` is 0.
+        overwrite: Replace an earlier run without a search in that folder.
+        resume: Go on with the run in that folder, if there is one.
+        progress: Show how far it is and a line for each result, on standard error.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        InputError: The data set or the settings do not fit, or the run's folder is taken.
+        RunError: No model could be trained to the end.
+    """
+    console, dataset = Console(progress, FINAL_STAGES), Dataset(settings.data)
+    costs, started = Costs(settings, dataset), time.perf_counter()
+    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    with (
+        sharing_cores(settings.workers),
+        Executor(settings.workers, start_training, (settings,)) as executor,
+        open_run(settings, dataset.schema, overwrite, resume) as run,
+    ):
+        describe_data(run, dataset)
+        results = run_finals(run, settings, dataset, [], costs, executor, console)
+        results |= {"run": str(run), "search": None, "seconds": time.perf_counter() - started}
+        write_json(run / RESULTS, results)
+    return results
+
+
+def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool) -> dict[str, Any]:
+    """Trains hand-made models with the settings of a finished run, and adds them to its results.
+
+    Models that it has are left alone. A process that is killed loses the work in flight at most: the same call goes on.
+
+    Args:
+        settings: The run's own.
+        names: The models.
+        progress: As in `train_baselines`.
+
+    Returns:
+        What `results.json` holds then.
+
+    Raises:
+        InputError: The data set is another one than the run's.
+        RunError: None of them could be trained to the end.
+    """
+    console, dataset = Console(progress, FINAL_STAGES), Dataset(settings.data)
+    costs = Costs(settings, dataset)
+    with (
+        sharing_cores(settings.workers),
+        Executor(settings.workers, start_training, (settings,)) as executor,
+        open_run(settings, dataset.schema, overwrite=False, resume=True) as run,
+    ):
+        results = read_json(run / RESULTS)
+        known = [model["id"] for model in results["models"]]
+        new = hand_made([name for name in names if name not in known])
+        if not new:
+            console.say(f"{run} has them all")
+        else:
+            models = train_models(run, settings, dataset, [], new, costs, executor, console)
+            results["models"] += models
+            results["best"] = best(results["models"])
+            write_json(run / RESULTS, results)
+        # Also when a killed process has come so far: a run's settings say what its results hold.
+        _remember(run, settings, [model["id"] for model in results["models"] if model["kind"] == "baseline"])
+    return results
+
+
+def _remember(run: Path, settings: Settings, names: list[str]) -> None:
+    if list(settings.final.baselines) != names:
+        config = read_yaml(run / CONFIG)
+        config["final"]["baselines"] = names
+        write_text(run / CONFIG, yaml.safe_dump(config, sort_keys=False))

@@ -1,0 +1,205 @@
+"""Hand-made models without a search, and added to a finished one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import recnas
+from benchmarks.kills import outcome_of
+from recnas.data import Dataset
+from recnas.errors import InputError
+from recnas.nn.baselines import TITLES
+from recnas.report import read_run, write_report
+from recnas.search import BASELINE_LEARNING_RATES, run_search
+from recnas.search.finalists import Entrant, restore
+from recnas.search.settings import load_preset
+from recnas.search.status import read_status
+from recnas.train.loop import evaluate
+
+# Without embeddings, and with dropout.
+MODELS = ["lr", "deepfm"]
+SETTINGS: dict[str, Any] = {
+    "seed": 3,
+    "checkpoint_seconds": 0.0,
+    "final": {"optimization": {"batch_size": 400, "embedding_rate": 10.0}},
+}
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run without a search."""
+    run = tmp_path_factory.mktemp("runs") / "alone"
+    recnas.baselines(data, run, models=MODELS, learning_rates=[0.05, 0.02], progress=False, **SETTINGS)
+    return run
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "results.json").read_text())
+
+
+def test_each_model_is_trained_with_every_learning_rate_and_the_best_on_validation_counts(alone: Path) -> None:
+    results = results_of(alone)
+    assert [model["id"] for model in results["models"]] == MODELS
+    for model in results["models"]:
+        tried = {item["learning_rate"]: item["log_loss"] for item in model["learning_rates"]}
+        assert list(tried) == [0.05, 0.02]
+        assert model["kind"] == "baseline"
+        assert model["learning_rate"] == min(tried, key=tried.__getitem__)
+        assert model["validation"]["log_loss"] == min(tried.values())
+    losses = {model["id"]: model["validation"]["log_loss"] for model in results["models"]}
+    assert results["best"] == min(losses, key=losses.__getitem__)
+    assert (results["search"], results["space"], results["front"]) == (None, None, [])
+    assert not (alone / "supernet").exists()
+    assert not (alone / "architecture.json").exists()
+
+
+def test_kept_weights_give_the_reported_figures(alone: Path, data: Path) -> None:
+    dataset = Dataset(data)
+    for model in results_of(alone)["models"]:
+        quality = evaluate(restore(alone, dataset.schema, Entrant(model["id"], "baseline")), dataset, "test")
+        assert quality.to_json() == pytest.approx(model["test"], abs=1e-6)
+
+
+def test_logistic_regression_has_one_weight_a_dense_feature_and_a_bias_beside_its_tables(alone: Path) -> None:
+    (lr,) = [model for model in results_of(alone)["models"] if model["id"] == "lr"]
+    assert (lr["parameters"], lr["flops"]) == (3 + 1, 3)
+
+
+class Stopped(BaseException):
+    """Stands for the end of the process."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, owner: str, count: int) -> None:
+    """Ends the process before the `count`th call of a function."""
+    module, _, name = owner.rpartition(":")
+    holder: Any = __import__(module, fromlist=["_"])
+    *outer, name = name.split(".")
+    for part in outer:
+        holder = getattr(holder, part)
+    original: Callable[..., Any] = getattr(holder, name)
+    calls = [0]
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == count:
+            raise Stopped
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(holder, name, counting)
+
+
+@pytest.mark.parametrize(
+    ("place", "count"),
+    [
+        # In the middle of DeepFM's pass, when dropout has drawn.
+        ("recnas.train.loop:ModelLearner.step", 2 * 3 + 2),
+        ("recnas.search.baselines:write_json", 1),
+    ],
+)
+def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
+    alone: Path, data: Path, tmp_path: Path, place: str, count: int
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, place, count)
+        with pytest.raises(Stopped):
+            recnas.baselines(data, run, models=MODELS, learning_rates=[0.05, 0.02], progress=False, **SETTINGS)
+    status = read_status(run)
+    assert status.stages == ("final training", "test")
+    assert status.stage in status.stages
+    assert status.command == f"recnas baselines --data {data} --run {run} --resume"
+    recnas.baselines(data, run, resume=True, progress=False)
+    assert outcome_of(run) == outcome_of(alone)
+
+
+def test_models_are_added_to_a_finished_run_with_its_settings_as_if_they_had_been_there(
+    alone: Path, data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    recnas.baselines(data, run, models=MODELS[:1], learning_rates=[0.05, 0.02], progress=False, **SETTINGS)
+    recnas.baselines(run=run, models=MODELS[1:], progress=False)
+    assert outcome_of(run) == outcome_of(alone)
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    assert settings["final"]["baselines"] == MODELS
+    before = outcome_of(run)
+    # What it has is not trained again.
+    recnas.baselines(run=run, models=MODELS, progress=False)
+    assert outcome_of(run) == before
+
+
+def test_models_are_added_to_a_search_whose_best_stays(data: Path, tmp_path: Path, small: dict) -> None:
+    run = tmp_path / "run"
+    small["final"] |= {"top_k": 1, "other_learning_rates": []}
+    before = run_search(data, run, progress=False, **small)
+    with pytest.raises(InputError, match="holds a search; leave --overwrite out"):
+        recnas.baselines(data, run, models=["lr"], overwrite=True, progress=False)
+    with pytest.raises(InputError, match=r"was begun with final.epochs 1, not 3"):
+        recnas.baselines(data, run, models=["lr"], progress=False, final={"epochs": 3})
+    after = recnas.baselines(run=run, models=["lr", "dlrm"], progress=False)
+    assert [model["id"] for model in after["models"]] == [before["best"], "dlrm", "lr"]
+    assert after["models"][:2] == before["models"]
+    assert {key: after[key] for key in before if key != "models"} == {
+        key: before[key] for key in before if key != "models"
+    }
+    # The search still goes on to be what it was.
+    assert run_search(data, run, resume=True, progress=False) == after
+    (run / "results.json").unlink()
+    with pytest.raises(InputError, match=r"a search that has not ended; `recnas search --run .* --resume`"):
+        recnas.baselines(run=run, models=["lr"], progress=False)
+
+
+def test_a_run_without_a_search_is_no_search(alone: Path, data: Path) -> None:
+    with pytest.raises(InputError, match="`recnas baselines` trains hand-made models"):
+        run_search(data, alone, resume=True, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"models": ["fm"]}, "no baseline is named 'fm'; known are lr, dlrm"),
+        ({"models": []}, "neither candidates"),
+        ({"learning_rates": []}, "needs a number or more"),
+        ({"learning_rates": [0.1, -1.0]}, "must be above 0"),
+        ({"overwrite": True, "resume": True}, "take one of them"),
+    ],
+)
+def test_what_cannot_be_trained_is_named(data: Path, tmp_path: Path, arguments: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        recnas.baselines(data, tmp_path / "run", progress=False, **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("preset", [None, "demo"])
+def test_all_models_are_trained_at_the_learning_rates_of_the_preset_or_the_default_ones(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str | None
+) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr("recnas.search.baselines.train_baselines", lambda settings, **_: taken.append(settings))
+    recnas.baselines(data, tmp_path / "run", preset=preset, progress=False)
+    (settings,) = taken
+    assert settings.final.baselines == tuple(TITLES)
+    assert not settings.searches
+    rates = (settings.final.optimization.learning_rate, *settings.final.other_learning_rates)
+    final = load_preset("demo")["final"]
+    published = (final["optimization"]["learning_rate"], *final["other_learning_rates"])
+    assert rates == (BASELINE_LEARNING_RATES if preset is None else published)
+
+
+def test_a_run_without_a_search_has_a_report_of_its_models(alone: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(alone, run)
+    page = write_report(run).read_text()
+    best = read_run(run).model(results_of(run)["best"])
+    assert f"Of 2 hand-made models, the best on validation is {best.name}" in page
+    for title in ("DeepFM", "LR"):
+        assert title in page
+    for section in ("architecture", "warmup", "search", "proxy"):
+        assert f'<section id="{section}">' not in page
+    assert read_status(run).state == "finished"
