@@ -517,8 +517,9 @@ def _study(arguments: argparse.Namespace) -> None:
         progress=not arguments.quiet,
         **_given_settings(arguments),
     )
-    print((Path(results["run"]) / "study.md").read_text(encoding="utf-8"))
-    print(f"look at it: recnas report {results['run']}")
+    from recnas.study.text import to_text
+
+    print(f"{to_text(results)}\n\nlook at it: recnas report {results['run']}")
 
 
 def _search(arguments: argparse.Namespace) -> None:

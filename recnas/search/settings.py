@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.errors import InputError
 from recnas.files import parse_yaml
@@ -138,6 +138,7 @@ class Settings:
     """Every setting of a search.
 
     Attributes:
+        command: What it is the settings of.
         data: The data set's folder.
         run: The run's folder.
         space: `nasrec-small` or `nasrec-full`.
@@ -152,6 +153,8 @@ class Settings:
         limits: See `LimitSettings`.
         final: See `FinalSettings`.
     """
+
+    command: ClassVar[str] = "search"
 
     data: str = ""
     run: str = ""
@@ -215,7 +218,7 @@ def resolve(
     if resume and run is not None:
         from recnas.search.folder import begun_with
 
-        values = merge(begun_with(Path(run)) or {}, values)
+        values = merge(begun_with(Path(run), kind.command) or {}, values)
     resolved = kind.from_mapping(values, preset or "settings")
     if not resolved.data or not resolved.run:
         raise InputError("--data, the data set's folder, and --run, a folder for what is made, are both needed")

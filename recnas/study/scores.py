@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from recnas.search.expression import Expression
 from recnas.search.scoring import SUPERNET_WEIGHTS, Scorer, build_scorer, build_supernet
 from recnas.search.settings import Settings
 from recnas.space import Architecture
+from recnas.study.folder import warmup_folder
 from recnas.study.settings import StudySettings
 from recnas.train.checkpoint import load_model_tensors, load_tensors
 
@@ -31,7 +34,7 @@ class Scored:
     Attributes:
         id: The candidate's.
         warmup: The amount.
-        values: By proxy.
+        values: By proxy; not every one is a finite number.
         seconds: What each would take alone.
     """
 
@@ -41,7 +44,14 @@ class Scored:
     seconds: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "warmup": self.warmup, "values": self.values, "seconds": self.seconds}
+        """Plain values; JSON has no numbers that are not finite, so these are None."""
+        values = {name: value if math.isfinite(value) else None for name, value in self.values.items()}
+        return {"id": self.id, "warmup": self.warmup, "values": values, "seconds": self.seconds}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Scored:
+        values = {name: math.nan if value is None else value for name, value in line["values"].items()}
+        return cls(line["id"], line["warmup"], values, line["seconds"])
 
 
 _settings: StudySettings | None = None
@@ -75,8 +85,8 @@ def stop_scorings() -> None:
 
 def settings_of(settings: StudySettings, warmup: float) -> StudySettings:
     """The settings of a warm-up of the study, in a folder of its own."""
-    run = str(Path(settings.run) / "warmups" / f"{warmup:g}")
-    return replace(settings, run=run, warmup=replace(settings.warmup, amount=warmup))
+    run = warmup_folder(settings.run, warmup)
+    return replace(settings, run=str(run), warmup=replace(settings.warmup, amount=warmup))
 
 
 def proxy_names(settings: StudySettings) -> list[str]:
