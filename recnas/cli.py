@@ -20,6 +20,7 @@ from data_prep.bad_rows import POLICIES
 from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError, RunError
 from recnas.search import Settings, run_search
+from recnas.search.folder import command_of
 from recnas.search.settings import leaves
 from recnas.study import StudySettings, run_study
 
@@ -539,15 +540,20 @@ def _search(arguments: argparse.Namespace) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from recnas.search.status import read_status
+    if command_of(arguments.run) == StudySettings.command:
+        from recnas.study.status import read_study_status as read_status
+        from recnas.study.text import to_text as table
+    else:
+        from recnas.search.status import read_status
 
+        table = result_table
     status = read_status(arguments.run)
     if arguments.json:
         print(json.dumps(status.to_json(), indent=2))
         return
     print(status)
     if status.results is not None:
-        print(f"\n{result_table(status.results)}")
+        print(f"\n{table(status.results)}")
 
 
 def result_table(results: dict[str, Any]) -> str:

@@ -158,8 +158,8 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
         return None
     if (begun := _command(config)) != command:
         raise InputError(
-            f"{run} is the folder of a {begun}; go on with it with recnas {begun} --run {run} --resume, or choose "
-            "another --run"
+            f"{run} is the folder of a {begun}; `recnas {begun} --run {run} --resume` goes on with it, choose another "
+            f"--run for a {command}"
         )
     if (found := config.pop("version", None)) != version("recnas"):
         raise InputError(f"{run} was begun with recnas {found}, this is {version('recnas')}; --overwrite makes it anew")

@@ -74,7 +74,7 @@ class Status:
     Attributes:
         run: Its folder.
         state: `running`, `finished`, or `stopped` when no process is at work on it.
-        stage: The one of `STAGES` that it is in; None when it is finished.
+        stage: The one of `stages` that it is in; None when it is finished.
         progress: How far that is; None when nothing is known.
         best_id: The candidate that scored best so far.
         best_score: Its score.
@@ -84,6 +84,7 @@ class Status:
         command: What goes on with it, when it is stopped.
         report: The page that `recnas report` made.
         results: What `results.json` holds.
+        stages: All there are.
     """
 
     run: Path
@@ -98,6 +99,7 @@ class Status:
     command: str | None
     report: Path | None
     results: Mapping[str, Any] | None
+    stages: tuple[str, ...] = STAGES
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -111,7 +113,8 @@ class Status:
 
     def __str__(self) -> str:
         """For a person, in some lines."""
-        where = "" if self.stage is None else f", stage {STAGES.index(self.stage) + 1} of {len(STAGES)}: {self.stage}"
+        number, count = (self.stages.index(self.stage) + 1 if self.stage else 0), len(self.stages)
+        where = f", stage {number} of {count}: {self.stage}" if self.stage else ""
         ago = clock((datetime.now(UTC) - self.changed).total_seconds())
         lines = [f"{self.run}: {self.state}{where}"]
         if self.progress is not None:
@@ -149,7 +152,7 @@ def read_status(run: Path | str) -> Status:
     stage, progress = (None, None) if finished else _stage(folder, found, settings)
     scored = [item for item in found.history if item.score is not None]
     best = max(scored, key=lambda item: item.score, default=None)
-    changed, num_bytes = _written(folder)
+    changed, num_bytes = written(folder)
     command = ["recnas", "search", "--data", settings.data, "--run", str(folder), "--resume"]
     return Status(
         run=folder,
@@ -247,7 +250,7 @@ def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
     return tuple(sorted(models, key=lambda model: (-model.share, model.log_loss or 0.0)))
 
 
-def _written(folder: Path) -> tuple[datetime, int]:
+def written(folder: Path) -> tuple[datetime, int]:
     """When a run's files were last written, and how many bytes they have."""
     times, num_bytes = [folder.stat().st_mtime], 0
     for path in folder.rglob("*"):

@@ -65,8 +65,8 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     found = [
         f"{len(results['candidates'])} random architectures, {results['seeds']} trainings of each on "
         f"{results['data']['rows']['train']:,} rows ({results['training_seconds']:.3g} s a training). Mean test log "
-        f"loss: best {loss['best']:.4f}, median {loss['median']:.4f}, worst {loss['worst']:.4f}; standard deviation between "
-        f"architectures {loss['deviation']:.4f}{noise}."
+        f"loss: best {loss['best']:.4f}, median {loss['median']:.4f}, worst {loss['worst']:.4f}; standard deviation "
+        f"between architectures {loss['deviation']:.4f}{noise}."
     ]
     if results["diverged"]:
         found.append(f"Left out, as a training diverged: {', '.join(results['diverged'])}.")
