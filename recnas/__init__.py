@@ -3,6 +3,7 @@
 recnas.prepare("criteo", "data/criteo", input="train.txt")   raw click log → data set
 recnas.describe("data/criteo")                                data set → what is in it
 recnas.search("data/criteo", "runs/criteo")                   data set → run
+recnas.study("data/criteo", "runs/criteo-study")              data set → how far each ranking can be trusted on it
 recnas.load("models/criteo")                                  exported model → torch module
 """
 
@@ -14,11 +15,11 @@ from recnas.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from data_prep import prepare
-    from recnas import search
+    from recnas import search, study
     from recnas.data import describe
     from recnas.export import load
 
-__all__ = ["InputError", "RunError", "describe", "load", "prepare", "search"]
+__all__ = ["InputError", "RunError", "describe", "load", "prepare", "search", "study"]
 
 
 def __getattr__(name: str) -> Any:
@@ -35,8 +36,8 @@ def __getattr__(name: str) -> Any:
         from recnas.export import load
 
         return load
-    if name == "search":
+    if name in ("search", "study"):
         import importlib
 
-        return importlib.import_module("recnas.search")
+        return importlib.import_module(f"recnas.{name}")
     raise AttributeError(f"module 'recnas' has no attribute {name!r}")

@@ -103,8 +103,7 @@ def history(sample: Callable[..., list[Architecture]]) -> list[Recorded]:
     """Five small candidates, the best scored first."""
     small = sorted(sample("nasrec-small", 60), key=lambda arch: cost.flops(arch, 3, 8, 16))[:5]
     return [
-        Recorded(Proposal(arch, arch.id, (), 0), Scored({}, -float(place), 0.0))
-        for place, arch in enumerate(small)
+        Recorded(Proposal(arch, arch.id, (), 0), Scored({}, -float(place), 0.0)) for place, arch in enumerate(small)
     ]
 
 
