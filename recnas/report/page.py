@@ -14,7 +14,7 @@ from recnas.report import figures
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.run import Run, read_run
-from recnas.report.study import read_study, render_study
+from recnas.report.study import study_page
 from recnas.report.summary import outcome, ranked
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
 from recnas.search.folder import command_of
@@ -38,7 +38,7 @@ def write_report(run: Path | str) -> Path:
         RunError: The report cannot be written.
     """
     run = Path(run)
-    page = render_study(read_study(run)) if command_of(run) == "study" else render_report(read_run(run))
+    page = study_page(run) if command_of(run) == "study" else render_report(read_run(run))
     target = run / REPORT
     write_text(target, page)
     return target

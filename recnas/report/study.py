@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from recnas.errors import InputError
-from recnas.files import read_json
+from recnas.files import ANEW, read_json
 from recnas.report import study_figures as figures
 from recnas.report.html import compact, duration, figure_html, fill
 from recnas.search.expression import SIGEO, Expression
 from recnas.search.folder import RESULTS
 from recnas.study.analysis import LEVEL, TOP
-from recnas.study.text import interval, ordered, signed, title
+from recnas.study.text import interval, ordered, signed, title, warmup_in_words
 
 SHOWN = 15
 """Rankings that stand in the table's first part."""
@@ -65,7 +66,7 @@ class Ranking:
         """Its name in a sentence."""
         if self.is_training:
             return f"{100 * float(self.name.removeprefix(SHORT_TRAINING)):g} % of the training"
-        return self.name if self.warmup is None else f"{self.name} after {warmup_in_words(self.warmup)}"
+        return self.name if self.warmup is None else f"{self.name} with {warmup_in_words(self.warmup)}"
 
     @property
     def interval(self) -> str:
@@ -127,6 +128,17 @@ class Study:
         return found
 
 
+def study_page(path: Path | str) -> str:
+    """The report of a study that has ended, as HTML text.
+
+    Raises:
+        InputError: It has not ended, or its results are damaged.
+    """
+    study = read_study(path)
+    with _telling_of_damage(study.path / RESULTS):
+        return _render(study)
+
+
 def read_study(path: Path | str) -> Study:
     """Reads a study that has ended.
 
@@ -140,22 +152,21 @@ def read_study(path: Path | str) -> Study:
             f"{path}: this study has not ended, so there is no report yet; `recnas status {path}` shows how far it is"
         )
     results = read_json(file)
+    with _telling_of_damage(file):
+        rankings = tuple(_ranking(row) for row in ordered(results["agreement"]))
+    return Study(path, datetime.fromtimestamp(file.stat().st_mtime).astimezone(), results, rankings)
+
+
+@contextmanager
+def _telling_of_damage(file: Path) -> Iterator[None]:
     try:
-        study = Study(
-            path=path,
-            changed=datetime.fromtimestamp(file.stat().st_mtime).astimezone(),
-            results=results,
-            rankings=tuple(_ranking(row) for row in ordered(results["agreement"])),
-        )
-        render_study(study)
+        yield
     except (KeyError, TypeError, ValueError, IndexError) as error:
         reason = f"no {error.args[0]!r}" if isinstance(error, KeyError) else f"not the expected form ({error})"
-        raise InputError(f"{file}: {reason}; --overwrite makes the study anew") from None
-    return study
+        raise InputError(f"{file}: {reason}; {ANEW}") from None
 
 
-def render_study(study: Study) -> str:
-    """The report as HTML text."""
+def _render(study: Study) -> str:
     shown = _drawn(study)
     pages = {
         "agreement": figures.agreement_figure(study),
@@ -179,13 +190,6 @@ def render_study(study: Study) -> str:
         words=warmup_in_words,
         figures={name: figure_html(name, figure) for name, figure in pages.items()},
     )
-
-
-def warmup_in_words(amount: float) -> str:
-    """`no warm-up`, `1 % warm-up`, `3 epochs of warm-up`."""
-    if amount == 0:
-        return "no warm-up"
-    return f"{100 * amount:g} % warm-up" if amount <= 1 else f"{amount:g} epochs of warm-up"
 
 
 def _ranking(row: Mapping[str, Any]) -> Ranking:
@@ -219,18 +223,14 @@ def _lead(study: Study) -> str:
     if not known:
         return "No proxy ranks these architectures: every one gives the same score to all of them."
     best, ceiling = known[0], study.results["noise_ceiling"]
-    text = f"{best.label[0].upper()}{best.label[1:]} ranks best: τ {signed(best.tau)} ({best.interval})"
+    text = f"The best ranking is {best.label}: τ {signed(best.tau)} ({best.interval})"
     if ceiling is not None:
         text += f", where two trainings of the same architectures agree to {signed(ceiling['value'])}"
     text += "." if best.verdict == "agrees" else ". That cannot be told from chance."
     sigeo = next((item for item in known if item.name == SIGEO), None)
     if sigeo is not None and sigeo is not best:
-        text += f" SiGeo reaches {signed(sigeo.tau)} ({sigeo.interval}) at its best, after {_after(sigeo)}."
+        text += f" SiGeo reaches {signed(sigeo.tau)} ({sigeo.interval}) at its best, with {warmup_in_words(sigeo.warmup or 0)}."
     return text
-
-
-def _after(ranking: Ranking) -> str:
-    return warmup_in_words(ranking.warmup or 0.0)
 
 
 def _facts(study: Study) -> list[tuple[str, str]]:

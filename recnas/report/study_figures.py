@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from recnas.report.figures import unbeaten
 from recnas.report.style import BEST, DEAD, DENSE, FONT, INK, MUTED, PAPER, SPARSE, axis, plot_layout
-from recnas.study.text import signed
+from recnas.study.text import signed, warmup_in_words
 
 if TYPE_CHECKING:
     from recnas.report.study import Ranking, Study
@@ -187,7 +188,7 @@ def time_figure(study: Study) -> go.Figure:
     ends = [item for item in known if (item.seconds, -item.tau) in steps]
     for item in ends:
         figure.add_annotation(
-            x=_log10(item.seconds),
+            x=math.log10(item.seconds),
             y=item.tau,
             text=item.name if not item.is_training else item.label,
             showarrow=False,
@@ -198,7 +199,7 @@ def time_figure(study: Study) -> go.Figure:
     figure.add_hline(y=0, line={"color": INK, "width": 1.2})
     figure.add_vline(x=study.results["training_seconds"], line={"color": MUTED, "width": 1.4, "dash": "dash"})
     figure.add_annotation(
-        x=_log10(study.results["training_seconds"]),
+        x=math.log10(study.results["training_seconds"]),
         y=0.02,
         yref="paper",
         text="a whole training ",
@@ -234,8 +235,6 @@ def _mark_ceiling(figure: go.Figure, study: Study, column: int | None = None) ->
 
 
 def _panel(amount: float | None) -> str:
-    from recnas.report.study import warmup_in_words
-
     return ANYWHERE if amount is None else warmup_in_words(amount)
 
 
@@ -258,9 +257,3 @@ def _range(losses: Sequence[float]) -> list[float]:
 
 def _dot(color: str) -> dict[str, Any]:
     return {"color": color, "size": 8, "line": {"color": PAPER, "width": 1}}
-
-
-def _log10(value: float) -> float:
-    import math
-
-    return math.log10(value)

@@ -82,6 +82,13 @@ def ordered(agreement: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(agreement, key=lambda row: (row["tau"] is None, -(row["tau"] or 0)))
 
 
+def warmup_in_words(amount: float) -> str:
+    """`no warm-up`, `1 % warm-up`, `3 epochs of warm-up`."""
+    if amount == 0:
+        return "no warm-up"
+    return f"{100 * amount:g} % warm-up" if amount <= 1 else f"{amount:g} epochs of warm-up"
+
+
 def signed(value: float | None) -> str:
     """A correlation: `+0.31`, `−0.20`."""
     return NOTHING if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
