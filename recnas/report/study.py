@@ -229,7 +229,8 @@ def _lead(study: Study) -> str:
     text += "." if best.verdict == "agrees" else ". That cannot be told from chance."
     sigeo = next((item for item in known if item.name == SIGEO), None)
     if sigeo is not None and sigeo is not best:
-        text += f" SiGeo reaches {signed(sigeo.tau)} ({sigeo.interval}) at its best, with {warmup_in_words(sigeo.warmup or 0)}."
+        warmup = warmup_in_words(sigeo.warmup or 0)
+        text += f" SiGeo reaches {signed(sigeo.tau)} ({sigeo.interval}) at its best, with {warmup}."
     return text
 
 

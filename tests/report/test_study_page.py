@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from recnas.errors import InputError
-from recnas.report import write_report
 from recnas.report import study_figures as figures
+from recnas.report import write_report
 from recnas.report.study import read_study
 from recnas.study.text import warmup_in_words
 from tests.report.test_report_page import Page
