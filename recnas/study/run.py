@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,12 @@ def _train(
 
 
 def _in_order(executor: Executor, work: list[Training], macs: Macs) -> Iterator[Trained]:
-    with closing(executor.map(train, work, lambda item: macs(item.arch), single_threaded=True)) as results:
+    # In one process one after the other, not in threads: they draw their weights with torch's one generator.
+    aside = executor.workers > 1
+    with (
+        nullcontext() if aside else computing_with(threads=1),
+        closing(executor.map(train, work, lambda item: macs(item.arch), single_threaded=aside)) as results,
+    ):
         yield from results
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,7 @@ class Scored:
 
 _settings: StudySettings | None = None
 _scorer: tuple[float, Scorer] | None = None
+_building = threading.Lock()
 
 
 def start_scorings(settings: StudySettings) -> None:
@@ -68,10 +70,12 @@ def measure(scoring: Scoring) -> Scored:
     """Measures one candidate with every proxy; the warm supernet of the last warm-up asked for is kept."""
     global _scorer
     assert _settings is not None, "start_scorings has not run in this process"
-    if _scorer is None or _scorer[0] != scoring.warmup:
-        _scorer = None
-        _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
-    candidate = _scorer[1].candidate(scoring.arch)
+    with _building:
+        if _scorer is None or _scorer[0] != scoring.warmup:
+            _scorer = None
+            _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
+        scorer = _scorer[1]
+    candidate = scorer.candidate(scoring.arch)
     found = {name: candidate.measure(find_proxy(name)) for name in proxy_names(_settings)}
     values = {name: float(item.value) for name, item in found.items()}
     return Scored(scoring.arch.id, scoring.warmup, values, {name: item.seconds for name, item in found.items()})
