@@ -28,8 +28,8 @@ _CEILING = "rgba(36, 104, 168, 0.13)"
 _SHADES = ("#a9c9e8", "#6ea3d6", "#2468a8", "#123f6d")
 _ROW = 25
 """Pixels that a ranking takes."""
-_OUTLIERS_FROM = 2.5
-"""From this ratio of all losses' range to that of the better nine tenths on, the rest is left out."""
+_FARTHEST = 2.0
+"""How far above the lowest loss one may be to be shown, in multiples of the range of the better nine tenths."""
 
 
 def agreement_figure(study: Study) -> go.Figure:
@@ -185,12 +185,12 @@ def time_figure(study: Study) -> go.Figure:
                 hovertemplate="<b>%{customdata[0]}</b><br>τ %{y:+.2f}, 95 %: %{customdata[1]}"
                 "<br>%{x:.3~g} s a candidate<extra></extra>",
             )
-    ends = [item for item in known if (item.seconds, -item.tau) in steps]
-    for item in ends:
+    named = {(item.seconds, -item.tau): item for item in reversed(known)}
+    for item in (named[step] for step in steps):
         figure.add_annotation(
             x=math.log10(item.seconds),
             y=item.tau,
-            text=item.name if not item.is_training else item.label,
+            text=item.label if item.is_training else item.name,
             showarrow=False,
             yshift=13,
             font={"size": 12, "color": INK},
@@ -248,9 +248,8 @@ def _tau_range(study: Study) -> list[float]:
 def _range(losses: Sequence[float]) -> list[float]:
     """From the lowest loss to the highest; where a few are far worse than the others, without those."""
     values = sorted(losses)
-    low, high, most = values[0], values[-1], values[int(0.9 * (len(values) - 1))]
-    if high - low > _OUTLIERS_FROM * (most - low):
-        high = most
+    low, most = values[0], values[int(0.9 * (len(values) - 1))]
+    high = max(value for value in values if value - low <= _FARTHEST * (most - low))
     margin = 0.06 * (high - low) or 0.001
     return [low - margin, high + margin]
 
