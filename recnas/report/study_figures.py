@@ -160,7 +160,7 @@ def time_figure(study: Study) -> go.Figure:
         for amount, shade in shades.items()
     ]
     same = [item for item in known if item.warmup is None]
-    groups.append(("counted", _dot(MUTED), [item for item in same if not item.is_training]))
+    groups.append(("whatever the warm-up", _dot(MUTED), [item for item in same if not item.is_training]))
     groups.append(
         ("a part of the training", {**_dot(SPARSE), "symbol": "diamond"}, [item for item in same if item.is_training])
     )
