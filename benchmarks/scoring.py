@@ -170,7 +170,7 @@ def main() -> None:
         space, generator, rng = SearchSpace.named(name), torch.Generator().manual_seed(0), random.Random(0)
         supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
         batches = [batch(arguments.batch_size, generator) for _ in range(arguments.batches)]
-        scorer = Scorer(supernet, ProxyBatches(supernet, batches), None, Expression.parse(SIGEO))
+        scorer = Scorer(supernet, ProxyBatches(supernet, batches), Expression.parse(SIGEO))
         candidates = [space.sample(rng) for _ in range(arguments.candidates)]
         rows = arguments.batches * arguments.batch_size
         for arch in candidates[:3]:

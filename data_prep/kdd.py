@@ -56,7 +56,7 @@ def read_kdd(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
     """
     if input is None or not input.is_dir():
         given = "" if input is None else f"; {input} is not a folder"
-        raise InputError(f"kdd needs --input, a folder with training.txt and userid_profile.txt (or .gz, .zst){given}")
+        raise InputError(f"kdd needs --input, a folder with {' and '.join(_FILES)}, packed or not{given}")
     log, profiles = (input_files(input, [name]) for name in _FILES)
     sparse = [SparseFeature(name, rows) for name, rows in TABLE_ROWS.items()]
     return RawTable(

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from data_prep.csv_files import CsvFile
 from data_prep.json_files import JsonFile
 from data_prep.rows import Job, Rows, Table, distinct_names, series_of
-from data_prep.text import input_files, without_packing
+from data_prep.text import PACKINGS, input_files, without_packing
 from recnas.console import Bar
 from recnas.errors import InputError
 
@@ -43,7 +43,9 @@ def open_tables(input: Any, quotes: bool = True) -> list[Table]:
     for path in input_files(Path(input), [f"*{suffix}" for suffix in FORMATS]):
         form = FORMATS.get(without_packing(path).suffix.lower())
         if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
-            raise InputError(f"{path}: the name must end in {', '.join(FORMATS)}, text also in .gz or .zst")
+            raise InputError(
+                f"{path}: the name must end in {', '.join(FORMATS)}, text also packed ({', '.join(PACKINGS)})"
+            )
         if form == "json":
             tables.append(JsonFile(path))
             continue

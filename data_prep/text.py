@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import re
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ import pyarrow as pa
 
 from recnas.console import Bar
 from recnas.errors import InputError
+
+PACKINGS = (".gz", ".zst", ".zip")
+"""What the name of a packed file ends in."""
 
 PIECE_BYTES = 16 << 20
 # A line this long means that the file is not text.
@@ -47,8 +51,8 @@ class Piece:
 
 
 def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
-    """A text file from begin to end, unpacked if its name ends in `.gz` or `.zst`; no byte-order mark, no Windows line
-    ends.
+    """A text file from begin to end, unpacked if its name ends in one of `PACKINGS`; no byte-order mark, no Windows
+    line ends.
 
     Args:
         path: the file.
@@ -60,7 +64,7 @@ def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterato
     """
     line = 1
     with _reading(path), path.open("rb") as raw:
-        file, seen = _unpacked(raw, path.suffix), 0
+        file, seen = _unpacked(raw, path), 0
         while data := file.read(piece_bytes):
             # Up to the end of its last line, with one copy of the whole.
             if not data.endswith(b"\n"):
@@ -106,7 +110,7 @@ def input_files(input: Path, names: Sequence[str]) -> list[Path]:
 
     Args:
         input: A file, a pattern such as `day_*`, or a folder.
-        names: Of a folder the files with one of these names are wanted, with or without `.gz` or `.zst` after it;
+        names: Of a folder the files with one of these names are wanted, with or without one of `PACKINGS` after it;
             `*` in a name stands for any text, `<number>` for digits.
 
     Raises:
@@ -116,7 +120,7 @@ def input_files(input: Path, names: Sequence[str]) -> list[Path]:
         files_of = {name: files for name in names if (files := _files_named(input, name))}
         if not files_of:
             raise InputError(
-                f"{input}: the folder has no file named {' or '.join(names)} (or .gz, .zst); check --input"
+                f"{input}: the folder has no file named {' or '.join(names)} (or {', '.join(PACKINGS)}); check --input"
             )
         first, *others = files_of.values()
         if others:
@@ -133,12 +137,13 @@ def input_files(input: Path, names: Sequence[str]) -> list[Path]:
 
 def without_packing(path: Path) -> Path:
     """The name that a file has when it is unpacked."""
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".zst"))
+    return path.with_suffix("") if path.suffix in PACKINGS else path
 
 
 def _files_named(folder: Path, name: str) -> list[Path]:
     pattern = re.escape(name).replace(r"\*", ".*").replace("<number>", r"\d+")
-    wanted = re.compile(rf"(?!\.)(?:{pattern})(?:\.gz|\.zst)?", re.DOTALL)
+    packing = "|".join(map(re.escape, PACKINGS))
+    wanted = re.compile(rf"(?!\.)(?:{pattern})(?:{packing})?", re.DOTALL)
     return sorted(
         (path for path in folder.iterdir() if wanted.fullmatch(path.name) and path.is_file()), key=_by_numbers
     )
@@ -160,10 +165,20 @@ def _by_numbers(path: Path) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
-def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
-    if suffix == ".gz":
+def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
         return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    if suffix == ".zst":
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(raw)
+        files = [item for item in archive.infolist() if not item.is_dir()]
+        if len(files) != 1:
+            raise InputError(f"{path}: holds {len(files)} files where 1 is expected; unpack it and give its folder")
+        try:
+            return archive.open(files[0])  # type: ignore[return-value]
+        except RuntimeError as error:
+            # Encrypted, or compressed in a way that Python's zipfile has not.
+            raise InputError(f"{path}: cannot be unpacked ({error}); unpack it and give its folder") from None
+    if path.suffix == ".zst":
         return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd"))  # type: ignore[type-var]
     return raw
 
@@ -208,7 +223,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check --input") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be unpacked ({error}); fetch the file again") from None
     except (IsADirectoryError, PermissionError) as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check --input") from None

@@ -1,5 +1,6 @@
 """What ranks candidates without training them: statistics once, every proxy a function of them."""
 
+from recnas.proxies.brief import BriefTraining
 from recnas.proxies.candidate import Candidate, Measurement
 from recnas.proxies.registry import PROXIES, Proxy, find_proxy
 from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, ProxyBatches, collect
@@ -7,6 +8,7 @@ from recnas.proxies.tuning import LastLayerTuning
 
 __all__ = [
     "PROXIES",
+    "BriefTraining",
     "Candidate",
     "GradientStatistics",
     "LastLayerTuning",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recnas.nn.model import Supernet
+from recnas.proxies.brief import BriefTraining
 from recnas.proxies.rows import RowStatistics, look_at_rows
 from recnas.proxies.statistics import GradientStatistics, ProxyBatches, collect
 from recnas.proxies.tuning import LastLayerTuning
@@ -35,12 +36,18 @@ class Candidate:
         arch: The architecture.
         batches: Training rows to measure it on.
         tuning: What one-shot search trains and judges it on; None where no proxy asks for it.
+        training: What it is trained on from scratch for `brief`; None where no proxy asks for it.
     """
 
     def __init__(
-        self, supernet: Supernet, arch: Architecture, batches: ProxyBatches, tuning: LastLayerTuning | None = None
+        self,
+        supernet: Supernet,
+        arch: Architecture,
+        batches: ProxyBatches,
+        tuning: LastLayerTuning | None = None,
+        training: BriefTraining | None = None,
     ) -> None:
-        self.supernet, self.arch, self.batches, self.tuning = supernet, arch, batches, tuning
+        self.supernet, self.arch, self.batches, self.tuning, self.training = supernet, arch, batches, tuning, training
         self._shared: dict[Callable[..., Any], tuple[Any, float]] = {}
         self._asked: set[Callable[..., Any]] = set()
 

@@ -2,7 +2,8 @@
 
 θ are the weights that the candidate inherits, gₙ their gradient on batch n of N, ḡ the mean of the gₙ, μ and σ the mean
 of |gₙ| and the standard deviation of gₙ over the batches, element by element; m runs over modules, j over elements.
-Embedding tables are modules too, with the rows that the batches look up.
+Embedding tables are modules too, with the rows that the batches look up. So are norms, and biases count with their
+layer: the public code of most of these proxies takes the matrices of linear layers and convolutions only.
 """
 
 from __future__ import annotations

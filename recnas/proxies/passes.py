@@ -18,7 +18,8 @@ DRAWS, DRAWN_ROWS, STEP = 4, 16, 1e-2
 def grasp(candidate: Candidate) -> float:
     """-θᵀHḡ, H the Hessian of the loss over all batches' rows (Wang et al. 2020; as a score, Abdelfattah et al. 2021).
 
-    Weights of tables are left out, as H couples every row of them with the network.
+    Weights of tables are left out, as H couples every row of them with the network; of the others, those of norms and
+    biases count too, in the published code only matrices.
     """
     watcher = Watcher()
     loss = _loss(candidate, watcher)
@@ -33,7 +34,8 @@ def fisher(candidate: Candidate) -> float:
     """Σ over channels of linear layers' outputs a of ½ · mean over rows of (Σ a · ∂ℓ/∂a)², the inner sum over a
     channel's places (Theis et al. 2018; Turner et al. 2020; as a score, Abdelfattah et al. 2021).
 
-    A layer over fields has its output fields as channels and the E dimensions of an embedding as places.
+    ℓ is the mean loss over all batches' rows, as in the published code. A layer over fields has its output fields as
+    channels and the E dimensions of an embedding as places.
     """
     watcher = Watcher()
     loss = _loss(candidate, watcher)
@@ -50,8 +52,9 @@ def synflow(candidate: Candidate) -> float:
     """Log of Σⱼ |θⱼ ∂R/∂θⱼ|, R the logit of the network with weights |θ|, inputs 1, and without norms (Tanaka et al.
     2020; as a score, Abdelfattah et al. 2021).
 
-    Dot-Product and the FM merger multiply activations, so that R spans hundreds of orders of magnitude: hence the log.
-    Where even double precision overflows, the score is +inf, which is no score.
+    Dot-Product and the FM merger multiply activations, so that R spans dozens of orders of magnitude: hence the log.
+    Gating's sigmoid and attention's softmax stay; biases count as weights, in the published code they do not. Where
+    even double precision overflows, the score is not finite, which is no score.
     """
     positive = Positive()
     network = candidate.supernet.network
@@ -67,10 +70,11 @@ def synflow(candidate: Candidate) -> float:
 
 @torch.no_grad()
 def zen(candidate: Candidate) -> float:
-    """Zen (Lin et al. 2021): log of the mean ‖f(x + αε) - f(x)‖ for normally distributed weights, inputs x and steps ε,
-    f being what the last layer reads, plus Σ over norms of the log of the scale that they take away.
+    """Zen (Lin et al. 2021): log of the mean ‖f(x + αε) - f(x)‖₂ over inputs x and steps ε, f being what the last layer
+    reads, plus Σ over norms of the log of the scale that they take away; its mean over normally distributed weights.
 
-    Published for batch norm, whose scale is one of a channel; layer norm's is the root mean variance of its rows.
+    Published for batch norm, whose scale is one of a channel; layer norm's is the root mean variance of its rows. The
+    published code takes ‖·‖₁, and the paper networks without residual links; attention keeps its own here.
     """
     network, device = candidate.supernet.network, candidate.batches.looked_up[0].dense.device
     generator = torch.Generator().manual_seed(0)

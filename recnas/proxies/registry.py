@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from recnas.errors import InputError
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.proxies import gradients, passes, rows, tuning
+from recnas.proxies import brief, gradients, passes, rows, tuning
 from recnas.proxies.candidate import Candidate
 from recnas.space import cost
 
@@ -51,6 +51,7 @@ PROXIES: dict[str, Proxy] = {
         rows.naswot,
         rows.epe_nas,
         tuning.one_shot,
+        brief.brief,
         parameters,
         flops,
     )
@@ -66,16 +67,16 @@ def find_proxy(name: str) -> Proxy:
     if name in PROXIES:
         return PROXIES[name]
     module, _, function = name.partition(":")
-    if not function:
+    if not function or not module or module.startswith("."):
         raise InputError(
             f"no proxy is named {name!r}; known are {', '.join(PROXIES)}, and module:function for one of your own"
         )
     try:
-        proxy = getattr(importlib.import_module(module), function)
-    except ImportError as error:
-        raise InputError(f"proxy {name}: the module {module} cannot be imported ({error})") from None
-    except AttributeError:
-        raise InputError(f"proxy {name}: the module {module} has no {function}") from None
-    if not callable(proxy):
+        loaded = importlib.import_module(module)
+    except Exception as error:  # The module is the user's: what it does, and so what goes wrong in it, is anything.
+        raise InputError(f"proxy {name}: the module {module} cannot be imported ({error})") from error
+    if not hasattr(loaded, function):
+        raise InputError(f"proxy {name}: the module {module} has no {function}")
+    if not callable(proxy := getattr(loaded, function)):
         raise InputError(f"proxy {name}: {function} is not a function")
     return proxy

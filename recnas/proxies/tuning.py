@@ -33,7 +33,8 @@ class LastLayerTuning:
         steps: Of fine-tuning.
         batch_size: Rows of a step.
         validation_rows: Rows they are measured on.
-        optimization: The warm-up's: Adagrad's settings and the peak learning rate.
+        optimization: The warm-up's: Adagrad's eps, the peak learning rate and what scales it; one layer's gradient is
+            not clipped, its weights do not decay.
         seed: Chooses the rows.
         device: Where to compute.
     """
@@ -100,8 +101,9 @@ def tune_last_layer(supernet: Supernet, arch: Architecture, tuning: LastLayerTun
         if weights is None:
             weights = torch.cat([slices.weights, slices.bias])
             sums = torch.zeros_like(weights)
-            rates = torch.full_like(weights, tuning.optimization.width_factor(len(weights) - 1))
-            rates[-1] = 1.0
+            # Every source's weights, and the bias, have a rate of their own.
+            rates = torch.cat([weights.new_full((n,), tuning.optimization.width_factor(n)) for n in slices.widths])
+            rates = F.pad(rates, (0, 1), value=1.0)
         delta = torch.sigmoid(inputs @ weights) - batch.label
         gradient = delta @ inputs / len(delta)
         sums += gradient.square()

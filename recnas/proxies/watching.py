@@ -11,7 +11,17 @@ from torch.nn import functional as F
 from recnas.nn.elastic import NORM_EPS, Slices
 
 
-class Watcher(Slices):
+class StepwiseSlices(Slices):
+    """Computes attention step by step: fused kernels can be differentiated once, and torch's gives NaN where scores
+    are so large that one rounding of them is more than `exp` takes."""
+
+    def attention(self, packed: Tensor, heads: int) -> Tensor:
+        query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in packed.chunk(3, dim=-1))
+        weights = torch.softmax(query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5, dim=-1)
+        return (weights @ value).transpose(1, 2).flatten(2)
+
+
+class Watcher(StepwiseSlices):
     """Computes with the weights that a candidate inherits, so that it can be differentiated twice, and takes notes.
 
     Attributes:
@@ -35,14 +45,8 @@ class Watcher(Slices):
         self.codes.append(x.detach() > 0)
         return super().relu(x)
 
-    def attention(self, packed: Tensor, heads: int) -> Tensor:
-        # torch's fused kernels and ours can be differentiated once.
-        query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in packed.chunk(3, dim=-1))
-        weights = torch.softmax(query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5, dim=-1)
-        return (weights @ value).transpose(1, 2).flatten(2)
 
-
-class Positive(Slices):
+class Positive(StepwiseSlices):
     """Computes with |θ| in double precision, and without norms, which would take the weights' size away."""
 
     def leaf(self, weights: Tensor) -> Tensor:
@@ -61,6 +65,7 @@ class LastInputs(Slices):
 
     Attributes:
         inputs: Its inputs side by side, `[B, columns]`.
+        widths: How many columns each source has.
         weights: Its weights in the same order, `[columns]`, and
         bias: `[1]`.
     """
@@ -69,6 +74,7 @@ class LastInputs(Slices):
         super().__init__()
         self.last = last
         self.inputs = self.weights = self.bias = torch.empty(0)
+        self.widths: list[int] = []
 
     def linear(
         self, layer: nn.Module, inputs: Sequence[Tensor], weights: Sequence[Tensor], bias: Tensor | None
@@ -76,6 +82,7 @@ class LastInputs(Slices):
         if layer is self.last:
             assert bias is not None, "the last layer has a bias"
             self.inputs, self.weights, self.bias = torch.cat(list(inputs), 1), torch.cat(list(weights), 1)[0], bias
+            self.widths = [x.shape[1] for x in inputs]
         return super().linear(layer, inputs, weights, bias)
 
 

@@ -11,7 +11,7 @@ from recnas.errors import InputError
 
 SIGEO = "sigeo"
 NONE = "none"
-LESS_IS_BETTER = {"loss", "one_shot"}
+LESS_IS_BETTER = {"loss", "one_shot", "brief"}
 """Proxies that are losses."""
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
@@ -64,7 +64,8 @@ class Expression:
                 )
             if found["name"] in weights:
                 raise InputError(f"proxy {text!r}: {found['name']} is there twice")
-            weight = float(found["weight"] or 1)
+            if not math.isfinite(weight := float(found["weight"] or 1)):
+                raise InputError(f"proxy {text!r}: {found['weight']} is too large")
             weights[found["name"]] = -weight if found["sign"] == "-" else weight
             place = found.end()
         if re.fullmatch(_NAME, text):
@@ -72,8 +73,6 @@ class Expression:
         return cls(weights)
 
     def score(self, values: Mapping[str, float]) -> float:
-        """The sum; terms of weight 0 are left out. With a value that is not a finite number it is -inf, the worst."""
-        terms = [(weight, values[name]) for name, weight in self.weights.items() if weight]
-        if any(not math.isfinite(value) for _, value in terms):
-            return -math.inf
-        return math.fsum(weight * value for weight, value in terms)
+        """The sum; terms of weight 0 are left out. Where it is not a finite number it is -inf, the worst."""
+        total = sum((weight * values[name] for name, weight in self.weights.items() if weight), 0.0)
+        return total if math.isfinite(total) else -math.inf

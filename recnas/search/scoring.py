@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from recnas.errors import InputError
 from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.proxies import Candidate, LastLayerTuning, Proxy, ProxyBatches, find_proxy
+from recnas.proxies import BriefTraining, Candidate, LastLayerTuning, Proxy, ProxyBatches, find_proxy
 from recnas.search.expression import Expression
 from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace
@@ -42,14 +42,21 @@ class Scorer:
     Args:
         supernet: Holds the weights.
         batches: Training rows that they are measured on.
-        tuning: What `one_shot` trains and judges them on; None where the expression is without it.
         expression: What they are ranked by.
+        tuning: What `one_shot` trains and judges them on; None where the expression is without it.
+        training: What `brief` does; None where the expression is without it.
     """
 
     def __init__(
-        self, supernet: Supernet, batches: ProxyBatches, tuning: LastLayerTuning | None, expression: Expression
+        self,
+        supernet: Supernet,
+        batches: ProxyBatches,
+        expression: Expression,
+        tuning: LastLayerTuning | None = None,
+        training: BriefTraining | None = None,
     ) -> None:
-        self.supernet, self.batches, self.tuning, self.expression = supernet, batches, tuning, expression
+        self.supernet, self.batches, self.tuning, self.training = supernet, batches, tuning, training
+        self.expression = expression
         self._proxies = find_proxies(expression)
 
     def __call__(self, arch: Architecture) -> Scored:
@@ -60,7 +67,7 @@ class Scorer:
 
     def candidate(self, arch: Architecture) -> Candidate:
         """An architecture, ready to be measured."""
-        return Candidate(self.supernet, arch, self.batches, self.tuning)
+        return Candidate(self.supernet, arch, self.batches, self.tuning, self.training)
 
 
 def find_proxies(expression: Expression) -> dict[str, Proxy]:
@@ -118,7 +125,17 @@ def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Sc
         stage_seed(settings, "tuning"),
         default_device(),
     )
-    return Scorer(supernet, ProxyBatches(supernet, batches), tuning, ranked_by(settings))
+    brief = replace(settings.final.optimization, batch_size=proxy.brief_batch_size)
+    training = BriefTraining(
+        dataset,
+        proxy.brief_rows,
+        proxy.brief_validation_rows,
+        brief,
+        stage_seed(settings, "brief"),
+        settings.warmup.max_rows_per_table,
+        default_device(),
+    )
+    return Scorer(supernet, ProxyBatches(supernet, batches), ranked_by(settings), tuning, training)
 
 
 def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:

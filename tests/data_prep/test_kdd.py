@@ -1,7 +1,10 @@
 """KDD Cup 2012's log, joined with its profiles, against plain Python."""
 
 import gzip
+import io
 import random
+import zipfile
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -9,6 +12,7 @@ import pytest
 
 from data_prep import prepare
 from data_prep.kdd import TABLE_ROWS
+from data_prep.text import PACKINGS
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.schema import SPLITS
@@ -66,29 +70,62 @@ def test_rows_are_joined_with_their_users_profiles(tmp_path):
     assert batch.dense.shape == (4, 3)
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def _packed(path: Path, suffix: str) -> bytes:
+    data = path.read_bytes()
+    if suffix == ".gz":
+        return gzip.compress(data)
+    if suffix == ".zst":
+        return pa.compress(data, codec="zstd", asbytes=True)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(path.name, data)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("suffix", PACKINGS)
 def test_packed_files_give_the_same(tmp_path, suffix):
     rows, profiles = _files(tmp_path / "raw")
     for path in list((tmp_path / "raw").iterdir()):
-        if suffix == ".gz":
-            packed = gzip.compress(path.read_bytes())
-        else:
-            packed = pa.compress(path.read_bytes(), codec="zstd", asbytes=True)
-        path.with_name(path.name + suffix).write_bytes(packed)
+        path.with_name(path.name + suffix).write_bytes(_packed(path, suffix))
         path.unlink()
     prepare("kdd", tmp_path / "out", tmp_path / "raw")
     _assert_same(tmp_path / "out", rows, profiles)
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("suffix", PACKINGS)
 def test_a_truncated_packed_file_is_named(tmp_path, suffix):
     _files(tmp_path / "raw")
     path = tmp_path / "raw" / "training.txt"
-    data = path.read_bytes()
-    packed = gzip.compress(data) if suffix == ".gz" else pa.compress(data, codec="zstd", asbytes=True)
+    packed = _packed(path, suffix)
     path.with_name(path.name + suffix).write_bytes(packed[: len(packed) // 2])
     path.unlink()
     with pytest.raises(InputError, match=rf"training.txt{suffix}: cannot be unpacked"):
+        prepare("kdd", tmp_path / "out", tmp_path / "raw")
+
+
+def test_a_zip_of_several_files_is_refused(tmp_path):
+    _files(tmp_path / "raw")
+    path = tmp_path / "raw" / "training.txt"
+    with zipfile.ZipFile(f"{path}.zip", "w") as archive:
+        archive.write(path, "training.txt")
+        archive.writestr("notes.txt", "")
+    path.unlink()
+    with pytest.raises(InputError, match=r"training\.txt\.zip: holds 2 files where 1 is expected"):
+        prepare("kdd", tmp_path / "out", tmp_path / "raw")
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    _files(tmp_path / "raw")
+    path = tmp_path / "raw" / "training.txt"
+    packed = bytearray(_packed(path, ".zip"))
+    # The flag of encryption, in the file's own header and in the directory.
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.index(signature) + place] |= 1
+    path.with_name("training.txt.zip").write_bytes(packed)
+    path.unlink()
+    with pytest.raises(
+        InputError, match=r"training\.txt\.zip: cannot be unpacked \(.*encrypted.*\); unpack it and give"
+    ):
         prepare("kdd", tmp_path / "out", tmp_path / "raw")
 
 

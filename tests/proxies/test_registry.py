@@ -1,0 +1,92 @@
+"""Proxies by name: the package's own, and a user's."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from recnas.errors import InputError
+from recnas.proxies import PROXIES, Candidate, LastLayerTuning, ProxyBatches, find_proxy
+from recnas.space import SPACES
+from recnas.train.settings import Optimization
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_proxy_gives_random_candidates_a_finite_number(space: str, make_supernet, make_batch, dataset) -> None:
+    supernet, generator, rng = make_supernet(space), torch.Generator().manual_seed(1), random.Random(1)
+    batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
+    tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
+    for _ in range(3):
+        candidate = Candidate(supernet, supernet.network.space.sample(rng), batches, tuning)
+        for name, proxy in PROXIES.items():
+            assert math.isfinite(candidate.measure(proxy).value), name
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_parameters_are_those_of_the_finished_network(space: str, make_case) -> None:
+    case, rng = make_case(space, batches=2), random.Random(2)
+    for _ in range(10):
+        arch = case.supernet.network.space.sample(rng)
+        expected = sum(parameter.numel() for parameter in case.network(arch).parameters())
+        assert find_proxy("parameters")(case.candidate(arch)) == expected
+
+
+def test_a_wider_network_of_the_same_shape_has_more_flops(make_case) -> None:
+    case = make_case("nasrec-full", batches=2)
+    arch = case.supernet.network.space.sample(random.Random(3))
+    wider = arch.__class__(tuple(block.__class__(**{**vars(block), "dense_width": 256}) for block in arch.blocks))
+    flops = find_proxy("flops")
+    assert flops(case.candidate(wider)) > flops(case.candidate(arch))
+
+
+def test_names_are_those_of_the_functions() -> None:
+    assert all(find_proxy(name).__name__ == name for name in PROXIES)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Writes a module where Python finds it."""
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    return write
+
+
+def test_a_function_of_a_module_of_ones_own_is_a_proxy(own, make_case) -> None:
+    own("my_proxies", "def layers(candidate):\n    return float(len(candidate.gradients.modules))\n")
+    case = make_case("nasrec-small")
+    candidate = case.candidate(case.supernet.network.space.sample(random.Random(0)))
+    assert candidate.measure(find_proxy("my_proxies:layers")).value == len(candidate.gradients.modules)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("zicoo", "no proxy is named 'zicoo'; known are zico, "),
+        ("", "no proxy is named ''"),
+        ("no_such_module", "module:function"),
+        ("no_such_module:layers", "no_such_module cannot be imported"),
+        (":layers", "no proxy is named ':layers'"),
+        (".near:layers", "no proxy is named '.near:layers'"),
+        ("math:", "no proxy is named 'math:'"),
+        ("math:no_such_function", "the module math has no no_such_function"),
+        ("math:pi", "pi is not a function"),
+        ("broken_import:layers", "broken_import cannot be imported (No module named 'no_such_library')"),
+        ("broken_text:layers", "broken_text cannot be imported"),
+        ("broken_code:layers", "broken_code cannot be imported"),
+    ],
+)
+def test_what_names_no_proxy_is_told_in_one_line(name: str, said: str, own) -> None:
+    own("broken_import", "import no_such_library\n")
+    own("broken_text", "def layers(candidate)\n")
+    own("broken_code", "import math\nmath.no_such_thing\n")
+    with pytest.raises(InputError) as error:
+        find_proxy(name)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)

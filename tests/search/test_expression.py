@@ -1,0 +1,139 @@
+"""What candidates are ranked by, as it is written."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from recnas.errors import InputError
+from recnas.proxies import PROXIES
+from recnas.search.expression import LESS_IS_BETTER, Expression
+
+words = st.builds(str.__add__, st.sampled_from("aEz_"), st.text("aeE019_", max_size=5))
+names = st.sampled_from(sorted(PROXIES)) | words | st.builds("{}.{}:{}".format, words, words, words)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+gaps = st.sampled_from(["", " ", "  "])
+
+
+@st.composite
+def sums(draw: st.DrawFn) -> tuple[str, dict[str, float]]:
+    """Sums as a person may write them, and their weights."""
+    weights = draw(st.dictionaries(names, finite, min_size=1, max_size=4))
+    text = ""
+    for place, (name, weight) in enumerate(weights.items()):
+        gap, size = draw(gaps), abs(weight)
+        sign = "-" if math.copysign(1, weight) < 0 else draw(st.sampled_from(["+", ""])) if place == 0 else "+"
+        text += f"{gap}{sign}{gap}{size!r}{gap}*{gap}{name}{gap}"
+    return text, weights
+
+
+@given(sums())
+def test_what_is_written_is_read(written: tuple[str, dict[str, float]]) -> None:
+    text, weights = written
+    assert Expression.parse(text).weights == weights
+
+
+@given(st.lists(st.tuples(st.sampled_from("+-"), names), min_size=1, max_size=5, unique_by=lambda term: term[1]))
+def test_a_term_without_a_weight_has_weight_one_and_its_own_sign(terms: list[tuple[str, str]]) -> None:
+    text = " ".join(f"{sign} {name}" for sign, name in terms)
+    assert Expression.parse(text).weights == {name: 1.0 if sign == "+" else -1.0 for sign, name in terms}
+
+
+@pytest.mark.parametrize("name", [*PROXIES, "my.module:function"])
+def test_a_name_alone_ranks_as_published(name: str) -> None:
+    sign = -1.0 if name in ("loss", "one_shot") else 1.0
+    assert Expression.parse(name).weights == Expression.parse(f"  {name} ").weights == {name: sign}
+
+
+def test_what_ranks_the_other_way_round_is_a_proxy() -> None:
+    assert set(PROXIES) >= LESS_IS_BETTER
+
+
+@pytest.mark.parametrize("text", ["+loss", "1*loss", "loss + zico"])
+def test_in_a_sum_every_sign_is_yours(text: str) -> None:
+    assert Expression.parse(text).weights["loss"] == 1
+
+
+def test_sigeo_follows_the_warm_up() -> None:
+    assert Expression.parse("sigeo", warmup=0.0).weights == {"zico": 1, "fr": 1}
+    assert Expression.parse("sigeo", warmup=0.01).weights == {"zico": 1, "fr": 1, "loss": -1}
+    assert Expression.parse(" sigeo ").weights == Expression.parse("zico + fr - loss").weights
+
+
+def test_none_ranks_nothing() -> None:
+    assert Expression.parse("none") == Expression({})
+    assert Expression.parse("none").score({"zico": 3.0}) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is not understood"),
+        ("   ", "is not understood"),
+        ("zico fr", "'fr' is not understood"),
+        ("zico + ", "is not understood"),
+        ("zico * 3", "'* 3' is not understood"),
+        ("3 zico", "'3 zico' is not understood"),
+        ("zico -- fr", "'-- fr' is not understood"),
+        ("2*3*zico", "is not understood"),
+        ("nan*zico", "is not understood"),
+        ("inf*zico", "is not understood"),
+        ("(zico + fr)", "is not understood"),
+        ("zico + 1,5*fr", "is not understood"),
+        ("my:own:proxy", "':proxy' is not understood"),
+        ("zico + fr - zico", "zico is there twice"),
+        ("zico + 1e999*fr", "1e999 is too large"),
+    ],
+)
+def test_what_is_no_sum_is_told_in_one_line(text: str, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        Expression.parse(text)
+    assert said in str(error.value)
+    assert repr(text.strip()) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@given(st.text(max_size=12) | st.text("zicofrls+-*. :1e_\n", max_size=12))
+@example("zico\n+ fr")
+def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+    weights, said = {}, ""
+    try:
+        weights = Expression.parse(text).weights
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert all(math.isfinite(weight) for weight in weights.values())
+
+
+@given(st.dictionaries(words, st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)), max_size=5))
+def test_the_score_is_the_weighted_sum(terms: dict[str, tuple[float, float]]) -> None:
+    expression = Expression({name: weight for name, (weight, _) in terms.items()})
+    values = {name: value for name, (_, value) in terms.items()}
+    expected = math.fsum(weight * value for weight, value in terms.values())
+    assert expression.score(values) == pytest.approx(expected, rel=1e-9, abs=1e-3)
+
+
+@given(st.sampled_from([math.inf, -math.inf, math.nan]), finite.filter(bool))
+def test_a_value_that_is_no_finite_number_is_the_worst_score(value: float, weight: float) -> None:
+    assert Expression({"zico": 1.0, "fr": weight}).score({"zico": 3.0, "fr": value}) == -math.inf
+
+
+@given(finite, finite, finite, finite)
+def test_a_score_is_finite_or_the_worst(a: float, b: float, x: float, y: float) -> None:
+    score = Expression({"zico": a, "fr": b}).score({"zico": x, "fr": y})
+    assert math.isfinite(score) or score == -math.inf
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 7.0])
+def test_terms_of_weight_zero_are_left_out(value: float) -> None:
+    assert Expression.parse("2*zico + 0*fr").score({"zico": 3.0, "fr": value}) == 6
+
+
+def test_reading_an_expression_needs_no_torch() -> None:
+    program = "import sys, recnas.search.expression as e; e.Expression.parse('zico'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
