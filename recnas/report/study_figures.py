@@ -28,6 +28,8 @@ _CEILING = "rgba(36, 104, 168, 0.13)"
 _SHADES = ("#a9c9e8", "#6ea3d6", "#2468a8", "#123f6d")
 _ROW = 25
 """Pixels that a ranking takes."""
+_DECADES_FROM = 100.0
+"""From this ratio of the dearest to the cheapest on, an axis of seconds has a tick each power of ten only."""
 _FARTHEST = 2.0
 """How far above the lowest loss one may be to be shown, in multiples of the range of the better nine tenths."""
 
@@ -53,8 +55,8 @@ def agreement_figure(study: Study) -> go.Figure:
                     error_x={
                         "type": "data",
                         "symmetric": False,
-                        "array": [(item.tau_high or item.tau) - item.tau for item in group],
-                        "arrayminus": [item.tau - (item.tau_low or item.tau) for item in group],
+                        "array": [_bound(item.tau_high, item) - item.tau for item in group],
+                        "arrayminus": [item.tau - _bound(item.tau_low, item) for item in group],
                         "thickness": 1.5,
                         "width": 0,
                         "color": color,
@@ -207,7 +209,9 @@ def time_figure(study: Study) -> go.Figure:
         xanchor="right",
         font={"size": 12, "color": MUTED},
     )
-    figure.update_xaxes(axis("seconds a candidate", type="log", dtick=1, tickformat="~g"))
+    spread = study.results["training_seconds"] / min((item.seconds for item in known), default=1.0)
+    ticks = 1 if spread > _DECADES_FROM else "D2"
+    figure.update_xaxes(axis("seconds a candidate", type="log", dtick=ticks, tickformat="~g"))
     figure.update_yaxes(axis("Kendall's τ"))
     return figure
 
@@ -236,6 +240,11 @@ def _mark_ceiling(figure: go.Figure, study: Study, column: int | None = None) ->
 
 def _panel(amount: float | None) -> str:
     return ANYWHERE if amount is None else warmup_in_words(amount)
+
+
+def _bound(value: float | None, item: Ranking) -> float:
+    """A bound of τ's interval; τ itself where there is none."""
+    return item.tau if value is None else value
 
 
 def _tau_range(study: Study) -> list[float]:

@@ -111,6 +111,10 @@ def test_each_warm_up_has_a_panel_in_which_what_needs_none_is_there_too(tmp_path
     assert colors["fr", "x2"] == figures.VERDICTS["agrees"][1]
     assert colors["fr", "x"] == figures.VERDICTS["open"][1]
     assert colors["zico", "x"] == figures.VERDICTS["opposes"][1]
+    # From −0.2 - 0.2 to 0: a bound of 0 is one.
+    (sigeo,) = [trace for trace in figure.data if trace.xaxis == "x2" and "sigeo" in trace.y]
+    bar = sigeo.y.index("sigeo")
+    assert (sigeo.error_x.array[bar], sigeo.error_x.arrayminus[bar]) == pytest.approx((0.2, 0.2))
     # The highest τ is on top.
     assert figure.layout.yaxis.categoryarray[-2:] == ("fr", "5 % of the training")
 
