@@ -4,6 +4,7 @@ recnas.prepare("criteo", "data/criteo", input="train.txt")   raw click log → d
 recnas.describe("data/criteo")                                data set → what is in it
 recnas.search("data/criteo", "runs/criteo")                   data set → run
 recnas.baselines("data/criteo", "runs/criteo")                hand-made models, beside those of a run or alone
+recnas.study("data/criteo", "runs/criteo-study")              data set → how far each ranking can be trusted on it
 recnas.load("models/criteo")                                  exported model → torch module
 """
 
@@ -15,12 +16,12 @@ from recnas.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from data_prep import prepare
-    from recnas import search
+    from recnas import search, study
     from recnas.data import describe
     from recnas.export import load
     from recnas.search import run_baselines as baselines
 
-__all__ = ["InputError", "RunError", "baselines", "describe", "load", "prepare", "search"]
+__all__ = ["InputError", "RunError", "baselines", "describe", "load", "prepare", "search", "study"]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,8 +42,8 @@ def __getattr__(name: str) -> Any:
         from recnas.search import run_baselines
 
         return run_baselines
-    if name == "search":
+    if name in ("search", "study"):
         import importlib
 
-        return importlib.import_module("recnas.search")
+        return importlib.import_module(f"recnas.{name}")
     raise AttributeError(f"module 'recnas' has no attribute {name!r}")

@@ -21,6 +21,7 @@ from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError, RunError
 from recnas.nn.baselines import TITLES
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
+from recnas.search.folder import command_of
 from recnas.search.settings import leaves
 from recnas.study import StudySettings, run_study
 
@@ -566,8 +567,9 @@ def _study(arguments: argparse.Namespace) -> None:
         progress=not arguments.quiet,
         **_given_settings(arguments),
     )
-    print((Path(results["run"]) / "study.md").read_text(encoding="utf-8"))
-    print(f"look at it: recnas report {results['run']}")
+    from recnas.study.text import to_text
+
+    print(f"{to_text(results)}\n\nlook at it: recnas report {results['run']}")
 
 
 def _search(arguments: argparse.Namespace) -> None:
@@ -603,15 +605,20 @@ def _baselines(arguments: argparse.Namespace) -> None:
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from recnas.search.status import read_status
+    if command_of(arguments.run) == StudySettings.command:
+        from recnas.study.status import read_study_status as read_status
+        from recnas.study.text import to_text as table
+    else:
+        from recnas.search.status import read_status
 
+        table = result_table
     status = read_status(arguments.run)
     if arguments.json:
         print(json.dumps(status.to_json(), indent=2))
         return
     print(status)
     if status.results is not None:
-        print(f"\n{result_table(status.results)}")
+        print(f"\n{table(status.results)}")
 
 
 def result_table(results: dict[str, Any]) -> str:

@@ -84,13 +84,13 @@ class BriefTraining:
         """Trains a candidate; gives its validation log loss, NaN when the training diverged."""
         optimization = self.optimization
         with _building:
-            torch.manual_seed(self.seed)
             embeddings = ShardedEmbeddings(
                 self.schema,
                 EMBEDDING_DIM,
                 EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps),
                 self.device,
             )
+            torch.manual_seed(self.seed)
             model = CTRModel(self.schema, embeddings, found_network(self.schema, arch)).to(self.device)
         embeddings.load_tables(self.tables)
         try:

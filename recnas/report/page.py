@@ -7,38 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from recnas.files import write_text
-from recnas.report import figures, style
+from recnas.report import figures
 from recnas.report.drawing import draw_architecture, operator_names, output_name
+from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.run import Run, read_run
+from recnas.report.study import study_page
 from recnas.report.summary import outcome, ranked
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
+from recnas.search.folder import command_of
 from recnas.space import Architecture
 
 REPORT = "report.html"
-NOTHING = "\N{EN DASH}"
-"""Stands for a number that there is none of."""
 
 
 def write_report(run: Path | str) -> Path:
     """Writes a run's `report.html`.
 
     Args:
-        run: The run folder, finished or not; what has not happened yet is said in the report.
+        run: The folder of a search, finished or not: what has not happened yet is said in the report. Or that of a
+            finished study.
 
     Returns:
         The path of the report, `run/report.html`.
 
     Raises:
-        InputError: The folder is missing or no run's, or one of its files is damaged.
+        InputError: The folder is missing or no run's, its study has not ended, or one of its files is damaged.
         RunError: The report cannot be written.
     """
     run = Path(run)
-    page = render_report(read_run(run))
+    page = study_page(run) if command_of(run) == "study" else render_report(read_run(run))
     target = run / REPORT
     write_text(target, page)
     return target
@@ -46,13 +46,9 @@ def write_report(run: Path | str) -> Path:
 
 def render_report(run: Run) -> str:
     """The report as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("recnas.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters.update(decimals=_decimals, count=_count, compact=_compact, percent=_percent, duration=_duration)
-    return environment.get_template("template.html").render(
+    return fill(
+        "template.html",
         run=run,
-        style=style,
         title=_data_name(run),
         facts=_facts(run),
         outcome=outcome(run),
@@ -64,7 +60,6 @@ def render_report(run: Run) -> str:
         hidden=figures.hidden_outliers(run.history),
         figures=_figures(run),
         rows_in_words=_in_words(run.best_architecture) if run.best_architecture else (),
-        plotly=Markup(get_plotlyjs()),
     )
 
 
@@ -82,14 +77,7 @@ def _figures(run: Run) -> dict[str, Markup | None]:
         "final": lambda: figures.final_training_figure(run.epochs, models, best),
         "drawing": lambda: draw_architecture(run.best_architecture) if run.best_architecture else None,
     }
-    return {name: _to_html(name, make()) for name, make in makers.items()}
-
-
-def _to_html(name: str, figure: go.Figure | None) -> Markup | None:
-    if figure is None:
-        return None
-    config = {"displaylogo": False, "responsive": name != "drawing", "displayModeBar": False}
-    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=config))
+    return {name: figure_html(name, make()) for name, make in makers.items()}
 
 
 def _data_name(run: Run) -> str:
@@ -136,8 +124,8 @@ def _limits_in_words(run: Run) -> str | None:
         run.setting(f"limits.{name}") for name in ("max_flops", "max_parameters", "max_latency_ms")
     )
     words = [
-        f"{_compact(flops)} MACs a row" if flops is not None else None,
-        f"{_compact(parameters)} dense parameters" if parameters is not None else None,
+        f"{compact(flops)} MACs a row" if flops is not None else None,
+        f"{compact(parameters)} dense parameters" if parameters is not None else None,
         f"{latency:g} ms for {run.setting('limits.latency_batch'):,} rows" if latency is not None else None,
     ]
     return " · ".join(word for word in words if word) or None
@@ -168,34 +156,3 @@ def _in_words(arch: Architecture) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _decimals(value: float | None, places: int = 4) -> str:
-    return NOTHING if value is None else f"{value:.{places}f}"
-
-
-def _count(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}"
-
-
-def _compact(value: float | None) -> str:
-    """1.75 M rather than 1,747,477."""
-    if value is None:
-        return NOTHING
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:g}"
-
-
-def _percent(share: float, places: int = 1) -> str:
-    return f"{share:.{places}%}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return NOTHING
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -114,7 +114,7 @@ def run_baselines(
 
     _check_flags(overwrite, resume)
     given = with_preset(data, run, preset, settings)
-    before = begun_with(Path(run)) if run is not None and not overwrite else None
+    before = begun_with(Path(run), Settings.command) if run is not None and not overwrite else None
     finished = before is not None and is_finished(Path(run))
     if run is not None and holds_search(Path(run)):
         if overwrite:

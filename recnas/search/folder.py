@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -141,16 +141,38 @@ def holds_search(run: Path) -> bool:
     return _is_run(run) and read_yaml(run / CONFIG).get("final", {}).get("top_k") != 0
 
 
-def begun_with(run: Path) -> dict[str, Any] | None:
-    """The settings that a run was begun with, as nested plain values; None when there is no run in the folder.
+def command_of(run: Path | str) -> str | None:
+    """The command that made a folder, `search` or `study`; None when it is no run's.
 
     Raises:
-        InputError: They cannot be read, or another version of recnas began it.
+        InputError: Its settings cannot be read.
+    """
+    try:
+        config = read_yaml(Path(run) / CONFIG)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _command(config)
+
+
+def begun_with(run: Path, command: str) -> dict[str, Any] | None:
+    """The settings that a run was begun with, as nested plain values; None when there is no run in the folder.
+
+    Args:
+        run: Its folder.
+        command: The one that would go on with it.
+
+    Raises:
+        InputError: They cannot be read, or another command or another version of recnas began it.
     """
     try:
         config = read_yaml(run / CONFIG)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if (begun := _command(config)) != command:
+        raise InputError(
+            f"{run} is the folder of a {begun}; `recnas {begun} --run {run} --resume` goes on with it, choose another "
+            f"--run for a {command}"
+        )
     if (found := config.pop("version", None)) != version("recnas"):
         raise InputError(f"{run} was begun with recnas {found}, this is {version('recnas')}; --overwrite makes it anew")
     config.pop("created", None)
@@ -164,8 +186,8 @@ def check_settings(settings: Settings) -> None:
         InputError: The first difference that would lead to another result.
     """
     run = Path(settings.run)
-    config = begun_with(run)
     kind = type(settings)
+    config = begun_with(run, kind.command)
     before = kind.from_mapping(config or {}, str(run / CONFIG))
     for path, _, _ in leaves(kind):
         if path in FREE_TO_CHANGE:
@@ -213,6 +235,11 @@ def _is_run(folder: Path) -> bool:
     except (OSError, InputError):
         return False
     return {"version", "created", "warmup", "evolution"} <= set(config)
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    # Only a study has several warm-ups.
+    return "study" if "warmups" in config else "search"
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.errors import InputError
 from recnas.files import parse_yaml
@@ -148,6 +148,7 @@ class Settings:
     """Every setting of a search.
 
     Attributes:
+        command: What it is the settings of.
         data: The data set's folder.
         run: The run's folder.
         space: `nasrec-small` or `nasrec-full`.
@@ -162,6 +163,8 @@ class Settings:
         limits: See `LimitSettings`.
         final: See `FinalSettings`.
     """
+
+    command: ClassVar[str] = "search"
 
     data: str = ""
     run: str = ""
@@ -226,7 +229,7 @@ def resolve(
     if resume and run is not None:
         from recnas.search.folder import begun_with
 
-        values = merge(begun_with(Path(run)) or {}, values)
+        values = merge(begun_with(Path(run), kind.command) or {}, values)
     return read_settings(kind, values, preset)
 
 

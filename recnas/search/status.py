@@ -152,7 +152,7 @@ def read_status(run: Path | str) -> Status:
     stage, progress = (None, None) if finished else _stage(folder, found, settings)
     scored = [item for item in found.history if item.score is not None]
     best = max(scored, key=lambda item: item.score, default=None)
-    changed, num_bytes = _written(folder)
+    changed, num_bytes = written(folder)
     does = "search" if settings.searches else "baselines"
     command = ["recnas", does, "--data", settings.data, "--run", str(folder), "--resume"]
     return Status(
@@ -254,7 +254,7 @@ def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
     return tuple(sorted(models, key=lambda model: (-model.share, model.log_loss or 0.0)))
 
 
-def _written(folder: Path) -> tuple[datetime, int]:
+def written(folder: Path) -> tuple[datetime, int]:
     """When a run's files were last written, and how many bytes they have."""
     times, num_bytes = [folder.stat().st_mtime], 0
     for path in folder.rglob("*"):

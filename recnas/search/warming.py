@@ -21,7 +21,12 @@ from recnas.train.warmup import Amount, Level, Probe, warm_up
 
 
 def warm_up_supernet(
-    run: Path, settings: Settings, dataset: Dataset, check: Callable[[], None], console: Console
+    run: Path,
+    settings: Settings,
+    dataset: Dataset,
+    check: Callable[[], None],
+    console: Console,
+    stage: str = WARM_UP,
 ) -> int:
     """Warms a run's supernet up and keeps it, unless that was done before, and measures what candidates inherit.
 
@@ -31,6 +36,7 @@ def warm_up_supernet(
         dataset: What it learns from.
         check: Called now and then, to raise an error early.
         console: Where it is shown.
+        stage: Under which name.
 
     Returns:
         Training rows that it has seen.
@@ -45,7 +51,7 @@ def warm_up_supernet(
     summary = folder / "warmup.json"
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)
     if summary.exists():
-        console.say("warm-up: done before")
+        console.say(f"{stage}: done before")
         checkpoint.remove()
         return rows * amount.epochs
     probe = Probe(warmup.probe_candidates, min(warmup.probe_rows, dataset.rows("validation")))
@@ -53,7 +59,7 @@ def warm_up_supernet(
     rate = dataset.schema.positive_rate("validation")
     constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
     start = time.perf_counter()
-    with console.bar(rows * amount.epochs, WARM_UP, "rows") as bar:
+    with console.bar(rows * amount.epochs, stage, "rows") as bar:
         log = ProgressLog(folder / "metrics.jsonl")
 
         loss = ""

@@ -35,7 +35,7 @@ class Agreement:
         tau: Kendall's rank correlation.
         rho: Spearman's.
         regret: For each of `TOP`: the lowest loss among so many candidates that the ranking has first, minus the
-            lowest of all; None where there are no more candidates than that.
+            lowest of all; None where there are no more candidates than that, or no candidate has a finite score.
         ranked: Candidates with a finite score; the others are last, tied.
     """
 
@@ -63,48 +63,42 @@ class Bootstrap:
 
         A pair of one candidate with itself, of which a sample has many, is no pair.
         """
-        x, y = _orders(ours), _orders(truth)
-
-        def weighted(products: Array) -> Array:
-            return np.einsum("si,ij,sj->s", self.weights, products, self.weights, optimize=True)
-
-        agreeing, ours_untied, truth_untied = weighted(x * y), weighted(x * x), weighted(y * y)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            samples = agreeing / np.sqrt(ours_untied * truth_untied)
-        return _estimate(_ratio((x * y).sum(), (x * x).sum() * (y * y).sum()), samples)
+        return _estimate(*self._tau(ours, truth))
 
     def rho(self, ours: Array, truth: Array) -> Estimate:
         """Spearman's ρ of two figures of each candidate."""
         x, y = _ranks(ours), _ranks(truth)
-        drawn = [_pearson(x[self.samples], y[self.samples])]
-        return _estimate(float(_pearson(x[None], y[None])[0]), drawn[0])
+        samples = _pearson(x[self.samples], y[self.samples])
+        return _estimate(float(_pearson(x, y)), samples)
 
     def above(self, ours: Array, theirs: Array, truth: Array) -> Estimate:
         """How much larger the τ of one ranking is than that of another, sample by sample."""
-        y = _orders(truth)
-        samples, values = [], []
-        for scores in (ours, theirs):
-            x = _orders(scores)
-            value = _ratio((x * y).sum(), (x * x).sum() * (y * y).sum())
-            parts = [
-                np.einsum("si,ij,sj->s", self.weights, products, self.weights, optimize=True)
-                for products in (x * y, x * x, y * y)
-            ]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                samples.append(parts[0] / np.sqrt(parts[1] * parts[2]))
-            values.append(value)
-        return _estimate(values[0] - values[1], samples[0] - samples[1])
+        value, samples = self._tau(ours, truth)
+        other_value, other_samples = self._tau(theirs, truth)
+        return _estimate(value - other_value, samples - other_samples)
+
+    def _tau(self, ours: Array, truth: Array) -> tuple[float, Array]:
+        """The τ of all candidates, and that of each sample."""
+        x, y = _orders(ours), _orders(truth)
+        agreeing, ours_untied, truth_untied = (self._weighted(pairs) for pairs in (x * y, x * x, y * y))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            samples = agreeing / np.sqrt(ours_untied * truth_untied)
+            value = (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
+        return float(value), samples
+
+    def _weighted(self, pairs: Array) -> Array:
+        """For each sample, the sum over pairs, as often as the sample has them."""
+        return np.einsum("si,ij,sj->s", self.weights, pairs, self.weights, optimize=True)
 
 
 def judge(scores: Sequence[float], losses: Sequence[float], bootstrap: Bootstrap) -> Agreement:
     """How scores, higher is better, agree with losses, lower is better."""
-    ours = np.array([score if math.isfinite(score) else -math.inf for score in scores])
-    truth = -np.asarray(losses)
-    finite = np.isfinite(ours)
-    if finite.any():
-        ours = np.where(finite, ours, ours[finite].min() - 1)
+    finite = np.isfinite(scores)
+    # Ranks: what has no finite score is below all that has.
+    ours, truth = _ranks(np.where(finite, scores, -np.inf)), -np.asarray(losses)
     order = np.argsort(-ours, kind="stable")
-    regret = tuple(None if top >= len(order) else float(np.min(-truth[order[:top]]) - np.min(-truth)) for top in TOP)
+    lowest, told = -truth.max(), len(order) if finite.any() else 0
+    regret = tuple(None if top >= told else float(-truth[order[:top]].max() - lowest) for top in TOP)
     return Agreement(bootstrap.tau(ours, truth), bootstrap.rho(ours, truth), regret, int(finite.sum()))
 
 
@@ -145,10 +139,6 @@ def random_regret(losses: Sequence[float]) -> tuple[float | None, ...]:
 def _orders(values: Array) -> Array:
     """For every pair, 1, -1 or 0 as the first is larger, smaller or equal: `[n, n]`."""
     return np.sign(values[:, None] - values[None, :])
-
-
-def _ratio(agreeing: float, untied: float) -> float:
-    return float(agreeing / math.sqrt(untied)) if untied > 0 else math.nan
 
 
 def _ranks(values: Array) -> Array:

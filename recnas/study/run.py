@@ -7,8 +7,8 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +20,31 @@ from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies import find_proxy
 from recnas.schema import SPLITS
 from recnas.search.executor import Executor, computing_with, sharing_cores
-from recnas.search.folder import WARM_UP, finished, open_run
-from recnas.search.scoring import check_proxy_rows, stage_seed
+from recnas.search.folder import RESULTS, finished, open_run
+from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warming import warm_up_supernet
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.study import scores, trainings
 from recnas.study.analysis import Bootstrap
+from recnas.study.folder import (
+    AGREEMENT_CSV,
+    CANDIDATES_CSV,
+    MARKDOWN,
+    SCORES,
+    TRAINING,
+    scoring_stage,
+    stages,
+    warmup_folder,
+    warmup_stage,
+)
 from recnas.study.scores import Scored, Scoring, measure, proxy_names, start_scorings, stop_scorings
 from recnas.study.settings import StudySettings
-from recnas.study.tables import Rows, agreement_rows, candidate_rows, summary, to_csv, to_markdown
+from recnas.study.tables import agreement_rows, candidate_rows, summary
+from recnas.study.text import to_csv, to_markdown
 from recnas.study.trainings import Trained, Training, start_trainings, train
 
-SCORING, TRAINING = "scoring", "training"
-STAGES = (WARM_UP, SCORING, TRAINING)
-"""What a study does, one after the other."""
-SCORES, RESULTS = "scores.jsonl", "results.json"
-CANDIDATES_CSV, AGREEMENT_CSV, MARKDOWN = "candidates.csv", "agreement.csv", "study.md"
+Macs = Callable[[Architecture], int]
+"""Multiply–accumulates a row: how long work on a candidate takes, in some unit."""
 
 
 def study(
@@ -59,7 +68,7 @@ def study(
         InputError: The data set or the settings do not fit, or the folder is taken.
         RunError: A warm-up diverged, or nearly all trainings did.
     """
-    console = Console(progress, STAGES)
+    console = Console(progress, stages(settings))
     if resume and (results := finished(settings)) is not None:
         console.say(f"{settings.run} is finished")
         return results
@@ -82,13 +91,7 @@ def study(
             return cost.flops(arch, dataset.schema.num_dense, dataset.schema.num_sparse, EMBEDDING_DIM)
 
         try:
-            for amount in settings.warmups:
-                own = scores.settings_of(settings, amount)
-                console.say(f"warm-up of {amount:g}")
-                with computing_with(threads=1):
-                    warm_up_supernet(Path(own.run), own, dataset, executor.check, console)
-            scored = _score(run, settings, archs, executor, macs, console)
-            stop_scorings()
+            scored = _score(run, settings, dataset, archs, executor, macs, console)
             trained = _train(settings, archs, executor, macs, console)
         finally:
             stop_scorings()
@@ -116,33 +119,67 @@ def _prepare_process(settings: StudySettings) -> None:
 
 
 def _score(
-    run: Path, settings: StudySettings, archs: Sequence[Architecture], executor: Executor, macs: Any, console: Console
+    run: Path,
+    settings: StudySettings,
+    dataset: Dataset,
+    archs: Sequence[Architecture],
+    executor: Executor,
+    macs: Macs,
+    console: Console,
 ) -> list[Scored]:
     """Every candidate after every warm-up, in this order; what is in the file is not measured again."""
     path = run / SCORES
     work = [Scoring(arch, amount) for amount in settings.warmups for arch in archs]
-    lines = read_json_lines(path)[: len(work)]
-    known = [Scored(**line) for line in lines]
-    for item, scoring in zip(known, work, strict=False):
-        if (item.id, item.warmup) != (scoring.arch.id, scoring.warmup):
+    scored = _read_scores(path, work)
+    # A line that was damaged or cut short goes.
+    write_text(path, "".join(json.dumps(item.to_json()) + "\n" for item in scored))
+    for amount in settings.warmups:
+        left = [item for item in work[len(scored) :] if item.warmup == amount]
+        if left:
+            _warm_up(settings, amount, dataset, executor, console)
+        with console.bar(len(archs), scoring_stage(amount), "candidates") as bar, writing(path), path.open("a") as file:
+            bar.skip(len(archs) - len(left))
+            with closing(executor.map(measure, left, lambda item: macs(item.arch), single_threaded=True)) as results:
+                for result in results:
+                    file.write(json.dumps(result.to_json()) + "\n")
+                    file.flush()
+                    scored.append(result)
+                    bar.update()
+        # Nobody asks for it any more, and it is large.
+        _supernet_weights(settings, amount).unlink(missing_ok=True)
+    return scored
+
+
+def _read_scores(path: Path, work: Sequence[Scoring]) -> list[Scored]:
+    """What an earlier process measured, up to a damaged line."""
+    scored = []
+    for line, scoring in zip(read_json_lines(path), work, strict=False):
+        if (line.get("id"), line.get("warmup")) != (scoring.arch.id, scoring.warmup):
             raise InputError(f"{path} is of another study; --overwrite makes this one anew")
-    # A line that was cut short goes.
-    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
-    with console.bar(len(work), SCORING, "scorings") as bar, writing(path), path.open("a") as file:
-        bar.skip(len(known))
-        left = work[len(known) :]
-        with closing(executor.map(measure, left, lambda item: macs(item.arch), single_threaded=True)) as results:
-            for result in results:
-                file.write(json.dumps(result.to_json()) + "\n")
-                file.flush()
-                known.append(result)
-                bar.update()
-    return known
+        scored.append(Scored.from_json(line))
+    return scored
+
+
+def _warm_up(settings: StudySettings, amount: float, dataset: Dataset, executor: Executor, console: Console) -> None:
+    """Warms a supernet up, unless that was done before."""
+    own, weights = scores.settings_of(settings, amount), _supernet_weights(settings, amount)
+    if not weights.exists():
+        # They went after the last scoring; but scorings were lost since, as in a power cut.
+        (weights.parent / "warmup.json").unlink(missing_ok=True)
+    with computing_with(threads=1):
+        warm_up_supernet(Path(own.run), own, dataset, executor.check, console, warmup_stage(amount))
+    # Of use to go on with the warm-up only.
+    (weights.parent / "optimizer.safetensors").unlink(missing_ok=True)
+
+
+def _supernet_weights(settings: StudySettings, amount: float) -> Path:
+    return warmup_folder(settings.run, amount) / SUPERNET_WEIGHTS
 
 
 def _train(
-    settings: StudySettings, archs: Sequence[Architecture], executor: Executor, macs: Any, console: Console
+    settings: StudySettings, archs: Sequence[Architecture], executor: Executor, macs: Macs, console: Console
 ) -> list[Trained]:
+    """Every candidate with every seed; those of one seed after those of another."""
     work = [Training(arch, seed) for seed in range(settings.seeds) for arch in archs]
     results: list[Trained] = []
     with console.bar(len(work), TRAINING, "trainings") as bar:
@@ -153,8 +190,13 @@ def _train(
     return results
 
 
-def _in_order(executor: Executor, work: list[Training], macs: Any) -> Iterator[Trained]:
-    with closing(executor.map(train, work, lambda item: macs(item.arch), single_threaded=True)) as results:
+def _in_order(executor: Executor, work: list[Training], macs: Macs) -> Iterator[Trained]:
+    # In one process one after the other, not in threads: they draw their weights with torch's one generator.
+    aside = executor.workers > 1
+    with (
+        nullcontext() if aside else computing_with(threads=1),
+        closing(executor.map(train, work, lambda item: macs(item.arch), single_threaded=aside)) as results,
+    ):
         yield from results
 
 
@@ -188,26 +230,10 @@ def _conclude(
         "candidates": candidates,
     }
     results = _plain(results)
-    write_text(run / CANDIDATES_CSV, to_csv(_flat(candidates)))
-    write_text(run / AGREEMENT_CSV, to_csv(agreement))
+    write_text(run / CANDIDATES_CSV, to_csv(results["candidates"]))
+    write_text(run / AGREEMENT_CSV, to_csv(results["agreement"]))
     write_text(run / MARKDOWN, to_markdown(results))
     return results
-
-
-def _flat(rows: Rows) -> Rows:
-    """Rows in which nested values have columns of their own."""
-    flat = []
-    for row in rows:
-        columns: dict[str, Any] = {}
-        for key, value in row.items():
-            if isinstance(value, dict):
-                columns |= {f"{key}.{inner}": item for inner, item in value.items()}
-            elif isinstance(value, list | tuple):
-                columns |= {f"{key}.{place}": item for place, item in enumerate(value)}
-            else:
-                columns[key] = value
-        flat.append(columns)
-    return flat
 
 
 def _plain(value: Any) -> Any:

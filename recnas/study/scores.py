@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from recnas.search.expression import Expression
 from recnas.search.scoring import SUPERNET_WEIGHTS, Scorer, build_scorer, build_supernet
 from recnas.search.settings import Settings
 from recnas.space import Architecture
+from recnas.study.folder import warmup_folder
 from recnas.study.settings import StudySettings
 from recnas.train.checkpoint import load_model_tensors, load_tensors
 
@@ -31,7 +35,7 @@ class Scored:
     Attributes:
         id: The candidate's.
         warmup: The amount.
-        values: By proxy.
+        values: By proxy; not every one is a finite number.
         seconds: What each would take alone.
     """
 
@@ -41,11 +45,19 @@ class Scored:
     seconds: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "warmup": self.warmup, "values": self.values, "seconds": self.seconds}
+        """Plain values; JSON has no numbers that are not finite, so these are None."""
+        values = {name: value if math.isfinite(value) else None for name, value in self.values.items()}
+        return {"id": self.id, "warmup": self.warmup, "values": values, "seconds": self.seconds}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Scored:
+        values = {name: math.nan if value is None else value for name, value in line["values"].items()}
+        return cls(line["id"], line["warmup"], values, line["seconds"])
 
 
 _settings: StudySettings | None = None
 _scorer: tuple[float, Scorer] | None = None
+_building = threading.Lock()
 
 
 def start_scorings(settings: StudySettings) -> None:
@@ -58,10 +70,12 @@ def measure(scoring: Scoring) -> Scored:
     """Measures one candidate with every proxy; the warm supernet of the last warm-up asked for is kept."""
     global _scorer
     assert _settings is not None, "start_scorings has not run in this process"
-    if _scorer is None or _scorer[0] != scoring.warmup:
-        _scorer = None
-        _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
-    candidate = _scorer[1].candidate(scoring.arch)
+    with _building:
+        if _scorer is None or _scorer[0] != scoring.warmup:
+            _scorer = None
+            _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
+        scorer = _scorer[1]
+    candidate = scorer.candidate(scoring.arch)
     found = {name: candidate.measure(find_proxy(name)) for name in proxy_names(_settings)}
     values = {name: float(item.value) for name, item in found.items()}
     return Scored(scoring.arch.id, scoring.warmup, values, {name: item.seconds for name, item in found.items()})
@@ -75,8 +89,8 @@ def stop_scorings() -> None:
 
 def settings_of(settings: StudySettings, warmup: float) -> StudySettings:
     """The settings of a warm-up of the study, in a folder of its own."""
-    run = str(Path(settings.run) / "warmups" / f"{warmup:g}")
-    return replace(settings, run=run, warmup=replace(settings.warmup, amount=warmup))
+    run = warmup_folder(settings.run, warmup)
+    return replace(settings, run=str(run), warmup=replace(settings.warmup, amount=warmup))
 
 
 def proxy_names(settings: StudySettings) -> list[str]:

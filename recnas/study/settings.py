@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from recnas.cores import available_cores
 from recnas.errors import InputError
@@ -16,6 +17,7 @@ class StudySettings(Settings):
     """What a study does; the rest of it, warm-up, proxies and final training, is done as a search would do it.
 
     Attributes:
+        command: What it is the settings of.
         candidates: Random architectures that are trained from scratch and scored.
         seeds: Trainings of each.
         warmups: Amounts of warm-up (see `WarmupSettings.amount`) after which they are scored.
@@ -24,6 +26,8 @@ class StudySettings(Settings):
         shares: Shares of a training after which it is measured on validation, to see how early it can be judged.
         workers: Processes that score and train.
     """
+
+    command: ClassVar[str] = "study"
 
     candidates: int = 60
     seeds: int = 3
@@ -41,9 +45,11 @@ class StudySettings(Settings):
         for amount in self.warmups:
             Amount(amount)
         for ranking in self.rankings:
-            Expression.parse(ranking)
+            if not Expression.parse(ranking).weights:
+                raise InputError(f"rankings have {ranking!r}, which ranks nothing; leave it out")
         for name in ("warmups", "proxies", "rankings", "shares"):
-            if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise InputError(f"{name} are each given once")
+            values = [value if isinstance(value, str) else f"{value:g}" for value in getattr(self, name)]
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise InputError(f"{name} have {twice[0]} twice")
         if any(not 0 < share < 1 for share in self.shares):
             raise InputError("shares are above 0 and below 1")

@@ -1,9 +1,7 @@
-"""What a study found, as rows: of candidates, of rankings; as CSV and as Markdown."""
+"""What a study found, as rows: of candidates, of rankings."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,25 +57,33 @@ def candidate_rows(
 def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> Rows:
     """A row for each ranking: how it agrees with the truth, and what it costs.
 
-    A proxy alone is ranked in its published direction. `training 0.05` is the validation log loss that the first
-    training had after that share of it, held against the mean of the other seeds, if there are any.
+    A proxy alone is ranked in its published direction; one that no warm-up changes, such as `parameters`, is there
+    once, without a warm-up. `training 0.05` is the validation log loss that the first training had after that share of
+    it, held against the mean of the other seeds, if there are any.
     """
     losses = [row["loss"] for row in candidates]
+    names, keys = proxy_names(settings), [f"{amount:g}" for amount in settings.warmups]
+    constant = [
+        name
+        for name in names
+        if len(keys) > 1 and all(len({row["values"][key][name] for key in keys}) == 1 for row in candidates)
+    ]
     rows = []
-    for amount in settings.warmups:
-        key = f"{amount:g}"
-        values = {name: [row["values"][key][name] for row in candidates] for name in proxy_names(settings)}
-        seconds = {
-            name: float(np.mean([row["seconds"][key][name] for row in candidates])) for name in proxy_names(settings)
-        }
-        for name, of_candidates in values.items():
-            scores = [direction(name) * value for value in of_candidates]
-            rows.append(_row(name, amount, scores, losses, seconds[name], bootstrap))
+    for amount, key in zip(settings.warmups, keys, strict=True):
+        # Compiling makes the first time one of a kind.
+        seconds = {name: float(np.median([row["seconds"][key][name] for row in candidates])) for name in names}
+        for name in names:
+            if name in constant and key != keys[0]:
+                continue
+            scores = [direction(name) * row["values"][key][name] for row in candidates]
+            rows.append(_row(name, None if name in constant else amount, scores, losses, seconds[name], bootstrap))
         for ranking in settings.rankings:
+            if ranking in names:
+                continue
             expression = Expression.parse(ranking, amount)
             scores = [expression.score(row["values"][key]) for row in candidates]
             # What proxies share is measured once: the dearest of them takes about as long as all.
-            dearest = max((seconds[name] for name in expression.weights), default=0.0)
+            dearest = max(seconds[name] for name in expression.weights)
             rows.append(_row(ranking, amount, scores, losses, dearest, bootstrap))
     others = [float(np.mean(row["test"][1:] or row["test"])) for row in candidates]
     for place in range(min(len(row["early"][0]) for row in candidates)):
@@ -107,57 +113,6 @@ def summary(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> 
     }
 
 
-def to_csv(rows: Rows) -> str:
-    """Rows as CSV, with all their columns."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    file = io.StringIO()
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
-
-
-def to_markdown(results: Mapping[str, Any]) -> str:
-    """A study's results as a page of Markdown; best ranking first."""
-    data, loss = results["data"], results["loss"]
-    ceiling = results["noise_ceiling"]
-    lines = [
-        f"# Ranking study: {data['name']}, {results['space']}",
-        "",
-        f"{len(results['candidates'])} random architectures, {results['seeds']} trainings of each on "
-        f"{data['rows']['train']:,} rows ({results['training_seconds']:.0f} s a training). Mean test log loss: best "
-        f"{loss['best']:.4f}, median {loss['median']:.4f}, worst {loss['worst']:.4f}; standard deviation between "
-        f"architectures {loss['deviation']:.4f}"
-        + (f", between seeds {loss['noise']:.4f}." if loss["noise"] is not None else "."),
-        "",
-    ]
-    if ceiling is not None:
-        lines += [
-            f"Noise ceiling (Kendall's τ between two seeds): {ceiling['value']:.2f} "
-            f"({ceiling['low']:.2f} … {ceiling['high']:.2f}).",
-            "",
-        ]
-    header = ["ranking", "warm-up", "τ", "95 %", "ρ", *(f"regret, top {top}" for top in TOP), "s a candidate"]
-    lines += [_line(header), _line(["---"] * len(header))]
-    lines.append(_line(["(blind)", "", "0", "", "0", *map(_loss, results["random_regret"]), "0"]))
-    for row in sorted(results["agreement"], key=lambda row: -2.0 if row["tau"] is None else -row["tau"]):
-        interval = "" if row["tau_low"] is None else f"{row['tau_low']:.2f} … {row['tau_high']:.2f}"
-        lines.append(
-            _line(
-                [
-                    row["ranking"],
-                    "" if row["warmup"] is None else f"{row['warmup']:g}",
-                    _figure(row["tau"]),
-                    interval,
-                    _figure(row["rho"]),
-                    *(_loss(row[f"regret_{top}"]) for top in TOP),
-                    f"{row['seconds']:.3g}",
-                ]
-            )
-        )
-    return "\n".join(lines) + "\n"
-
-
 def _row(
     ranking: str,
     warmup: float | None,
@@ -180,15 +135,3 @@ def _row(
         "ranked": found.ranked,
         "seconds": seconds,
     }
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _loss(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"

@@ -15,6 +15,7 @@ from recnas.nn.model import default_device
 from recnas.search.finalists import Entrant, Job, keep_weights, restore, train_entrant
 from recnas.search.scoring import stage_seed
 from recnas.space import Architecture
+from recnas.study.folder import training_folder
 from recnas.study.scores import stop_scorings
 from recnas.study.settings import StudySettings
 from recnas.train.loop import evaluate
@@ -83,6 +84,7 @@ def train(training: Training) -> Trained:
     run, entrant = Path(own.run), Entrant(training.arch.id, "found", training.arch)
     file = _result_file(settings, training)
     if file.exists():
+        _forget_all_but(file)
         return Trained.from_json(read_json(file))
     stop_scorings()
     dataset = Dataset(settings.data)
@@ -108,10 +110,15 @@ def train(training: Training) -> Trained:
         result.parameters,
     )
     write_json(file, asdict(trained))
-    for path in entrant.folder(run).iterdir():
-        if path.name != RESULT:
-            path.unlink()
+    _forget_all_but(file)
     return trained
+
+
+def _forget_all_but(file: Path) -> None:
+    """Removes what else is in a file's folder: a process killed after it wrote the file may have left it."""
+    for path in file.parent.iterdir():
+        if path != file:
+            path.unlink()
 
 
 def is_done(settings: StudySettings, training: Training) -> bool:
@@ -121,9 +128,7 @@ def is_done(settings: StudySettings, training: Training) -> bool:
 
 def settings_of(settings: StudySettings, seed: int) -> StudySettings:
     """The settings of the trainings with one of a study's seeds, in a folder of their own."""
-    return replace(
-        settings, run=str(Path(settings.run) / "trainings" / str(seed)), seed=stage_seed(settings, f"study/{seed}")
-    )
+    return replace(settings, run=str(training_folder(settings.run, seed)), seed=stage_seed(settings, f"study/{seed}"))
 
 
 def _result_file(settings: StudySettings, training: Training) -> Path:

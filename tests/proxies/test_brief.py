@@ -27,8 +27,8 @@ def draw(space: str, seed: int = 0) -> Architecture:
 @pytest.mark.parametrize("space", SPACES)
 def test_it_is_the_training_of_a_model_with_whole_tables(space: str, dataset) -> None:
     brief, arch = BriefTraining(dataset, 40, 40, OPTIMIZATION, seed=3), draw(space)
-    torch.manual_seed(3)
     embeddings = ShardedEmbeddings(dataset.schema, EMBEDDING_DIM, EmbeddingOptimizer())
+    torch.manual_seed(3)
     model = CTRModel(dataset.schema, embeddings, found_network(dataset.schema, arch))
     batches = list(dataset.batches("train", 16, seed=3, rows=40))
     for name, table in embeddings.tables().items():

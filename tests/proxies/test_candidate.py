@@ -117,5 +117,7 @@ def test_every_proxy_gives_the_same_twice(name, make_supernet, make_batch, datas
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
     training = BriefTraining(dataset, 40, 40, Optimization(0.1, 16), seed=0)
     arch = supernet.network.space.sample(random.Random(1))
-    first, second = (PROXIES[name](Candidate(supernet, its, batches, tuning, training)) for its in (arch, arch.canonical()))
+    first, second = (
+        PROXIES[name](Candidate(supernet, its, batches, tuning, training)) for its in (arch, arch.canonical())
+    )
     assert first == second

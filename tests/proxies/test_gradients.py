@@ -106,7 +106,7 @@ class Measured:
 
 
 def module(ratio: float) -> ModuleStatistics:
-    return ModuleStatistics(4, ratio, 1.0, 1.0, 1.0, 1.0, 1.0)
+    return ModuleStatistics(ratio, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def test_a_module_whose_gradient_never_varies_adds_nothing_to_zico() -> None:

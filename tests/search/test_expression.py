@@ -46,7 +46,7 @@ def test_a_term_without_a_weight_has_weight_one_and_its_own_sign(terms: list[tup
 
 @pytest.mark.parametrize("name", [*PROXIES, "my.module:function"])
 def test_a_name_alone_ranks_as_published(name: str) -> None:
-    sign = -1.0 if name in ("loss", "one_shot") else 1.0
+    sign = -1.0 if name in ("loss", "one_shot", "brief") else 1.0
     assert Expression.parse(name).weights == Expression.parse(f"  {name} ").weights == {name: sign}
 
 

@@ -1,0 +1,67 @@
+"""What every page is made with: templates, figures as HTML, and numbers as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from recnas.report import style
+
+NOTHING = "\N{EN DASH}"
+"""Stands for a number that there is none of."""
+
+
+def fill(template: str, **values: Any) -> str:
+    """A page that needs nothing else to be looked at: the template with these values, its style and Plotly in it."""
+    environment = Environment(
+        loader=PackageLoader("recnas.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(decimals=decimals, count=count, compact=compact, percent=percent, duration=duration)
+    return environment.get_template(template).render(style=style, plotly=Markup(get_plotlyjs()), **values)
+
+
+def figure_html(name: str, figure: go.Figure | None) -> Markup | None:
+    """A figure as a part of a page; None if there is none."""
+    if figure is None:
+        return None
+    config = {"displaylogo": False, "responsive": name != "drawing", "displayModeBar": False}
+    return Markup(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=config))
+
+
+def decimals(value: float | None, places: int = 4) -> str:
+    """0.5681."""
+    return NOTHING if value is None else f"{value:.{places}f}"
+
+
+def count(value: float | None) -> str:
+    """1,747,477."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def compact(value: float | None) -> str:
+    """1.75 M rather than 1,747,477."""
+    if value is None:
+        return NOTHING
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:g}"
+
+
+def percent(share: float, places: int = 1) -> str:
+    """12.5%."""
+    return f"{share:.{places}%}"
+
+
+def duration(seconds: float | None) -> str:
+    """42 s, 12 min, or 3 h 5 min."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

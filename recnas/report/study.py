@@ -1,0 +1,259 @@
+"""A study's folder → one HTML file: which rankings can be trusted on this data, made of `results.json` alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from recnas.errors import InputError
+from recnas.files import ANEW, read_json
+from recnas.report import study_figures as figures
+from recnas.report.html import compact, duration, figure_html, fill
+from recnas.search.expression import SIGEO, Expression
+from recnas.search.folder import RESULTS
+from recnas.study.analysis import LEVEL, TOP
+from recnas.study.text import interval, ordered, signed, title, warmup_in_words
+
+SHOWN = 15
+"""Rankings that stand in the table's first part."""
+PANELS = 6
+"""Rankings that are drawn against the truth."""
+COUNTED = "parameters"
+"""The simplest ranking, which needs no data."""
+SHORT_TRAINING = "training "
+"""What the names of rankings by a part of a training begin with."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One ranking and how it agrees with the truth; a figure that is not finite is None.
+
+    Attributes:
+        name: Of the proxy, the expression, or `training` with its share.
+        warmup: The amount of warm-up; None where it does not matter.
+        tau: Kendall's.
+        tau_low: Its interval's lower bound.
+        tau_high: The upper one.
+        rho: Spearman's.
+        regret: For each of `TOP`.
+        ranked: Candidates with a finite score.
+        seconds: A candidate.
+    """
+
+    name: str
+    warmup: float | None
+    tau: float | None
+    tau_low: float | None
+    tau_high: float | None
+    rho: float | None
+    regret: tuple[float | None, ...]
+    ranked: int
+    seconds: float
+
+    @property
+    def is_training(self) -> bool:
+        """Whether candidates are ranked by a part of their training."""
+        return self.name.startswith(SHORT_TRAINING)
+
+    @property
+    def label(self) -> str:
+        """Its name in a sentence."""
+        if self.is_training:
+            return f"{100 * float(self.name.removeprefix(SHORT_TRAINING)):g} % of the training"
+        return self.name if self.warmup is None else f"{self.name} with {warmup_in_words(self.warmup)}"
+
+    @property
+    def interval(self) -> str:
+        """Of τ."""
+        return interval({"low": self.tau_low, "high": self.tau_high})
+
+    @property
+    def verdict(self) -> str:
+        """Which side of 0 the interval of τ is on: `agrees`, `opposes`, or `open` when it is on both."""
+        if self.tau_low is None or self.tau_high is None or self.tau_low <= 0 <= self.tau_high:
+            return "open"
+        return "agrees" if self.tau_low > 0 else "opposes"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study found.
+
+    Attributes:
+        path: Its folder.
+        changed: When it ended.
+        results: What `results.json` holds.
+        rankings: Highest τ first.
+    """
+
+    path: Path
+    changed: datetime
+    results: Mapping[str, Any]
+    rankings: tuple[Ranking, ...]
+
+    @property
+    def candidates(self) -> Sequence[Mapping[str, Any]]:
+        """Those that were trained without diverging."""
+        return self.results["candidates"]
+
+    @property
+    def losses(self) -> list[float]:
+        """Their mean test log losses: the truth."""
+        return [row["loss"] for row in self.candidates]
+
+    @cached_property
+    def warmups(self) -> list[float]:
+        """The amounts, smallest first."""
+        return sorted({item.warmup for item in self.rankings if item.warmup is not None})
+
+    @property
+    def proxies(self) -> list[Ranking]:
+        """Rankings without any training from scratch, highest τ first."""
+        return [item for item in self.rankings if not item.is_training]
+
+    def scores(self, ranking: Ranking) -> list[float]:
+        """What a proxy or an expression says of each candidate, higher is better; -inf where it says nothing."""
+        warmup = self.warmups[0] if ranking.warmup is None and self.warmups else ranking.warmup
+        expression, key = Expression.parse(ranking.name, warmup or 0.0), f"{warmup or 0.0:g}"
+        found = []
+        for row in self.candidates:
+            values = {name: math.nan if value is None else value for name, value in row["values"][key].items()}
+            found.append(expression.score(values))
+        return found
+
+
+def study_page(path: Path | str) -> str:
+    """The report of a study that has ended, as HTML text.
+
+    Raises:
+        InputError: It has not ended, or its results are damaged.
+    """
+    study = read_study(path)
+    with _telling_of_damage(study.path / RESULTS):
+        return _render(study)
+
+
+def read_study(path: Path | str) -> Study:
+    """Reads a study that has ended.
+
+    Raises:
+        InputError: It has not, or its results are damaged.
+    """
+    path = Path(path).resolve()
+    file = path / RESULTS
+    if not file.exists():
+        raise InputError(
+            f"{path}: this study has not ended, so there is no report yet; `recnas status {path}` shows how far it is"
+        )
+    results = read_json(file)
+    with _telling_of_damage(file):
+        rankings = tuple(_ranking(row) for row in ordered(results["agreement"]))
+    return Study(path, datetime.fromtimestamp(file.stat().st_mtime).astimezone(), results, rankings)
+
+
+@contextmanager
+def _telling_of_damage(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        reason = f"no {error.args[0]!r}" if isinstance(error, KeyError) else f"not the expected form ({error})"
+        raise InputError(f"{file}: {reason}; {ANEW}") from None
+
+
+def _render(study: Study) -> str:
+    shown = _drawn(study)
+    pages = {
+        "agreement": figures.agreement_figure(study),
+        "seeds": figures.seeds_figure(study),
+        "truth": figures.truth_figure(study, shown),
+        "time": figures.time_figure(study),
+    }
+    return fill(
+        "study.html",
+        study=study,
+        title=title(study.results),
+        lead=_lead(study),
+        verdict="better" if any(item.verdict == "agrees" for item in study.proxies) else "open",
+        facts=_facts(study),
+        first=study.rankings[:SHOWN],
+        others=study.rankings[SHOWN:],
+        tops=TOP,
+        level=LEVEL,
+        hidden=figures.hidden_losses(study),
+        signed=signed,
+        words=warmup_in_words,
+        figures={name: figure_html(name, figure) for name, figure in pages.items()},
+    )
+
+
+def _ranking(row: Mapping[str, Any]) -> Ranking:
+    return Ranking(
+        name=row["ranking"],
+        warmup=row["warmup"],
+        tau=row["tau"],
+        tau_low=row["tau_low"],
+        tau_high=row["tau_high"],
+        rho=row["rho"],
+        regret=tuple(row[f"regret_{top}"] for top in TOP),
+        ranked=row["ranked"],
+        seconds=row["seconds"],
+    )
+
+
+def _drawn(study: Study) -> list[Ranking]:
+    """The best rankings, each where it is best, SiGeo and the number of parameters among them."""
+    best: dict[str, Ranking] = {}
+    for item in study.proxies:
+        if item.tau is not None:
+            best.setdefault(item.name, item)
+    wanted = [best[name] for name in (SIGEO, COUNTED) if name in best]
+    chosen = [item for item in best.values() if item not in wanted][: PANELS - len(wanted)] + wanted
+    return [item for item in best.values() if item in chosen]
+
+
+def _lead(study: Study) -> str:
+    """What was found, in two sentences."""
+    known = [item for item in study.proxies if item.tau is not None]
+    if not known:
+        return "No proxy ranks these architectures: every one gives the same score to all of them."
+    best, ceiling = known[0], study.results["noise_ceiling"]
+    text = f"The best ranking is {best.label}: τ {signed(best.tau)} ({best.interval})"
+    if ceiling is not None:
+        text += f", where two trainings of the same architectures agree to {signed(ceiling['value'])}"
+    text += "." if best.verdict == "agrees" else ". That cannot be told from chance."
+    sigeo = next((item for item in known if item.name == SIGEO), None)
+    if sigeo is not None and sigeo is not best:
+        warmup = warmup_in_words(sigeo.warmup or 0)
+        text += f" SiGeo reaches {signed(sigeo.tau)} ({sigeo.interval}) at its best, with {warmup}."
+    return text
+
+
+def _facts(study: Study) -> list[tuple[str, str]]:
+    """The header's small print: name and value."""
+    results = study.results
+    loss, ceiling, diverged = results["loss"], results["noise_ceiling"], len(results["diverged"])
+    rows = " · ".join(f"{count:,} {split}" for split, count in results["data"]["rows"].items())
+    trained = f"{len(study.candidates)} × {results['seeds']} trainings" if results["seeds"] > 1 else "1 training each"
+    facts = [
+        ("rows", rows),
+        ("search space", results["space"]),
+        ("architectures", f"{len(study.candidates)}" + (f", {diverged} more diverged" if diverged else "")),
+        ("trained", trained),
+        ("a training", duration(results["training_seconds"])),
+        ("mean test log loss", f"{loss['best']:.4f} best · {loss['median']:.4f} median · {loss['worst']:.4f} worst"),
+        ("deviation between architectures", f"{loss['deviation']:.4f}"),
+        ("deviation between seeds", None if loss["noise"] is None else f"{loss['noise']:.4f}"),
+        ("noise ceiling", None if ceiling is None else f"τ {signed(ceiling['value'])} ({interval(ceiling)})"),
+        (
+            "parameters",
+            " – ".join(compact(bound(row["parameters"] for row in study.candidates)) for bound in (min, max)),
+        ),
+        ("finished", f"{study.changed:%Y-%m-%d %H:%M}"),
+    ]
+    return [(name, value) for name, value in facts if value is not None]

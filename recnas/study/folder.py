@@ -1,0 +1,37 @@
+"""Where a study keeps what, and what it does, one after the other. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recnas.study.settings import StudySettings
+
+SCORES = "scores.jsonl"
+CANDIDATES_CSV, AGREEMENT_CSV, MARKDOWN = "candidates.csv", "agreement.csv", "study.md"
+TRAINING = "training"
+
+
+def warmup_folder(run: Path | str, amount: float) -> Path:
+    """Of one amount of warm-up."""
+    return Path(run) / "warmups" / f"{amount:g}"
+
+
+def training_folder(run: Path | str, seed: int) -> Path:
+    """Of all architectures' trainings with one of the study's seeds."""
+    return Path(run) / "trainings" / str(seed)
+
+
+def warmup_stage(amount: float) -> str:
+    """The name of the supernet's training."""
+    return f"warm-up {amount:g}"
+
+
+def scoring_stage(amount: float) -> str:
+    """The name of the scoring after it."""
+    return f"scoring after warm-up {amount:g}"
+
+
+def stages(settings: StudySettings) -> tuple[str, ...]:
+    """The names of what a study does."""
+    pairs = [(warmup_stage(amount), scoring_stage(amount)) for amount in settings.warmups]
+    return (*(name for pair in pairs for name in pair), TRAINING)

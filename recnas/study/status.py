@@ -1,0 +1,69 @@
+"""How far a study is, read from its folder. Needs no torch."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from recnas.files import read_json, read_json_lines, read_yaml
+from recnas.schema import Schema
+from recnas.search.folder import CONFIG, RESULTS, is_at_work
+from recnas.search.status import RECENT_REPORTS, Progress, Status, written
+from recnas.study.folder import SCORES, TRAINING, scoring_stage, stages, training_folder, warmup_folder, warmup_stage
+from recnas.study.settings import StudySettings
+from recnas.train.settings import Amount
+
+
+def read_study_status(run: Path | str) -> Status:
+    """Finds out how far a study is; nothing is written, and a process at work on it is not disturbed.
+
+    Raises:
+        InputError: One of its files is damaged.
+    """
+    folder = Path(run)
+    at_work, finished = is_at_work(folder), (folder / RESULTS).exists()
+    config = read_yaml(folder / CONFIG)
+    values = {key: value for key, value in config.items() if key not in ("version", "created")}
+    settings = StudySettings.from_mapping(values, str(folder / CONFIG))
+    stage, progress = (None, None) if finished else _stage(folder, settings)
+    changed, num_bytes = written(folder)
+    command = ["recnas", "study", "--data", settings.data, "--run", str(folder), "--resume"]
+    return Status(
+        run=folder,
+        state="finished" if finished else "running" if at_work else "stopped",
+        stage=stage,
+        progress=progress,
+        best_id=None,
+        best_score=None,
+        models=(),
+        changed=changed,
+        num_bytes=num_bytes,
+        command=None if finished or at_work else shlex.join(command),
+        report=report if (report := folder / "report.html").exists() else None,
+        results=read_json(folder / RESULTS) if finished else None,
+        stages=stages(settings),
+    )
+
+
+def _stage(folder: Path, settings: StudySettings) -> tuple[str, Progress | None]:
+    """The stage that an unfinished study is in, and how far that is."""
+    scored, candidates = len(read_json_lines(folder / SCORES)), settings.candidates
+    if scored < candidates * len(settings.warmups):
+        amount = settings.warmups[scored // candidates]
+        supernet = warmup_folder(folder, amount) / "supernet"
+        if (supernet / "warmup.json").exists():
+            return scoring_stage(amount), Progress(scored % candidates, candidates, "candidates")
+        whole = Amount(amount)
+        rows = whole.rows(Schema.load(folder).splits["train"]["rows"]) * whole.epochs
+        reports = read_json_lines(supernet / "metrics.jsonl")[-RECENT_REPORTS:]
+        if not reports:
+            return warmup_stage(amount), None
+        rate = sum(report["rows_per_second"] for report in reports) / len(reports)
+        return warmup_stage(amount), Progress(reports[-1]["rows"], rows, "rows", rate)
+    seconds = [
+        read_json(file)["seconds"]
+        for seed in range(settings.seeds)
+        for file in training_folder(folder, seed).glob("retrain/*/result.json")
+    ]
+    rate = settings.workers * len(seconds) / sum(seconds) if seconds else None
+    return TRAINING, Progress(len(seconds), candidates * settings.seeds, "trainings", rate)
