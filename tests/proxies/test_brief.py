@@ -17,7 +17,7 @@ from recnas.train.loop import ModelLearner, train
 from recnas.train.metrics import Metrics
 from recnas.train.settings import Optimization
 
-OPTIMIZATION = Optimization(0.1, 16)
+OPTIMIZATION = Optimization(0.02, 16)
 
 
 def draw(space: str, seed: int = 0) -> Architecture:
@@ -27,7 +27,7 @@ def draw(space: str, seed: int = 0) -> Architecture:
 @pytest.mark.parametrize("space", SPACES)
 def test_it_is_the_training_of_a_model_with_whole_tables(space: str, dataset) -> None:
     brief, arch = BriefTraining(dataset, 40, 40, OPTIMIZATION, seed=3), draw(space)
-    embeddings = ShardedEmbeddings(dataset.schema, EMBEDDING_DIM, EmbeddingOptimizer())
+    embeddings = ShardedEmbeddings(dataset.schema, EMBEDDING_DIM, EmbeddingOptimizer("rowwise-adagrad", 1e-2))
     torch.manual_seed(3)
     model = CTRModel(dataset.schema, embeddings, found_network(dataset.schema, arch))
     batches = list(dataset.batches("train", 16, seed=3, rows=40))
@@ -37,7 +37,7 @@ def test_it_is_the_training_of_a_model_with_whole_tables(space: str, dataset) ->
         table[:] = rest
         seen = torch.cat([batch.sparse[name].values() for batch in batches]).unique()
         table[seen] = torch.stack(touched)
-    train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=0.1)
+    train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=0.02)
     metrics = Metrics()
     with torch.no_grad():
         for batch in dataset.batches("validation", 1024, seed=3, rows=40):
