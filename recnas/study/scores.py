@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.data import Dataset
-from recnas.proxies import PROXIES, find_proxy
+from recnas.proxies import NOT_INHERITED, PROXIES, find_proxy
 from recnas.search.expression import Expression
 from recnas.search.scoring import SUPERNET_WEIGHTS, Scorer, build_scorer, build_supernet
 from recnas.search.settings import Settings
@@ -67,7 +67,10 @@ def start_scorings(settings: StudySettings) -> None:
 
 
 def measure(scoring: Scoring) -> Scored:
-    """Measures one candidate with every proxy; the warm supernet of the last warm-up asked for is kept."""
+    """Measures one candidate with every proxy; the warm supernet of the last warm-up asked for is kept.
+
+    Proxies that no warm-up changes are measured after the first alone.
+    """
     global _scorer
     assert _settings is not None, "start_scorings has not run in this process"
     with _building:
@@ -76,7 +79,9 @@ def measure(scoring: Scoring) -> Scored:
             _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
         scorer = _scorer[1]
     candidate = scorer.candidate(scoring.arch)
-    found = {name: candidate.measure(find_proxy(name)) for name in proxy_names(_settings)}
+    again = scoring.warmup != _settings.warmups[0]
+    names = [name for name in proxy_names(_settings) if not (again and name in NOT_INHERITED)]
+    found = {name: candidate.measure(find_proxy(name)) for name in names}
     values = {name: float(item.value) for name, item in found.items()}
     return Scored(scoring.arch.id, scoring.warmup, values, {name: item.seconds for name, item in found.items()})
 

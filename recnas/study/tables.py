@@ -47,8 +47,8 @@ def candidate_rows(
                 "early": [list(item.early) for item in runs],
                 "early_seconds": [list(item.early_seconds) for item in runs],
                 "training_seconds": float(np.mean([item.seconds for item in runs])),
-                "values": {f"{item.warmup:g}": item.values for item in own},
-                "seconds": {f"{item.warmup:g}": item.seconds for item in own},
+                "values": {f"{item.warmup:g}": own[0].values | item.values for item in own},
+                "seconds": {f"{item.warmup:g}": own[0].seconds | item.seconds for item in own},
             }
         )
     return rows

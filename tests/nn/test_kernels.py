@@ -103,20 +103,24 @@ def test_statistics(dtype: torch.dtype, tolerance: float, batches: int) -> None:
     gradients, weights = torch.randn(batches, 3, 48, dtype=dtype), torch.randn(3, 50, dtype=dtype)
     gradients[:, 1, 5] = 0.25  # Does not vary: left out.
     gradients[:, 2, 6] *= 1e-18
-    projections = np.ones(batches)
-    found = kernels.statistics(batches)(gradients.numpy(), weights.numpy(), 37, projections)
-    doubles = gradients[:, :, :37].double()
-    deviation = doubles.std(0)
-    ratios = torch.where(deviation == 0, 0, doubles.abs().mean(0) / deviation).sum().item()
-    assert found * math.sqrt(batches - 1) / batches == pytest.approx(ratios, rel=tolerance)
-    expected = 1 + (doubles * weights[:, :37]).sum((1, 2))
+    projections, sums = np.ones(batches), np.ones(6)
+    kernels.statistics(batches)(gradients.numpy(), weights.numpy(), 37, projections, sums)
+    doubles, used = gradients[:, :, :37].double(), weights[:, :37].double()
+    mean, magnitude = doubles.mean(0), doubles.abs().sum(0)
+    deviation = (doubles - mean).square().sum(0).sqrt()
+    ratios = torch.where(deviation == 0, 0, magnitude / deviation)
+    expected = [ratios, magnitude, deviation, mean.square(), (used * mean).abs(), used.square()]
+    assert sums == pytest.approx(1 + np.array([item.sum().item() for item in expected]), rel=tolerance)
+    expected = 1 + (doubles * used).sum((1, 2))
     assert projections == pytest.approx(expected.numpy(), rel=100 * tolerance)
 
 
 def test_what_is_no_number_stays_so() -> None:
     gradients = torch.randn(4, 2, 33)
     gradients[2, 1, 32] = math.nan
-    assert math.isnan(kernels.statistics(4)(gradients.numpy(), torch.ones(2, 33).numpy(), 33, np.zeros(4)))
+    sums = np.zeros(6)
+    kernels.statistics(4)(gradients.numpy(), torch.ones(2, 33).numpy(), 33, np.zeros(4), sums)
+    assert np.isnan(sums[:5]).all()
     packed = torch.randn(1, 16, 48)
     packed[0, 3, 20] = math.nan
     forward, _ = kernels.attention(8, 16)

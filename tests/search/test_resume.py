@@ -83,7 +83,8 @@ PLACES = [
     ("recnas.search.finals.forget_state", 1, True),
     ("recnas.train.loop.ModelLearner.step", 8, True),
     ("recnas.search.finals.keep_weights", 1, True),
-    ("recnas.search.run.write_json", 3, False),
+    ("recnas.search.warming.write_json", 1, False),
+    ("recnas.search.run.write_json", 2, False),
 ]
 
 
