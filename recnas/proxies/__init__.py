@@ -2,12 +2,11 @@
 
 from recnas.proxies.brief import BriefTraining
 from recnas.proxies.candidate import Candidate, Measurement
-from recnas.proxies.registry import NOT_INHERITED, PROXIES, Proxy, find_proxy
+from recnas.proxies.registry import PROXIES, Proxy, find_proxy
 from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, ProxyBatches, collect
 from recnas.proxies.tuning import LastLayerTuning
 
 __all__ = [
-    "NOT_INHERITED",
     "PROXIES",
     "BriefTraining",
     "Candidate",

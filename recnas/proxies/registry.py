@@ -58,10 +58,6 @@ PROXIES: dict[str, Proxy] = {
 }
 
 
-NOT_INHERITED = frozenset({"zen", "brief", "parameters", "flops"})
-"""Proxies that do not look at what a candidate inherits, so that no warm-up changes them."""
-
-
 def find_proxy(name: str) -> Proxy:
     """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `Candidate` in a module of yours.
 

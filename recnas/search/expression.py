@@ -13,6 +13,8 @@ SIGEO = "sigeo"
 NONE = "none"
 LESS_IS_BETTER = {"loss", "one_shot", "brief"}
 """Proxies that are losses."""
+NOT_INHERITED = {"zen", "brief", "parameters", "flops"}
+"""Proxies that do not look at the weights that a candidate inherits, so that no warm-up changes them."""
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>{_NAME})\s*")
@@ -71,6 +73,11 @@ class Expression:
         if re.fullmatch(_NAME, text):
             weights[text] *= direction(text)
         return cls(weights)
+
+    @property
+    def inherits(self) -> bool:
+        """Whether it looks at inherited weights, so that it needs a warm-up."""
+        return any(name not in NOT_INHERITED for name in self.weights)
 
     def score(self, values: Mapping[str, float]) -> float:
         """The sum; terms of weight 0 are left out. Where it is not a finite number it is -inf, the worst."""

@@ -99,9 +99,13 @@ def search(
                 costs.check_latency()
                 _check_limits(settings, costs)
             describe_data(run, dataset)
-            # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
-            with computing_with(threads=1):
-                rows = warm_up_supernet(run, settings, dataset, executor.check, console)
+            rows = 0
+            if ranked_by(settings).inherits:
+                # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
+                with computing_with(threads=1):
+                    rows = warm_up_supernet(run, settings, dataset, executor.check, console)
+            else:
+                console.say(f"warm-up: not needed, as nothing that {settings.proxy.score!r} looks at is inherited")
             history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
             results = run_finals(run, settings, dataset, history, costs, executor, console)
         finally:

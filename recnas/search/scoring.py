@@ -169,14 +169,20 @@ def start_scoring(settings: Settings) -> None:
 
 
 def score(arch: Architecture) -> Scored:
-    """Scores a candidate; the first one loads the data set's batches and the run's warm supernet."""
+    """Scores a candidate; the first one loads the data set's batches and the run's warm supernet.
+
+    Without a ranking all candidates are alike.
+    """
     global _scorer
+    assert _settings is not None, "start_scoring has not run in this process"
+    if not ranked_by(_settings).weights:
+        return Scored({}, 0.0, 0.0)
     with _building:
         if _scorer is None:
-            assert _settings is not None, "start_scoring has not run in this process"
             dataset, weights = Dataset(_settings.data), Path(_settings.run) / SUPERNET_WEIGHTS
             supernet = build_supernet(_settings, dataset)
-            load_model_tensors(supernet, load_tensors(weights), weights)
+            if ranked_by(_settings).inherits:
+                load_model_tensors(supernet, load_tensors(weights), weights)
             _scorer = build_scorer(_settings, dataset, supernet)
         scorer = _scorer
     return scorer(arch)

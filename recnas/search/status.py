@@ -14,6 +14,7 @@ from recnas.cores import available_cores
 from recnas.files import read_json, read_json_lines, read_yaml
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
+from recnas.search.expression import Expression
 from recnas.search.folder import CONFIG, FINAL_STAGES, RESULTS, STAGES, is_at_work
 from recnas.search.halving import planned_rows, rungs
 from recnas.search.settings import Settings
@@ -182,7 +183,7 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
     """The stage that an unfinished run is in, and how far that is."""
     warm_up, search, final, test = STAGES
     rows = Schema.load(folder).splits["train"]["rows"]
-    if found.warmup is None and settings.searches:
+    if found.warmup is None and settings.searches and Expression.parse(settings.proxy.score).inherits:
         amount = Amount(settings.warmup.amount)
         reports = [report for report in found.training if report.rows_per_second]
         if not reports:

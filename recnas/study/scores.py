@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from recnas.data import Dataset
-from recnas.proxies import NOT_INHERITED, PROXIES, find_proxy
-from recnas.search.expression import Expression
+from recnas.proxies import PROXIES, find_proxy
+from recnas.search.expression import NOT_INHERITED, Expression
 from recnas.search.scoring import SUPERNET_WEIGHTS, Scorer, build_scorer, build_supernet
 from recnas.search.settings import Settings
 from recnas.space import Architecture

@@ -173,3 +173,33 @@ def test_when_every_finalist_diverges_the_run_fails_with_the_reason(data: Path, 
     small["final"]["optimization"]["learning_rate"] = 1e30
     with pytest.raises(RunError, match="diverged"):
         run_search(data, tmp_path / "run", progress=False, **small)
+
+
+def test_a_random_search_draws_all_its_candidates_at_once(data: Path, tmp_path: Path, small: dict) -> None:
+    small["proxy"] |= {"score": "none"}
+    run_search(data, tmp_path / "run", strategy="random", progress=False, **small)
+    history = history_of(tmp_path / "run")
+    assert len(history) == 10
+    assert all(line["iteration"] == 0 and not line["parents"] for line in history)
+    # Nothing is ranked, so the first ones are trained, and nothing was warmed up.
+    assert {path.name for path in (tmp_path / "run" / "retrain").iterdir()} == {line["id"] for line in history[:2]}
+    assert not (tmp_path / "run" / "supernet").exists()
+
+
+def test_a_short_training_ranks_without_a_warm_up(data: Path, tmp_path: Path, small: dict) -> None:
+    small["proxy"] |= {"score": "brief", "brief_rows": 200, "brief_batch_size": 32, "brief_validation_rows": 50}
+    small["warmup"] |= {"max_rows_per_table": 100}
+    runs = []
+    for workers in (1, 2):
+        run_search(data, run := tmp_path / f"run{workers}", progress=False, workers=workers, **small)
+        runs.append([(line["id"], line["proxy"], line["score"]) for line in history_of(run)])
+        assert not (run / "supernet").exists()
+    assert runs[0] == runs[1]
+    assert all(score == -values["brief"] for _, values, score in runs[0])
+
+
+def test_an_unknown_proxy_is_reported_before_anything_is_done(data: Path, tmp_path: Path, small: dict) -> None:
+    small["proxy"] |= {"score": "zico + lucky"}
+    with pytest.raises(InputError, match="no proxy is named 'lucky'"):
+        run_search(data, tmp_path / "run", progress=False, **small)
+    assert not (tmp_path / "run").exists()
