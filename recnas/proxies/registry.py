@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Callable
 
 from recnas.errors import InputError
@@ -61,6 +63,8 @@ PROXIES: dict[str, Proxy] = {
 def find_proxy(name: str) -> Proxy:
     """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `Candidate` in a module of yours.
 
+    The module may be a file in the working directory, as with `python -m`.
+
     Raises:
         InputError: There is none.
     """
@@ -71,6 +75,8 @@ def find_proxy(name: str) -> Proxy:
         raise InputError(
             f"no proxy is named {name!r}; known are {', '.join(PROXIES)}, and module:function for one of your own"
         )
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
     try:
         loaded = importlib.import_module(module)
     except Exception as error:  # The module is the user's: what it does, and so what goes wrong in it, is anything.

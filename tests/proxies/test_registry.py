@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,12 +51,13 @@ def test_names_are_those_of_the_functions() -> None:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Writes a module where Python finds it."""
+    """Writes a module into the working directory."""
 
     def write(name: str, text: str) -> None:
         (tmp_path / f"{name}.py").write_text(text)
 
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     return write
 
 
