@@ -9,7 +9,8 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,8 +35,25 @@ _building = threading.Lock()
 """Start values come from torch's one generator."""
 
 
+@dataclass(frozen=True)
+class Material:
+    """What the candidates of a short training share.
+
+    Attributes:
+        schema: With tables that have the touched rows and one row for all others.
+        training: Batches, whose ids count these rows.
+        validation: The same.
+        tables: Start values by feature, `[rows, E]`.
+    """
+
+    schema: Schema
+    training: list[Batch]
+    validation: list[Batch]
+    tables: dict[str, Tensor]
+
+
 class BriefTraining:
-    """The rows of a short training and what else its candidates share.
+    """The rows of a short training and what else its candidates share, read when the first is trained.
 
     Args:
         dataset: Training and validation rows.
@@ -57,53 +75,61 @@ class BriefTraining:
         max_rows_per_table: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
+        self.dataset, self.num_rows, self.num_validation_rows = dataset, rows, validation_rows
         self.optimization, self.seed, self.device = optimization, seed, device
-        schema = dataset.schema.capped(max_rows_per_table)
+        self.max_rows_per_table = max_rows_per_table
 
-        def batches(split: str, batch_size: int, rows: int) -> list[Batch]:
-            rows = min(rows, dataset.rows(split))
-            return list(dataset.batches(split, batch_size, seed=seed, rows=rows, max_rows_per_table=max_rows_per_table))
-
-        training = batches("train", optimization.batch_size, rows)
-        validation = batches("validation", VALIDATION_BATCH, validation_rows)
-        touched = [
-            torch.cat([batch.sparse[feature.name].values() for batch in training]).unique() for feature in schema.sparse
-        ]
-        self.schema = _with_rows(schema, [len(rows) + 1 for rows in touched])
-        self.training = [_renumbered(batch, schema, touched).to(device) for batch in training]
-        self.validation = [_renumbered(batch, schema, touched).to(device) for batch in validation]
-        generator = torch.Generator().manual_seed(seed)
-        self.tables = {
+    @cached_property
+    def material(self) -> Material:
+        """What all candidates share."""
+        schema = self.dataset.schema.capped(self.max_rows_per_table)
+        training = self._batches("train", self.optimization.batch_size, self.num_rows)
+        validation = self._batches("validation", VALIDATION_BATCH, self.num_validation_rows)
+        touched = []
+        for feature in schema.sparse:
+            ids = torch.cat([batch.sparse[feature.name].values() for batch in training]).unique()
+            # A list that is empty in every row touches none.
+            touched.append(ids if len(ids) else ids.new_zeros(1))
+        compact = _with_rows(schema, [len(rows) + 1 for rows in touched])
+        generator = torch.Generator().manual_seed(self.seed)
+        tables = {
             # Xavier-normal, with the rows that the real table has.
             feature.name: torch.randn(len(rows) + 1, EMBEDDING_DIM, generator=generator)
             * (2 / (feature.rows + EMBEDDING_DIM)) ** 0.5
             for feature, rows in zip(schema.sparse, touched, strict=True)
         }
+        return Material(
+            compact,
+            [renumbered(batch, schema, touched).to(self.device) for batch in training],
+            [renumbered(batch, schema, touched).to(self.device) for batch in validation],
+            tables,
+        )
 
     def log_loss(self, arch: Architecture) -> float:
         """Trains a candidate; gives its validation log loss, NaN when the training diverged."""
         optimization = self.optimization
         with _building:
+            material = self.material
             embeddings = ShardedEmbeddings(
-                self.schema,
+                material.schema,
                 EMBEDDING_DIM,
                 EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps),
                 self.device,
             )
             torch.manual_seed(self.seed)
-            model = CTRModel(self.schema, embeddings, found_network(self.schema, arch)).to(self.device)
-        embeddings.load_tables(self.tables)
+            model = CTRModel(material.schema, embeddings, found_network(material.schema, arch)).to(self.device)
+        embeddings.load_tables(material.tables)
         try:
             train(
                 ModelLearner(model, optimization),
-                self.training,
-                steps=len(self.training),
+                material.training,
+                steps=len(material.training),
                 learning_rate=optimization.learning_rate,
                 device=self.device,
             )
             metrics = Metrics()
             with torch.no_grad():
-                for batch in self.validation:
+                for batch in material.validation:
                     metrics.update(model(batch), batch.label)
             return metrics.log_loss()
         except Diverged:
@@ -112,6 +138,17 @@ class BriefTraining:
             # TorchRec's modules refer to one another in circles.
             del model, embeddings
             gc.collect()
+
+    def _batches(self, split: str, batch_size: int, rows: int) -> list[Batch]:
+        return list(
+            self.dataset.batches(
+                split,
+                batch_size,
+                seed=self.seed,
+                rows=min(rows, self.dataset.rows(split)),
+                max_rows_per_table=self.max_rows_per_table,
+            )
+        )
 
 
 def brief(candidate: Candidate) -> float:
@@ -122,13 +159,13 @@ def brief(candidate: Candidate) -> float:
 
 def _with_rows(schema: Schema, rows: Sequence[int]) -> Schema:
     sparse = (
-        SparseFeature(feature.name, max(2, count), feature.pooling, feature.multi_valued)
+        SparseFeature(feature.name, count, feature.pooling, feature.multi_valued)
         for feature, count in zip(schema.sparse, rows, strict=True)
     )
     return replace(schema, sparse=tuple(sparse))
 
 
-def _renumbered(batch: Batch, schema: Schema, touched: Sequence[Tensor]) -> Batch:
+def renumbered(batch: Batch, schema: Schema, touched: Sequence[Tensor]) -> Batch:
     """A batch whose ids count the touched rows of each table; all other rows are one, the last."""
     values = []
     for feature, rows in zip(schema.sparse, touched, strict=True):

@@ -9,13 +9,14 @@ layer: the public code of most of these proxies takes the matrices of linear lay
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from recnas.proxies.candidate import Candidate
 
 
 def zico(candidate: Candidate) -> float:
     """ZiCo (Li et al. 2023): Σₘ log ‖ μ⁽ᵐ⁾ ⊘ σ⁽ᵐ⁾ ‖₁. A module whose gradient never varies adds nothing."""
-    return math.fsum(math.log(module.ratio) for module in candidate.gradients.modules if module.ratio != 0)
+    return total(math.log(module.ratio) for module in candidate.gradients.modules if module.ratio != 0)
 
 
 def zico_mean(candidate: Candidate) -> float:
@@ -26,42 +27,50 @@ def zico_mean(candidate: Candidate) -> float:
 def fr(candidate: Candidate) -> float:
     """Log of the Fisher–Rao norm with the empirical Fisher: log ((1/N) Σₙ (θᵀgₙ)²)^½ (Liang et al. 2019; SiGeo)."""
     squares = [projection * projection for projection in candidate.gradients.projections]
-    return _log(math.fsum(squares) / len(squares)) / 2
+    return _log(total(squares) / len(squares)) / 2
 
 
 def loss(candidate: Candidate) -> float:
     """ℓ, the mean loss on the batches; lower is better."""
-    return math.fsum(candidate.gradients.losses) / len(candidate.gradients.losses)
+    return total(candidate.gradients.losses) / len(candidate.gradients.losses)
 
 
 def mean_abs_gradient(candidate: Candidate) -> float:
     """Σⱼ μⱼ, the L1 norm of the mean absolute gradient (Zheng et al. 2024, theorem 2)."""
-    return math.fsum(module.magnitude for module in candidate.gradients.modules)
+    return total(module.magnitude for module in candidate.gradients.modules)
 
 
 def gradient_std(candidate: Candidate) -> float:
     """Σⱼ σⱼ (Zheng et al. 2024, section 3)."""
-    return math.fsum(module.deviation for module in candidate.gradients.modules)
+    return total(module.deviation for module in candidate.gradients.modules)
 
 
 def l2_norm(candidate: Candidate) -> float:
     """Σₘ ‖θ⁽ᵐ⁾‖₂ (Abdelfattah et al. 2021)."""
-    return math.fsum(math.sqrt(module.weight_square) for module in candidate.gradients.modules)
+    return total(math.sqrt(module.weight_square) for module in candidate.gradients.modules)
 
 
 def plain(candidate: Candidate) -> float:
     """θᵀḡ (Abdelfattah et al. 2021)."""
-    return math.fsum(candidate.gradients.projections) / len(candidate.gradients.projections)
+    return total(candidate.gradients.projections) / len(candidate.gradients.projections)
 
 
 def grad_norm(candidate: Candidate) -> float:
     """Σₘ ‖ḡ⁽ᵐ⁾‖₂ (Abdelfattah et al. 2021)."""
-    return math.fsum(math.sqrt(module.gradient_square) for module in candidate.gradients.modules)
+    return total(math.sqrt(module.gradient_square) for module in candidate.gradients.modules)
 
 
 def snip(candidate: Candidate) -> float:
     """Σⱼ |θⱼ ḡⱼ| (Lee et al. 2019; as a score, Abdelfattah et al. 2021)."""
-    return math.fsum(module.saliency for module in candidate.gradients.modules)
+    return total(module.saliency for module in candidate.gradients.modules)
+
+
+def total(values: Iterable[float]) -> float:
+    """The exact sum; NaN where infinities of both signs, or numbers too large, leave none."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def _log(value: float) -> float:

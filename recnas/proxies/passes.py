@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recnas.proxies.candidate import Candidate
+from recnas.proxies.gradients import total
 from recnas.proxies.watching import Gaussian, Positive, Watcher
 
 DRAWS, DRAWN_ROWS, STEP = 4, 16, 1e-2
@@ -27,7 +28,7 @@ def grasp(candidate: Candidate) -> float:
     gradients = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
     square = sum((gradient * gradient.detach()).sum() for gradient in gradients)
     products = torch.autograd.grad(square, weights, materialize_grads=True)
-    return -math.fsum((weight * product).sum().item() for weight, product in zip(weights, products, strict=True))
+    return -total((weight * product).sum().item() for weight, product in zip(weights, products, strict=True))
 
 
 def fisher(candidate: Candidate) -> float:
@@ -87,7 +88,7 @@ def zen(candidate: Candidate) -> float:
         weights = Gaussian(network.last, generator)
         inputs = draw(DRAWN_ROWS, network.num_dense), draw(DRAWN_ROWS, network.num_sparse, network.dim)
         network(*inputs, candidate.arch, weights)
-        before, scales = weights.inputs, math.fsum(weights.log_scales)
+        before, scales = weights.inputs, total(weights.log_scales)
         network(*(item + STEP * draw(*item.shape) for item in inputs), candidate.arch, weights)
         distance = (weights.inputs - before).norm(dim=1).mean().item()
         scores.append(math.log(distance) + scales if distance > 0 else -math.inf)

@@ -85,4 +85,12 @@ def find_proxy(name: str) -> Proxy:
         raise InputError(f"proxy {name}: the module {module} has no {function}")
     if not callable(proxy := getattr(loaded, function)):
         raise InputError(f"proxy {name}: {function} is not a function")
-    return proxy
+
+    def measure(candidate: Candidate) -> float:
+        try:
+            return float(proxy(candidate))
+        except Exception as error:  # As above.
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"proxy {name}: failed on candidate {candidate.arch.id} ({reason})") from error
+
+    return measure

@@ -109,7 +109,7 @@ def search_figure(history: Sequence[Candidate], finalists: Sequence[str], best: 
     figure = go.Figure(layout=plot_layout(440))
     scored = [(number, item) for number, item in enumerate(history, start=1) if item.score is not None]
     groups = (
-        ("initial population", _INITIAL, [pair for pair in scored if pair[1].iteration == 0]),
+        ("random", _INITIAL, [pair for pair in scored if pair[1].iteration == 0]),
         ("children", _CHILD, [pair for pair in scored if pair[1].iteration > 0]),
     )
     for name, color, group in groups:

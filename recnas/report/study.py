@@ -119,8 +119,8 @@ class Study:
 
     def scores(self, ranking: Ranking) -> list[float]:
         """What a proxy or an expression says of each candidate, higher is better; -inf where it says nothing."""
-        warmup = self.warmups[0] if ranking.warmup is None and self.warmups else ranking.warmup
-        expression, key = Expression.parse(ranking.name, warmup or 0.0), f"{warmup or 0.0:g}"
+        key = next(iter(self.candidates[0]["values"])) if ranking.warmup is None else f"{ranking.warmup:g}"
+        expression = Expression.parse(ranking.name, float(key))
         found = []
         for row in self.candidates:
             values = {name: math.nan if value is None else value for name, value in row["values"][key].items()}

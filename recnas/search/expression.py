@@ -77,7 +77,7 @@ class Expression:
     @property
     def inherits(self) -> bool:
         """Whether it looks at inherited weights, so that it needs a warm-up."""
-        return any(name not in NOT_INHERITED for name in self.weights)
+        return any(weight and name not in NOT_INHERITED for name, weight in self.weights.items())
 
     def score(self, values: Mapping[str, float]) -> float:
         """The sum; terms of weight 0 are left out. Where it is not a finite number it is -inf, the worst."""

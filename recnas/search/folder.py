@@ -66,7 +66,7 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
             for path in (*run.rglob(f"*{PARTIAL}"), *run.rglob(".tmp*")):
                 path.unlink()
         else:
-            _make_room(run, overwrite)
+            _make_room(run, overwrite, settings.command)
             schema.save(run)
             config = {"version": version("recnas"), "created": _now(), **settings.to_mapping()}
             # Last, as it says that this is a run.
@@ -138,7 +138,10 @@ def is_finished(run: Path) -> bool:
 
 def holds_search(run: Path) -> bool:
     """Whether there is a search in a run's folder, and not hand-made models alone."""
-    return _is_run(run) and read_yaml(run / CONFIG).get("final", {}).get("top_k") != 0
+    if not _is_run(run):
+        return False
+    config = read_yaml(run / CONFIG)
+    return _command(config) == "search" and config.get("final", {}).get("top_k") != 0
 
 
 def command_of(run: Path | str) -> str | None:
@@ -207,8 +210,8 @@ def _check_data(run: Path, settings: Settings, schema: Schema) -> None:
         raise InputError(f"{run} was begun with another data set than {settings.data}; choose another --run")
 
 
-def _make_room(run: Path, overwrite: bool) -> None:
-    """Empties the folder, if it may be."""
+def _make_room(run: Path, overwrite: bool, command: str) -> None:
+    """Empties the folder, if it may be: a command replaces what it made itself."""
     # What a process killed at its very start has left.
     left = {FILE_NAME, FILE_NAME + PARTIAL, CONFIG + PARTIAL}
     there = {path.name for path in run.iterdir()}
@@ -219,6 +222,8 @@ def _make_room(run: Path, overwrite: bool) -> None:
         raise InputError(f"{run} exists; choose another --run, {remedy}or --overwrite to replace it")
     if not _is_run(run):
         raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
+    if (begun := _command(read_yaml(run / CONFIG))) != command:
+        raise InputError(f"{run} was made by `recnas {begun}`, so it is not replaced; choose another --run")
     # If this process is killed in between, the folder is that of a run that has not ended, or has room.
     order = {RESULTS: -1, CONFIG: 1, FILE_NAME: 2}
     for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 0)):
@@ -229,7 +234,7 @@ def _make_room(run: Path, overwrite: bool) -> None:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a folder was made by a search, so that replacing it loses nothing else."""
+    """Whether a folder was made by a search or a study, so that replacing it loses nothing else."""
     try:
         config = read_yaml(folder / CONFIG)
     except (OSError, InputError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 import time
@@ -76,7 +77,7 @@ def find_proxies(expression: Expression) -> dict[str, Proxy]:
     Raises:
         InputError: There is none of that name.
     """
-    return {name: find_proxy(name) for name in expression.weights}
+    return {name: find_proxy(name) for name, weight in expression.weights.items() if weight}
 
 
 def ranked_by(settings: Settings) -> Expression:
@@ -191,4 +192,6 @@ def score(arch: Architecture) -> Scored:
 def stop_scoring() -> None:
     """Gives the memory of this process's supernet back."""
     global _scorer
-    _scorer = None
+    if _scorer is not None:
+        _scorer = None
+        gc.collect()  # TorchRec's modules refer to one another in circles

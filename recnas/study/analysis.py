@@ -63,7 +63,7 @@ class Bootstrap:
 
         A pair of one candidate with itself, of which a sample has many, is no pair.
         """
-        return _estimate(*self._tau(ours, truth))
+        return _estimate(*self.taus(ours, truth))
 
     def rho(self, ours: Array, truth: Array) -> Estimate:
         """Spearman's ρ of two figures of each candidate."""
@@ -71,13 +71,7 @@ class Bootstrap:
         samples = _pearson(x[self.samples], y[self.samples])
         return _estimate(float(_pearson(x, y)), samples)
 
-    def above(self, ours: Array, theirs: Array, truth: Array) -> Estimate:
-        """How much larger the τ of one ranking is than that of another, sample by sample."""
-        value, samples = self._tau(ours, truth)
-        other_value, other_samples = self._tau(theirs, truth)
-        return _estimate(value - other_value, samples - other_samples)
-
-    def _tau(self, ours: Array, truth: Array) -> tuple[float, Array]:
+    def taus(self, ours: Array, truth: Array) -> tuple[float, Array]:
         """The τ of all candidates, and that of each sample."""
         x, y = _orders(ours), _orders(truth)
         agreeing, ours_untied, truth_untied = (self._weighted(pairs) for pairs in (x * y, x * x, y * y))
@@ -112,10 +106,11 @@ def noise_ceiling(losses: Array, bootstrap: Bootstrap) -> Estimate | None:
     Returns:
         None with a single seed.
     """
-    found = [bootstrap.tau(-losses[a], -losses[b]) for a, b in combinations(range(len(losses)), 2)]
+    found = [bootstrap.taus(-losses[a], -losses[b]) for a, b in combinations(range(len(losses)), 2)]
     if not found:
         return None
-    return Estimate(*(float(np.mean([getattr(item, name) for item in found])) for name in ("value", "low", "high")))
+    values, samples = zip(*found, strict=True)
+    return _estimate(float(np.mean(values)), np.mean(samples, axis=0))
 
 
 def random_regret(losses: Sequence[float]) -> tuple[float | None, ...]:

@@ -37,7 +37,7 @@ from recnas.study.folder import (
     warmup_folder,
     warmup_stage,
 )
-from recnas.study.scores import Scored, Scoring, measure, proxy_names, start_scorings, stop_scorings
+from recnas.study.scores import Scored, Scoring, measure, needs_warmup, proxy_names, start_scorings, stop_scorings
 from recnas.study.settings import StudySettings
 from recnas.study.tables import agreement_rows, candidate_rows, summary
 from recnas.study.text import to_csv, to_markdown
@@ -135,7 +135,7 @@ def _score(
     write_text(path, "".join(json.dumps(item.to_json()) + "\n" for item in scored))
     for amount in settings.warmups:
         left = [item for item in work[len(scored) :] if item.warmup == amount]
-        if left:
+        if left and needs_warmup(settings):
             _warm_up(settings, amount, dataset, executor, console)
         with console.bar(len(archs), scoring_stage(amount), "candidates") as bar, writing(path), path.open("a") as file:
             bar.skip(len(archs) - len(left))
@@ -145,6 +145,7 @@ def _score(
                     file.flush()
                     scored.append(result)
                     bar.update()
+        stop_scorings()
         # Nobody asks for it any more, and it is large.
         _supernet_weights(settings, amount).unlink(missing_ok=True)
     return scored

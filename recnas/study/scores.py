@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 from collections.abc import Mapping
@@ -13,7 +14,6 @@ from recnas.data import Dataset
 from recnas.proxies import PROXIES, find_proxy
 from recnas.search.expression import NOT_INHERITED, Expression
 from recnas.search.scoring import SUPERNET_WEIGHTS, Scorer, build_scorer, build_supernet
-from recnas.search.settings import Settings
 from recnas.space import Architecture
 from recnas.study.folder import warmup_folder
 from recnas.study.settings import StudySettings
@@ -75,7 +75,7 @@ def measure(scoring: Scoring) -> Scored:
     assert _settings is not None, "start_scorings has not run in this process"
     with _building:
         if _scorer is None or _scorer[0] != scoring.warmup:
-            _scorer = None
+            stop_scorings()
             _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
         scorer = _scorer[1]
     candidate = scorer.candidate(scoring.arch)
@@ -89,7 +89,9 @@ def measure(scoring: Scoring) -> Scored:
 def stop_scorings() -> None:
     """Gives the memory of this process's supernet back."""
     global _scorer
-    _scorer = None
+    if _scorer is not None:
+        _scorer = None
+        gc.collect()  # TorchRec's modules refer to one another in circles
 
 
 def settings_of(settings: StudySettings, warmup: float) -> StudySettings:
@@ -106,8 +108,14 @@ def proxy_names(settings: StudySettings) -> list[str]:
     return list(names)
 
 
-def _warm_scorer(settings: Settings) -> Scorer:
+def needs_warmup(settings: StudySettings) -> bool:
+    """Whether anything that the study judges looks at inherited weights."""
+    return any(name not in NOT_INHERITED for name in proxy_names(settings))
+
+
+def _warm_scorer(settings: StudySettings) -> Scorer:
     dataset, weights = Dataset(settings.data), Path(settings.run) / SUPERNET_WEIGHTS
     supernet = build_supernet(settings, dataset)
-    load_model_tensors(supernet, load_tensors(weights), weights)
+    if needs_warmup(settings):
+        load_model_tensors(supernet, load_tensors(weights), weights)
     return build_scorer(settings, dataset, supernet)

@@ -9,7 +9,7 @@ import numpy as np
 
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
-from recnas.search.expression import Expression, direction
+from recnas.search.expression import NOT_INHERITED, Expression, direction
 from recnas.space import Architecture, cost
 from recnas.study.analysis import TOP, Bootstrap, judge, noise_ceiling, random_regret
 from recnas.study.scores import Scored, proxy_names
@@ -45,6 +45,7 @@ def candidate_rows(
                 "test": [item.test.log_loss for item in runs],
                 "validation": [item.validation.log_loss for item in runs],
                 "early": [list(item.early) for item in runs],
+                "shares": list(runs[0].shares),
                 "early_seconds": [list(item.early_seconds) for item in runs],
                 "training_seconds": float(np.mean([item.seconds for item in runs])),
                 "values": {f"{item.warmup:g}": own[0].values | item.values for item in own},
@@ -63,33 +64,32 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
     """
     losses = [row["loss"] for row in candidates]
     names, keys = proxy_names(settings), [f"{amount:g}" for amount in settings.warmups]
-    constant = [
-        name
-        for name in names
-        if len(keys) > 1 and all(len({row["values"][key][name] for key in keys}) == 1 for row in candidates)
-    ]
     rows = []
     for amount, key in zip(settings.warmups, keys, strict=True):
         # Compiling makes the first time one of a kind.
         seconds = {name: float(np.median([row["seconds"][key][name] for row in candidates])) for name in names}
         for name in names:
-            if name in constant and key != keys[0]:
+            if name in NOT_INHERITED and key != keys[0]:
                 continue
             scores = [direction(name) * row["values"][key][name] for row in candidates]
-            rows.append(_row(name, None if name in constant else amount, scores, losses, seconds[name], bootstrap))
+            shown = None if name in NOT_INHERITED else amount
+            rows.append(_row(name, shown, scores, losses, seconds[name], bootstrap))
         for ranking in settings.rankings:
             if ranking in names:
                 continue
             expression = Expression.parse(ranking, amount)
+            if not expression.inherits and key != keys[0]:
+                continue
+            shown = amount if expression.inherits else None
             scores = [expression.score(row["values"][key]) for row in candidates]
             # What proxies share is measured once: the dearest of them takes about as long as all.
-            dearest = max(seconds[name] for name in expression.weights)
-            rows.append(_row(ranking, amount, scores, losses, dearest, bootstrap))
+            dearest = max((seconds[name] for name in expression.weights), default=0.0)
+            rows.append(_row(ranking, shown, scores, losses, dearest, bootstrap))
     others = [float(np.mean(row["test"][1:] or row["test"])) for row in candidates]
     for place in range(min(len(row["early"][0]) for row in candidates)):
         scores = [-row["early"][0][place] for row in candidates]
         spent = float(np.mean([row["early_seconds"][0][place] for row in candidates]))
-        rows.append(_row(f"training {sorted(settings.shares)[place]:g}", None, scores, others, spent, bootstrap))
+        rows.append(_row(f"training {candidates[0]['shares'][place]:.2g}", None, scores, others, spent, bootstrap))
     return rows
 
 

@@ -42,7 +42,8 @@ class Trained:
         seed: Which of its trainings.
         validation: After the training; None when it diverged.
         test: The same.
-        early: Validation log loss after each share of the training that it came to.
+        early: Validation log loss after each of `shares`.
+        shares: What part of the training was done then: whole batches, so not quite what was asked for.
         seconds: Of the whole training, with its measurements.
         early_seconds: From the start until each of these measurements.
         parameters: Of the dense part.
@@ -53,6 +54,7 @@ class Trained:
     validation: Quality | None
     test: Quality | None
     early: tuple[float, ...]
+    shares: tuple[float, ...]
     early_seconds: tuple[float, ...]
     seconds: float
     parameters: int
@@ -60,7 +62,7 @@ class Trained:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Trained:
         qualities = {name: None if value[name] is None else Quality(**value[name]) for name in ("validation", "test")}
-        lists = {name: tuple(value[name]) for name in ("early", "early_seconds")}
+        lists = {name: tuple(value[name]) for name in ("early", "shares", "early_seconds")}
         return cls(**{**value, **qualities, **lists})
 
 
@@ -98,13 +100,15 @@ def train(training: Training) -> Trained:
             test = evaluate(restore(run, dataset.schema, entrant).to(device), dataset, "test", device=device)
     finally:
         gc.collect()
-    early = [item for item in result.epochs if not item.whole]
+    total = settings.final.epochs * dataset.rows("train")
+    early = [item for item in result.epochs if item.rows < total]
     trained = Trained(
         entrant.id,
         training.seed,
         result.validation if result.finished else None,
         test,
         tuple(item.validation.log_loss for item in early),
+        tuple(item.rows / total for item in early),
         tuple(item.seconds for item in early),
         result.seconds,
         result.parameters,
@@ -149,4 +153,4 @@ def stops(settings: StudySettings, rows: int) -> list[int]:
     for share in settings.shares:
         passes, rest = divmod(math.ceil(share * total), rows)
         result.add(passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows))
-    return [*sorted(stop for stop in result if stop < total and stop % rows), total]
+    return [*sorted(stop for stop in result if stop < total), total]

@@ -7,16 +7,21 @@ import random
 
 import pytest
 import torch
+from torchrec import KeyedJaggedTensor
 
+from recnas.data import Batch
 from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies import BriefTraining
+from recnas.proxies.brief import renumbered
+from recnas.schema import Schema, SparseFeature
 from recnas.space import SPACES, Architecture, SearchSpace
 from recnas.train.loop import ModelLearner, train
 from recnas.train.metrics import Metrics
 from recnas.train.settings import Optimization
 
+SPLITS = {name: {"rows": 10, "positives": 5} for name in ("train", "validation", "test")}
 OPTIMIZATION = Optimization(0.02, 16)
 
 
@@ -33,7 +38,7 @@ def test_it_is_the_training_of_a_model_with_whole_tables(space: str, dataset) ->
     batches = list(dataset.batches("train", 16, seed=3, rows=40))
     for name, table in embeddings.tables().items():
         # Rows that the training does not touch all begin, and stay, as one.
-        *touched, rest = brief.tables[name]
+        *touched, rest = brief.material.tables[name]
         table[:] = rest
         seen = torch.cat([batch.sparse[name].values() for batch in batches]).unique()
         table[seen] = torch.stack(touched)
@@ -58,6 +63,14 @@ def test_what_diverges_has_no_log_loss(dataset) -> None:
 
 def test_tables_have_only_the_rows_that_are_touched(dataset) -> None:
     brief = BriefTraining(dataset, 2, 40, OPTIMIZATION, seed=3)
-    assert all(len(table) <= 2 * 3 + 1 for table in brief.tables.values())
-    for feature, table in zip(brief.schema.sparse, brief.tables.values(), strict=True):
-        assert feature.rows == max(2, len(table))
+    assert all(len(table) <= 2 * 3 + 1 for table in brief.material.tables.values())
+    for feature, table in zip(brief.material.schema.sparse, brief.material.tables.values(), strict=True):
+        assert feature.rows == len(table)
+
+
+def test_a_list_that_is_empty_in_every_row_touches_no_row() -> None:
+    schema = Schema("label", (), (SparseFeature("tags", 9, multi_valued=True),), SPLITS)
+    sparse = KeyedJaggedTensor(keys=["tags"], values=torch.tensor([4, 7]), lengths=torch.tensor([0, 2]))
+    batch = Batch(torch.zeros(2, 1), sparse, torch.zeros(2))
+    assert renumbered(batch, schema, [torch.tensor([0])]).sparse.values().tolist() == [1, 1]
+    assert renumbered(batch, schema, [torch.tensor([4])]).sparse.values().tolist() == [0, 1]

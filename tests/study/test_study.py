@@ -12,6 +12,7 @@ import pytest
 
 from recnas.cli import main
 from recnas.errors import InputError, RunError
+from recnas.search.expression import NOT_INHERITED
 from recnas.study import run_study
 from recnas.study.scores import proxy_names
 from recnas.study.settings import StudySettings
@@ -55,11 +56,13 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
     results = json.loads((undisturbed / "results.json").read_text())
     rankings = [(row["ranking"], row["warmup"]) for row in results["agreement"]]
     # What no warm-up changes is there once; a short training last.
-    judged = [*(name for name in PROXIES if name != "parameters"), "sigeo", "zico - 30*loss"]
-    assert sorted(rankings[:-1], key=str) == sorted(
-        [("parameters", None), *((name, amount) for name in judged for amount in (0.0, 0.5))], key=str
-    )
-    assert rankings[-1] == ("training 0.5", None)
+    inherited = [*(name for name in PROXIES if name not in NOT_INHERITED), "sigeo", "zico - 30*loss"]
+    expected = [(name, None) for name in NOT_INHERITED]
+    expected += [(name, amount) for name in inherited for amount in (0.0, 0.5)]
+    assert sorted(rankings[:-1], key=str) == sorted(expected, key=str)
+    shares = results["candidates"][0]["shares"]
+    assert rankings[-1] == (f"training {shares[0]:.2g}", None)
+    assert 0.5 <= shares[0] < 0.7
     with (undisturbed / "agreement.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["ranking"] for row in rows] == [ranking for ranking, _ in rankings]
