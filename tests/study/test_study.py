@@ -12,6 +12,7 @@ import pytest
 
 from recnas.cli import main
 from recnas.errors import InputError, RunError
+from recnas.search import run_baselines, run_search
 from recnas.search.expression import NOT_INHERITED
 from recnas.study import run_study
 from recnas.study.scores import proxy_names
@@ -57,7 +58,7 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
     rankings = [(row["ranking"], row["warmup"]) for row in results["agreement"]]
     # What no warm-up changes is there once; a short training last.
     inherited = [*(name for name in PROXIES if name not in NOT_INHERITED), "sigeo", "zico - 30*loss"]
-    expected = [(name, None) for name in NOT_INHERITED]
+    expected = [(name, None) for name in PROXIES if name in NOT_INHERITED]
     expected += [(name, amount) for name in inherited for amount in (0.0, 0.5)]
     assert sorted(rankings[:-1], key=str) == sorted(expected, key=str)
     shares = results["candidates"][0]["shares"]
@@ -211,3 +212,12 @@ def test_the_package_is_the_function_and_needs_no_torch_to_be_named() -> None:
     assert recnas.study is __import__("recnas.study", fromlist=["_"])
     with pytest.raises(InputError, match="--data, the data set's folder, and --run"):
         recnas.study()
+
+
+def test_a_search_does_not_replace_a_study(copy: Path, data: Path) -> None:
+    before = (copy / "scores.jsonl").read_bytes()
+    with pytest.raises(InputError, match="was made by `recnas study`, so it is not replaced"):
+        run_search(data, copy, overwrite=True, progress=False, proxy={"batch_size": 8, "batches": 2})
+    with pytest.raises(InputError, match="study"):
+        run_baselines(data, copy, overwrite=True, progress=False)
+    assert (copy / "scores.jsonl").read_bytes() == before
