@@ -24,7 +24,7 @@ import torch
 from recnas.data import Batch, Dataset
 from recnas.data.batches import Batches
 from recnas.nn.baselines.dlrm import DLRM
-from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
+from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.train.loop import ModelLearner, train
@@ -72,7 +72,7 @@ def dlrm(dataset: Dataset, max_rows: int, batch_size: int) -> ModelLearner:
     """DLRM on a data set's features, as final training makes it."""
     schema = dataset.schema.capped(max_rows)
     optimization = Optimization(LEARNING_RATE, batch_size)
-    optimizer = EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps)
+    optimizer = optimization.of_tables
     embeddings = ShardedEmbeddings(schema, EMBEDDING_DIM, optimizer)
     network = DLRM(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
     return ModelLearner(CTRModel(schema, embeddings, network), optimization)

@@ -6,12 +6,9 @@ import argparse
 import json
 import sys
 import traceback
-import types
 import typing
 from collections.abc import Sequence
-from decimal import Decimal
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +16,10 @@ from data_prep import RECIPES, Recipe
 from data_prep.bad_rows import POLICIES
 from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError, RunError
+from recnas.flags import BASELINE_FLAGS, FLAGS, STUDY_FLAGS, add_setting_flags, given_settings, joined, metavar, reader
 from recnas.nn.baselines import TITLES
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.folder import command_of
-from recnas.search.settings import leaves
 from recnas.study import StudySettings, run_study
 
 DESCRIPTION = """\
@@ -49,146 +46,6 @@ LOG_LOSSES = {
     "constant_log_loss": "log loss of the constant click rate",
 }
 """Log losses by split that a recipe may know, by their name in the schema's `source`."""
-
-FLAGS: dict[str, tuple[str, str]] = {
-    "space": ("--space", "search space: nasrec-small or nasrec-full"),
-    "strategy": ("--strategy", "how candidates are proposed: evolution or random"),
-    "seed": ("--seed", "where all random choices start"),
-    "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
-    "workers": (
-        "--workers",
-        "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
-    ),
-    "warmup.amount": ("--warmup", "supernet warm-up: share of the training rows up to 1, above it epochs"),
-    "warmup.optimization.learning_rate": ("--warmup-learning-rate", "peak learning rate of the warm-up"),
-    "warmup.optimization.batch_size": ("--warmup-batch-size", "rows a warm-up step"),
-    "warmup.optimization.eps": ("--warmup-eps", "Adagrad's eps for the supernet's dense part"),
-    "warmup.optimization.embedding_optimizer": (
-        "--warmup-embedding-optimizer",
-        "fused optimiser of the supernet's tables: rowwise-adagrad or adagrad",
-    ),
-    "warmup.optimization.embedding_rate": (
-        "--warmup-embedding-rate",
-        "the tables' learning rate in the warm-up, as a multiple of the dense part's",
-    ),
-    "warmup.optimization.embedding_eps": ("--warmup-embedding-eps", "Adagrad's eps for the supernet's tables"),
-    "warmup.optimization.weight_decay": ("--warmup-weight-decay", "L2 penalty on the supernet's dense part"),
-    "warmup.optimization.fan_in_scale": (
-        "--warmup-fan-in-scale",
-        "inputs above which a layer's weight learns slower in proportion in the warm-up; none: all alike",
-    ),
-    "warmup.optimization.clip": ("--warmup-clip", "largest gradient norm in the warm-up; none: no bound"),
-    "warmup.full_path_steps": (
-        "--full-path-steps",
-        "steps over which the chance of training the full path falls from 1 to 0",
-    ),
-    "warmup.max_rows_per_table": ("--max-rows-per-table", "cap on embedding tables during the search"),
-    "warmup.probe_candidates": (
-        "--probe-candidates",
-        "random candidates measured at 0, 1, 10 and 100 %% of the warm-up; 0: none",
-    ),
-    "warmup.probe_rows": ("--probe-rows", "validation rows they are measured on"),
-    "proxy.score": (
-        "--proxy",
-        "what candidates are ranked by: sigeo, a proxy's name, or a weighted sum such as 'zico + 0.5*fr - loss'; "
-        "module:function is a proxy of your own, none is no ranking",
-    ),
-    "proxy.batches": ("--proxy-batches", "training batches that a candidate's gradients are taken on"),
-    "proxy.batch_size": ("--proxy-batch-size", "rows of each"),
-    "proxy.tune_steps": ("--tune-steps", "steps of fine-tuning the last layer, for the proxy one_shot"),
-    "proxy.tune_batch_size": ("--tune-batch-size", "rows of each"),
-    "proxy.tune_validation_rows": ("--tune-validation-rows", "validation rows that one_shot measures on"),
-    "proxy.brief_rows": ("--brief-rows", "training rows of the short training from scratch, for the proxy brief"),
-    "proxy.brief_batch_size": ("--brief-batch-size", "rows of a step of it"),
-    "proxy.brief_validation_rows": ("--brief-validation-rows", "validation rows that brief measures on"),
-    "evolution.population": ("--population", "random candidates to begin with, and how many stay alive"),
-    "evolution.iterations": ("--iterations", "rounds of parents and children"),
-    "evolution.tournament": ("--tournament", "members drawn each round; the best is the parent"),
-    "evolution.children": ("--children", "new candidates each round"),
-    "evolution.objectives": (
-        "--objectives",
-        "what to look for: score, or a Pareto front of score and costs, such as score,flops; costs are flops, "
-        "parameters, latency",
-    ),
-    "limits.max_flops": (
-        "--max-flops",
-        "limit on the multiply-accumulates a row of a candidate, such as 2M; none: no limit",
-    ),
-    "limits.max_parameters": ("--max-parameters", "limit on its parameters outside the tables; none: no limit"),
-    "limits.max_latency_ms": (
-        "--max-latency-ms",
-        "limit on its time to predict one batch on this machine, in milliseconds; none: no limit",
-    ),
-    "limits.latency_batch": ("--latency-batch", "rows of that batch"),
-    "limits.latency_threads": ("--latency-threads", "threads that it is timed with"),
-    "final.top_k": ("--top-k", "best candidates that are trained from scratch"),
-    "final.strategy": (
-        "--finalists",
-        "full: train each to the end; halving: drop the worse half at growing shares of the training",
-    ),
-    "final.first_share": ("--first-share", "share of the training after which halving drops the first half"),
-    "final.epochs": ("--epochs", "passes over the training rows in final training; the best on validation counts"),
-    "final.optimization.learning_rate": ("--learning-rate", "peak learning rate of final training"),
-    "final.other_learning_rates": (
-        "--other-learning-rates",
-        "learning rates that are tried too for the best finalist and each baseline",
-    ),
-    "final.optimization.batch_size": ("--batch-size", "rows a step of final training"),
-    "final.optimization.eps": ("--eps", "Adagrad's eps for the dense part in final training"),
-    "final.optimization.embedding_optimizer": (
-        "--embedding-optimizer",
-        "fused optimiser of the tables in final training: rowwise-adagrad or adagrad",
-    ),
-    "final.optimization.embedding_rate": (
-        "--embedding-rate",
-        "the tables' learning rate in final training, as a multiple of the dense part's",
-    ),
-    "final.optimization.embedding_eps": ("--embedding-eps", "Adagrad's eps for the tables in final training"),
-    "final.optimization.weight_decay": ("--weight-decay", "L2 penalty on the dense part in final training"),
-    "final.optimization.fan_in_scale": (
-        "--fan-in-scale",
-        "inputs above which a layer's weight learns slower in proportion; none: all alike",
-    ),
-    "final.optimization.clip": ("--clip", "largest gradient norm in final training; none: no bound"),
-    "final.baselines": ("--baselines", f"hand-made models to train beside the finalists: {', '.join(TITLES)}"),
-}
-"""The flag of each setting of a search, by its place in `config.yaml`."""
-
-BASELINE_FLAGS = {
-    name: flag
-    for name, flag in FLAGS.items()
-    if name in ("seed", "workers", "checkpoint_seconds", "final.epochs")
-    or (name.startswith("final.optimization.") and name != "final.optimization.learning_rate")
-}
-"""The flag of each setting of hand-made models."""
-
-STUDY_FLAGS: dict[str, tuple[str, str]] = {
-    name: flag
-    for name, flag in FLAGS.items()
-    if not name.startswith(("evolution.", "limits."))
-    and name
-    not in (
-        "strategy",
-        "proxy.score",
-        "warmup.amount",
-        "final.top_k",
-        "final.strategy",
-        "final.first_share",
-        "final.other_learning_rates",
-        "final.baselines",
-    )
-} | {
-    "candidates": ("--candidates", "random architectures that are trained from scratch and scored"),
-    "seeds": ("--seeds", "trainings of each"),
-    "warmups": (
-        "--warmup",
-        "amounts of warm-up after which they are scored, such as 0,0.01,0.1,1: shares of the training rows, or epochs",
-    ),
-    "proxies": ("--proxy", "proxies to judge; module:function is one of your own"),
-    "rankings": ("--ranking", "weighted sums of proxies to judge beside them, such as 'zico - 30*loss'"),
-    "shares": ("--shares", "shares of a training after which it is measured too, to see how early it tells"),
-}
-"""The flag of each setting of a study."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -256,26 +113,21 @@ def _parser() -> argparse.ArgumentParser:
         "recnas search --data data/criteo --space nasrec-small --warmup 0.01 --run runs/criteo",
         _search,
     )
-    search.add_argument("--data", type=Path, help="the data set's folder")
-    search.add_argument("--run", type=Path, help="the folder for everything the run decides, measures and makes")
-    search.add_argument(
-        "--preset",
-        help="settings to begin with: demo, criteo, avazu, kdd, or a YAML file such as a "
-        "run's config.yaml; flags override it",
+    _add_run_flags(
+        search,
+        data="the data set's folder",
+        run="the folder for everything the run decides, measures and makes",
+        preset="settings to begin with: demo, criteo, avazu, kdd, or a YAML file such as a run's config.yaml; flags "
+        "override it",
+        overwrite="replace an earlier run in that folder",
+        resume="go on with the run in that folder, with its own settings, as if it had never stopped",
     )
-    search.add_argument("--overwrite", action="store_true", help="replace an earlier run in that folder")
-    search.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run in that folder, with its own settings, as if it had never stopped",
-    )
-    search.add_argument("--quiet", action="store_true", help="no progress, only the result")
     search.add_argument(
         "--tensorboard",
         action="store_true",
         help="write event files for `tensorboard --logdir RUN/tensorboard` (needs the extra recnas[tensorboard])",
     )
-    _add_setting_flags(search, Settings, FLAGS)
+    add_setting_flags(search, Settings, FLAGS)
 
     baselines = command(
         "baselines",
@@ -283,30 +135,26 @@ def _parser() -> argparse.ArgumentParser:
         "recnas baselines --data data/criteo --run runs/criteo",
         _baselines,
     )
-    baselines.add_argument("--data", type=Path, help="the data set's folder; a finished run knows its own")
-    baselines.add_argument(
-        "--run", type=Path, help="a folder for everything that is measured and made, or a finished run to add to"
+    _add_run_flags(
+        baselines,
+        data="the data set's folder; a finished run knows its own",
+        run="a folder for everything that is measured and made, or a finished run to add to",
+        preset="settings of the final training to begin with, as for `recnas search`; flags override it",
+        overwrite="replace an earlier run without a search there",
+        resume="go on with the run in that folder, as if it had never stopped",
     )
     baselines.add_argument(
-        "--models", type=_reader(tuple[str, ...]), nargs="*", metavar="NAME", help=f"some of {', '.join(TITLES)}"
+        "--models", type=reader(tuple[str, ...]), nargs="*", metavar="NAME", help=f"some of {', '.join(TITLES)}"
     )
     baselines.add_argument(
         "--learning-rates",
-        type=_reader(tuple[float, ...]),
+        type=reader(tuple[float, ...]),
         nargs="*",
         metavar="X",
         help="peak learning rates; each model is trained with all, and the best on validation counts (default: the "
         f"run's or the preset's, else {' '.join(map(str, BASELINE_LEARNING_RATES))})",
     )
-    baselines.add_argument(
-        "--preset", help="settings of the final training to begin with, as for `recnas search`; flags override it"
-    )
-    baselines.add_argument("--overwrite", action="store_true", help="replace an earlier run without a search there")
-    baselines.add_argument(
-        "--resume", action="store_true", help="go on with the run in that folder, as if it had never stopped"
-    )
-    baselines.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    _add_setting_flags(baselines, Settings, BASELINE_FLAGS)
+    add_setting_flags(baselines, Settings, BASELINE_FLAGS)
 
     study = command(
         "study",
@@ -314,18 +162,15 @@ def _parser() -> argparse.ArgumentParser:
         "recnas study --data data/criteo --candidates 60 --warmup 0,0.01,0.1,1 --seeds 3 --run runs/criteo-study",
         _study,
     )
-    study.add_argument("--data", type=Path, help="the data set's folder")
-    study.add_argument("--run", type=Path, help="the folder for everything the study measures")
-    study.add_argument(
-        "--preset",
-        help="settings to begin with: demo, criteo, avazu, kdd, or a YAML file; flags override it",
+    _add_run_flags(
+        study,
+        data="the data set's folder",
+        run="the folder for everything the study measures",
+        preset="settings to begin with: demo, criteo, avazu, kdd, or a YAML file; flags override it",
+        overwrite="replace an earlier study in that folder",
+        resume="go on with the study in that folder, as if it had never stopped",
     )
-    study.add_argument("--overwrite", action="store_true", help="replace an earlier study in that folder")
-    study.add_argument(
-        "--resume", action="store_true", help="go on with the study in that folder, as if it had never stopped"
-    )
-    study.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    _add_setting_flags(study, StudySettings, STUDY_FLAGS)
+    add_setting_flags(study, StudySettings, STUDY_FLAGS)
 
     status = command("status", "print how far a run is, or what it found", "recnas status runs/criteo", _status)
     status.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
@@ -357,6 +202,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_run_flags(
+    parser: argparse.ArgumentParser, *, data: str, run: str, preset: str, overwrite: str, resume: str
+) -> None:
+    """The flags of a command that makes a run's folder, with what it says of each."""
+    parser.add_argument("--data", type=Path, help=data)
+    parser.add_argument("--run", type=Path, help=run)
+    parser.add_argument("--preset", help=preset)
+    parser.add_argument("--overwrite", action="store_true", help=overwrite)
+    parser.add_argument("--resume", action="store_true", help=resume)
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+
+
 def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
     """The command `recnas prepare NAME`."""
     sub = recipes.add_parser(
@@ -383,7 +240,7 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
                 nargs="*" if about.several else None,
                 choices=about.choices,
                 default=argparse.SUPPRESS,
-                metavar=None if about.choices else about.metavar or _metavar(about.type),
+                metavar=None if about.choices else about.metavar or metavar(about.type),
                 help=about.help,
             )
     if "confirm" in recipe.options:
@@ -412,85 +269,6 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
     )
     sub.add_argument("--quiet", action="store_true", help="no progress bar")
     sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
-
-
-def _add_setting_flags(
-    parser: argparse.ArgumentParser, settings: type[Settings], flags: dict[str, tuple[str, str]]
-) -> None:
-    """A flag for every setting; what is not given keeps the preset's value.
-
-    Args:
-        parser: Of the command.
-        settings: What they are settings of.
-        flags: Each one's flag and help.
-    """
-    defaults = settings()
-    for path, kind, _ in leaves(settings):
-        name = ".".join(path)
-        if name not in flags:
-            continue  # one that has a flag of its own, or none
-        flag, text = flags[name]
-        default: Any = defaults
-        for part in path:
-            default = getattr(default, part)
-        shown = default
-        if default is None or default == ():
-            shown = "all" if name == "proxies" else "none"
-        elif isinstance(default, tuple):
-            shown = " ".join(map(str, default))
-        several = typing.get_origin(kind) is tuple
-        parser.add_argument(
-            flag,
-            dest=f"setting:{name}",
-            type=_reader(kind),
-            nargs="*" if several else None,
-            default=argparse.SUPPRESS,
-            metavar=_metavar(kind),
-            help=f"{text} (default: {shown})",
-        )
-
-
-def _reader(kind: Any) -> Any:
-    """A function that reads a flag's text as a setting's type."""
-    if typing.get_origin(kind) is tuple:
-        inner = _reader(typing.get_args(kind)[0])
-
-        def read(text: str) -> Any:
-            return [inner(item) for item in text.split(",")]
-    elif isinstance(kind, types.UnionType):
-        inner = _reader(typing.get_args(kind)[0])
-
-        def read(text: str) -> Any:
-            return None if text.lower() == "none" else inner(text)
-    else:
-        return _whole_number if kind is int else kind
-    # What argparse calls a value that cannot be read.
-    read.__name__ = inner.__name__
-    return read
-
-
-def _whole_number(text: str) -> int:
-    """Reads 2000000, 2e6, 2M or 2000k as the same number."""
-    digits, times = (text[:-1], _TIMES[text[-1]]) if text[-1:] in _TIMES else (text, 1)
-    try:
-        number = Decimal(digits) * times
-        fits = abs(number) < 10**18 and number == int(number)
-    except ArithmeticError:
-        fits = False
-    if not fits:
-        raise argparse.ArgumentTypeError(f"invalid whole number: {text!r}")
-    return int(number)
-
-
-_TIMES = {"k": 10**3, "M": 10**6, "G": 10**9}
-
-
-def _metavar(kind: Any) -> str:
-    if typing.get_origin(kind) is tuple:
-        kind = typing.get_args(kind)[0]
-    if isinstance(kind, types.UnionType):
-        kind = typing.get_args(kind)[0]
-    return {int: "N", float: "X"}.get(kind, "NAME")
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
@@ -539,24 +317,6 @@ def _describe(arguments: argparse.Namespace) -> None:
     print(json.dumps(description.to_json(), indent=2) if arguments.json else description)
 
 
-def _given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The settings that flags gave, nested."""
-    given: dict[str, Any] = {}
-    for key, value in vars(arguments).items():
-        if key.startswith("setting:"):
-            *path, last = key.removeprefix("setting:").split(".")
-            inner = given
-            for part in path:
-                inner = inner.setdefault(part, {})
-            inner[last] = _joined(value)
-    return given
-
-
-def _joined(value: Any) -> Any:
-    """A flag's value; one of several values takes them apart by spaces or commas."""
-    return list(chain(*value)) if isinstance(value, list) else value
-
-
 def _study(arguments: argparse.Namespace) -> None:
     results = run_study(
         arguments.data,
@@ -565,7 +325,7 @@ def _study(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         progress=not arguments.quiet,
-        **_given_settings(arguments),
+        **given_settings(arguments),
     )
     from recnas.study.text import to_text
 
@@ -581,7 +341,7 @@ def _search(arguments: argparse.Namespace) -> None:
         resume=arguments.resume,
         progress=not arguments.quiet,
         tensorboard=arguments.tensorboard,
-        **_given_settings(arguments),
+        **given_settings(arguments),
     )
     print(result_table(results))
     run = results["run"]
@@ -592,13 +352,13 @@ def _baselines(arguments: argparse.Namespace) -> None:
     results = run_baselines(
         arguments.data,
         arguments.run,
-        models=_joined(arguments.models),
-        learning_rates=_joined(arguments.learning_rates),
+        models=joined(arguments.models),
+        learning_rates=joined(arguments.learning_rates),
         preset=arguments.preset,
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         progress=not arguments.quiet,
-        **_given_settings(arguments),
+        **given_settings(arguments),
     )
     print(result_table(results))
     print(f"\nlook at it: recnas report {results['run']}")

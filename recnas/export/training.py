@@ -14,7 +14,7 @@ from recnas.errors import InputError
 from recnas.export.fit import check_fits
 from recnas.export.folder import check_free, load, write_export
 from recnas.export.record import Stage, TrainingRecord
-from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
+from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.train.loop import ModelLearner, Progress, evaluate, largest_table, train
 from recnas.train.metrics import Quality
@@ -85,7 +85,7 @@ def continue_training(
     dataset = Dataset(data)
     check_fits(finished.schema, dataset, directory)
 
-    tables = EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps)
+    tables = optimization.of_tables
     embeddings = ShardedEmbeddings(finished.schema, finished.embeddings.dim, tables, device)
     embeddings.load_tables(finished.embeddings.tables())
     model = CTRModel(finished.schema, embeddings, finished.network.to(device))

@@ -56,6 +56,11 @@ class Supernet(CTRModel):
         return CTRModel(self.schema, embeddings, self.network.extract(arch))
 
 
+def sizes(schema: Schema) -> tuple[int, int, int]:
+    """What `recnas.space.cost` is told of the features: d₀, n₀ and E."""
+    return schema.num_dense, schema.num_sparse, EMBEDDING_DIM
+
+
 def found_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
     """The finished network of an architecture with fresh weights and no dead parts."""
     return ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)

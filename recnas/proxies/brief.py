@@ -18,7 +18,7 @@ from torch import Tensor
 from torchrec import KeyedJaggedTensor
 
 from recnas.data import Batch, Dataset
-from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
+from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema, SparseFeature
@@ -26,11 +26,11 @@ from recnas.space import Architecture
 from recnas.train.loop import Diverged, ModelLearner, train
 from recnas.train.metrics import Metrics
 from recnas.train.settings import Optimization
+from recnas.train.warmup import VALIDATION_BATCH
 
 if TYPE_CHECKING:
     from recnas.proxies.candidate import Candidate
 
-VALIDATION_BATCH = 1024
 _building = threading.Lock()
 """Start values come from torch's one generator."""
 
@@ -113,7 +113,7 @@ class BriefTraining:
             embeddings = ShardedEmbeddings(
                 material.schema,
                 EMBEDDING_DIM,
-                EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps),
+                optimization.of_tables,
                 self.device,
             )
             torch.manual_seed(self.seed)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from recnas.errors import InputError
-from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.model import sizes
 from recnas.proxies import brief, gradients, passes, rows, tuning
 from recnas.proxies.candidate import Candidate
 from recnas.space import cost
@@ -16,17 +16,12 @@ from recnas.space import cost
 
 def parameters(candidate: Candidate) -> float:
     """Dense parameters that reach the logit."""
-    return cost.parameters(candidate.arch, *_sizes(candidate))
+    return cost.parameters(candidate.arch, *sizes(candidate.supernet.schema))
 
 
 def flops(candidate: Candidate) -> float:
     """Multiply–accumulates a row of all matrix products that reach the logit."""
-    return cost.flops(candidate.arch, *_sizes(candidate))
-
-
-def _sizes(candidate: Candidate) -> tuple[int, int, int]:
-    network = candidate.supernet.network
-    return network.num_dense, network.num_sparse, EMBEDDING_DIM
+    return cost.flops(candidate.arch, *sizes(candidate.supernet.schema))
 
 
 Proxy = Callable[[Candidate], float]

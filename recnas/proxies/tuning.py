@@ -17,11 +17,10 @@ from recnas.space import Architecture
 from recnas.train.loop import largest_table
 from recnas.train.schedule import cosine_with_warmup
 from recnas.train.settings import Optimization
+from recnas.train.warmup import VALIDATION_BATCH
 
 if TYPE_CHECKING:
     from recnas.proxies.candidate import Candidate
-
-VALIDATION_BATCH = 1024
 
 
 @dataclass(frozen=True)

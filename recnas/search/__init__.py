@@ -6,13 +6,12 @@ The package itself can be called: `recnas.search(data=…, run=…)` runs a whol
 
 from __future__ import annotations
 
-import sys
-import types
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recnas.callable_package import make_callable
 from recnas.errors import InputError
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
@@ -156,11 +155,4 @@ def _rates(learning_rates: Sequence[float]) -> dict[str, Any]:
     return {"optimization": {"learning_rate": first}, "other_learning_rates": others}
 
 
-class _Callable(types.ModuleType):
-    """The package's name is the function's name too."""
-
-    def __call__(self, *arguments: Any, **settings: Any) -> dict[str, Any]:
-        return run_search(*arguments, **settings)
-
-
-sys.modules[__name__].__class__ = _Callable
+make_callable(__name__, run_search)

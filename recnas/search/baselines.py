@@ -11,7 +11,7 @@ import yaml
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.files import read_json, read_yaml, write_json, write_text
-from recnas.schema import SPLITS
+from recnas.search.about import say_rows
 from recnas.search.choice import best
 from recnas.search.costs import Costs
 from recnas.search.executor import Executor, sharing_cores
@@ -40,7 +40,7 @@ def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progre
     """
     console, dataset = Console(progress, FINAL_STAGES), Dataset(settings.data)
     costs, started = Costs(settings, dataset), time.perf_counter()
-    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    say_rows(console, dataset)
     with (
         sharing_cores(settings.workers),
         Executor(settings.workers, start_training, (settings,)) as executor,

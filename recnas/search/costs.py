@@ -6,7 +6,7 @@ from typing import Any
 
 from recnas.data import Dataset
 from recnas.errors import InputError
-from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.model import sizes
 from recnas.search.finalists import Entrant
 from recnas.search.latency import Latencies
 from recnas.search.pareto import Point
@@ -52,7 +52,7 @@ class Costs:
             assert self._latencies is not None, "neither a limit nor an objective asked for it"
             return self._latencies.candidate(arch)
         count = cost.flops if name == "flops" else cost.parameters
-        return count(arch, self._schema.num_dense, self._schema.num_sparse, EMBEDDING_DIM)
+        return count(arch, *sizes(self._schema))
 
     def affordable(self, arch: Architecture) -> bool:
         """Whether a candidate is within the limits; what is counted is looked at before what is measured."""

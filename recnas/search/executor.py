@@ -17,7 +17,7 @@ from typing import Any, Self
 import torch
 
 from recnas.cores import available_cores
-from recnas.errors import RunError
+from recnas.errors import InputError, RunError
 
 LAST = 8
 """For each of those side by side, how many of the last items begin with the longest."""
@@ -175,6 +175,19 @@ def computing_with(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def refuse_torchrun(what: str) -> None:
+    """Says what starts its processes itself.
+
+    Args:
+        what: Such as `search`.
+
+    Raises:
+        InputError: `torchrun` has started several.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"a {what} runs in one process with --workers; start it without torchrun")
 
 
 def _end_with_parent() -> None:

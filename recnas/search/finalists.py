@@ -18,8 +18,8 @@ from torch import nn
 from recnas.data import Dataset
 from recnas.files import read_json, write_json, write_text
 from recnas.nn.baselines.table import BASELINES
-from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings, WholeEmbeddings
-from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network
+from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
+from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network, sizes
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema
 from recnas.search.scoring import stage_seed, stop_scoring
@@ -53,7 +53,7 @@ class Entrant:
         """Multiply–accumulates a row of its dense part."""
         if self.arch is None:
             return BASELINES[self.id].flops(schema)
-        return cost.flops(self.arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+        return cost.flops(self.arch, *sizes(schema))
 
     def network(self, schema: Schema) -> nn.Module:
         """Its dense part, with fresh weights."""
@@ -237,7 +237,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     embeddings = ShardedEmbeddings(
         dataset.schema,
         entrant.dim,
-        EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps),
+        optimization.of_tables,
         device,
         entrant.first_order,
     )

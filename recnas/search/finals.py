@@ -10,7 +10,7 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.files import write_json
-from recnas.schema import SPLITS
+from recnas.search.about import data_entry
 from recnas.search.choice import best, choose_finalists, front
 from recnas.search.costs import Costs
 from recnas.search.executor import Executor
@@ -84,12 +84,7 @@ def run_finals(
     return {
         "best": best_id,
         "front": front(models, settings.evolution.objectives) if finalists else [],
-        "data": {
-            "path": str(settings.data),
-            "name": schema.source.get("name", Path(settings.data).name),
-            "rows": {split: dataset.rows(split) for split in SPLITS},
-            "positive_rate": schema.positive_rate("train"),
-        },
+        "data": data_entry(settings, dataset) | {"positive_rate": schema.positive_rate("train")},
         "space": settings.space if finalists else None,
         "models": models,
     }

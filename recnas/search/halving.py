@@ -24,18 +24,30 @@ def rungs(final: FinalSettings, finalists: int, rows: int) -> list[int]:
     Returns:
         Training rows that each of them has seen by then, rounded up to whole batches; the whole training is last.
     """
-    total, batch_size = final.epochs * rows, final.optimization.batch_size
+    total = final.epochs * rows
     result: list[int] = []
     share = final.first_share if final.strategy == "halving" else 1.0
     while share < 1 and finalists > LEAST_LEFT:
-        passes, rest = divmod(math.ceil(share * total), rows)
-        seen = passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows)
+        seen = rows_after(share, final, rows)
         # Of a few batches, several shares may be the same.
         if seen < total and seen not in result:
             result.append(seen)
             finalists = num_left(finalists)
         share *= 2
     return [*result, total]
+
+
+def rows_after(share: float, final: FinalSettings, rows: int) -> int:
+    """Training rows that a share of a training has seen, rounded up to whole batches of its pass.
+
+    Args:
+        share: Of the whole training.
+        final: How models are trained.
+        rows: Training rows in a pass.
+    """
+    batch_size = final.optimization.batch_size
+    passes, rest = divmod(math.ceil(share * (final.epochs * rows)), rows)
+    return passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows)
 
 
 def num_left(finalists: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from contextlib import closing, nullcontext
@@ -13,14 +12,13 @@ from typing import Any
 
 from recnas.console import Console
 from recnas.data import Dataset, describe
-from recnas.errors import InputError
 from recnas.files import write_json
-from recnas.nn.model import default_device
-from recnas.nn.network import EMBEDDING_DIM
-from recnas.schema import SPLITS, Schema
+from recnas.nn.model import default_device, sizes
+from recnas.schema import Schema
+from recnas.search.about import say_rows
 from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, computing_with, sharing_cores
+from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
 from recnas.search.folder import RESULTS, STAGES, finished, open_run
@@ -75,8 +73,7 @@ def search(
                 pass
         return results
     dataset = Dataset(settings.data)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("a search runs in one process with --workers; start it without torchrun")
+    refuse_torchrun("search")
     check_proxy_rows(settings, dataset)
     find_proxies(ranked_by(settings))
     costs = Costs(settings, dataset)
@@ -84,7 +81,7 @@ def search(
     timed = settings.limits.max_latency_ms is not None
     if settings.limits.bounds and not timed:
         _check_limits(settings, costs)
-    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
         sharing_cores(settings.workers),
@@ -194,4 +191,4 @@ def _evolve(
 
 def _macs(schema: Schema, arch: Architecture) -> int:
     """Multiply–accumulates a row of a candidate on these features."""
-    return cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+    return cost.flops(arch, *sizes(schema))

@@ -14,7 +14,7 @@ import torch
 
 from recnas.data import Dataset
 from recnas.errors import InputError
-from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
+from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies import BriefTraining, Candidate, LastLayerTuning, Proxy, ProxyBatches, find_proxy
@@ -94,7 +94,7 @@ def build_supernet(settings: Settings, dataset: Dataset) -> Supernet:
     embeddings = ShardedEmbeddings(
         schema,
         EMBEDDING_DIM,
-        EmbeddingOptimizer(optimization.embedding_optimizer, optimization.embedding_eps),
+        optimization.of_tables,
         device,
     )
     return Supernet(schema, embeddings, SearchSpace.named(settings.space)).to(device)

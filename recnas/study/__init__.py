@@ -5,11 +5,10 @@ The package itself can be called: `recnas.study(data=…, run=…)` runs a whole
 
 from __future__ import annotations
 
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
+from recnas.callable_package import make_callable
 from recnas.errors import InputError
 from recnas.search.settings import resolve
 from recnas.study.settings import StudySettings
@@ -58,11 +57,4 @@ def run_study(
     return study(resolved, overwrite=overwrite, resume=resume, progress=progress)
 
 
-class _Callable(types.ModuleType):
-    """The package's name is the function's name too."""
-
-    def __call__(self, *arguments: Any, **settings: Any) -> dict[str, Any]:
-        return run_study(*arguments, **settings)
-
-
-sys.modules[__name__].__class__ = _Callable
+make_callable(__name__, run_study)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +15,10 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
 from recnas.files import read_json_lines, write_json, write_text, writing
-from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.model import sizes
 from recnas.proxies import find_proxy
-from recnas.schema import SPLITS
-from recnas.search.executor import Executor, computing_with, sharing_cores
+from recnas.search.about import data_entry, say_rows
+from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
 from recnas.search.folder import RESULTS, finished, open_run
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warming import warm_up_supernet
@@ -73,14 +72,13 @@ def study(
         console.say(f"{settings.run} is finished")
         return results
     dataset = Dataset(settings.data)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("a study runs in one process with --workers; start it without torchrun")
+    refuse_torchrun("study")
     check_proxy_rows(settings, dataset)
     for name in proxy_names(settings):
         find_proxy(name)
     archs = draw_candidates(settings)
     started = time.perf_counter()
-    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    say_rows(console, dataset)
     with (
         sharing_cores(settings.workers),
         Executor(settings.workers, _prepare_process, (settings,)) as executor,
@@ -88,7 +86,7 @@ def study(
     ):
 
         def macs(arch: Architecture) -> int:
-            return cost.flops(arch, dataset.schema.num_dense, dataset.schema.num_sparse, EMBEDDING_DIM)
+            return cost.flops(arch, *sizes(dataset.schema))
 
         try:
             scored = _score(run, settings, dataset, archs, executor, macs, console)
@@ -219,11 +217,7 @@ def _conclude(
     agreement = agreement_rows(settings, candidates, bootstrap)
     results = {
         "run": str(run),
-        "data": {
-            "path": settings.data,
-            "name": dataset.schema.source.get("name", Path(settings.data).name),
-            "rows": {split: dataset.rows(split) for split in SPLITS},
-        },
+        "data": data_entry(settings, dataset),
         "space": settings.space,
         "diverged": [arch.id for arch in archs if arch not in whole],
         **summary(settings, candidates, bootstrap),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.model import sizes
 from recnas.schema import Schema
 from recnas.search.expression import NOT_INHERITED, Expression, direction
 from recnas.space import Architecture, cost
@@ -30,7 +30,6 @@ def candidate_rows(
 
     `loss` is its mean test log loss over seeds: the truth that rankings are held against.
     """
-    sizes = schema.num_dense, schema.num_sparse, EMBEDDING_DIM
     rows = []
     for arch in archs:
         runs = trained[arch.id]
@@ -38,8 +37,8 @@ def candidate_rows(
         rows.append(
             {
                 "id": arch.id,
-                "parameters": cost.parameters(arch, *sizes),
-                "flops": cost.flops(arch, *sizes),
+                "parameters": cost.parameters(arch, *sizes(schema)),
+                "flops": cost.flops(arch, *sizes(schema)),
                 "loss": float(np.mean([item.test.log_loss for item in runs])),
                 "auc": float(np.mean([item.test.auc for item in runs])),
                 "test": [item.test.log_loss for item in runs],

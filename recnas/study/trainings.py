@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from recnas.data import Dataset
 from recnas.files import read_json, write_json
 from recnas.nn.model import default_device
 from recnas.search.finalists import Entrant, Job, keep_weights, restore, train_entrant
+from recnas.search.halving import rows_after
 from recnas.search.scoring import stage_seed
 from recnas.space import Architecture
 from recnas.study.folder import training_folder
@@ -147,10 +147,6 @@ def stops(settings: StudySettings, rows: int) -> list[int]:
         settings: The study's.
         rows: Training rows in a pass.
     """
-    final, batch_size = settings.final, settings.final.optimization.batch_size
-    total = final.epochs * rows
-    result = set()
-    for share in settings.shares:
-        passes, rest = divmod(math.ceil(share * total), rows)
-        result.add(passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows))
-    return [*sorted(stop for stop in result if stop < total), total]
+    total = settings.final.epochs * rows
+    early = {rows_after(share, settings.final, rows) for share in settings.shares}
+    return [*sorted(stop for stop in early if stop < total), total]

@@ -52,6 +52,11 @@ class Optimization:
             elif value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
 
+    @property
+    def of_tables(self) -> EmbeddingOptimizer:
+        """The tables' fused optimiser."""
+        return EmbeddingOptimizer(self.embedding_optimizer, self.embedding_eps)
+
     def width_factor(self, columns: int) -> float:
         """What the learning rate of a weight is multiplied by when each output sums so many inputs with it."""
         return 1.0 if self.fan_in_scale is None else min(1.0, self.fan_in_scale / columns)

@@ -38,6 +38,8 @@ from recnas.train.loop import (
 from recnas.train.metrics import Metrics
 from recnas.train.settings import Amount, Optimization
 
+VALIDATION_BATCH = 1024
+"""Rows of a batch where candidates are measured without being trained to the end."""
 LEVELS = (0.0, 0.01, 0.1, 1.0)
 """Shares of a warm-up after which candidates' inherited weights are measured."""
 
@@ -299,7 +301,7 @@ class InheritedQuality:
         self.batches = [
             batch.to(device)
             for batch in dataset.batches(
-                "validation", 1024, seed=seed, rows=probe.rows, max_rows_per_table=largest_table(supernet)
+                "validation", VALIDATION_BATCH, seed=seed, rows=probe.rows, max_rows_per_table=largest_table(supernet)
             )
         ]
         self._asked: list[Future[float]] = []

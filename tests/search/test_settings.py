@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recnas.cli import FLAGS
 from recnas.errors import InputError
+from recnas.flags import FLAGS
 from recnas.search import EvolutionSettings, Settings
 from recnas.search.settings import leaves, load_preset, merge, parse_yaml
 

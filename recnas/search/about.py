@@ -1,0 +1,25 @@
+"""What every run says of its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.schema import SPLITS
+from recnas.search.settings import Settings
+
+
+def say_rows(console: Console, dataset: Dataset) -> None:
+    """One line: how many rows each split has."""
+    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+
+
+def data_entry(settings: Settings, dataset: Dataset) -> dict[str, Any]:
+    """What `results.json` says of the data."""
+    return {
+        "path": settings.data,
+        "name": dataset.schema.source.get("name", Path(settings.data).name),
+        "rows": {split: dataset.rows(split) for split in SPLITS},
+    }
