@@ -19,6 +19,7 @@ from recnas.report.summary import outcome, ranked
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
 from recnas.search.folder import command_of
 from recnas.space import Architecture
+from recnas.study.settings import StudySettings
 
 REPORT = "report.html"
 
@@ -38,7 +39,7 @@ def write_report(run: Path | str) -> Path:
         RunError: The report cannot be written.
     """
     run = Path(run)
-    page = study_page(run) if command_of(run) == "study" else render_report(read_run(run))
+    page = study_page(run) if command_of(run) == StudySettings.command else render_report(read_run(run))
     target = run / REPORT
     write_text(target, page)
     return target

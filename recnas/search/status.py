@@ -17,7 +17,7 @@ from recnas.schema import Schema
 from recnas.search.expression import Expression
 from recnas.search.folder import CONFIG, FINAL_STAGES, RESULTS, STAGES, is_at_work
 from recnas.search.halving import planned_rows, rungs
-from recnas.search.settings import Settings
+from recnas.search.settings import Kind, Settings
 from recnas.train.settings import Amount
 
 RECENT_REPORTS, RECENT_CANDIDATES = 20, 100
@@ -148,7 +148,7 @@ def read_status(run: Path | str) -> Status:
     folder = Path(run)
     at_work = folder.is_dir() and is_at_work(folder)
     found = read_run(folder)
-    settings = _settings(folder)
+    settings = settings_in(folder, Settings)
     finished = found.results is not None
     stage, progress = (None, None) if finished else _stage(folder, found, settings)
     scored = [item for item in found.history if item.score is not None]
@@ -173,10 +173,15 @@ def read_status(run: Path | str) -> Status:
     )
 
 
-def _settings(folder: Path) -> Settings:
+def settings_in(folder: Path, kind: type[Kind]) -> Kind:
+    """The settings that a run's folder was begun with, by whatever version.
+
+    Raises:
+        InputError: They are damaged.
+    """
     file = folder / CONFIG
     values = read_yaml(file)
-    return Settings.from_mapping({key: values[key] for key in values if key not in ("version", "created")}, str(file))
+    return kind.from_mapping({key: values[key] for key in values if key not in ("version", "created")}, str(file))
 
 
 def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress | None]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from recnas.files import read_json, read_json_lines, read_yaml
+from recnas.files import read_json, read_json_lines
 from recnas.schema import Schema
-from recnas.search.folder import CONFIG, RESULTS, is_at_work
-from recnas.search.status import RECENT_REPORTS, Progress, Status, written
+from recnas.search.folder import RESULTS, is_at_work
+from recnas.search.status import RECENT_REPORTS, Progress, Status, settings_in, written
 from recnas.study.folder import SCORES, TRAINING, scoring_stage, stages, training_folder, warmup_folder, warmup_stage
 from recnas.study.settings import StudySettings
 from recnas.train.settings import Amount
@@ -22,9 +22,7 @@ def read_study_status(run: Path | str) -> Status:
     """
     folder = Path(run)
     at_work, finished = is_at_work(folder), (folder / RESULTS).exists()
-    config = read_yaml(folder / CONFIG)
-    values = {key: value for key, value in config.items() if key not in ("version", "created")}
-    settings = StudySettings.from_mapping(values, str(folder / CONFIG))
+    settings = settings_in(folder, StudySettings)
     stage, progress = (None, None) if finished else _stage(folder, settings)
     changed, num_bytes = written(folder)
     command = ["recnas", "study", "--data", settings.data, "--run", str(folder), "--resume"]
