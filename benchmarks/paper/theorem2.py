@@ -40,7 +40,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn import functional
 
-from recnas.files import write_text
+from benchmarks.paper.sections import MARKDOWN, PLOT, Section
 from recnas.report.style import FONT, INK, PAPER, axis, plot_layout
 from recnas.study.analysis import RESAMPLES, Bootstrap, Estimate
 
@@ -50,7 +50,11 @@ STEPS = 1407
 BATCH_SIZE = 128
 NUM_BATCHES = 4
 LEARNING_RATE = 0.2
+SEEDS = 5
 CLASSES = 10
+
+TITLE = "Theorem 2: what tells the final loss"
+NETWORKS = "networks.csv"
 
 STATISTICS = ("training loss", "FR norm", "mean absolute gradient")
 FINAL = ("final test loss", "final training loss")
@@ -61,6 +65,7 @@ PUBLISHED = {
 }
 """Spearman's correlation with the final test loss, by warm-up (Figures 2 and 5 - 7)."""
 
+HEADER = ("statistic", "warm-up", "ρ, test", "published", "ρ, training", "τ, test", "τ, training")
 _LOSS_TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]
 
 
@@ -207,10 +212,9 @@ def _cell(estimate: Estimate) -> str:
     return f"{_signed(estimate.value)} [{_signed(estimate.low)}, {_signed(estimate.high)}]"
 
 
-def table(networks: pl.DataFrame) -> str:
-    """The correlations as Markdown, a row for each statistic and warm-up."""
-    header = ("statistic", "warm-up", "ρ, test", "published", "ρ, training", "τ, test", "τ, training")
-    rows = [header, ("---",) * len(header)]
+def correlations(networks: pl.DataFrame) -> list[tuple[str, ...]]:
+    """Cells below `HEADER`, a row for each statistic and warm-up."""
+    rows = []
     test, training = (networks[name].to_numpy() for name in FINAL)
     bootstrap = Bootstrap(len(networks), seed=0)
     for statistic in STATISTICS:
@@ -220,7 +224,7 @@ def table(networks: pl.DataFrame) -> str:
                 _cell(correlation(x, y)) for correlation in (bootstrap.rho, bootstrap.tau) for y in (test, training)
             ]
             rows.append((statistic, warmup, cells[0], _signed(published), *cells[1:]))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return rows
 
 
 def plot(networks: pl.DataFrame) -> go.Figure:
@@ -261,13 +265,36 @@ def plot(networks: pl.DataFrame) -> go.Figure:
     return figure
 
 
+def run(output: Path, seeds: int = SEEDS, steps: int = STEPS, learning_rate: float = LEARNING_RATE) -> Section:
+    """Trains, measures and correlates; writes what was found.
+
+    Args:
+        output: Folder of the files.
+        seeds: Networks of each width.
+        steps: Of SGD; more than the longest warm-up.
+        learning_rate: Of SGD.
+    """
+    start = time.process_time()
+    networks = train_and_measure(digits(), WIDTHS, range(seeds), steps, learning_rate)
+    seconds = time.process_time() - start
+    text = (
+        f"{len(networks)} networks of widths {WIDTHS[0]} … {WIDTHS[-1]} after {steps:,} steps, learning rate "
+        f"{learning_rate:g}, {seconds:.0f} s of processor time. Spearman's ρ and Kendall's τ with the final "
+        f"losses; 95 % intervals of {RESAMPLES:,} resamples. Published: ρ with the test loss, on MNIST."
+    )
+    section = Section(TITLE, (text,), HEADER, tuple(correlations(networks)), (NETWORKS,), figure=plot(networks))
+    section.save(output)
+    networks.write_csv(output / NETWORKS)
+    return section
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the experiment; see the top of the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--output", type=Path, default=Path("runs/paper/theorem2"), help="folder of the files it writes"
     )
-    parser.add_argument("--seeds", type=int, default=5, help="networks of each width (default: 5)")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"networks of each width (default: {SEEDS})")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of SGD (default: {STEPS})")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help=f"of SGD (default: {LEARNING_RATE})")
     arguments = parser.parse_args(argv)
@@ -277,21 +304,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"--steps {arguments.steps}: it must be above {last}, the steps of the longest warm-up")
     if not 0 < arguments.learning_rate < math.inf:
         parser.error(f"--learning-rate {arguments.learning_rate}: it must be above 0")
-    start = time.process_time()
-    networks = train_and_measure(digits(), WIDTHS, range(arguments.seeds), arguments.steps, arguments.learning_rate)
-    seconds = time.process_time() - start
-    text = (
-        f"{len(networks)} networks of widths {WIDTHS[0]} … {WIDTHS[-1]} after {arguments.steps:,} steps, learning rate "
-        f"{arguments.learning_rate:g}, {seconds:.0f} s of processor time. Spearman's ρ and Kendall's τ with the final "
-        f"losses; 95 % intervals of {RESAMPLES:,} resamples. Published: ρ with the test loss, on MNIST.\n\n"
-        f"{table(networks)}\n"
-    )
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    write_text(arguments.output / "table.md", text)
-    networks.write_csv(arguments.output / "networks.csv")
-    write_text(arguments.output / "plot.html", plot(networks).to_html(config={"displayModeBar": False}))
-    print(text)
-    print(f"table.md, networks.csv and plot.html are in {arguments.output}")
+    section = run(arguments.output, arguments.seeds, arguments.steps, arguments.learning_rate)
+    print(f"{section.markdown}\n{MARKDOWN}, {NETWORKS} and {PLOT} are in {arguments.output}")
 
 
 if __name__ == "__main__":

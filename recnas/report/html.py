@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -15,10 +16,19 @@ NOTHING = "\N{EN DASH}"
 """Stands for a number that there is none of."""
 
 
-def fill(template: str, **values: Any) -> str:
-    """A page that needs nothing else to be looked at: the template with these values, its style and Plotly in it."""
+def fill(template: str, folder: Path | None = None, **values: Any) -> str:
+    """A page that needs nothing else to be looked at: the template with these values, its style and Plotly in it.
+
+    Args:
+        template: Its file's name.
+        folder: Where it is, if it is not one of the report's own; those it may include.
+        **values: What it asks for.
+    """
+    loaders: list[BaseLoader] = [PackageLoader("recnas.report", ".")]
+    if folder is not None:
+        loaders.append(FileSystemLoader(folder))
     environment = Environment(
-        loader=PackageLoader("recnas.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(decimals=decimals, count=count, compact=compact, percent=percent, duration=duration)
     return environment.get_template(template).render(style=style, plotly=Markup(get_plotlyjs()), **values)

@@ -93,7 +93,7 @@ def seeds_figure(study: Study) -> go.Figure | None:
     tests = [row["test"] for row in study.candidates]
     if len(tests[0]) < 2:
         return None
-    bounds = _range([loss for row in tests for loss in row[:2]])
+    bounds = loss_range([loss for row in tests for loss in row[:2]])
     figure = go.Figure(layout=plot_layout(420, showlegend=False))
     figure.add_scatter(x=bounds, y=bounds, mode="lines", line={"color": DEAD, "width": 1.5}, hoverinfo="skip")
     figure.add_scatter(
@@ -145,7 +145,9 @@ def truth_figure(study: Study, rankings: Sequence[Ranking]) -> go.Figure | None:
             axis("place in the ranking" if last else "", nticks=6, showticklabels=last), row=row, col=column
         )
         figure.update_yaxes(
-            axis("mean test log loss" if column == 1 else "", range=_range(study.losses), nticks=6), row=row, col=column
+            axis("mean test log loss" if column == 1 else "", range=loss_range(study.losses), nticks=6),
+            row=row,
+            col=column,
         )
     figure.update_layout(plot_layout(90 + 260 * rows, showlegend=False))
     figure.update_annotations(font={"size": 13, "color": INK, "family": FONT})
@@ -218,7 +220,7 @@ def time_figure(study: Study) -> go.Figure:
 
 def hidden_losses(study: Study) -> int:
     """Architectures whose mean loss lies above the range shown."""
-    return sum(loss > _range(study.losses)[1] for loss in study.losses)
+    return sum(loss > loss_range(study.losses)[1] for loss in study.losses)
 
 
 def _mark_ceiling(figure: go.Figure, study: Study, column: int | None = None) -> None:
@@ -254,8 +256,8 @@ def _tau_range(study: Study) -> list[float]:
     return [max(-1.04, min(values) - 0.05), min(1.04, max(values) + 0.05)]
 
 
-def _range(losses: Sequence[float]) -> list[float]:
-    """From the lowest loss to the highest; where a few are far worse than the others, without those."""
+def loss_range(losses: Sequence[float]) -> list[float]:
+    """An axis from the lowest loss to the highest; where a few are far worse than the others, without those."""
     values = sorted(losses)
     low, most = values[0], values[int(0.9 * (len(values) - 1))]
     high = max(value for value in values if value - low <= _FARTHEST * (most - low))

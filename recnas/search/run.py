@@ -85,28 +85,18 @@ def search(
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
         sharing_cores(settings.workers),
-        Executor(settings.workers, _prepare_process, (settings,)) as executor,
+        Executor(settings.workers, prepare_process, (settings,)) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
         followed(run, console) if tensorboard else nullcontext(),
     ):
-        try:
-            if timed:
-                # What is timed must have the machine to itself.
-                executor.wait_for_start()
-                costs.check_latency()
-                _check_limits(settings, costs)
-            describe_data(run, dataset)
-            rows = 0
-            if ranked_by(settings).inherits:
-                # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
-                with computing_with(threads=1):
-                    rows = warm_up_supernet(run, settings, dataset, executor.check, console)
-            else:
-                console.say(f"warm-up: not needed, as nothing that {settings.proxy.score!r} looks at is inherited")
-            history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
-            results = run_finals(run, settings, dataset, history, costs, executor, console)
-        finally:
-            stop_scoring()
+        if timed:
+            # What is timed must have the machine to itself.
+            executor.wait_for_start()
+            costs.check_latency()
+            _check_limits(settings, costs)
+        describe_data(run, dataset)
+        history, seconds, rows = find_candidates(run, settings, dataset, costs, executor, console)
+        results = run_finals(run, settings, dataset, history, costs, executor, console)
         results["run"] = str(run)
         results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
         results["seconds"] = time.perf_counter() - started
@@ -114,9 +104,43 @@ def search(
     return results
 
 
-def _prepare_process(settings: Settings) -> None:
+def prepare_process(settings: Settings) -> None:
+    """Prepares this process to score a run's candidates and to train its models."""
     start_scoring(settings)
     start_training(settings)
+
+
+def find_candidates(
+    run: Path, settings: Settings, dataset: Dataset, costs: Costs, executor: Executor, console: Console
+) -> tuple[list[Recorded], float, int]:
+    """A search up to the final training: warm-up, if the score needs one, and evolution.
+
+    Args:
+        run: The run's folder; what is done in it already is not done again.
+        settings: The run's.
+        dataset: What is learned from.
+        costs: What candidates cost.
+        executor: Of processes that `prepare_process` has prepared.
+        console: Where it is shown.
+
+    Returns:
+        Every candidate in the order of scoring, the seconds that scoring took, and the rows of the warm-up.
+
+    Raises:
+        Diverged: The warm-up's loss is not a finite number.
+    """
+    try:
+        rows = 0
+        if ranked_by(settings).inherits:
+            # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
+            with computing_with(threads=1):
+                rows = warm_up_supernet(run, settings, dataset, executor.check, console)
+        else:
+            console.say(f"warm-up: not needed, as nothing that {settings.proxy.score!r} looks at is inherited")
+        history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
+    finally:
+        stop_scoring()
+    return history, seconds, rows
 
 
 def describe_data(run: Path, dataset: Dataset) -> None:

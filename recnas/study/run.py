@@ -90,7 +90,7 @@ def study(
 
         try:
             scored = _score(run, settings, dataset, archs, executor, macs, console)
-            trained = _train(settings, archs, executor, macs, console)
+            trained = train_all(settings, archs, executor, macs, console)
         finally:
             stop_scorings()
         results = _conclude(run, settings, dataset, archs, scored, trained)
@@ -175,10 +175,21 @@ def _supernet_weights(settings: StudySettings, amount: float) -> Path:
     return warmup_folder(settings.run, amount) / SUPERNET_WEIGHTS
 
 
-def _train(
+def train_all(
     settings: StudySettings, archs: Sequence[Architecture], executor: Executor, macs: Macs, console: Console
 ) -> list[Trained]:
-    """Every candidate with every seed; those of one seed after those of another."""
+    """Trains architectures from scratch, each with every seed; what an earlier process finished is read.
+
+    Args:
+        settings: The study's.
+        archs: Distinct ones.
+        executor: Of processes that `start_trainings` has prepared.
+        macs: How long an architecture takes.
+        console: Where it is shown.
+
+    Returns:
+        Those of one seed after those of another.
+    """
     work = [Training(arch, seed) for seed in range(settings.seeds) for arch in archs]
     results: list[Trained] = []
     with console.bar(len(work), TRAINING, "trainings") as bar:

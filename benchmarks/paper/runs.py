@@ -1,0 +1,238 @@
+"""Searches and trainings from scratch that the ablation and the table share: each is done once, in one folder.
+
+What was done before is not done again, so that a run that was killed goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.errors import InputError
+from recnas.files import read_json, read_json_lines, write_json
+from recnas.nn.baselines import TITLES
+from recnas.nn.model import sizes
+from recnas.search.baselines import train_baselines
+from recnas.search.costs import Costs
+from recnas.search.evolution import EvolutionSettings
+from recnas.search.executor import Executor, sharing_cores
+from recnas.search.folder import FREE_TO_CHANGE, finished, open_run
+from recnas.search.history import FILE_NAME as HISTORY
+from recnas.search.run import find_candidates, prepare_process
+from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows
+from recnas.search.settings import Settings, leaves
+from recnas.space import Architecture, cost
+from recnas.study.run import train_all
+from recnas.study.settings import StudySettings
+from recnas.study.text import warmup_in_words
+from recnas.study.trainings import Trained, Training, is_done, start_trainings
+
+BEGUN_WITH, DONE = "settings.json", "search.json"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a search ranks its candidates by.
+
+    Attributes:
+        name: As shown.
+        score: As `recnas search --proxy` takes it; `none` for random candidates.
+        warmup: The amount; None where nothing that it looks at is inherited.
+    """
+
+    name: str
+    score: str
+    warmup: float | None = None
+
+    @property
+    def label(self) -> str:
+        """With its warm-up: `SiGeo, 1 % warm-up`."""
+        return self.name if self.warmup is None else f"{self.name}, {warmup_in_words(self.warmup)}"
+
+    @property
+    def folder(self) -> str:
+        """Of its search."""
+        return self.score if self.warmup is None else f"{self.score}-{self.warmup:g}"
+
+
+RANDOM = Ranking("random", "none")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        archs: All its candidates, best first.
+        seconds: One core's, for warm-up and scores.
+    """
+
+    archs: tuple[Architecture, ...]
+    seconds: float
+
+
+def evolution_of(candidates: int) -> EvolutionSettings:
+    """An evolution of so many candidates: as published for 2,048, with a smaller population for fewer.
+
+    About a quarter of the candidates are random, 128 at most; half the population is a tournament; of a round's parent
+    come 8 children.
+    """
+    population = min(128, max(1, candidates // 4))
+    children = min(8, population)
+    iterations = (candidates - population) // children
+    population = candidates - iterations * children
+    return EvolutionSettings(population, iterations, tournament=(population + 1) // 2, children=children)
+
+
+class Runs:
+    """One folder of searches and trainings on one data set.
+
+    Args:
+        output: The folder; it may hold what an earlier process did.
+        settings: What all have in common; run, seed, warm-up, score and finalists are set here.
+        candidates: Of each search.
+        console: Where progress is shown.
+
+    Raises:
+        InputError: The data set or the settings do not fit, or differ from those that the folder was begun with.
+    """
+
+    def __init__(self, output: Path, settings: Settings, candidates: int, console: Console) -> None:
+        self.output, self.console = output, console
+        self.settings = replace(settings, evolution=evolution_of(candidates))
+        self.dataset = Dataset(settings.data)
+        check_proxy_rows(settings, self.dataset)
+        self._begin(candidates)
+
+    def search(self, ranking: Ranking, seed: int) -> Found:
+        """A search of its own for a ranking: warm-up, then evolution; for `RANDOM`, as many random candidates.
+
+        Raises:
+            RunError: The warm-up diverged.
+        """
+        run = self.output / "searches" / str(seed) / ranking.folder
+        settings = replace(
+            self.settings,
+            run=str(run),
+            seed=seed,
+            strategy="random" if ranking == RANDOM else "evolution",
+            warmup=replace(self.settings.warmup, amount=ranking.warmup or 0.0),
+            proxy=replace(self.settings.proxy, score=ranking.score),
+        )
+        supernet = run / SUPERNET_WEIGHTS.parent
+        if not (run / DONE).exists():
+            self.console.say(f"search with seed {seed}: {ranking.label}")
+            with (
+                sharing_cores(settings.workers),
+                Executor(settings.workers, prepare_process, (settings,)) as executor,
+                open_run(settings, self.dataset.schema, overwrite=False, resume=True),
+            ):
+                costs = Costs(settings, self.dataset)
+                history, _, _ = find_candidates(run, settings, self.dataset, costs, executor, self.console)
+                warmup = supernet / "warmup.json"
+                seconds = {
+                    "warmup": read_json(warmup)["seconds"] if warmup.exists() else 0.0,
+                    "scores": sum(item.scored.seconds for item in history),
+                }
+                write_json(run / DONE, {"candidates": len(history), "seconds": seconds})
+        # Nobody asks for the warm supernet any more, and it is large.
+        for path in supernet.glob("*.safetensors"):
+            path.unlink()
+        lines = sorted(read_json_lines(run / HISTORY), key=lambda line: -line["score"])
+        archs = tuple(Architecture.from_json(line["architecture"]) for line in lines)
+        return Found(archs, sum(read_json(run / DONE)["seconds"].values()))
+
+    def train(self, archs: Sequence[Architecture], seed: int, learning_rate: float | None = None) -> dict[str, Trained]:
+        """Trains architectures from scratch and measures them; one that is given twice is trained once.
+
+        Args:
+            archs: Which ones.
+            seed: Of weights and of the rows' order.
+            learning_rate: The schedule's peak; None for that of the settings.
+
+        Returns:
+            What came of each, by id.
+        """
+        distinct = list({arch.id: arch for arch in archs}.values())
+        final = self.settings.final
+        rate = final.optimization.learning_rate if learning_rate is None else learning_rate
+        common = {item.name: getattr(self.settings, item.name) for item in fields(Settings)}
+        common |= {
+            "run": str(self.output / "trainings" / str(seed) / f"{rate:g}"),
+            "seed": seed,
+            "final": replace(final, optimization=replace(final.optimization, learning_rate=rate)),
+        }
+        settings = StudySettings(**common, seeds=1, shares=())
+        # What is done is only read: no processes are started for it.
+        workers = settings.workers if any(not is_done(settings, Training(arch, 0)) for arch in distinct) else 1
+        with (
+            sharing_cores(workers),
+            Executor(workers, start_trainings, (settings,)) as executor,
+            open_run(settings, self.dataset.schema, overwrite=False, resume=True),
+        ):
+            trained = train_all(settings, distinct, executor, self.macs, self.console)
+        return {item.id: item for item in trained}
+
+    def train_hand_made(self, seed: int) -> list[dict[str, Any]]:
+        """Every hand-made model, as `recnas baselines` trains it: its entry in `results.json`.
+
+        Raises:
+            RunError: None could be trained to the end.
+        """
+        settings = replace(
+            self.settings,
+            run=str(self.output / "baselines" / str(seed)),
+            seed=seed,
+            final=replace(self.settings.final, top_k=0, baselines=tuple(TITLES)),
+        )
+        results = finished(settings)
+        if results is None:
+            self.console.say(f"hand-made models, seed {seed}")
+            results = train_baselines(settings, overwrite=False, resume=True, progress=self.console.wanted)
+        return results["models"]
+
+    def macs(self, arch: Architecture) -> int:
+        """Multiply–accumulates a row of an architecture's dense part."""
+        return cost.flops(arch, *sizes(self.dataset.schema))
+
+    @property
+    def data_name(self) -> str:
+        """What the data set is called."""
+        return self.dataset.schema.source.get("name", Path(self.settings.data).name)
+
+    def _begin(self, candidates: int) -> None:
+        """Keeps what the folder's figures hang on, or compares."""
+        now = {
+            "schema": self.dataset.schema.to_json(),
+            "candidates": candidates,
+            "settings": self.settings.to_mapping(),
+        }
+        path = self.output / BEGUN_WITH
+        if not path.exists():
+            self.output.mkdir(parents=True, exist_ok=True)
+            write_json(path, now)
+            return
+        before = read_json(path)
+        if before["schema"] != now["schema"]:
+            raise InputError(
+                f"{self.output} was begun with another data set than {self.settings.data}; choose another --output"
+            )
+        self._compare("--candidates", before["candidates"], candidates)
+        for place, _, _ in leaves():
+            # Each search and each training has its own of the seed.
+            if place not in FREE_TO_CHANGE and place != ("seed",):
+                self._compare(".".join(place), *(_at(item["settings"], place) for item in (before, now)))
+
+    def _compare(self, name: str, before: Any, now: Any) -> None:
+        if before != now:
+            raise InputError(f"{self.output} was begun with {name} {before}, not {now}; choose another --output")
+
+
+def _at(values: Mapping[str, Any], place: Sequence[str]) -> Any:
+    return reduce(getitem, place, values)

@@ -1,0 +1,270 @@
+"""The rows of SiGeo's Table 5 that we have, on one's own data, beside the published figures for Criteo.
+
+Hand-made models are trained as `recnas baselines` trains them: once with each learning rate. Found ones as
+`recnas search` does: the best candidates of a search at the first learning rate, the best of them at the others too. What
+is best on validation counts, and it alone is looked at on the test rows.
+
+- Random search trains so many random candidates, and does not rank them.
+- One-shot is NASRec's: a whole epoch of warm-up, the last layer fine-tuned for 500 steps, validation log loss.
+- ZiCo and SiGeo at each warm-up: none is the paper's zero-shot setting, 1 % its sub-one-shot, 100 % its one-shot.
+- `brief` is recnas' own: a short training from scratch; no paper has it.
+
+Published: Table 5 of SiGeo's Appendix I, whose search costs are in GPU days. It has neither DCN-V2 nor FinalMLP nor
+logistic regression, and for ZiCo no whole epoch of warm-up. Its data sets need an account at their publisher: compare
+the order of the rows, not their figures.
+
+Times are seconds of one core. `search` is warm-up and scores; `training` is what a method trains from scratch, all
+learning rates included, also where two methods share a training.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.paper.runs import RANDOM, Ranking, Runs
+from benchmarks.paper.sections import Section
+from recnas.files import write_text
+from recnas.nn.baselines import TITLES
+from recnas.report.html import NOTHING, compact, decimals
+from recnas.search.expression import SIGEO
+from recnas.study.text import to_csv
+from recnas.study.trainings import Trained
+from recnas.train.metrics import Quality
+
+TITLE = "Result table: hand-made and found models"
+MODELS = "models.csv"
+HEADER = (
+    "method",
+    "validation log loss",
+    "validation AUC",
+    "test log loss",
+    "test AUC",
+    "parameters",
+    "MACs a row",
+    "search, s",
+    "training, s",
+    "Criteo log loss (published)",
+    "Criteo AUC (published)",
+    "GPU days (published)",
+)
+Published = tuple[float, float, float | None]
+"""Test log loss and AUC on Criteo, GPU days of the search."""
+HAND_MADE: Mapping[str, Published] = {
+    "dlrm": (0.4436, 0.8085, None),
+    "deepfm": (0.4432, 0.8086, None),
+    "xdeepfm": (0.4418, 0.8052, None),
+    "autoint+": (0.4427, 0.8090, None),
+}
+FOUND: Mapping[tuple[str, str, float | None], Published] = {
+    ("none", "nasrec-small", None): (0.4411, 0.8105, 1.0),
+    ("none", "nasrec-full", None): (0.4418, 0.8098, 1.0),
+    ("one_shot", "nasrec-small", 1): (0.4395, 0.8119, 0.25),
+    ("one_shot", "nasrec-full", 1): (0.4404, 0.8109, 0.3),
+    (SIGEO, "nasrec-small", 1): (0.4399, 0.8115, 0.1),
+    (SIGEO, "nasrec-full", 1): (0.4403, 0.8110, 0.12),
+    ("zico", "nasrec-small", 0.01): (0.4404, 0.8109, 0.1),
+    ("zico", "nasrec-full", 0.01): (0.4403, 0.8100, 0.12),
+    (SIGEO, "nasrec-small", 0.01): (0.4396, 0.8117, 0.1),
+    (SIGEO, "nasrec-full", 0.01): (0.4397, 0.8116, 0.12),
+    ("zico", "nasrec-small", 0): (0.4408, 0.8105, 0.09),
+    ("zico", "nasrec-full", 0): (0.4404, 0.8108, 0.11),
+    (SIGEO, "nasrec-small", 0): (0.4404, 0.8109, 0.09),
+    (SIGEO, "nasrec-full", 0): (0.4404, 0.8108, 0.11),
+}
+"""By score, space and warm-up."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method came to with one seed.
+
+    Attributes:
+        method: Its name.
+        kind: `baseline` or `found`.
+        seed: Of search and training.
+        model: Id of the best on validation; None, as are its figures, when all trainings diverged.
+        learning_rate: Its schedule's peak.
+        validation: Its quality.
+        test: The same.
+        parameters: Of its dense part.
+        macs: Multiply–accumulates a row.
+        search_seconds: One core's, for warm-up and scores; None for hand-made models.
+        training_seconds: One core's, for all that was trained from scratch.
+        published: If the paper has it.
+    """
+
+    method: str
+    kind: str
+    seed: int
+    model: str | None
+    learning_rate: float | None
+    validation: Quality | None
+    test: Quality | None
+    parameters: int | None
+    macs: int | None
+    search_seconds: float | None
+    training_seconds: float
+    published: Published | None
+
+    def row(self) -> dict[str, Any]:
+        """Its line of `models.csv`."""
+        qualities = {name: getattr(self, name) for name in ("validation", "test")}
+        return vars(self) | {name: quality and quality.to_json() for name, quality in qualities.items()}
+
+
+def rankings_of(warmups: Sequence[float]) -> list[Ranking]:
+    """The searches of the table's found rows, but for the random one."""
+    return [
+        Ranking("one-shot (NASRec)", "one_shot", 1.0),
+        *(Ranking("ZiCo", "zico", amount) for amount in warmups),
+        *(Ranking("SiGeo", SIGEO, amount) for amount in warmups),
+        Ranking("brief", "brief"),
+    ]
+
+
+def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[float], seeds: int) -> Section:
+    """Trains hand-made models, searches, trains what was found, and writes the table.
+
+    Args:
+        runs: Does the searches and the trainings.
+        output: Folder of the files.
+        top_k: Candidates of each search that are trained.
+        random: Candidates that random search trains.
+        warmups: Amounts of warm-up for ZiCo and SiGeo.
+        seeds: How often it all is done.
+
+    Raises:
+        RunError: A warm-up diverged, or all hand-made models did.
+    """
+    results: list[Result] = []
+    for seed in range(seeds):
+        results += _hand_made(runs, seed) + _found(runs, seed, top_k, random, warmups)
+    methods = {item.method: [other for other in results if other.method == item.method] for item in results}
+    losses = {
+        name: _mean([item.validation and item.validation.log_loss for item in own]) for name, own in methods.items()
+    }
+    best = min((name for name in methods if losses[name] is not None), key=losses.__getitem__)
+    settings = runs.settings
+    section = Section(
+        TITLE,
+        (
+            f"{runs.data_name}, {settings.space}, {runs.dataset.rows('train'):,} training rows. Searches of "
+            f"{settings.evolution.candidates:,} candidates, of which {top_k} are trained; random search trains {random}. "
+            f"{'One seed' if seeds == 1 else f'{seeds} seeds: means, ± standard deviations'}. Marked is the lowest "
+            f"validation log loss. Times are seconds of one core. Published are test figures on Criteo.",
+        ),
+        HEADER,
+        tuple(_cells(name, own) for name, own in methods.items()),
+        (MODELS,),
+        tuple(
+            "best" if name == best else "baseline" if own[0].kind == "baseline" else "" for name, own in methods.items()
+        ),
+    )
+    section.save(output)
+    write_text(output / MODELS, to_csv([item.row() for item in results]))
+    return section
+
+
+def _hand_made(runs: Runs, seed: int) -> list[Result]:
+    models = {model["id"]: model for model in runs.train_hand_made(seed)}
+    results = []
+    for name in ("lr", *(name for name in TITLES if name != "lr")):
+        model = models[name]
+        sound = model["status"] == "trained"
+        results.append(
+            Result(
+                method=TITLES[name],
+                kind="baseline",
+                seed=seed,
+                model=name if sound else None,
+                learning_rate=model["learning_rate"] if sound else None,
+                validation=Quality(**model["validation"]) if sound else None,
+                test=Quality(**model["test"]) if sound else None,
+                parameters=model["parameters"],
+                macs=model["flops"],
+                search_seconds=None,
+                training_seconds=model["seconds"],
+                published=HAND_MADE.get(name),
+            )
+        )
+    return results
+
+
+def _found(runs: Runs, seed: int, top_k: int, random: int, warmups: Sequence[float]) -> list[Result]:
+    rankings = [RANDOM, *rankings_of(warmups)]
+    searches = {ranking: runs.search(ranking, seed) for ranking in rankings}
+    finalists = {ranking: searches[ranking].archs[: random if ranking == RANDOM else top_k] for ranking in rankings}
+    archs = {arch.id: arch for own in finalists.values() for arch in own}
+    first = runs.settings.final.optimization.learning_rate
+    trained = {first: runs.train(list(archs.values()), seed)}
+    leaders = {ranking: _best([trained[first][arch.id] for arch in own]) for ranking, own in finalists.items()}
+    again = [archs[leader.id] for leader in leaders.values() if leader is not None]
+    for rate in runs.settings.final.other_learning_rates:
+        trained[rate] = runs.train(again, seed, rate) if again else {}
+    results = []
+    for ranking, own in finalists.items():
+        leader = leaders[ranking]
+        known = {} if leader is None else {rate: items[leader.id] for rate, items in trained.items()}
+        chosen = _best(list(known.values()))
+        others = sum(item.seconds for rate, item in known.items() if rate != first)
+        results.append(
+            Result(
+                method=ranking.label,
+                kind="found",
+                seed=seed,
+                model=chosen and chosen.id,
+                learning_rate=next((rate for rate, item in known.items() if item is chosen), None),
+                validation=chosen and chosen.validation,
+                test=chosen and chosen.test,
+                parameters=chosen and chosen.parameters,
+                macs=chosen and runs.macs(archs[chosen.id]),
+                search_seconds=searches[ranking].seconds,
+                training_seconds=sum(trained[first][arch.id].seconds for arch in own) + others,
+                published=FOUND.get((ranking.score, runs.settings.space, ranking.warmup)),
+            )
+        )
+    return results
+
+
+def _best(trainings: Sequence[Trained]) -> Trained | None:
+    """The lowest validation log loss; None when all diverged."""
+    sound = [item for item in trainings if item.validation is not None]
+    return min(sound, key=lambda item: item.validation.log_loss, default=None)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None when there is none for one of the seeds."""
+    return None if None in values else statistics.mean(values)
+
+
+def _cells(name: str, results: Sequence[Result]) -> tuple[str, ...]:
+    """A row of the table: means over seeds."""
+    qualities = [
+        _spread([quality and getattr(quality, key) for quality in (getattr(item, split) for item in results)])
+        for split in ("validation", "test")
+        for key in ("log_loss", "auc")
+    ]
+    sizes = [compact(_mean([getattr(item, key) for item in results])) for key in ("parameters", "macs")]
+    times = [_mean([getattr(item, key) for item in results]) for key in ("search_seconds", "training_seconds")]
+    log_loss, auc, days = results[0].published or (None, None, None)
+    return (
+        name,
+        *qualities,
+        *sizes,
+        *(NOTHING if value is None else f"{value:,.0f}" for value in times),
+        decimals(log_loss),
+        decimals(auc),
+        NOTHING if days is None else f"{days:g}",
+    )
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    """`0.5668`, or with several seeds `0.5668 ± 0.0012`."""
+    mean = _mean(values)
+    if mean is None or len(values) == 1:
+        return decimals(mean)
+    return f"{mean:.4f} ± {statistics.stdev(values):.4f}"
