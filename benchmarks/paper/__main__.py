@@ -26,7 +26,7 @@ from recnas.flags import FLAGS, add_setting_flags, given_settings
 from recnas.search.settings import Settings, merge, read_settings, with_preset
 from recnas.train.settings import Amount
 
-QUICK = {"candidates": 8, "best": 2, "top_k": 1, "random": 2, "warmups": [0.01]}
+QUICK = {"candidates": 6, "best": 2, "top_k": 1, "random": 2, "warmups": [0.01]}
 """Sizes with which all is done in a minute, to see that it works: the figures mean nothing."""
 QUICK_SETTINGS = {
     "proxy": {
@@ -113,6 +113,8 @@ def _check(arguments: argparse.Namespace) -> None:
     for amounts in (arguments.warmups, arguments.ablation_warmup):
         for amount in amounts:
             Amount(amount)
+            if amounts.count(amount) > 1:
+                raise InputError(f"a warm-up of {amount:g} is asked for twice")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,14 +1,17 @@
 """SiGeo's ablation, small: the best candidates by ZiCo, by FR norm, by loss and by SiGeo, trained from scratch.
 
 In the paper (Section 4.5, Figure 4) the top 15 models that each proxy selects are trained from scratch, after 1 % of
-warm-up and with the configuration of Section 4.4: regularised evolution. So **each criterion has a search of its own**
-here too, rather than a choice from one common pool; all begin with the same random candidates and the same supernet.
-Each takes the sign that it has in SiGeo: ZiCo and log FR high first, loss low first.
+warm-up and "following the same configuration" as its main experiment: a regularised evolution for each proxy. So **each
+criterion has a search of its own** here, and does not choose from one common pool; with the same seed all begin with
+the same random candidates and the same supernet. Each has the sign that it has in SiGeo: ZiCo and log FR high first,
+loss low first.
 
-What differs from the paper: the data set and the size of the searches (`--candidates`; the paper's are of 2,048), and
-two criteria more. The paper has ZiCo, FR and SiGeo; the loss is SiGeo's third term, and random candidates are what a
-criterion has to be better than. All are trained with the same budget at one learning rate, and one that two criteria
-find is trained once. Quartiles are interpolated between models. The paper gives no numbers, only box plots.
+What differs from the paper: the data set, the size of the searches (`--candidates`; the paper's are of 2,048), and two
+criteria more. The paper names ZiCo, the FR norm and SiGeo; the loss is SiGeo's third term, and random candidates are
+what a criterion has to be better than. All models are trained with the same budget at one learning rate, and one that
+two criteria find is trained once. The paper gives box plots without numbers, so there is none to stand beside.
+
+Quartiles are interpolated between models. Times are seconds of one core, with what is compiled at their start.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb
 
 from benchmarks.paper.runs import RANDOM, Ranking, Runs
 from benchmarks.paper.sections import Section
@@ -41,8 +45,8 @@ HEADER = (
     "median",
     "upper quartile",
     "worst",
-    "parameters",
-    "search, s",
+    "dense\nparameters",
+    "search,\nseconds",
 )
 CRITERIA = (("ZiCo", "zico", DENSE), ("FR", "fr", SPARSE), ("loss", "loss", "#7a4fa3"), ("SiGeo", SIGEO, BEST))
 """Their names, how `recnas search --proxy` calls them, and their colours."""
@@ -180,6 +184,7 @@ def box_plot(losses: dict[Ranking, list[float]], models: dict[Ranking, list[Mode
             pointpos=0,
             whiskerwidth=0.4,
             line={"color": color, "width": 1.6},
+            fillcolor=f"rgba{(*hex_to_rgb(color), 0.13)}",
             marker={"color": color, "size": 8, "opacity": 0.75, "line": {"color": PAPER, "width": 1}},
             text=[f"{item.trained.id}, place {item.place} of seed {item.seed}" for item in sound],
             hoveron="points",

@@ -21,7 +21,7 @@ from recnas.nn.model import sizes
 from recnas.search.baselines import train_baselines
 from recnas.search.costs import Costs
 from recnas.search.evolution import EvolutionSettings
-from recnas.search.executor import Executor, sharing_cores
+from recnas.search.executor import Executor, computing_with, sharing_cores
 from recnas.search.folder import FREE_TO_CHANGE, finished, open_run
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.run import find_candidates, prepare_process
@@ -194,7 +194,8 @@ class Runs:
         results = finished(settings)
         if results is None:
             self.console.say(f"hand-made models, seed {seed}")
-            results = train_baselines(settings, overwrite=False, resume=True, progress=self.console.wanted)
+            with computing_with(threads=1):
+                results = train_baselines(settings, overwrite=False, resume=True, progress=self.console.wanted)
         return results["models"]
 
     def macs(self, arch: Architecture) -> int:

@@ -25,7 +25,7 @@ class Section:
     Attributes:
         title: A few words.
         paragraphs: What was done, in plain text.
-        header: The table's columns.
+        header: The table's columns; a name may have two lines.
         rows: Its rows, as text.
         kinds: Of each row, for its look: `baseline`, `best`, or nothing.
         figure: If there is one.
@@ -43,7 +43,8 @@ class Section:
     @property
     def markdown(self) -> str:
         """Paragraphs and table."""
-        lines = (self.header, ("---",) * len(self.header), *self.rows)
+        names = tuple(name.replace("\n", " ") for name in self.header)
+        lines = (names, ("---",) * len(self.header), *self.rows)
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return "\n\n".join((*self.paragraphs, table)) + "\n"
 
