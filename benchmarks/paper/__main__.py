@@ -23,6 +23,7 @@ from benchmarks.paper.sections import PARTS, Section, write_page
 from recnas.console import Console
 from recnas.errors import InputError, RunError
 from recnas.flags import FLAGS, add_setting_flags, given_settings
+from recnas.nn.baselines import TITLES
 from recnas.search.settings import Settings, merge, read_settings, with_preset
 from recnas.train.settings import Amount
 
@@ -46,17 +47,19 @@ SETTING_FLAGS = {
     if name in ("space", "workers", "checkpoint_seconds", "warmup.max_rows_per_table")
     or (name.startswith("proxy.") and name != "proxy.score")
     or name.startswith(("warmup.optimization.", "final.optimization."))
-    or name in ("final.epochs", "final.other_learning_rates")
+    or name in ("final.epochs", "final.other_learning_rates", "final.baselines")
 }
 """The settings of `recnas search` that all searches and trainings have in common."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Makes the parts that are asked for; gives the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
     if arguments.quick:
-        for name, size in QUICK.items():
-            setattr(arguments, name, size)
+        # Sizes that are given stay.
+        parser.set_defaults(**QUICK)
+        arguments = parser.parse_args(argv)
     try:
         _check(arguments)
         _make(arguments)
@@ -94,7 +97,7 @@ def _part(name: str, arguments: argparse.Namespace, runs: Runs | None) -> Sectio
 
 def _runs(arguments: argparse.Namespace, console: Console) -> Runs:
     # What random candidates inherit on the way is of no use here; a search's best are trained apart.
-    given: dict[str, Any] = {"warmup": {"probe_candidates": 0}}
+    given: dict[str, Any] = {"warmup": {"probe_candidates": 0}, "final": {"baselines": list(TITLES)}}
     if arguments.quick:
         given = merge(given, QUICK_SETTINGS)
     given = merge(given, given_settings(arguments))
@@ -137,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--warmups", [0.0, 0.01, 1.0], "table: amounts for ZiCo and SiGeo", type=float, nargs="+", metavar="X")
     add("--top-k", 3, "table: the best of each search that are trained", type=int, metavar="N")
     add("--random", 15, "table: random candidates that random search trains", type=int, metavar="N")
-    parser.add_argument("--quick", action="store_true", help="smallest sizes, to see that all of it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="other defaults: the smallest sizes, to see that all of it works"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
     group = parser.add_argument_group("settings of all searches and trainings, in the place of the preset's")
     add_setting_flags(group, Settings, SETTING_FLAGS)

@@ -11,7 +11,8 @@ criteria more. The paper names ZiCo, the FR norm and SiGeo; the loss is SiGeo's 
 what a criterion has to be better than. All models are trained with the same budget at one learning rate, and one that
 two criteria find is trained once. The paper gives box plots without numbers, so there is none to stand beside.
 
-Quartiles are interpolated between models. Times are seconds of one core, with what is compiled at their start.
+Quartiles are interpolated between models. Times are seconds of one core, those of the first search with
+what is compiled at its start.
 """
 
 from __future__ import annotations

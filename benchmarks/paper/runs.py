@@ -16,7 +16,6 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.files import read_json, read_json_lines, write_json
-from recnas.nn.baselines import TITLES
 from recnas.nn.model import sizes
 from recnas.search.baselines import train_baselines
 from recnas.search.costs import Costs
@@ -122,6 +121,8 @@ class Runs:
             run=str(run),
             seed=seed,
             strategy="random" if ranking == RANDOM else "evolution",
+            # Threads score as many at once as processes would, and need not be started anew for each search.
+            workers=1,
             warmup=replace(self.settings.warmup, amount=ranking.warmup or 0.0),
             proxy=replace(self.settings.proxy, score=ranking.score),
         )
@@ -129,8 +130,7 @@ class Runs:
         if not (run / DONE).exists():
             self.console.say(f"search with seed {seed}: {ranking.label}")
             with (
-                sharing_cores(settings.workers),
-                Executor(settings.workers, prepare_process, (settings,)) as executor,
+                Executor(1, prepare_process, (settings,)) as executor,
                 open_run(settings, self.dataset.schema, overwrite=False, resume=True),
             ):
                 costs = Costs(settings, self.dataset)
@@ -180,7 +180,7 @@ class Runs:
         return {item.id: item for item in trained}
 
     def train_hand_made(self, seed: int) -> list[dict[str, Any]]:
-        """Every hand-made model, as `recnas baselines` trains it: its entry in `results.json`.
+        """The settings' hand-made models, as `recnas baselines` trains it: its entry in `results.json`.
 
         Raises:
             RunError: None could be trained to the end.
@@ -189,7 +189,7 @@ class Runs:
             self.settings,
             run=str(self.output / "baselines" / str(seed)),
             seed=seed,
-            final=replace(self.settings.final, top_k=0, baselines=tuple(TITLES)),
+            final=replace(self.settings.final, top_k=0),
         )
         results = finished(settings)
         if results is None:

@@ -14,8 +14,8 @@ logistic regression, and for ZiCo no whole epoch of warm-up. Its data sets need 
 the order of the rows, not their figures.
 
 Times are seconds of one core; for hand-made models of one worker, which may have several. `search` is warm-up and
-scores, with what is compiled at their start; `training` is what a method trains from scratch, all learning rates
-included, also where two methods share a training.
+scores, of the first search also what is compiled at its start; `training` is what a method trains from scratch, all
+learning rates included, also where two methods share a training.
 """
 
 from __future__ import annotations
@@ -175,11 +175,9 @@ def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[flo
 
 
 def _hand_made(runs: Runs, seed: int) -> list[Result]:
-    models = {model["id"]: model for model in runs.train_hand_made(seed)}
     results = []
-    for name in ("lr", *(name for name in TITLES if name != "lr")):
-        model = models[name]
-        sound = model["status"] == "trained"
+    for model in runs.train_hand_made(seed):
+        name, sound = model["id"], model["status"] == "trained"
         results.append(
             Result(
                 method=TITLES[name],
