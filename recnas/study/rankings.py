@@ -1,4 +1,4 @@
-"""What a ranking says of a study's candidates: a proxy, a sum of proxies, its terms standardised, or a fitted ranker."""
+"""What a ranking says of a study's candidates: a proxy, a sum of them as it is or standardised, or a fitted ranker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def scores(name: str, warmup: str, candidates: Sequence[Mapping[str, Any]]) -> l
     """What a ranking says of each candidate, higher is better; NaN or -inf where it says nothing.
 
     Args:
-        name: Of a proxy or a sum of proxies, as in `Expression.parse`; either of them after `standardised`; or `fitted`.
+        name: Of a proxy or a sum of proxies, as in `Expression.parse`; one of them after `standardised`; or `fitted`.
         warmup: The amount after which the proxies were measured, as a key of `values`.
         candidates: Rows with `values`, by warm-up and proxy, where None is no finite number, and `loss`.
     """
@@ -33,7 +33,10 @@ def scores(name: str, warmup: str, candidates: Sequence[Mapping[str, Any]]) -> l
     expression = Expression.parse(name.removeprefix(STANDARDISED), float(warmup))
     if name.startswith(STANDARDISED):
         total = sum(
-            (weight * normal_scores(values_of(term, warmup, candidates)) for term, weight in expression.weights.items()),
+            (
+                weight * normal_scores(values_of(term, warmup, candidates))
+                for term, weight in expression.weights.items()
+            ),
             np.zeros(len(candidates)),
         )
         return total.tolist()

@@ -60,8 +60,8 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
 
     A proxy alone is ranked in its published direction; one that no warm-up changes, such as `parameters`, is there
     once, without a warm-up. A sum of several is there a second time with its terms standardised, and `fitted` is a
-    ranker on all proxies of a warm-up (see `recnas.study.rankings`). `training 0.05` is the validation log loss that the first training had after that share of
-    it, held against the mean of the other seeds, if there are any.
+    ranker on all proxies of a warm-up (see `recnas.study.rankings`). `training 0.05` is the validation log loss that
+    the first training had after that share of it, held against the mean of the other seeds, if there are any.
     """
     losses = [row["loss"] for row in candidates]
     names, keys = proxy_names(settings), [f"{amount:g}" for amount in settings.warmups]
