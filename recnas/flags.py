@@ -62,7 +62,6 @@ FLAGS: dict[str, tuple[str, str]] = {
     "proxy.tune_validation_rows": ("--tune-validation-rows", "validation rows that one_shot measures on"),
     "proxy.brief_rows": ("--brief-rows", "training rows of the short training from scratch, for the proxy brief"),
     "proxy.brief_batch_size": ("--brief-batch-size", "rows of a step of it"),
-    "proxy.brief_validation_rows": ("--brief-validation-rows", "validation rows that brief measures on"),
     "evolution.population": ("--population", "random candidates to begin with, and how many stay alive"),
     "evolution.iterations": ("--iterations", "rounds of parents and children"),
     "evolution.tournament": ("--tournament", "members drawn each round; the best is the parent"),

@@ -15,9 +15,10 @@ from recnas.errors import InputError
 from recnas.files import ANEW, read_json
 from recnas.report import study_figures as figures
 from recnas.report.html import compact, duration, figure_html, fill
-from recnas.search.expression import SIGEO, Expression
+from recnas.search.expression import SIGEO
 from recnas.search.folder import RESULTS
 from recnas.study.analysis import LEVEL, TOP
+from recnas.study.rankings import scores
 from recnas.study.text import interval, ordered, signed, title, warmup_in_words
 
 SHOWN = 15
@@ -120,12 +121,7 @@ class Study:
     def scores(self, ranking: Ranking) -> list[float]:
         """What a proxy or an expression says of each candidate, higher is better; -inf where it says nothing."""
         key = next(iter(self.candidates[0]["values"])) if ranking.warmup is None else f"{ranking.warmup:g}"
-        expression = Expression.parse(ranking.name, float(key))
-        found = []
-        for row in self.candidates:
-            values = {name: math.nan if value is None else value for name, value in row["values"][key].items()}
-            found.append(expression.score(values))
-        return found
+        return [value if math.isfinite(value) else -math.inf for value in scores(ranking.name, key, self.candidates)]
 
 
 def study_page(path: Path | str) -> str:

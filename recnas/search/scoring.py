@@ -130,7 +130,6 @@ def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Sc
     training = BriefTraining(
         dataset,
         proxy.brief_rows,
-        proxy.brief_validation_rows,
         brief,
         stage_seed(settings, "brief"),
         settings.warmup.max_rows_per_table,

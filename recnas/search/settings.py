@@ -69,7 +69,6 @@ class ProxySettings:
         tune_validation_rows: Rows that `one_shot` measures the log loss on.
         brief_rows: Training rows of the short training from scratch, for `brief`.
         brief_batch_size: Rows of a step of it.
-        brief_validation_rows: Rows that `brief` measures the log loss on.
     """
 
     score: str = "sigeo"
@@ -80,12 +79,11 @@ class ProxySettings:
     tune_validation_rows: int = 10_000
     brief_rows: int = 8_192
     brief_batch_size: int = 64
-    brief_validation_rows: int = 10_000
 
     def __post_init__(self) -> None:
         Expression.parse(self.score)
         at_least(self, batches=2, batch_size=1, tune_steps=0, tune_batch_size=1, tune_validation_rows=1)
-        at_least(self, brief_rows=1, brief_batch_size=1, brief_validation_rows=1)
+        at_least(self, brief_rows=1, brief_batch_size=1)
 
 
 Kind = TypeVar("Kind", bound="Settings")

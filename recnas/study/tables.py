@@ -9,9 +9,10 @@ import numpy as np
 
 from recnas.nn.model import sizes
 from recnas.schema import Schema
-from recnas.search.expression import NOT_INHERITED, Expression, direction
+from recnas.search.expression import NOT_INHERITED, Expression
 from recnas.space import Architecture, cost
 from recnas.study.analysis import TOP, Bootstrap, judge, noise_ceiling, random_regret
+from recnas.study.rankings import FITTED, STANDARDISED, scores
 from recnas.study.scores import Scored, proxy_names
 from recnas.study.settings import StudySettings
 from recnas.study.trainings import Trained
@@ -58,8 +59,9 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
     """A row for each ranking: how it agrees with the truth, and what it costs.
 
     A proxy alone is ranked in its published direction; one that no warm-up changes, such as `parameters`, is there
-    once, without a warm-up. `training 0.05` is the validation log loss that the first training had after that share of
-    it, held against the mean of the other seeds, if there are any.
+    once, without a warm-up. A sum of several is there a second time with its terms standardised, and `fitted` is a
+    ranker on all proxies of a warm-up (see `recnas.study.rankings`). `training 0.05` is the validation log loss that
+    the first training had after that share of it, held against the mean of the other seeds, if there are any.
     """
     losses = [row["loss"] for row in candidates]
     names, keys = proxy_names(settings), [f"{amount:g}" for amount in settings.warmups]
@@ -70,9 +72,8 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
         for name in names:
             if name in NOT_INHERITED and key != keys[0]:
                 continue
-            scores = [direction(name) * row["values"][key][name] for row in candidates]
             shown = None if name in NOT_INHERITED else amount
-            rows.append(_row(name, shown, scores, losses, seconds[name], bootstrap))
+            rows.append(_row(name, shown, scores(name, key, candidates), losses, seconds[name], bootstrap))
         for ranking in settings.rankings:
             if ranking in names:
                 continue
@@ -80,15 +81,19 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
             if not expression.inherits and key != keys[0]:
                 continue
             shown = amount if expression.inherits else None
-            scores = [expression.score(row["values"][key]) for row in candidates]
             # What proxies share is measured once: the dearest of them takes about as long as all.
             dearest = max((seconds[name] for name in expression.weights), default=0.0)
-            rows.append(_row(ranking, shown, scores, losses, dearest, bootstrap))
+            for form in ("", STANDARDISED) if len(expression.weights) > 1 else ("",):
+                found = scores(form + ranking, key, candidates)
+                rows.append(_row(form + ranking, shown, found, losses, dearest, bootstrap))
+        if len(names) > 1:
+            found = scores(FITTED, key, candidates)
+            rows.append(_row(FITTED, amount, found, losses, sum(seconds.values()), bootstrap))
     others = [float(np.mean(row["test"][1:] or row["test"])) for row in candidates]
     for place in range(min(len(row["early"][0]) for row in candidates)):
-        scores = [-row["early"][0][place] for row in candidates]
+        found = [-row["early"][0][place] for row in candidates]
         spent = float(np.mean([row["early_seconds"][0][place] for row in candidates]))
-        rows.append(_row(f"training {candidates[0]['shares'][place]:.2g}", None, scores, others, spent, bootstrap))
+        rows.append(_row(f"training {candidates[0]['shares'][place]:.2g}", None, found, others, spent, bootstrap))
     return rows
 
 

@@ -187,7 +187,7 @@ def test_a_random_search_draws_all_its_candidates_at_once(data: Path, tmp_path: 
 
 
 def test_a_short_training_ranks_without_a_warm_up(data: Path, tmp_path: Path, small: dict) -> None:
-    small["proxy"] |= {"score": "brief", "brief_rows": 200, "brief_batch_size": 32, "brief_validation_rows": 50}
+    small["proxy"] |= {"score": "brief", "brief_rows": 200, "brief_batch_size": 32}
     small["warmup"] |= {"max_rows_per_table": 100}
     runs = []
     for workers in (1, 2):

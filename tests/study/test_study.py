@@ -57,7 +57,9 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
     results = json.loads((undisturbed / "results.json").read_text())
     rankings = [(row["ranking"], row["warmup"]) for row in results["agreement"]]
     # What no warm-up changes is there once; a short training last.
-    inherited = [*(name for name in PROXIES if name not in NOT_INHERITED), "sigeo", "zico - 30*loss"]
+    sums = ["sigeo", "zico - 30*loss"]
+    inherited = [*(name for name in PROXIES if name not in NOT_INHERITED), *sums, "fitted"]
+    inherited += [f"standardised {name}" for name in sums]
     expected = [(name, None) for name in PROXIES if name in NOT_INHERITED]
     expected += [(name, amount) for name in inherited for amount in (0.0, 0.5)]
     assert sorted(rankings[:-1], key=str) == sorted(expected, key=str)

@@ -1,0 +1,83 @@
+"""What a ranking says of a study's candidates: a proxy, a sum of them as it is or standardised, or a fitted ranker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recnas.search.expression import Expression, direction
+
+STANDARDISED = "standardised "
+"""What the name of a sum begins with whose terms are standardised over the candidates before they are added."""
+FITTED = "fitted"
+"""The name of the ranker that is fitted on all proxies of a warm-up."""
+FOLDS = 5
+PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+
+Array = np.ndarray
+
+
+def scores(name: str, warmup: str, candidates: Sequence[Mapping[str, Any]]) -> list[float]:
+    """What a ranking says of each candidate, higher is better; NaN or -inf where it says nothing.
+
+    Args:
+        name: Of a proxy or a sum of proxies, as in `Expression.parse`; one of them after `standardised`; or `fitted`.
+        warmup: The amount after which the proxies were measured, as a key of `values`.
+        candidates: Rows with `values`, by warm-up and proxy, where None is no finite number, and `loss`.
+    """
+    if name == FITTED:
+        return fitted(warmup, candidates).tolist()
+    expression = Expression.parse(name.removeprefix(STANDARDISED), float(warmup))
+    if name.startswith(STANDARDISED):
+        total = sum(
+            (
+                weight * normal_scores(values_of(term, warmup, candidates))
+                for term, weight in expression.weights.items()
+            ),
+            np.zeros(len(candidates)),
+        )
+        return total.tolist()
+    return [
+        expression.score({term: _number(row["values"][warmup][term]) for term in expression.weights})
+        for row in candidates
+    ]
+
+
+def values_of(proxy: str, warmup: str, candidates: Sequence[Mapping[str, Any]]) -> Array:
+    """A proxy's values, NaN where there is none."""
+    return np.array([_number(row["values"][warmup][proxy]) for row in candidates])
+
+
+def normal_scores(values: Array) -> Array:
+    """Values brought to a standard normal distribution by their ranks, equal ones shared; NaN ranks lowest."""
+    from scipy.stats import norm, rankdata
+
+    ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
+    return norm.ppf((ranks - 0.5) / len(values))
+
+
+def fitted(warmup: str, candidates: Sequence[Mapping[str, Any]]) -> Array:
+    """What a ridge regression on all proxies, fitted to the losses of four fifths of the candidates, says of the rest.
+
+    Each fifth is left out once, so that no candidate is judged by a ranker that knows its loss. It is the upper end of
+    what a surrogate on these proxies could do after so many trainings. Inputs are the proxies' normal scores; the
+    penalty is the one of `PENALTIES` with the least leave-one-out error.
+    """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import KFold
+
+    names = list(candidates[0]["values"][warmup])
+    inputs = np.column_stack([direction(name) * normal_scores(values_of(name, warmup, candidates)) for name in names])
+    targets = normal_scores(-np.array([row["loss"] for row in candidates]))
+    found = np.zeros(len(candidates))
+    folds = KFold(min(FOLDS, len(candidates)), shuffle=True, random_state=0)
+    for known, left in folds.split(inputs):
+        found[left] = RidgeCV(PENALTIES).fit(inputs[known], targets[known]).predict(inputs[left])
+    return found
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
