@@ -34,8 +34,7 @@ QUICK_SETTINGS = {
         "batch_size": 8,
         "tune_steps": 2,
         "tune_validation_rows": 100,
-        "brief_rows": 64,
-        "brief_validation_rows": 100,
+        "brief_rows": 256,
     },
     "final": {"other_learning_rates": []},
 }
@@ -110,7 +109,8 @@ def _check(arguments: argparse.Namespace) -> None:
     for name in ("seeds", "candidates", "best", "top_k", "random"):
         if (value := getattr(arguments, name)) < 1:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more")
-    for name in ("best", "top_k", "random"):
+    sizes = {"ablation": ("best",), "table": ("top_k", "random")}
+    for name in (name for part in arguments.parts for name in sizes.get(part, ())):
         if (value := getattr(arguments, name)) > arguments.candidates:
             raise InputError(f"--{name.replace('_', '-')} is {value}, of {arguments.candidates} --candidates")
     for amounts in (arguments.warmups, arguments.ablation_warmup):
