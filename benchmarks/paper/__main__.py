@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", Path("data/movielens"), "the data set's folder, for ablation and table", type=Path)
     add("--preset", "demo", "settings to begin with: a name from configs/, or a YAML file")
     add("--seeds", 1, "how often searches and trainings are done", type=int, metavar="N")
-    add("--candidates", 192, "candidates of each search; the paper's are of 2048", type=int, metavar="N")
+    add("--candidates", 128, "candidates of each search; the paper's are of 2048", type=int, metavar="N")
     add("--best", 15, "ablation: the best of each criterion that are trained", type=int, metavar="N")
     add("--ablation-warmup", [0.01], "ablation: amounts of warm-up", type=float, nargs="+", metavar="X")
     add("--warmups", [0.0, 0.01, 1.0], "table: amounts for ZiCo and SiGeo", type=float, nargs="+", metavar="X")

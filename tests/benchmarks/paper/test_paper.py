@@ -193,7 +193,7 @@ def test_a_folder_of_other_settings_is_refused(made, data, capsys):
     ("arguments", "reason"),
     [
         (["--seeds", "0"], "--seeds is 0; it must be 1 or more"),
-        (["--best", "200"], "--best is 200, of 192 --candidates"),
+        (["--best", "200"], "--best is 200, of 128 --candidates"),
         (["--warmups", "0.1", "0.1"], "a warm-up of 0.1 is asked for twice"),
         (["--ablation-warmup", "-1"], "-1"),
         (["--data", "nowhere"], "nowhere"),
