@@ -1,0 +1,185 @@
+"""A search against the hand-made models and against a random search of the same time, over several seeds.
+
+    python -m benchmarks.rivals data/movielens --preset demo --output runs/rivals/movielens
+    python -m benchmarks.rivals data/flights --preset demo --set final.optimization.learning_rate=0.1 --output …
+
+For each seed three runs are made in the output folder: `search-<seed>` as the preset says, but for hand-made models;
+`baselines-<seed>`, all hand-made models, each at the preset's learning rates; and `random-<seed>`, which trains as many
+random candidates in full as the time of that search allows and takes the one that is best on validation. All have the
+same budget for a training and the same rates to choose from. A run that was killed goes on when the command is given
+again; what has ended is not done again.
+
+Every choice is made on the validation rows: the learning rate, the candidate, and which hand-made model is a seed's
+best. What is compared is the log loss on the test rows: differences are paired by seed, with the 95 % interval and the
+p-value of Student's t-test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from scipy import stats
+
+import recnas
+from recnas.data import Dataset
+from recnas.files import write_text
+from recnas.nn.model import sizes
+from recnas.search.settings import load_preset, merge
+from recnas.space import Architecture, SearchSpace, cost
+
+DRAWN = 200
+"""Random candidates whose mean cost tells how many can be trained in a given time."""
+
+Model = Mapping[str, Any]
+Results = Mapping[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA")
+    parser.add_argument("--preset", default="demo", help="settings of all runs (default: demo)")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a setting in its place"
+    )
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--models", nargs="*", help="hand-made models (default: all)")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    values = merge(load_preset(arguments.preset), nested(arguments.settings))
+    found = []
+    for seed in range(arguments.seeds):
+        found.append(runs_of_seed(arguments.data, arguments.output, values | {"seed": seed}, arguments.models))
+        text = table(found)
+        write_text(arguments.output / "table.md", text)
+        print(f"\nafter seed {seed}\n\n{text}", flush=True)
+
+
+def nested(assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings such as `final.epochs=2` as the nested values of a `config.yaml`."""
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, separator, text = assignment.partition("=")
+        if not separator:
+            raise SystemExit(f"--set {assignment}: NAME=VALUE is expected, such as final.epochs=2")
+        value = yaml.safe_load(text)
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        values = merge(values, value)
+    return values
+
+
+def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[str] | None) -> dict[str, Results]:
+    """The three runs of a seed, made or read."""
+    seed = values["seed"]
+    settings = merge(values, {"final": {"baselines": []}})
+    search = recnas.search(data, output / f"search-{seed}", resume=True, **settings)
+    baselines = recnas.baselines(data, output / f"baselines-{seed}", models=models, resume=True, **values)
+    count = affordable(data, output / f"search-{seed}", search)
+    print(f"seed {seed}: the search took {search['seconds']:.0f} s, time for {count} random candidates", flush=True)
+    evolution = {"population": count, "iterations": 0, "tournament": 1, "children": 1}
+    blind = {
+        "strategy": "random",
+        "proxy": {"score": "none"},
+        "evolution": evolution,
+        "final": {"top_k": count, "strategy": "full"},
+    }
+    randoms = recnas.search(data, output / f"random-{seed}", resume=True, **merge(settings, blind))
+    return {"search": search, "random": randoms, "baselines": baselines}
+
+
+def affordable(data: Path, run: Path, search: Results) -> int:
+    """How many random candidates can be trained in full, the best at all learning rates, in the time of a search.
+
+    A training's time grows with the multiply-accumulates of a row; how fast, the search's own final trainings tell.
+    """
+    schema = Dataset(data).schema
+    trained = [model for model in search["models"] if model["status"] == "trained"]
+    seconds = sum(model["seconds"] for model in trained)
+    work = sum(model["flops"] * len(model["learning_rates"]) for model in trained)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    space, rng = SearchSpace.named(config["space"]), random.Random(0)
+    mean = statistics.mean(_macs(space.sample(rng), schema) for _ in range(DRAWN))
+    side_by_side = config["workers"]
+    trainings = search["seconds"] * side_by_side / (seconds / work * mean)
+    return max(1, math.ceil(trainings) - len(config["final"]["other_learning_rates"]))
+
+
+def _macs(arch: Architecture, schema: Any) -> int:
+    return cost.flops(arch, *sizes(schema))
+
+
+def best_of(results: Results) -> Model:
+    """The model of a run that is best on validation."""
+    trained = [model for model in results["models"] if model["status"] == "trained"]
+    return min(trained, key=lambda model: model["validation"]["log_loss"])
+
+
+def table(found: Sequence[Mapping[str, Results]]) -> str:
+    """All models over the seeds, and the paired differences, as Markdown."""
+    names = [model["id"] for model in found[0]["baselines"]["models"]]
+    chosen: dict[str, list[Model]] = {
+        "search": [best_of(runs["search"]) for runs in found],
+        "random search": [best_of(runs["random"]) for runs in found],
+        "best hand-made model": [best_of(runs["baselines"]) for runs in found],
+    }
+    for name in names:
+        models = [model for runs in found for model in runs["baselines"]["models"] if model["id"] == name]
+        if all(model["status"] == "trained" for model in models):
+            chosen[name] = models
+    lines = [
+        f"{len(found)} seeds, mean ± standard deviation",
+        "",
+        "| model | validation log loss | test log loss | test AUC | dense parameters |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, models in chosen.items():
+        cells = [
+            _spread([model[split][key] for model in models])
+            for split, key in (("validation", "log_loss"), ("test", "log_loss"), ("test", "auc"))
+        ]
+        parameters = statistics.mean(model["parameters"] for model in models)
+        lines.append(f"| {name} | {' | '.join(cells)} | {parameters:,.0f} |")
+    lines += ["", "Test log loss of the search, less that of its rival (below 0, the search is better):", ""]
+    for name in list(chosen)[1:]:
+        lines.append(f"- {name}: {difference(losses(chosen['search']), losses(chosen[name]))}")
+    for name, which in (("search", "search"), ("random search", "random")):
+        times = [runs[which]["seconds"] / 60 for runs in found]
+        counts = [runs[which]["search"]["candidates"] for runs in found]
+        lines.append(
+            f"\n{name}: {statistics.mean(counts):,.0f} candidates and {statistics.mean(times):.1f} minutes a seed."
+        )
+    picked = [model["id"] for model in chosen["best hand-made model"]]
+    lines.append(f"\nBest hand-made model, by seed: {', '.join(picked)}.")
+    return "\n".join(lines) + "\n"
+
+
+def losses(models: Sequence[Model]) -> list[float]:
+    """Their log losses on the test rows."""
+    return [model["test"]["log_loss"] for model in models]
+
+
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """The mean of paired differences, its 95 % interval, and the p-value of a paired t-test."""
+    pairs = [a - b for a, b in zip(ours, theirs, strict=True)]
+    mean = statistics.mean(pairs)
+    if len(pairs) < 2 or statistics.stdev(pairs) == 0:
+        return f"{mean:+.4f}"
+    test = stats.ttest_rel(ours, theirs)
+    low, high = test.confidence_interval(0.95)
+    return f"{mean:+.4f} ({low:+.4f} … {high:+.4f}), p = {test.pvalue:.2g}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.4f} ± {spread:.4f}"
+
+
+if __name__ == "__main__":
+    main()

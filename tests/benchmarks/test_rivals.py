@@ -1,0 +1,93 @@
+"""What the comparison of a search with its rivals says, from made-up results, and from runs on a few rows."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from benchmarks.rivals import affordable, best_of, difference, main, nested, table
+from data_prep import prepare
+from recnas.data import Dataset
+from recnas.nn.model import sizes
+from recnas.space import SearchSpace, cost
+
+
+def model(id_: str, validation: float, test: float, **more: Any) -> dict[str, Any]:
+    quality = {"validation": {"log_loss": validation, "auc": 0.5}, "test": {"log_loss": test, "auc": 0.5}}
+    return {"id": id_, "status": "trained", "parameters": 10, **quality} | more
+
+
+def runs(search: float, others: float) -> dict[str, Any]:
+    found = {"seconds": 60.0, "search": {"candidates": 8}}
+    return {
+        "search": found | {"models": [model("a", 0.5, search), model("b", 0.6, 0.1)]},
+        "random": found | {"models": [model("c", 0.5, others), {"id": "d", "status": "diverged"}]},
+        "baselines": {"models": [model("dlrm", 0.5, others), model("lr", 0.6, 0.2)]},
+    }
+
+
+def test_every_choice_is_made_on_validation() -> None:
+    assert best_of({"models": [model("a", 0.5, 0.9), model("b", 0.6, 0.1), {"status": "dropped"}]})["id"] == "a"
+
+
+def test_differences_are_paired_by_seed() -> None:
+    ours, theirs = [0.50, 0.52, 0.54], [0.51, 0.53, 0.56]
+    assert difference(ours, theirs).startswith("-0.0133 (")
+    assert difference(ours, theirs).endswith(f"p = {stats.ttest_rel(ours, theirs).pvalue:.2g}")
+    assert difference([0.5], [0.4]) == "+0.1000"
+    assert difference([0.5, 0.6], [0.4, 0.5]) == "+0.1000"
+
+
+def test_the_table_has_every_rival_and_says_who_is_ahead() -> None:
+    text = table([runs(0.50, 0.51), runs(0.52, 0.54)])
+    assert "| search | 0.5000 ± 0.0000 | 0.5100 ± 0.0141 |" in text
+    assert "- random search: -0.0150 (" in text
+    assert "- lr: +0.3100 (" in text
+    assert "Best hand-made model, by seed: dlrm, dlrm." in text
+
+
+def test_settings_are_nested_as_in_a_config_file() -> None:
+    assert nested(["final.epochs=2", "final.other_learning_rates=[0.1, 0.2]", "space=nasrec-full"]) == {
+        "final": {"epochs": 2, "other_learning_rates": [0.1, 0.2]},
+        "space": "nasrec-full",
+    }
+    with pytest.raises(SystemExit, match="NAME=VALUE is expected"):
+        nested(["final.epochs"])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("rivals") / "data"
+    prepare("synthetic", output, rows=600, seed=0)
+    return output
+
+
+def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path: Path) -> None:
+    schema = Dataset(data).schema
+    space, rng = SearchSpace.named("nasrec-small"), random.Random(0)
+    mean = sum(cost.flops(space.sample(rng), *sizes(schema)) for _ in range(200)) / 200
+    (tmp_path / "config.yaml").write_text("space: nasrec-small\nworkers: 2\nfinal: {other_learning_rates: [1, 2]}\n")
+    # A training of a random candidate takes 10 s; two workers have 600 s together, two rates are for the best alone.
+    trained = {"status": "trained", "flops": mean / 2, "learning_rates": [1, 2, 3], "seconds": 15.0}
+    search = {"seconds": 300.0, "models": [trained, {"status": "dropped", "seconds": 99.0}]}
+    assert affordable(data, tmp_path, search) in (58, 59)
+
+
+def test_runs_are_made_once_and_compared(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["proxy.score=parameters", "evolution.population=2", "evolution.iterations=0", "evolution.tournament=1"]
+    small += ["evolution.children=1", "final.top_k=1", "final.other_learning_rates=[]", "workers=1"]
+    command = [str(data), "--seeds", "1", "--models", "lr", "--output", str(tmp_path)]
+    command += [part for setting in small for part in ("--set", setting)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.rivals.affordable", lambda *_: 1)
+        main(command)
+        first, made = capsys.readouterr().out, (tmp_path / "random-0" / "results.json").stat().st_mtime_ns
+        main(command)
+    assert capsys.readouterr().out == first
+    assert (tmp_path / "random-0" / "results.json").stat().st_mtime_ns == made
+    assert (tmp_path / "table.md").read_text() in first
+    assert "| lr |" in first
