@@ -30,7 +30,7 @@ from torchrec import KeyedJaggedTensor
 from recnas.data import Batch
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
-from recnas.proxies import ProxyBatches
+from recnas.proxies import Instruments, ProxyBatches
 from recnas.proxies import statistics as proxy_statistics
 from recnas.schema import DenseFeature, Schema, SparseFeature
 from recnas.search.executor import Executor
@@ -170,7 +170,7 @@ def main() -> None:
         space, generator, rng = SearchSpace.named(name), torch.Generator().manual_seed(0), random.Random(0)
         supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
         batches = [batch(arguments.batch_size, generator) for _ in range(arguments.batches)]
-        scorer = Scorer(supernet, ProxyBatches(supernet, batches), Expression.parse(SIGEO))
+        scorer = Scorer(Instruments.of(supernet, ProxyBatches(supernet, batches)), Expression.parse(SIGEO))
         candidates = [space.sample(rng) for _ in range(arguments.candidates)]
         rows = arguments.batches * arguments.batch_size
         for arch in candidates[:3]:

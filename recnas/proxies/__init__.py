@@ -2,6 +2,7 @@
 
 from recnas.proxies.brief import BriefTraining
 from recnas.proxies.candidate import Candidate, Measurement
+from recnas.proxies.instruments import Instruments
 from recnas.proxies.registry import PROXIES, Proxy, find_proxy
 from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, ProxyBatches, collect
 from recnas.proxies.tuning import LastLayerTuning
@@ -11,6 +12,7 @@ __all__ = [
     "BriefTraining",
     "Candidate",
     "GradientStatistics",
+    "Instruments",
     "LastLayerTuning",
     "Measurement",
     "ModuleStatistics",

@@ -9,9 +9,11 @@ from typing import Any
 
 from recnas.nn.model import Supernet
 from recnas.proxies.brief import BriefTraining
+from recnas.proxies.instruments import Instruments
 from recnas.proxies.rows import RowStatistics, look_at_rows
 from recnas.proxies.statistics import GradientStatistics, ProxyBatches, collect
 from recnas.proxies.tuning import LastLayerTuning
+from recnas.schema import Schema
 from recnas.space import Architecture
 
 
@@ -32,24 +34,39 @@ class Candidate:
     """An architecture with the weights that it inherits. No proxy changes a weight.
 
     Args:
-        supernet: Holds the weights.
+        instruments: What it is measured with.
         arch: The architecture.
-        batches: Training rows to measure it on.
-        tuning: What one-shot search trains and judges it on; None where no proxy asks for it.
-        training: What it is trained on from scratch for `brief`; None where no proxy asks for it.
     """
 
-    def __init__(
-        self,
-        supernet: Supernet,
-        arch: Architecture,
-        batches: ProxyBatches,
-        tuning: LastLayerTuning | None = None,
-        training: BriefTraining | None = None,
-    ) -> None:
-        self.supernet, self.arch, self.batches, self.tuning, self.training = supernet, arch, batches, tuning, training
+    def __init__(self, instruments: Instruments, arch: Architecture) -> None:
+        self.instruments, self.arch = instruments, arch
         self._shared: dict[Callable[..., Any], tuple[Any, float]] = {}
         self._asked: set[Callable[..., Any]] = set()
+
+    @property
+    def schema(self) -> Schema:
+        """The features that it reads."""
+        return self.instruments.schema
+
+    @property
+    def supernet(self) -> Supernet:
+        """Holds the weights that it inherits."""
+        return self.instruments.supernet
+
+    @property
+    def batches(self) -> ProxyBatches:
+        """Training rows to measure it on."""
+        return self.instruments.batches
+
+    @property
+    def tuning(self) -> LastLayerTuning | None:
+        """What one-shot search trains and judges it on."""
+        return self.instruments.tuning
+
+    @property
+    def training(self) -> BriefTraining | None:
+        """What it is trained on from scratch for `brief`."""
+        return self.instruments.training
 
     @property
     def gradients(self) -> GradientStatistics:

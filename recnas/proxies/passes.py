@@ -59,7 +59,7 @@ def synflow(candidate: Candidate) -> float:
     """
     positive = Positive()
     network = candidate.supernet.network
-    device = candidate.batches.looked_up[0].dense.device
+    device = next(network.parameters()).device
     dense = torch.ones(1, network.num_dense, dtype=torch.float64, device=device)
     fields = torch.ones(1, network.num_sparse, network.dim, dtype=torch.float64, device=device)
     logit = network(dense, fields, candidate.arch, positive)
@@ -77,7 +77,8 @@ def zen(candidate: Candidate) -> float:
     Published for batch norm, whose scale is one of a channel; layer norm's is the root mean variance of its rows. The
     published code takes ‖·‖₁, and the paper networks without residual links; attention keeps its own here.
     """
-    network, device = candidate.supernet.network, candidate.batches.looked_up[0].dense.device
+    network = candidate.supernet.network
+    device = next(network.parameters()).device
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:

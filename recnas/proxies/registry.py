@@ -16,12 +16,12 @@ from recnas.space import cost
 
 def parameters(candidate: Candidate) -> float:
     """Dense parameters that reach the logit."""
-    return cost.parameters(candidate.arch, *sizes(candidate.supernet.schema))
+    return cost.parameters(candidate.arch, *sizes(candidate.schema))
 
 
 def flops(candidate: Candidate) -> float:
     """Multiply–accumulates a row of all matrix products that reach the logit."""
-    return cost.flops(candidate.arch, *sizes(candidate.supernet.schema))
+    return cost.flops(candidate.arch, *sizes(candidate.schema))
 
 
 Proxy = Callable[[Candidate], float]

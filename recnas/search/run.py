@@ -74,7 +74,8 @@ def search(
         return results
     dataset = Dataset(settings.data)
     refuse_torchrun("search")
-    check_proxy_rows(settings, dataset)
+    if ranked_by(settings).inherits:
+        check_proxy_rows(settings, dataset)
     find_proxies(ranked_by(settings))
     costs = Costs(settings, dataset)
     started = time.perf_counter()

@@ -17,7 +17,7 @@ from recnas.errors import InputError
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.proxies import BriefTraining, Candidate, LastLayerTuning, Proxy, ProxyBatches, find_proxy
+from recnas.proxies import BriefTraining, Candidate, Instruments, LastLayerTuning, Proxy, ProxyBatches, find_proxy
 from recnas.search.expression import Expression
 from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace
@@ -38,37 +38,22 @@ class Scored:
 
 
 class Scorer:
-    """Scores candidates on inherited weights.
+    """Scores candidates.
 
     Args:
-        supernet: Holds the weights.
-        batches: Training rows that they are measured on.
+        instruments: What they are measured with.
         expression: What they are ranked by.
-        tuning: What `one_shot` trains and judges them on; None where the expression is without it.
-        training: What `brief` does; None where the expression is without it.
     """
 
-    def __init__(
-        self,
-        supernet: Supernet,
-        batches: ProxyBatches,
-        expression: Expression,
-        tuning: LastLayerTuning | None = None,
-        training: BriefTraining | None = None,
-    ) -> None:
-        self.supernet, self.batches, self.tuning, self.training = supernet, batches, tuning, training
-        self.expression = expression
+    def __init__(self, instruments: Instruments, expression: Expression) -> None:
+        self.instruments, self.expression = instruments, expression
         self._proxies = find_proxies(expression)
 
     def __call__(self, arch: Architecture) -> Scored:
         start = time.perf_counter()
-        candidate = self.candidate(arch)
+        candidate = Candidate(self.instruments, arch)
         values = {name: float(proxy(candidate)) for name, proxy in self._proxies.items()}
         return Scored(values, self.expression.score(values), time.perf_counter() - start)
-
-    def candidate(self, arch: Architecture) -> Candidate:
-        """An architecture, ready to be measured."""
-        return Candidate(self.supernet, arch, self.batches, self.tuning, self.training)
 
 
 def find_proxies(expression: Expression) -> dict[str, Proxy]:
@@ -106,17 +91,32 @@ def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
     return PathLearner(supernet, settings.warmup.optimization, rng, settings.warmup.full_path_steps)
 
 
-def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Scorer:
-    """A scorer on the first batches of the training rows in an order of the proxy's own."""
+def build_instruments(settings: Settings, dataset: Dataset, warm: bool) -> Instruments:
+    """What a run's candidates are measured with: its supernet, and training rows in orders of their own.
+
+    Args:
+        settings: The run's.
+        dataset: Its data.
+        warm: Whether the supernet has the weights that the run's warm-up left, or fresh ones.
+    """
     proxy = settings.proxy
-    loader = dataset.batches(
-        "train",
-        proxy.batch_size,
-        seed=stage_seed(settings, "proxy"),
-        rows=proxy.batches * proxy.batch_size,
-        max_rows_per_table=settings.warmup.max_rows_per_table,
-    )
-    batches = [batch.to(default_device()) for batch in islice(loader, proxy.batches)]
+
+    def make_supernet() -> Supernet:
+        supernet, weights = build_supernet(settings, dataset), Path(settings.run) / SUPERNET_WEIGHTS
+        if warm:
+            load_model_tensors(supernet, load_tensors(weights), weights)
+        return supernet
+
+    def make_batches(supernet: Supernet) -> ProxyBatches:
+        loader = dataset.batches(
+            "train",
+            proxy.batch_size,
+            seed=stage_seed(settings, "proxy"),
+            rows=proxy.batches * proxy.batch_size,
+            max_rows_per_table=settings.warmup.max_rows_per_table,
+        )
+        return ProxyBatches(supernet, [batch.to(default_device()) for batch in islice(loader, proxy.batches)])
+
     tuning = LastLayerTuning(
         dataset,
         proxy.tune_steps,
@@ -135,11 +135,12 @@ def build_scorer(settings: Settings, dataset: Dataset, supernet: Supernet) -> Sc
         settings.warmup.max_rows_per_table,
         default_device(),
     )
-    return Scorer(supernet, ProxyBatches(supernet, batches), ranked_by(settings), tuning, training)
+    schema = dataset.schema.capped(settings.warmup.max_rows_per_table)
+    return Instruments(schema, make_supernet, make_batches, tuning, training)
 
 
 def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:
-    """Looks ahead to the scoring.
+    """Looks ahead to the scoring of candidates by what they inherit.
 
     Raises:
         InputError: Fewer training rows than the proxy's batches need.
@@ -169,21 +170,22 @@ def start_scoring(settings: Settings) -> None:
 
 
 def score(arch: Architecture) -> Scored:
-    """Scores a candidate; the first one loads the data set's batches and the run's warm supernet.
+    """Scores a candidate; for the first one whose weights are inherited, the run's warm supernet is loaded.
 
     Without a ranking all candidates are alike.
     """
     global _scorer
     assert _settings is not None, "start_scoring has not run in this process"
-    if not ranked_by(_settings).weights:
+    expression = ranked_by(_settings)
+    if not expression.weights:
         return Scored({}, 0.0, 0.0)
     with _building:
         if _scorer is None:
-            dataset, weights = Dataset(_settings.data), Path(_settings.run) / SUPERNET_WEIGHTS
-            supernet = build_supernet(_settings, dataset)
-            if ranked_by(_settings).inherits:
-                load_model_tensors(supernet, load_tensors(weights), weights)
-            _scorer = build_scorer(_settings, dataset, supernet)
+            instruments = build_instruments(_settings, Dataset(_settings.data), warm=expression.inherits)
+            if expression.inherits:
+                # Now, so that it is not part of the first candidate's time.
+                _ = instruments.batches
+            _scorer = Scorer(instruments, expression)
         scorer = _scorer
     return scorer(arch)
 

@@ -73,7 +73,8 @@ def study(
         return results
     dataset = Dataset(settings.data)
     refuse_torchrun("study")
-    check_proxy_rows(settings, dataset)
+    if needs_warmup(settings):
+        check_proxy_rows(settings, dataset)
     for name in proxy_names(settings):
         find_proxy(name)
     archs = draw_candidates(settings)

@@ -7,17 +7,15 @@ import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from recnas.data import Dataset
-from recnas.proxies import PROXIES, find_proxy
+from recnas.proxies import PROXIES, Candidate, Instruments, find_proxy
 from recnas.search.expression import NOT_INHERITED, Expression
-from recnas.search.scoring import SUPERNET_WEIGHTS, Scorer, build_scorer, build_supernet
+from recnas.search.scoring import build_instruments
 from recnas.space import Architecture
 from recnas.study.folder import warmup_folder
 from recnas.study.settings import StudySettings
-from recnas.train.checkpoint import load_model_tensors, load_tensors
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,14 @@ class Scored:
 
 
 _settings: StudySettings | None = None
-_scorer: tuple[float, Scorer] | None = None
+_instruments: tuple[float, Instruments] | None = None
 _building = threading.Lock()
 
 
 def start_scorings(settings: StudySettings) -> None:
     """Prepares this process to `measure`."""
-    global _settings, _scorer
-    _settings, _scorer = settings, None
+    global _settings, _instruments
+    _settings, _instruments = settings, None
 
 
 def measure(scoring: Scoring) -> Scored:
@@ -71,14 +69,14 @@ def measure(scoring: Scoring) -> Scored:
 
     Proxies that no warm-up changes are measured after the first alone.
     """
-    global _scorer
+    global _instruments
     assert _settings is not None, "start_scorings has not run in this process"
     with _building:
-        if _scorer is None or _scorer[0] != scoring.warmup:
+        if _instruments is None or _instruments[0] != scoring.warmup:
             stop_scorings()
-            _scorer = scoring.warmup, _warm_scorer(settings_of(_settings, scoring.warmup))
-        scorer = _scorer[1]
-    candidate = scorer.candidate(scoring.arch)
+            _instruments = scoring.warmup, _warm_instruments(settings_of(_settings, scoring.warmup))
+        instruments = _instruments[1]
+    candidate = Candidate(instruments, scoring.arch)
     again = scoring.warmup != _settings.warmups[0]
     names = [name for name in proxy_names(_settings) if not (again and name in NOT_INHERITED)]
     found = {name: candidate.measure(find_proxy(name)) for name in names}
@@ -88,9 +86,9 @@ def measure(scoring: Scoring) -> Scored:
 
 def stop_scorings() -> None:
     """Gives the memory of this process's supernet back."""
-    global _scorer
-    if _scorer is not None:
-        _scorer = None
+    global _instruments
+    if _instruments is not None:
+        _instruments = None
         gc.collect()  # TorchRec's modules refer to one another in circles
 
 
@@ -113,9 +111,9 @@ def needs_warmup(settings: StudySettings) -> bool:
     return any(name not in NOT_INHERITED for name in proxy_names(settings))
 
 
-def _warm_scorer(settings: StudySettings) -> Scorer:
-    dataset, weights = Dataset(settings.data), Path(settings.run) / SUPERNET_WEIGHTS
-    supernet = build_supernet(settings, dataset)
+def _warm_instruments(settings: StudySettings) -> Instruments:
+    instruments = build_instruments(settings, Dataset(settings.data), warm=needs_warmup(settings))
     if needs_warmup(settings):
-        load_model_tensors(supernet, load_tensors(weights), weights)
-    return build_scorer(settings, dataset, supernet)
+        # Now, so that it is not part of the first candidate's times.
+        _ = instruments.batches
+    return instruments

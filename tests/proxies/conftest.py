@@ -23,7 +23,7 @@ from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.nn.network import ChoiceNetwork
-from recnas.proxies import Candidate, ProxyBatches
+from recnas.proxies import Candidate, Instruments, ProxyBatches
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.space import Architecture, SearchSpace
 from recnas.space.cost import output_widths
@@ -130,7 +130,7 @@ class Case:
         self.proxy_batches.tables = [(rows, weights.double()) for rows, weights in self.proxy_batches.tables]
 
     def candidate(self, arch: Architecture) -> Candidate:
-        return Candidate(self.supernet, arch, self.proxy_batches)
+        return Candidate(Instruments.of(self.supernet, self.proxy_batches), arch)
 
     def network(self, arch: Architecture) -> ChoiceNetwork:
         """The finished network of a candidate."""

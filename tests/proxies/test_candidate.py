@@ -8,7 +8,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from recnas.proxies import PROXIES, BriefTraining, Candidate, LastLayerTuning, ProxyBatches, candidate, find_proxy
+from recnas.proxies import (
+    PROXIES,
+    BriefTraining,
+    Candidate,
+    Instruments,
+    LastLayerTuning,
+    ProxyBatches,
+    candidate,
+    find_proxy,
+)
 from recnas.space import SPACES
 from recnas.train.settings import Optimization
 
@@ -93,7 +102,8 @@ def test_no_proxy_changes_a_weight_an_optimiser_state_or_a_batch(space, make_sup
     supernet.embeddings.set_learning_rate(1.0)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = BriefTraining(dataset, 40, 40, Optimization(0.1, 16), seed=0)
+    training = BriefTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    instruments = Instruments.of(supernet, batches, tuning, training)
     held = [
         *supernet.network.parameters(),
         *supernet.embeddings.tables().values(),
@@ -102,7 +112,7 @@ def test_no_proxy_changes_a_weight_an_optimiser_state_or_a_batch(space, make_sup
     ]
     before = [tensor.clone() for tensor in held]
     for seed in range(2):
-        its = Candidate(supernet, supernet.network.space.sample(random.Random(seed)), batches, tuning, training)
+        its = Candidate(instruments, supernet.network.space.sample(random.Random(seed)))
         for name, proxy in PROXIES.items():
             its.measure(proxy)
             assert all(torch.equal(old, new) for old, new in zip(before, held, strict=True)), name
@@ -115,9 +125,8 @@ def test_every_proxy_gives_the_same_twice(name, make_supernet, make_batch, datas
     supernet, generator = make_supernet("nasrec-full", narrow=True), torch.Generator().manual_seed(1)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(2)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = BriefTraining(dataset, 40, 40, Optimization(0.1, 16), seed=0)
+    training = BriefTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    instruments = Instruments.of(supernet, batches, tuning, training)
     arch = supernet.network.space.sample(random.Random(1))
-    first, second = (
-        PROXIES[name](Candidate(supernet, its, batches, tuning, training)) for its in (arch, arch.canonical())
-    )
+    first, second = (PROXIES[name](Candidate(instruments, its)) for its in (arch, arch.canonical()))
     assert first == second

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from recnas.errors import InputError
-from recnas.proxies import PROXIES, BriefTraining, Candidate, LastLayerTuning, ProxyBatches, find_proxy
+from recnas.proxies import PROXIES, BriefTraining, Candidate, Instruments, LastLayerTuning, ProxyBatches, find_proxy
 from recnas.space import SPACES
 from recnas.train.settings import Optimization
 
@@ -21,9 +21,10 @@ def test_every_proxy_gives_random_candidates_a_finite_number(space: str, make_su
     supernet, generator, rng = make_supernet(space), torch.Generator().manual_seed(1), random.Random(1)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = BriefTraining(dataset, 40, 40, Optimization(0.1, 16), seed=0)
+    training = BriefTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    instruments = Instruments.of(supernet, batches, tuning, training)
     for _ in range(3):
-        candidate = Candidate(supernet, supernet.network.space.sample(rng), batches, tuning, training)
+        candidate = Candidate(instruments, supernet.network.space.sample(rng))
         for name, proxy in PROXIES.items():
             assert math.isfinite(candidate.measure(proxy).value), name
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recnas.nn.model import Supernet
-from recnas.proxies import Candidate, LastLayerTuning, ProxyBatches
+from recnas.proxies import Candidate, Instruments, LastLayerTuning, ProxyBatches
 from recnas.proxies.tuning import one_shot
 from recnas.space import SPACES, Architecture
 from recnas.train.loop import input_columns
@@ -36,7 +36,7 @@ def judge(make_batch):
     def measure(supernet: Supernet, arch: Architecture, tuning: LastLayerTuning) -> float:
         generator = torch.Generator().manual_seed(0)
         batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(2)])
-        return one_shot(Candidate(supernet, arch, batches, tuning))
+        return one_shot(Candidate(Instruments.of(supernet, batches, tuning), arch))
 
     return measure
 
