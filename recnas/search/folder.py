@@ -28,8 +28,8 @@ FINAL_STAGES = STAGES[2:]
 """What is done of it for hand-made models alone."""
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
-# A resumed run may have more workers, write more often, or be somewhere else.
-FREE_TO_CHANGE = {("data",), ("run",), ("workers",), ("checkpoint_seconds",)}
+# A resumed run may have more workers, write more often, or be somewhere else; what a study measured may be judged anew.
+FREE_TO_CHANGE = {("data",), ("run",), ("workers",), ("checkpoint_seconds",), ("rankings",)}
 
 
 @contextmanager
@@ -68,9 +68,8 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         else:
             _make_room(run, overwrite, settings.command)
             schema.save(run)
-            config = {"version": version("recnas"), "created": _now(), **settings.to_mapping()}
             # Last, as it says that this is a run.
-            write_text(run / CONFIG, yaml.safe_dump(config, sort_keys=False))
+            write_config(run, settings, _now())
         try:
             yield run
         except InputError:
@@ -79,6 +78,12 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
             raise
     finally:
         os.close(handle)
+
+
+def write_config(run: Path, settings: Settings, created: str) -> None:
+    """Writes the settings of a run into its folder; `created` says when it was begun."""
+    config = {"version": version("recnas"), "created": created, **settings.to_mapping()}
+    write_text(run / CONFIG, yaml.safe_dump(config, sort_keys=False))
 
 
 def _remove_if_fruitless(run: Path) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
-from recnas.files import read_json_lines, write_json, write_text, writing
+from recnas.files import read_json_lines, read_yaml, write_json, write_text, writing
 from recnas.nn.model import sizes
 from recnas.proxies import find_proxy
 from recnas.search.about import data_entry, say_rows
 from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
-from recnas.search.folder import RESULTS, finished, open_run
+from recnas.search.folder import CONFIG, RESULTS, begun_with, finished, is_finished, open_run, write_config
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warming import warm_up_supernet
 from recnas.space import Architecture, SearchSpace, cost
@@ -57,7 +57,8 @@ def study(
     Args:
         settings: What to do.
         overwrite: Replace an earlier study in that folder.
-        resume: Go on with the study in that folder, if there is one.
+        resume: Go on with the study in that folder, if there is one; other rankings than it was begun with are judged
+            on what it has measured.
         progress: Show how far it is, on standard error.
 
     Returns:
@@ -68,7 +69,8 @@ def study(
         RunError: A warm-up diverged, or nearly all trainings did.
     """
     console = Console(progress, stages(settings))
-    if resume and (results := finished(settings)) is not None:
+    anew = resume and _judges_anew(settings)
+    if resume and not anew and (results := finished(settings)) is not None:
         console.say(f"{settings.run} is finished")
         return results
     dataset = Dataset(settings.data)
@@ -96,6 +98,9 @@ def study(
             stop_scorings()
         results = _conclude(run, settings, dataset, archs, scored, trained)
         results["seconds"] = time.perf_counter() - started
+        if anew:
+            (run / RESULTS).unlink()
+            write_config(run, settings, read_yaml(run / CONFIG)["created"])
         write_json(run / RESULTS, results)
     return results
 
@@ -110,6 +115,29 @@ def draw_candidates(settings: StudySettings) -> list[Architecture]:
         if len(found) == settings.candidates:
             return list(found.values())
     raise InputError(f"{settings.space} has no {settings.candidates} distinct candidates; lower --candidates")
+
+
+def _judges_anew(settings: StudySettings) -> bool:
+    """Whether a study is there that has ended with other rankings.
+
+    Raises:
+        InputError: They need proxies that it did not measure, or it has not ended.
+    """
+    run = Path(settings.run)
+    config = begun_with(run, settings.command)
+    if config is None:
+        return False
+    before = StudySettings.from_mapping(config, str(run / CONFIG))
+    if before.rankings == settings.rankings:
+        return False
+    if not is_finished(run):
+        raise InputError(
+            f"{run} was begun with the rankings {', '.join(before.rankings) or 'of proxies alone'}; leave --ranking "
+            "out to go on, others can be judged when it has ended"
+        )
+    if missing := sorted(set(proxy_names(settings)) - set(proxy_names(before))):
+        raise InputError(f"{run} has not measured {', '.join(missing)}; choose another --run for a study that does")
+    return True
 
 
 def _prepare_process(settings: StudySettings) -> None:

@@ -172,6 +172,31 @@ def test_a_finished_study_is_left_alone_and_needs_no_data(undisturbed: Path) -> 
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
 
 
+def test_a_finished_study_judges_other_sums_of_what_it_measured(undisturbed: Path, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed, run)
+    before, scores = found(run), (run / "scores.jsonl").read_text()
+    with pytest.raises(InputError, match=r"has not measured plain; choose another --run"):
+        run_study(data, run, progress=False, resume=True, rankings=["zico - plain"])
+    assert found(run) == before
+    run_study(data, run, progress=False, resume=True, rankings=["synflow + fr"])
+    names = {row["ranking"] for row in found(run)["agreement"]}
+    assert {"synflow + fr", "standardised synflow + fr", "zico"} <= names
+    assert "zico - 30*loss" not in names
+    assert found(run)["candidates"] == before["candidates"]
+    assert (run / "scores.jsonl").read_text() == scores
+    # They are its own from now on.
+    again = json.loads((run / "results.json").read_text())
+    assert run_study("gone", run, progress=False, resume=True) == again
+    assert run_study(data, run, progress=False, resume=True, rankings=["sigeo", "zico - 30*loss"])["agreement"]
+    assert found(run) == before
+
+
+def test_a_study_under_way_keeps_its_rankings(copy: Path, data: Path) -> None:
+    with pytest.raises(InputError, match="begun with the rankings sigeo, zico - 30\\*loss; leave --ranking out"):
+        run_study(data, copy, progress=False, resume=True, rankings=["zico"])
+
+
 def test_a_search_does_not_go_on_with_a_study_nor_a_study_with_a_search(
     undisturbed: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
