@@ -29,7 +29,8 @@ from scipy import stats
 
 import recnas
 from recnas.data import Dataset
-from recnas.files import write_text
+from recnas.errors import InputError, RunError
+from recnas.files import read_json, write_text
 from recnas.nn.model import sizes
 from recnas.search.settings import load_preset, merge
 from recnas.space import Architecture, SearchSpace, cost
@@ -48,10 +49,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a setting in its place"
     )
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, metavar="N")
     parser.add_argument("--models", nargs="*", help="hand-made models (default: all)")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args(argv)
+    if arguments.seeds < 1:
+        parser.error("--seeds must be 1 or more")
+    try:
+        compare(arguments)
+    except (InputError, RunError) as error:
+        raise SystemExit(f"benchmarks.rivals: {error}") from None
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Makes all runs, seed after seed, and prints the table after each."""
     values = merge(load_preset(arguments.preset), nested(arguments.settings))
     found = []
     for seed in range(arguments.seeds):
@@ -82,7 +93,8 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     search = recnas.search(data, output / f"search-{seed}", resume=True, **settings)
     baselines = recnas.baselines(data, output / f"baselines-{seed}", models=models, resume=True, **values)
     count = affordable(data, output / f"search-{seed}", search)
-    print(f"seed {seed}: the search took {search['seconds']:.0f} s, time for {count} random candidates", flush=True)
+    minutes = spent(output / f"search-{seed}", search) / 60
+    print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {count} random candidates", flush=True)
     evolution = {"population": count, "iterations": 0, "tournament": 1, "children": 1}
     blind = {
         "strategy": "random",
@@ -91,6 +103,8 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
         "final": {"top_k": count, "strategy": "full"},
     }
     randoms = recnas.search(data, output / f"random-{seed}", resume=True, **merge(settings, blind))
+    for name, results in (("search", search), ("random", randoms)):
+        results["minutes"] = spent(output / f"{name}-{seed}", results) / 60
     return {"search": search, "random": randoms, "baselines": baselines}
 
 
@@ -98,6 +112,7 @@ def affordable(data: Path, run: Path, search: Results) -> int:
     """How many random candidates can be trained in full, the best at all learning rates, in the time of a search.
 
     A training's time grows with the multiply-accumulates of a row; how fast, the search's own final trainings tell.
+    Random candidates are those of the whole space, as the limits of a run, if it has any, are not applied here.
     """
     schema = Dataset(data).schema
     trained = [model for model in search["models"] if model["status"] == "trained"]
@@ -106,9 +121,17 @@ def affordable(data: Path, run: Path, search: Results) -> int:
     config = yaml.safe_load((run / "config.yaml").read_text())
     space, rng = SearchSpace.named(config["space"]), random.Random(0)
     mean = statistics.mean(_macs(space.sample(rng), schema) for _ in range(DRAWN))
-    side_by_side = config["workers"]
-    trainings = search["seconds"] * side_by_side / (seconds / work * mean)
-    return max(1, math.ceil(trainings) - len(config["final"]["other_learning_rates"]))
+    trainings = spent(run, search) * config["workers"] / (seconds / work * mean)
+    others = set(config["final"]["other_learning_rates"]) - {config["final"]["optimization"]["learning_rate"]}
+    return max(1, math.ceil(trainings) - len(others))
+
+
+def spent(run: Path, results: Results) -> float:
+    """Seconds of a run's warm-up, search and final trainings, those of earlier processes included."""
+    config, warmup = yaml.safe_load((run / "config.yaml").read_text()), run / "supernet" / "warmup.json"
+    trained = sum(model["seconds"] for model in results["models"])
+    warmed = read_json(warmup)["seconds"] if warmup.exists() else 0.0
+    return warmed + results["search"]["seconds"] + trained / config["workers"]
 
 
 def _macs(arch: Architecture, schema: Any) -> int:
@@ -150,7 +173,7 @@ def table(found: Sequence[Mapping[str, Results]]) -> str:
     for name in list(chosen)[1:]:
         lines.append(f"- {name}: {difference(losses(chosen['search']), losses(chosen[name]))}")
     for name, which in (("search", "search"), ("random search", "random")):
-        times = [runs[which]["seconds"] / 60 for runs in found]
+        times = [runs[which]["minutes"] for runs in found]
         counts = [runs[which]["search"]["candidates"] for runs in found]
         lines.append(
             f"\n{name}: {statistics.mean(counts):,.0f} candidates and {statistics.mean(times):.1f} minutes a seed."

@@ -28,7 +28,6 @@ from plotly.colors import hex_to_rgb
 
 from benchmarks.paper.runs import RANDOM, Ranking, Runs
 from benchmarks.paper.sections import Section
-from recnas.files import write_text
 from recnas.report.html import NOTHING, compact, decimals
 from recnas.report.study_figures import loss_range
 from recnas.report.style import BEST, DENSE, INK, MUTED, PAPER, SPARSE, axis, plot_layout
@@ -152,8 +151,7 @@ def _write(
         tuple("best" if ranking == lowest else "baseline" if ranking == RANDOM else "" for ranking in models),
         box_plot(losses, models) if everything else None,
     )
-    section.save(output)
-    write_text(output / MODELS, to_csv([item.row() for items in models.values() for item in items]))
+    section.save(output, {MODELS: to_csv([item.row() for items in models.values() for item in items])})
     return section
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,11 @@ class Section:
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return "\n\n".join((*self.paragraphs, table)) + "\n"
 
-    def save(self, folder: Path) -> None:
-        """Writes `table.md`, `plot.html` if there is a figure, and what `write_page` reads."""
+    def save(self, folder: Path, files: Mapping[str, str]) -> None:
+        """Writes these files, `table.md`, `plot.html` if there is a figure, and last what `write_page` reads."""
         folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_text(folder / name, text)
         write_text(folder / MARKDOWN, self.markdown)
         if self.figure is not None:
             write_text(folder / PLOT, self.figure.to_html(config={"displayModeBar": False}))

@@ -29,10 +29,10 @@ from typing import Any
 
 from benchmarks.paper.runs import RANDOM, Ranking, Runs
 from benchmarks.paper.sections import Section
-from recnas.files import write_text
 from recnas.nn.baselines import TITLES
 from recnas.report.html import NOTHING, compact, decimals
 from recnas.search.expression import SIGEO
+from recnas.search.halving import other_learning_rates
 from recnas.study.text import to_csv
 from recnas.study.trainings import Trained
 from recnas.train.metrics import Quality
@@ -170,8 +170,7 @@ def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[flo
             "best" if name == best else "baseline" if own[0].kind == "baseline" else "" for name, own in methods.items()
         ),
     )
-    section.save(output)
-    write_text(output / MODELS, to_csv([item.row() for item in results]))
+    section.save(output, {MODELS: to_csv([item.row() for item in results])})
     return section
 
 
@@ -207,7 +206,7 @@ def _found(runs: Runs, seed: int, top_k: int, random: int, warmups: Sequence[flo
     trained = {first: runs.train(list(archs.values()), seed)}
     leaders = {ranking: _best([trained[first][arch.id] for arch in own]) for ranking, own in finalists.items()}
     again = [archs[leader.id] for leader in leaders.values() if leader is not None]
-    for rate in runs.settings.final.other_learning_rates:
+    for rate in other_learning_rates(runs.settings.final):
         trained[rate] = runs.train(again, seed, rate) if again else {}
     results = []
     for ranking, own in finalists.items():

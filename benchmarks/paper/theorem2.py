@@ -283,8 +283,7 @@ def run(output: Path, seeds: int = SEEDS, steps: int = STEPS, learning_rate: flo
         f"losses; 95 % intervals of {RESAMPLES:,} resamples. Published: ρ with the test loss, on MNIST."
     )
     section = Section(TITLE, (text,), HEADER, tuple(correlations(networks)), (NETWORKS,), figure=plot(networks))
-    section.save(output)
-    networks.write_csv(output / NETWORKS)
+    section.save(output, {NETWORKS: networks.write_csv()})
     return section
 
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 MEASURED = 1 / 4
 """Share of the steps, the last ones, over which the loss is taken."""
 
-_building = threading.Lock()
-"""Start values come from torch's one generator."""
+drawing = threading.RLock()
+"""Held while weights are drawn. Start values come from torch's one generator."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class BriefTraining:
     def log_loss(self, arch: Architecture) -> float:
         """Trains a candidate; gives the mean loss of its last steps, NaN when the training diverged."""
         optimization = self.optimization
-        with _building:
+        with drawing:
             material = self.material
             embeddings = ShardedEmbeddings(
                 material.schema,

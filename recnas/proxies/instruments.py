@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from recnas.nn.model import Supernet
-from recnas.proxies.brief import BriefTraining
+from recnas.proxies.brief import BriefTraining, drawing
 from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.schema import Schema
@@ -38,8 +37,6 @@ class Instruments:
         self._make_supernet, self._make_batches = make_supernet, make_batches
         self._supernet: Supernet | None = None
         self._batches: ProxyBatches | None = None
-        # Candidates are scored in several threads.
-        self._making = threading.RLock()
 
     @classmethod
     def of(
@@ -55,7 +52,8 @@ class Instruments:
     @property
     def supernet(self) -> Supernet:
         """Holds the weights that candidates inherit."""
-        with self._making:
+        # Candidates are scored in several threads.
+        with drawing:
             if self._supernet is None:
                 self._supernet = self._make_supernet()
             return self._supernet
@@ -63,7 +61,19 @@ class Instruments:
     @property
     def batches(self) -> ProxyBatches:
         """Training rows that candidates are measured on."""
-        with self._making:
+        with drawing:
             if self._batches is None:
                 self._batches = self._make_batches(self.supernet)
             return self._batches
+
+    def prepare(self, names: Iterable[str], inherits: bool) -> None:
+        """Makes now what proxies will ask for, so that it is not part of the first candidate's time.
+
+        Args:
+            names: Of the proxies.
+            inherits: Whether any of them looks at inherited weights.
+        """
+        if inherits:
+            _ = self.batches
+        if "brief" in names and self.training is not None:
+            _ = self.training.material

@@ -182,9 +182,7 @@ def score(arch: Architecture) -> Scored:
     with _building:
         if _scorer is None:
             instruments = build_instruments(_settings, Dataset(_settings.data), warm=expression.inherits)
-            if expression.inherits:
-                # Now, so that it is not part of the first candidate's time.
-                _ = instruments.batches
+            instruments.prepare(expression.weights, expression.inherits)
             _scorer = Scorer(instruments, expression)
         scorer = _scorer
     return scorer(arch)

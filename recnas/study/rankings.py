@@ -32,13 +32,10 @@ def scores(name: str, warmup: str, candidates: Sequence[Mapping[str, Any]]) -> l
         return fitted(warmup, candidates).tolist()
     expression = Expression.parse(name.removeprefix(STANDARDISED), float(warmup))
     if name.startswith(STANDARDISED):
-        total = sum(
-            (
-                weight * normal_scores(values_of(term, warmup, candidates))
-                for term, weight in expression.weights.items()
-            ),
-            np.zeros(len(candidates)),
-        )
+        total = np.zeros(len(candidates))
+        for term, weight in expression.weights.items():
+            # The sign is inside: what has no value ranks lowest, whichever way the term counts.
+            total += abs(weight) * normal_scores(math.copysign(1, weight) * values_of(term, warmup, candidates))
         return total.tolist()
     return [
         expression.score({term: _number(row["values"][warmup][term]) for term in expression.weights})
@@ -62,20 +59,21 @@ def normal_scores(values: Array) -> Array:
 def fitted(warmup: str, candidates: Sequence[Mapping[str, Any]]) -> Array:
     """What a ridge regression on all proxies, fitted to the losses of four fifths of the candidates, says of the rest.
 
-    Each fifth is left out once, so that no candidate is judged by a ranker that knows its loss. It is the upper end of
-    what a surrogate on these proxies could do after so many trainings. Inputs are the proxies' normal scores; the
-    penalty is the one of `PENALTIES` with the least leave-one-out error.
+    Each fifth is left out once, so that no candidate is judged by a ranker that knows its loss. Inputs are the proxies'
+    normal scores, targets those of the known losses: both have mean 0, and there is no intercept, which would tell what
+    fold a candidate is in. The penalty is the one of `PENALTIES` with the least leave-one-out error.
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.model_selection import KFold
 
     names = list(candidates[0]["values"][warmup])
-    inputs = np.column_stack([direction(name) * normal_scores(values_of(name, warmup, candidates)) for name in names])
-    targets = normal_scores(-np.array([row["loss"] for row in candidates]))
+    inputs = np.column_stack([normal_scores(direction(name) * values_of(name, warmup, candidates)) for name in names])
+    losses = np.array([row["loss"] for row in candidates])
     found = np.zeros(len(candidates))
     folds = KFold(min(FOLDS, len(candidates)), shuffle=True, random_state=0)
     for known, left in folds.split(inputs):
-        found[left] = RidgeCV(PENALTIES).fit(inputs[known], targets[known]).predict(inputs[left])
+        ranker = RidgeCV(PENALTIES, fit_intercept=False).fit(inputs[known], normal_scores(-losses[known]))
+        found[left] = ranker.predict(inputs[left])
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
-from recnas.files import read_json_lines, read_yaml, write_json, write_text, writing
+from recnas.files import read_json, read_json_lines, read_yaml, write_json, write_text, writing
 from recnas.nn.model import sizes
 from recnas.proxies import find_proxy
 from recnas.search.about import data_entry, say_rows
@@ -84,7 +84,8 @@ def study(
     say_rows(console, dataset)
     with (
         sharing_cores(settings.workers),
-        Executor(settings.workers, _prepare_process, (settings,)) as executor,
+        # What has been measured is only read.
+        Executor(1 if anew else settings.workers, _prepare_process, (settings,)) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
 
@@ -96,11 +97,12 @@ def study(
             trained = train_all(settings, archs, executor, macs, console)
         finally:
             stop_scorings()
-        results = _conclude(run, settings, dataset, archs, scored, trained)
-        results["seconds"] = time.perf_counter() - started
         if anew:
+            # A process that is killed from here on judges when it goes on.
             (run / RESULTS).unlink()
             write_config(run, settings, read_yaml(run / CONFIG)["created"])
+        results = _conclude(run, settings, dataset, archs, scored, trained)
+        results["seconds"] = time.perf_counter() - started
         write_json(run / RESULTS, results)
     return results
 
@@ -135,7 +137,8 @@ def _judges_anew(settings: StudySettings) -> bool:
             f"{run} was begun with the rankings {', '.join(before.rankings) or 'of proxies alone'}; leave --ranking "
             "out to go on, others can be judged when it has ended"
         )
-    if missing := sorted(set(proxy_names(settings)) - set(proxy_names(before))):
+    measured = {name for values in read_json(run / RESULTS)["candidates"][0]["values"].values() for name in values}
+    if missing := sorted(set(proxy_names(settings)) - measured):
         raise InputError(f"{run} has not measured {', '.join(missing)}; choose another --run for a study that does")
     return True
 

@@ -113,7 +113,5 @@ def needs_warmup(settings: StudySettings) -> bool:
 
 def _warm_instruments(settings: StudySettings) -> Instruments:
     instruments = build_instruments(settings, Dataset(settings.data), warm=needs_warmup(settings))
-    if needs_warmup(settings):
-        # Now, so that it is not part of the first candidate's times.
-        _ = instruments.batches
+    instruments.prepare(proxy_names(settings), needs_warmup(settings))
     return instruments

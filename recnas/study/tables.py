@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from recnas.study.settings import StudySettings
 from recnas.study.trainings import Trained
 
 Rows = list[dict[str, Any]]
+TRAINED = {"one_shot", "brief"}
+"""Proxies that train something; they share nothing with others."""
 
 
 def candidate_rows(
@@ -81,20 +83,27 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
             if not expression.inherits and key != keys[0]:
                 continue
             shown = amount if expression.inherits else None
-            # What proxies share is measured once: the dearest of them takes about as long as all.
-            dearest = max((seconds[name] for name in expression.weights), default=0.0)
+            spent = _together(expression.weights, seconds)
             for form in ("", STANDARDISED) if len(expression.weights) > 1 else ("",):
                 found = scores(form + ranking, key, candidates)
-                rows.append(_row(form + ranking, shown, found, losses, dearest, bootstrap))
-        if len(names) > 1:
+                rows.append(_row(form + ranking, shown, found, losses, spent, bootstrap))
+        inherits = any(name not in NOT_INHERITED for name in names)
+        if len(names) > 1 and (inherits or key == keys[0]):
             found = scores(FITTED, key, candidates)
-            rows.append(_row(FITTED, amount, found, losses, sum(seconds.values()), bootstrap))
+            shown = amount if inherits else None
+            rows.append(_row(FITTED, shown, found, losses, _together(names, seconds), bootstrap))
     others = [float(np.mean(row["test"][1:] or row["test"])) for row in candidates]
     for place in range(min(len(row["early"][0]) for row in candidates)):
         found = [-row["early"][0][place] for row in candidates]
         spent = float(np.mean([row["early_seconds"][0][place] for row in candidates]))
         rows.append(_row(f"training {candidates[0]['shares'][place]:.2g}", None, found, others, spent, bootstrap))
     return rows
+
+
+def _together(names: Iterable[str], seconds: Mapping[str, float]) -> float:
+    """What proxies of a candidate take: those that train the sum; of the others, which share, the longest counts."""
+    alone = [seconds[name] for name in names if name in TRAINED]
+    return sum(alone) + max((seconds[name] for name in names if name not in TRAINED), default=0.0)
 
 
 def summary(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> dict[str, Any]:

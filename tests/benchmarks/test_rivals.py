@@ -22,7 +22,7 @@ def model(id_: str, validation: float, test: float, **more: Any) -> dict[str, An
 
 
 def runs(search: float, others: float) -> dict[str, Any]:
-    found = {"seconds": 60.0, "search": {"candidates": 8}}
+    found = {"minutes": 1.0, "search": {"candidates": 8}}
     return {
         "search": found | {"models": [model("a", 0.5, search), model("b", 0.6, 0.1)]},
         "random": found | {"models": [model("c", 0.5, others), {"id": "d", "status": "diverged"}]},
@@ -70,11 +70,28 @@ def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path:
     schema = Dataset(data).schema
     space, rng = SearchSpace.named("nasrec-small"), random.Random(0)
     mean = sum(cost.flops(space.sample(rng), *sizes(schema)) for _ in range(200)) / 200
-    (tmp_path / "config.yaml").write_text("space: nasrec-small\nworkers: 2\nfinal: {other_learning_rates: [1, 2]}\n")
-    # A training of a random candidate takes 10 s; two workers have 600 s together, two rates are for the best alone.
+    (tmp_path / "config.yaml").write_text(
+        "space: nasrec-small\nworkers: 2\nfinal: {other_learning_rates: [1, 2, 3], optimization: {learning_rate: 3}}\n"
+    )
+    (tmp_path / "supernet").mkdir()
+    (tmp_path / "supernet" / "warmup.json").write_text('{"seconds": 20.0}')
+    # A training of a random candidate takes 10 s; the search took 20 + 223 + (15 + 99) / 2 = 300 s of both workers. Two
+    # rates are for the best alone.
     trained = {"status": "trained", "flops": mean / 2, "learning_rates": [1, 2, 3], "seconds": 15.0}
-    search = {"seconds": 300.0, "models": [trained, {"status": "dropped", "seconds": 99.0}]}
+    models = [trained, {"status": "dropped", "seconds": 99.0}]
+    search = {"search": {"seconds": 223.0}, "models": models}
     assert affordable(data, tmp_path, search) in (58, 59)
+
+
+def test_what_does_not_fit_is_said_in_one_line(data: Path, tmp_path: Path) -> None:
+    for arguments, said in (
+        ([str(tmp_path / "gone")], "gone"),
+        ([str(data), "--preset", "gone"], "no preset or file 'gone'"),
+        ([str(data), "--set", "final.gone=1"], "unknown setting 'final.gone'"),
+    ):
+        with pytest.raises(SystemExit, match=said) as error:
+            main([*arguments, "--output", str(tmp_path / "runs")])
+        assert "\n" not in str(error.value)
 
 
 def test_runs_are_made_once_and_compared(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,9 +186,14 @@ def test_a_random_search_draws_all_its_candidates_at_once(data: Path, tmp_path: 
     assert not (tmp_path / "run" / "supernet").exists()
 
 
-def test_a_short_training_ranks_without_a_warm_up(data: Path, tmp_path: Path, small: dict) -> None:
+def test_a_short_training_ranks_without_a_warm_up(
+    data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small["proxy"] |= {"score": "brief", "brief_rows": 200, "brief_batch_size": 32}
     small["warmup"] |= {"max_rows_per_table": 100}
+    # It needs neither a supernet nor the rows of proxy batches.
+    small["proxy"]["batch_size"] = 10**6
+    monkeypatch.setattr("recnas.search.scoring.build_supernet", lambda *_: pytest.fail("a supernet is made"))
     runs = []
     for workers in (1, 2):
         run_search(data, run := tmp_path / f"run{workers}", progress=False, workers=workers, **small)

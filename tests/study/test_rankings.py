@@ -67,6 +67,26 @@ def test_no_candidate_is_judged_by_a_ranker_that_knows_its_loss() -> None:
     rng = random.Random(1)
     candidates = rows(zico=[rng.random() for _ in range(20)], fr=[rng.random() for _ in range(20)])
     before = fitted("0.1", candidates)
-    # Its fold stays, so the ranker that judges it saw the same others; only their normal scores move by a rank.
-    candidates[19]["loss"] = 19.5
-    assert fitted("0.1", candidates)[19] == before[19]
+    # From the worst to the best of all; its fold stays, and the ranker that judges it sees the same others.
+    candidates[19]["loss"] = -1.0
+    after = fitted("0.1", candidates)
+    assert after[19] == before[19]
+    assert (after != before).any()
+
+
+def test_what_has_no_value_is_last_whichever_way_its_term_counts() -> None:
+    candidates = rows(jacov=[1.0, 1.0, 1.0, 1.0], brief=[None, 0.1, 0.2, 0.3])
+    found = scores("standardised jacov - brief", "0.1", candidates)
+    assert min(found) == found[0] < found[3] < found[2] < found[1]
+
+
+def test_a_fitted_ranker_has_no_lean_in_pure_noise() -> None:
+    rng = np.random.default_rng(0)
+    taus = []
+    for _ in range(40):
+        candidates = rows(**{name: rng.random(48).tolist() for name in ("zico", "fr", "plain", "jacov", "zen")})
+        losses = rng.random(48)
+        for row, loss in zip(candidates, losses, strict=True):
+            row["loss"] = loss
+        taus.append(kendalltau(-fitted("0.1", candidates), losses).statistic)
+    assert abs(np.mean(taus)) < 3 * np.std(taus) / 40**0.5
