@@ -30,8 +30,11 @@ from scipy import stats
 import recnas
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
-from recnas.files import read_json, write_text
+from recnas.files import read_json, read_yaml, write_text
 from recnas.nn.model import sizes
+from recnas.search.choice import best
+from recnas.search.folder import CONFIG
+from recnas.search.scoring import SUPERNET_WEIGHTS
 from recnas.search.settings import load_preset, merge
 from recnas.space import Architecture, SearchSpace, cost
 
@@ -118,7 +121,7 @@ def affordable(data: Path, run: Path, search: Results) -> int:
     trained = [model for model in search["models"] if model["status"] == "trained"]
     seconds = sum(model["seconds"] for model in trained)
     work = sum(model["flops"] * len(model["learning_rates"]) for model in trained)
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = read_yaml(run / CONFIG)
     space, rng = SearchSpace.named(config["space"]), random.Random(0)
     mean = statistics.mean(_macs(space.sample(rng), schema) for _ in range(DRAWN))
     trainings = spent(run, search) * config["workers"] / (seconds / work * mean)
@@ -128,7 +131,7 @@ def affordable(data: Path, run: Path, search: Results) -> int:
 
 def spent(run: Path, results: Results) -> float:
     """Seconds of a run's warm-up, search and final trainings, those of earlier processes included."""
-    config, warmup = yaml.safe_load((run / "config.yaml").read_text()), run / "supernet" / "warmup.json"
+    config, warmup = read_yaml(run / CONFIG), run / SUPERNET_WEIGHTS.with_name("warmup.json")
     trained = sum(model["seconds"] for model in results["models"])
     warmed = read_json(warmup)["seconds"] if warmup.exists() else 0.0
     return warmed + results["search"]["seconds"] + trained / config["workers"]
@@ -140,8 +143,8 @@ def _macs(arch: Architecture, schema: Any) -> int:
 
 def best_of(results: Results) -> Model:
     """The model of a run that is best on validation."""
-    trained = [model for model in results["models"] if model["status"] == "trained"]
-    return min(trained, key=lambda model: model["validation"]["log_loss"])
+    chosen = best(results["models"])
+    return next(model for model in results["models"] if model["id"] == chosen)
 
 
 def table(found: Sequence[Mapping[str, Results]]) -> str:

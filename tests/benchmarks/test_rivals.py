@@ -18,20 +18,21 @@ from recnas.space import SearchSpace, cost
 
 def model(id_: str, validation: float, test: float, **more: Any) -> dict[str, Any]:
     quality = {"validation": {"log_loss": validation, "auc": 0.5}, "test": {"log_loss": test, "auc": 0.5}}
-    return {"id": id_, "status": "trained", "parameters": 10, **quality} | more
+    return {"id": id_, "kind": "found", "status": "trained", "parameters": 10, **quality} | more
 
 
 def runs(search: float, others: float) -> dict[str, Any]:
     found = {"minutes": 1.0, "search": {"candidates": 8}}
     return {
         "search": found | {"models": [model("a", 0.5, search), model("b", 0.6, 0.1)]},
-        "random": found | {"models": [model("c", 0.5, others), {"id": "d", "status": "diverged"}]},
+        "random": found | {"models": [model("c", 0.5, others), {"id": "d", "kind": "found", "status": "diverged"}]},
         "baselines": {"models": [model("dlrm", 0.5, others), model("lr", 0.6, 0.2)]},
     }
 
 
 def test_every_choice_is_made_on_validation() -> None:
-    assert best_of({"models": [model("a", 0.5, 0.9), model("b", 0.6, 0.1), {"status": "dropped"}]})["id"] == "a"
+    dropped = {"kind": "found", "status": "dropped"}
+    assert best_of({"models": [model("a", 0.5, 0.9), model("b", 0.6, 0.1), dropped]})["id"] == "a"
 
 
 def test_differences_are_paired_by_seed() -> None:
