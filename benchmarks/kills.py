@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recnas.errors import InputError
-from recnas.search.folder import STAGES
+from recnas.search.folder import FINAL_TRAINING, SEARCH, SHORTLIST, TEST, WARM_UP
 from recnas.search.status import read_status
 
 SETTINGS = {
@@ -41,7 +41,9 @@ SETTINGS = {
     "probe-candidates": 4,
     "probe-rows": 500,
     "proxy-batch-size": 32,
-    "proxy": "loss - zico",
+    "proxy": "loss - zico | - zico - brief",
+    "shortlist": 6,
+    "brief-rows": 1024,
     "population": 20,
     "iterations": 2,
     "tournament": 8,
@@ -55,6 +57,7 @@ SETTINGS = {
 """A search whose stages take seconds each: with the proxy's sign turned, small networks win."""
 ROWS = {"train": 6000, "validation": 2000, "test": 2000}
 """At most so many rows of each split are used."""
+STAGES = (WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST)
 REPORT = "report"
 LIMIT = 1800
 """Seconds after which a search hangs."""
@@ -72,7 +75,7 @@ def outcome_of(run: Path) -> dict[str, Any]:
     files = {str(path.relative_to(run)): path for path in sorted(run.rglob("*")) if path.is_file()}
     found: dict[str, Any] = {"files": sorted(files)}
     for name, path in files.items():
-        if path.name in ("history.jsonl", "metrics.jsonl") and path.parent.name != "supernet":
+        if path.name in ("history.jsonl", "shortlist.jsonl", "metrics.jsonl") and path.parent.name != "supernet":
             found[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
         elif path.suffix == ".json":
             found[name] = timeless(json.loads(path.read_text()))

@@ -21,7 +21,11 @@ FLAGS: dict[str, tuple[str, str]] = {
         "--workers",
         "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
     ),
-    "warmup.amount": ("--warmup", "supernet warm-up: share of the training rows up to 1, above it epochs"),
+    "warmup.amount": (
+        "--warmup",
+        "supernet warm-up: share of the training rows up to 1, above it epochs; none: as the ranking asks, "
+        "0.01 where it looks at trained weights, otherwise 0",
+    ),
     "warmup.optimization.learning_rate": ("--warmup-learning-rate", "peak learning rate of the warm-up"),
     "warmup.optimization.batch_size": ("--warmup-batch-size", "rows a warm-up step"),
     "warmup.optimization.eps": ("--warmup-eps", "Adagrad's eps for the supernet's dense part"),
@@ -52,9 +56,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "warmup.probe_rows": ("--probe-rows", "validation rows they are measured on"),
     "proxy.score": (
         "--proxy",
-        "what candidates are ranked by: sigeo, a proxy's name, or a weighted sum such as 'zico + 0.5*fr - loss'; "
-        "module:function is a proxy of your own, none is no ranking",
+        "what candidates are ranked by: sigeo, a proxy's name, or a weighted sum such as 'zico + 0.5*fr - loss'; after "
+        "| what the best of them are ranked by once more; module:function is a proxy of your own, none is no ranking",
     ),
+    "proxy.shortlist": ("--shortlist", "best candidates that are ranked once more"),
     "proxy.batches": ("--proxy-batches", "training batches that a candidate's gradients are taken on"),
     "proxy.batch_size": ("--proxy-batch-size", "rows of each"),
     "proxy.tune_steps": ("--tune-steps", "steps of fine-tuning the last layer, for the proxy one_shot"),
@@ -131,6 +136,7 @@ STUDY_FLAGS: dict[str, tuple[str, str]] = {
     not in (
         "strategy",
         "proxy.score",
+        "proxy.shortlist",
         "warmup.amount",
         "final.top_k",
         "final.strategy",

@@ -134,7 +134,7 @@ class Runs:
                 open_run(settings, self.dataset.schema, overwrite=False, resume=True),
             ):
                 costs = Costs(settings, self.dataset)
-                history, _, _ = find_candidates(run, settings, self.dataset, costs, executor, self.console)
+                history = find_candidates(run, settings, self.dataset, costs, executor, self.console).history
                 warmup = supernet / "warmup.json"
                 seconds = {
                     "warmup": read_json(warmup)["seconds"] if warmup.exists() else 0.0,

@@ -221,7 +221,10 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
     """Each proxy term against the validation log loss of the finalists; None if no finalist has both."""
     losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE and not model.dropped}
     finalists = {item.id: item for item in history if losses.get(item.id) is not None}
-    keys = dict.fromkeys(chain(*(item.proxy for item in finalists.values()), ("score",)))
+    names = dict.fromkeys(chain(*(item.proxy for item in finalists.values())))
+    # A proxy alone is the score.
+    alone = any(all(item.proxy.get(name) == item.score for item in finalists.values()) for name in names)
+    keys = [*names] if alone else [*names, "score"]
     terms = [
         (PROXY_NAMES.get(key, key), pairs)
         for key in keys

@@ -17,7 +17,7 @@ from recnas.search.costs import Costs
 from recnas.search.executor import Executor, sharing_cores
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
-from recnas.search.folder import CONFIG, FINAL_STAGES, RESULTS, open_run
+from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run
 from recnas.search.run import describe_data
 from recnas.search.settings import Settings
 
@@ -38,7 +38,7 @@ def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progre
         InputError: The data set or the settings do not fit, or the run's folder is taken.
         RunError: No model could be trained to the end.
     """
-    console, dataset = Console(progress, FINAL_STAGES), Dataset(settings.data)
+    console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs, started = Costs(settings, dataset), time.perf_counter()
     say_rows(console, dataset)
     with (
@@ -70,7 +70,7 @@ def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool)
         InputError: The data set is another one than the run's.
         RunError: None of them could be trained to the end.
     """
-    console, dataset = Console(progress, FINAL_STAGES), Dataset(settings.data)
+    console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
     with (
         sharing_cores(settings.workers),

@@ -1,13 +1,18 @@
-"""What candidates are ranked by: a weighted sum of proxies, such as `zico + fr - loss`. Reading one needs no torch."""
+"""What candidates are ranked by: a weighted sum of proxies, such as `zico + fr - loss`, or two looks, the second at the
+best of the first. Reading one needs no torch."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from recnas.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SIGEO = "sigeo"
 NONE = "none"
@@ -15,6 +20,12 @@ LESS_IS_BETTER = {"loss", "one_shot", "brief"}
 """Proxies that are losses."""
 NOT_INHERITED = {"zen", "brief", "parameters", "flops"}
 """Proxies that do not look at the weights that a candidate inherits, so that no warm-up changes them."""
+UNTRAINED = {"jacov", "naswot", "epe_nas"}
+"""Proxies that are meant for weights that nobody has trained, by those who published them; see docs/ranking.md."""
+USUAL_WARMUP = 0.01
+"""The published amount of warm-up, for what looks at trained weights."""
+THEN = "|"
+"""Stands between two looks."""
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>{_NAME})\s*")
@@ -75,11 +86,89 @@ class Expression:
         return cls(weights)
 
     @property
+    def names(self) -> list[str]:
+        """The proxies that count."""
+        return [name for name, weight in self.weights.items() if weight]
+
+    @property
     def inherits(self) -> bool:
-        """Whether it looks at inherited weights, so that it needs a warm-up."""
-        return any(weight and name not in NOT_INHERITED for name, weight in self.weights.items())
+        """Whether it looks at weights of the supernet."""
+        return any(name not in NOT_INHERITED for name in self.names)
 
     def score(self, values: Mapping[str, float]) -> float:
         """The sum; terms of weight 0 are left out. Where it is not a finite number it is -inf, the worst."""
         total = sum((weight * values[name] for name, weight in self.weights.items() if weight), 0.0)
         return total if math.isfinite(total) else -math.inf
+
+    def standardised_scores(self, candidates: Sequence[Mapping[str, float]]) -> list[float]:
+        """The sum for each of some candidates, of terms that are first brought to one scale over them.
+
+        Args:
+            candidates: Their values by proxy.
+        """
+        import numpy as np
+
+        total = np.zeros(len(candidates))
+        for name, weight in self.weights.items():
+            # The sign is inside: what has no value ranks lowest, whichever way the term counts.
+            values = np.array([values[name] for values in candidates])
+            total += abs(weight) * normal_scores(math.copysign(1, weight) * values)
+        return total.tolist()
+
+
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Values brought to a standard normal distribution by their ranks, equal ones shared; NaN ranks lowest."""
+    import numpy as np
+    from scipy.stats import norm, rankdata
+
+    ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
+    return norm.ppf((ranks - 0.5) / len(values))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a search ranks by.
+
+    Attributes:
+        first: Every candidate.
+        second: The best of them once more, with terms standardised over these; None for no second look.
+    """
+
+    first: Expression
+    second: Expression | None = None
+
+    @classmethod
+    def parse(cls, text: str, warmup: float = USUAL_WARMUP) -> Ranking:
+        """Reads an expression, or two with `|` between them, such as `jacov | jacov - brief`.
+
+        Args:
+            text: What to read.
+            warmup: The amount of warm-up, for `sigeo`.
+
+        Raises:
+            InputError: It is neither.
+        """
+        looks = [Expression.parse(look, warmup) for look in text.split(THEN)]
+        if len(looks) > 2 or (len(looks) == 2 and not looks[1].weights):
+            raise InputError(f"proxy {text!r}: a first look and a second one are expected, such as 'jacov | brief'")
+        return cls(*looks)
+
+    @property
+    def looks(self) -> tuple[Expression, ...]:
+        """The first, and the second if there is one."""
+        return (self.first,) if self.second is None else (self.first, self.second)
+
+    @property
+    def names(self) -> list[str]:
+        """Its proxies, each once."""
+        return list(dict.fromkeys(name for look in self.looks for name in look.names))
+
+    @property
+    def inherits(self) -> bool:
+        """Whether it looks at weights of the supernet."""
+        return any(look.inherits for look in self.looks)
+
+    @property
+    def warmup(self) -> float:
+        """The amount of warm-up that it asks for, where nobody gives another: none for what no training helps."""
+        return 0.0 if set(self.names) <= NOT_INHERITED | UNTRAINED else USUAL_WARMUP

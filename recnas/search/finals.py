@@ -26,7 +26,7 @@ from recnas.search.finalists import (
     train_job,
     write_metrics,
 )
-from recnas.search.folder import STAGES
+from recnas.search.folder import FINAL_TRAINING, TEST
 from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
 from recnas.search.history import Recorded
 from recnas.search.pareto import Point, choose
@@ -54,14 +54,14 @@ def run_finals(
     run: Path,
     settings: Settings,
     dataset: Dataset,
-    history: list[Recorded],
+    ranked: list[Recorded],
     costs: Costs,
     executor: Executor,
     console: Console,
 ) -> dict[str, Any]:
     """Trains the best candidates of a search and the hand-made models, and chooses the best candidate.
 
-    Without a search the history is empty, and the best hand-made model is the best.
+    Without a search nobody is ranked, and the best hand-made model is the best.
 
     Returns:
         What `results.json` says about models and data.
@@ -72,7 +72,7 @@ def run_finals(
     schema = dataset.schema
     finalists = [
         Entrant(item.proposal.id, "found", item.proposal.arch)
-        for item in (choose_finalists(history, settings.final.top_k, costs.objectives) if history else ())
+        for item in (choose_finalists(ranked, settings.final.top_k, costs.objectives) if ranked else ())
     ]
     models = train_models(
         run, settings, dataset, finalists, hand_made(settings.final.baselines), costs, executor, console
@@ -131,7 +131,7 @@ def train_models(
     # Every choice is made; the test rows are looked at only from here on.
     entrants = [item.entrant for item in usable]
     test = {}
-    with console.bar(len(entrants), STAGES[3], "models") as bar:
+    with console.bar(len(entrants), TEST, "models") as bar:
         for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
             test[entrant] = quality
             bar.update()
@@ -164,7 +164,7 @@ def _train(
     stops = rungs(final, len(finalists), pass_rows)
     total = stops[-1]
     trainings: dict[Entrant, dict[float, Trained]] = {entrant: {} for entrant in (*finalists, *baselines)}
-    with console.bar(planned_rows(final, len(finalists), len(baselines), pass_rows), STAGES[2], "rows") as bar:
+    with console.bar(planned_rows(final, len(finalists), len(baselines), pass_rows), FINAL_TRAINING, "rows") as bar:
 
         def train_all(jobs: list[Job]) -> list[Trained]:
             before = {job for job in jobs if outcome(run, job) is not None}

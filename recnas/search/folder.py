@@ -20,16 +20,20 @@ from recnas.files import PARTIAL, read_json, read_yaml, write_text
 from recnas.schema import FILE_NAME, Schema
 from recnas.search.settings import Settings, leaves
 
-CONFIG, RESULTS, LATENCIES = "config.yaml", "results.json", "latency.jsonl"
-WARM_UP = "warm-up"
-STAGES = (WARM_UP, "search", "final training", "test")
-"""What a search does, one after the other."""
-FINAL_STAGES = STAGES[2:]
-"""What is done of it for hand-made models alone."""
+CONFIG, RESULTS, LATENCIES, SHORTLISTED = "config.yaml", "results.json", "latency.jsonl", "shortlist.jsonl"
+WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST = "warm-up", "search", "shortlist", "final training", "test"
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
 # A resumed run may have more workers, write more often, or be somewhere else; what a study measured may be judged anew.
 FREE_TO_CHANGE = {("data",), ("run",), ("workers",), ("checkpoint_seconds",), ("rankings",)}
+
+
+def stages(settings: Settings) -> tuple[str, ...]:
+    """What a run does, one after the other."""
+    if not settings.searches:
+        return FINAL_TRAINING, TEST
+    warm_up, shortlist = settings.warms_up, settings.ranking.second is not None
+    return (*[WARM_UP] * warm_up, SEARCH, *[SHORTLIST] * shortlist, FINAL_TRAINING, TEST)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`history.jsonl`: a line for each scored candidate, written as they come and read when a run goes on."""
+"""`history.jsonl` and `shortlist.jsonl`: a line for each scored candidate, for a run that was stopped to go on from."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class History:
     """The candidates scored so far, in memory and in the file.
 
     Args:
-        run: The run's folder. What its history holds already is given out again by `known`, in order.
+        run: The run's folder.
+        name: The file in it. What it holds already is given out again by `known`, in order.
 
     Attributes:
         recorded: Every candidate, in order.
@@ -49,8 +50,8 @@ class History:
         InputError: A line before the last is damaged.
     """
 
-    def __init__(self, run: Path) -> None:
-        self._path = run / FILE_NAME
+    def __init__(self, run: Path, name: str = FILE_NAME) -> None:
+        self._path = run / name
         self.recorded: list[Recorded] = []
         self._lines, self.dropped = read_lines(self._path)
         with writing(self._path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from recnas.console import Console
 from recnas.data import Dataset, describe
 from recnas.files import write_json
-from recnas.nn.model import default_device, sizes
+from recnas.nn.model import default_device
 from recnas.schema import Schema
 from recnas.search.about import say_rows
 from recnas.search.costs import Costs
@@ -21,21 +21,22 @@ from recnas.search.evolution import RegularizedEvolution
 from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.folder import RESULTS, STAGES, finished, open_run
+from recnas.search.folder import RESULTS, SEARCH, finished, open_run, stages
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
     check_proxy_rows,
     find_proxies,
-    ranked_by,
+    macs,
     score,
     start_scoring,
     stop_scoring,
 )
 from recnas.search.settings import Settings
+from recnas.search.shortlist import make_shortlist
 from recnas.search.tensorboard import followed
 from recnas.search.warming import warm_up_supernet
-from recnas.space import Architecture, SearchSpace, cost
+from recnas.space import SearchSpace
 
 
 def search(
@@ -65,7 +66,7 @@ def search(
         InputError: The data set or the settings do not fit, or the run's folder is taken.
         RunError: The training diverged.
     """
-    console = Console(progress, STAGES)
+    console = Console(progress, stages(settings))
     if resume and (results := finished(settings)) is not None:
         console.say(f"{settings.run} is finished")
         if tensorboard:
@@ -74,9 +75,9 @@ def search(
         return results
     dataset = Dataset(settings.data)
     refuse_torchrun("search")
-    if ranked_by(settings).inherits:
+    if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
-    find_proxies(ranked_by(settings))
+    find_proxies(settings.ranking.names)
     costs = Costs(settings, dataset)
     started = time.perf_counter()
     timed = settings.limits.max_latency_ms is not None
@@ -96,10 +97,15 @@ def search(
             costs.check_latency()
             _check_limits(settings, costs)
         describe_data(run, dataset)
-        history, seconds, rows = find_candidates(run, settings, dataset, costs, executor, console)
-        results = run_finals(run, settings, dataset, history, costs, executor, console)
+        found = find_candidates(run, settings, dataset, costs, executor, console)
+        results = run_finals(run, settings, dataset, found.ranked, costs, executor, console)
         results["run"] = str(run)
-        results["search"] = {"candidates": len(history), "seconds": seconds, "warmup_rows": rows}
+        results["search"] = {
+            "candidates": len(found.history),
+            "shortlist": 0 if found.shortlist is None else len(found.shortlist),
+            "seconds": found.seconds,
+            "warmup_rows": found.warmup_rows,
+        }
         results["seconds"] = time.perf_counter() - started
         write_json(run / RESULTS, results)
     return results
@@ -111,10 +117,32 @@ def prepare_process(settings: Settings) -> None:
     start_training(settings)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a search has come to before its final training.
+
+    Attributes:
+        history: Every candidate in the order of scoring.
+        shortlist: The best of them with their scores of the second look; None where there was none.
+        seconds: What both looks took.
+        warmup_rows: Training rows of the warm-up.
+    """
+
+    history: list[Recorded]
+    shortlist: list[Recorded] | None
+    seconds: float
+    warmup_rows: int
+
+    @property
+    def ranked(self) -> list[Recorded]:
+        """The candidates that finalists are chosen from."""
+        return self.history if self.shortlist is None else self.shortlist
+
+
 def find_candidates(
     run: Path, settings: Settings, dataset: Dataset, costs: Costs, executor: Executor, console: Console
-) -> tuple[list[Recorded], float, int]:
-    """A search up to the final training: warm-up, if the score needs one, and evolution.
+) -> Found:
+    """A search up to the final training: warm-up, if the ranking needs one, evolution, and the shortlist.
 
     Args:
         run: The run's folder; what is done in it already is not done again.
@@ -124,24 +152,25 @@ def find_candidates(
         executor: Of processes that `prepare_process` has prepared.
         console: Where it is shown.
 
-    Returns:
-        Every candidate in the order of scoring, the seconds that scoring took, and the rows of the warm-up.
-
     Raises:
         Diverged: The warm-up's loss is not a finite number.
     """
     try:
         rows = 0
-        if ranked_by(settings).inherits:
+        if settings.warms_up:
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with computing_with(threads=1):
                 rows = warm_up_supernet(run, settings, dataset, executor.check, console)
         else:
-            console.say(f"warm-up: not needed, as nothing that {settings.proxy.score!r} looks at is inherited")
+            console.say(f"warm-up: none, {settings.proxy.score!r} looks at fresh weights")
         history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
+        shortlist = None
+        if settings.ranking.second is not None:
+            shortlist, more = make_shortlist(run, settings, history, dataset.schema, costs, executor, console)
+            seconds += more
     finally:
         stop_scoring()
-    return history, seconds, rows
+    return Found(history, shortlist, seconds, rows)
 
 
 def describe_data(run: Path, dataset: Dataset) -> None:
@@ -184,7 +213,7 @@ def _evolve(
     start = time.perf_counter()
     with (
         closing(history),
-        console.bar(settings.evolution.candidates, STAGES[1], "candidates") as bar,
+        console.bar(settings.evolution.candidates, SEARCH, "candidates") as bar,
     ):
         while proposals := evolution.ask():
             scores = []
@@ -197,7 +226,7 @@ def _evolve(
             new = proposals[len(scores) :]
             on_cpu = default_device().type == "cpu"
             archs = [proposal.arch for proposal in new]
-            with closing(executor.map(score, archs, partial(_macs, schema), single_threaded=on_cpu)) as results:
+            with closing(executor.map(score, archs, partial(macs, schema), single_threaded=on_cpu)) as results:
                 for proposal, result in zip(new, results, strict=True):
                     history.add(proposal, result)
                     scores.append(result.score)
@@ -212,8 +241,3 @@ def _evolve(
         console.say(f"search: no new candidate was found after {count:,}; it ends here")
     console.say(f"search: {count:,} candidates in {seconds:.0f} s ({count / seconds:.1f} a second)")
     return history.recorded, seconds
-
-
-def _macs(schema: Schema, arch: Architecture) -> int:
-    """Multiply–accumulates a row of a candidate on these features."""
-    return cost.flops(arch, *sizes(schema))

@@ -6,6 +6,7 @@ import gc
 import random
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,12 +16,13 @@ import torch
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.nn.embeddings import ShardedEmbeddings
-from recnas.nn.model import Supernet, default_device
+from recnas.nn.model import Supernet, default_device, sizes
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies import BriefTraining, Candidate, Instruments, LastLayerTuning, Proxy, ProxyBatches, find_proxy
+from recnas.schema import Schema
 from recnas.search.expression import Expression
 from recnas.search.settings import Settings
-from recnas.space import Architecture, SearchSpace
+from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.checkpoint import load_model_tensors, load_tensors
 from recnas.train.warmup import PathLearner
 
@@ -47,7 +49,7 @@ class Scorer:
 
     def __init__(self, instruments: Instruments, expression: Expression) -> None:
         self.instruments, self.expression = instruments, expression
-        self._proxies = find_proxies(expression)
+        self._proxies = find_proxies(expression.names)
 
     def __call__(self, arch: Architecture) -> Scored:
         start = time.perf_counter()
@@ -56,18 +58,13 @@ class Scorer:
         return Scored(values, self.expression.score(values), time.perf_counter() - start)
 
 
-def find_proxies(expression: Expression) -> dict[str, Proxy]:
-    """The proxies of an expression by name.
+def find_proxies(names: Iterable[str]) -> dict[str, Proxy]:
+    """Proxies by their names.
 
     Raises:
         InputError: There is none of that name.
     """
-    return {name: find_proxy(name) for name, weight in expression.weights.items() if weight}
-
-
-def ranked_by(settings: Settings) -> Expression:
-    """What a run's candidates are ranked by."""
-    return Expression.parse(settings.proxy.score, settings.warmup.amount)
+    return {name: find_proxy(name) for name in names}
 
 
 def build_supernet(settings: Settings, dataset: Dataset) -> Supernet:
@@ -158,39 +155,47 @@ def stage_seed(settings: Settings, stage: str) -> int:
     return random.Random(f"{settings.seed}/{stage}").getrandbits(31)
 
 
+def macs(schema: Schema, arch: Architecture) -> int:
+    """Multiply–accumulates a row of a candidate on these features."""
+    return cost.flops(arch, *sizes(schema))
+
+
 _settings: Settings | None = None
-_scorer: Scorer | None = None
+_instruments: Instruments | None = None
 _building = threading.Lock()
 
 
 def start_scoring(settings: Settings) -> None:
     """Prepares this process to `score` candidates of a run."""
-    global _settings, _scorer
-    _settings, _scorer = settings, None
+    global _settings, _instruments
+    _settings, _instruments = settings, None
 
 
-def score(arch: Architecture) -> Scored:
-    """Scores a candidate; for the first one whose weights are inherited, the run's warm supernet is loaded.
+def score(arch: Architecture, look: int = 0) -> Scored:
+    """Scores a candidate; for the first one whose weights are inherited, the run's supernet is loaded.
 
     Without a ranking all candidates are alike.
+
+    Args:
+        arch: The candidate.
+        look: 0 for the first look of the run's ranking, 1 for the second.
     """
-    global _scorer
+    global _instruments
     assert _settings is not None, "start_scoring has not run in this process"
-    expression = ranked_by(_settings)
-    if not expression.weights:
+    expression = _settings.ranking.looks[look]
+    if not expression.names:
         return Scored({}, 0.0, 0.0)
     with _building:
-        if _scorer is None:
-            instruments = build_instruments(_settings, Dataset(_settings.data), warm=expression.inherits)
-            instruments.prepare(expression.weights, expression.inherits)
-            _scorer = Scorer(instruments, expression)
-        scorer = _scorer
-    return scorer(arch)
+        if _instruments is None:
+            _instruments = build_instruments(_settings, Dataset(_settings.data), warm=_settings.warms_up)
+        _instruments.prepare(expression.names, expression.inherits)
+        instruments = _instruments
+    return Scorer(instruments, expression)(arch)
 
 
 def stop_scoring() -> None:
     """Gives the memory of this process's supernet back."""
-    global _scorer
-    if _scorer is not None:
-        _scorer = None
+    global _instruments
+    if _instruments is not None:
+        _instruments = None
         gc.collect()  # TorchRec's modules refer to one another in circles

@@ -14,7 +14,7 @@ from recnas.errors import InputError
 from recnas.files import parse_yaml
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings
-from recnas.search.expression import Expression
+from recnas.search.expression import Ranking
 from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
@@ -25,7 +25,8 @@ class WarmupSettings:
     """The supernet's training before the search.
 
     Attributes:
-        amount: Share of the training rows up to 1, number of epochs above; 0 for none.
+        amount: Share of the training rows up to 1, number of epochs above; 0 for none. None for what the ranking asks
+            for: none where it looks at no trained weights, otherwise the published 1 %.
         optimization: How it learns.
         full_path_steps: Steps over which the chance of training the full path falls from 1 to 0.
         max_rows_per_table: Cap on embedding tables during the search.
@@ -33,7 +34,7 @@ class WarmupSettings:
         probe_rows: Validation rows they are measured on.
     """
 
-    amount: float = 0.01
+    amount: float | None = None
     optimization: Optimization = field(
         default_factory=lambda: Optimization(
             learning_rate=0.2,
@@ -51,7 +52,8 @@ class WarmupSettings:
     probe_rows: int = 2_000
 
     def __post_init__(self) -> None:
-        Amount(self.amount)
+        if self.amount is not None:
+            Amount(self.amount)
         at_least(self, full_path_steps=0, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
 
 
@@ -60,8 +62,9 @@ class ProxySettings:
     """How a candidate is scored.
 
     Attributes:
-        score: What it is ranked by: `sigeo`, a proxy's name, or a weighted sum such as `zico + 0.5*fr - loss`; see
-            `Expression.parse`.
+        score: What it is ranked by: `sigeo`, a proxy's name, or a weighted sum such as `zico + 0.5*fr - loss`; after
+            `|`, what the best of them are ranked by once more. See `Ranking.parse`.
+        shortlist: How many of the best are looked at once more.
         batches: N, the training batches that gradients are taken on.
         batch_size: Rows of each.
         tune_steps: Of fine-tuning the last layer, for `one_shot`.
@@ -71,7 +74,8 @@ class ProxySettings:
         brief_batch_size: Rows of a step of it.
     """
 
-    score: str = "sigeo"
+    score: str = "jacov | jacov - brief"
+    shortlist: int = 64
     batches: int = 4
     batch_size: int = 512
     tune_steps: int = 500
@@ -81,8 +85,8 @@ class ProxySettings:
     brief_batch_size: int = 64
 
     def __post_init__(self) -> None:
-        Expression.parse(self.score)
-        at_least(self, batches=2, batch_size=1, tune_steps=0, tune_batch_size=1, tune_validation_rows=1)
+        Ranking.parse(self.score)
+        at_least(self, shortlist=1, batches=2, batch_size=1, tune_steps=0, tune_batch_size=1, tune_validation_rows=1)
         at_least(self, brief_rows=1, brief_batch_size=1)
 
 
@@ -182,6 +186,27 @@ class Settings:
         if self.strategy not in STRATEGIES:
             raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
         at_least(self, seed=0, workers=1, checkpoint_seconds=0)
+        if self.ranking.second is not None and self.proxy.shortlist < self.final.top_k:
+            raise InputError(
+                f"a shortlist of {self.proxy.shortlist} cannot give {self.final.top_k} finalists; raise --shortlist or "
+                "lower --top-k"
+            )
+
+    @property
+    def ranking(self) -> Ranking:
+        """What candidates are ranked by."""
+        return Ranking.parse(self.proxy.score, self.warmup_amount)
+
+    @property
+    def warmup_amount(self) -> float:
+        """The amount of warm-up: the one given, or what the ranking asks for."""
+        given = self.warmup.amount
+        return Ranking.parse(self.proxy.score).warmup if given is None else given
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether a supernet is trained before the search."""
+        return self.searches and self.ranking.inherits and self.warmup_amount > 0
 
     @property
     def searches(self) -> bool:

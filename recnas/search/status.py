@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,18 @@ from recnas.cores import available_cores
 from recnas.files import read_json, read_json_lines, read_yaml
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
-from recnas.search.expression import Expression
-from recnas.search.folder import CONFIG, FINAL_STAGES, RESULTS, STAGES, is_at_work
+from recnas.search.folder import (
+    CONFIG,
+    FINAL_TRAINING,
+    RESULTS,
+    SEARCH,
+    SHORTLIST,
+    SHORTLISTED,
+    TEST,
+    WARM_UP,
+    is_at_work,
+    stages,
+)
 from recnas.search.halving import planned_rows, rungs
 from recnas.search.settings import Kind, Settings
 from recnas.train.settings import Amount
@@ -159,7 +169,7 @@ def read_status(run: Path | str) -> Status:
     return Status(
         run=folder,
         state="finished" if finished else "running" if at_work else "stopped",
-        stages=STAGES if settings.searches else FINAL_STAGES,
+        stages=stages(settings),
         stage=stage,
         progress=progress,
         best_id=best.id if best else None,
@@ -186,27 +196,35 @@ def settings_in(folder: Path, kind: type[Kind]) -> Kind:
 
 def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress | None]:
     """The stage that an unfinished run is in, and how far that is."""
-    warm_up, search, final, test = STAGES
     rows = Schema.load(folder).splits["train"]["rows"]
-    if found.warmup is None and settings.searches and Expression.parse(settings.proxy.score).inherits:
-        amount = Amount(settings.warmup.amount)
+    if found.warmup is None and settings.warms_up:
+        amount = Amount(settings.warmup_amount)
         reports = [report for report in found.training if report.rows_per_second]
         if not reports:
-            return warm_up, None
+            return WARM_UP, None
         rate = _mean([report.rows_per_second for report in reports[-RECENT_REPORTS:]])
-        return warm_up, Progress(reports[-1].rows, amount.rows(rows) * amount.epochs, "rows", rate)
-    candidates, scored = settings.evolution.candidates, len(found.history)
-    # A search whose limits leave few candidates ends before it has them all.
-    if settings.searches and scored < candidates and not (folder / "retrain").exists():
-        seconds = [item.seconds for item in found.history[-RECENT_CANDIDATES:] if item.seconds]
-        # One process scores as many candidates side by side as there are cores.
-        aside = settings.workers if settings.workers > 1 else available_cores()
-        rate = aside / _mean(seconds) if seconds else None
-        return search, Progress(scored, candidates, "candidates", rate)
+        return WARM_UP, Progress(reports[-1].rows, amount.rows(rows) * amount.epochs, "rows", rate)
+    if settings.searches and not (folder / "retrain").exists():
+        candidates, scored = settings.evolution.candidates, [item.seconds for item in found.history]
+        listed = [line["seconds"] for line in read_json_lines(folder / SHORTLISTED)]
+        # A search whose limits leave few candidates ends before it has them all.
+        if len(scored) < candidates and not listed:
+            return SEARCH, _measured(settings, scored, candidates)
+        shortlist = min(settings.proxy.shortlist, len(scored))
+        if settings.ranking.second is not None and len(listed) < shortlist:
+            return SHORTLIST, _measured(settings, listed, shortlist)
     # Weights get this name when all trainings have ended.
     if any(folder.glob("*/*/weights.safetensors")):
-        return test, None
-    return final, _trained(folder, settings, rows)
+        return TEST, None
+    return FINAL_TRAINING, _trained(folder, settings, rows)
+
+
+def _measured(settings: Settings, seconds: Sequence[float | None], total: int) -> Progress:
+    """How far candidates are measured, from the seconds that each took so far."""
+    recent = [item for item in seconds[-RECENT_CANDIDATES:] if item]
+    # One process measures as many candidates side by side as there are cores.
+    aside = settings.workers if settings.workers > 1 else available_cores()
+    return Progress(len(seconds), total, "candidates", aside / _mean(recent) if recent else None)
 
 
 def _trained(folder: Path, settings: Settings, rows: int) -> Progress:

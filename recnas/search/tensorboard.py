@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from recnas.console import Console
 from recnas.errors import InputError
 from recnas.files import read_json
+from recnas.search.folder import SHORTLISTED
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer
@@ -88,7 +89,7 @@ class _Events:
         self._tails: dict[Path, _Tail] = {}
         self._writers: dict[str, Writer] = {}
         self._last: dict[tuple[str, str], int] = {}
-        self._candidates, self._best = 0, -float("inf")
+        self._candidates, self._best, self._listed = 0, -float("inf"), 0
 
     def add_new(self) -> None:
         """Adds what the run has written down since."""
@@ -104,6 +105,10 @@ class _Events:
             values |= {f"proxy/{name}": value for name, value in line["proxy"].items()}
             for name, value in values.items():
                 self._add("search", name, value, self._candidates)
+        for line in self._new(self._run / SHORTLISTED):
+            self._listed += 1
+            for name, value in line["proxy"].items():
+                self._add("search", f"shortlist/{name}", value, self._listed)
         for folder in (*self._run.glob("retrain/*"), *self._run.glob("baselines/*")):
             for file in folder.glob("progress-*.jsonl"):
                 rate = float(file.stem.removeprefix("progress-"))

@@ -46,7 +46,7 @@ def warm_up_supernet(
     """
     warmup, folder = settings.warmup, (run / SUPERNET_WEIGHTS).parent
     folder.mkdir(parents=True, exist_ok=True)
-    amount = Amount(warmup.amount)
+    amount = Amount(settings.warmup_amount)
     rows = amount.rows(dataset.rows("train"))
     summary = folder / "warmup.json"
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)

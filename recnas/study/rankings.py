@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recnas.search.expression import Expression, direction
+from recnas.search.expression import Expression, direction, normal_scores
 
 STANDARDISED = "standardised "
 """What the name of a sum begins with whose terms are standardised over the candidates before they are added."""
@@ -31,29 +31,15 @@ def scores(name: str, warmup: str, candidates: Sequence[Mapping[str, Any]]) -> l
     if name == FITTED:
         return fitted(warmup, candidates).tolist()
     expression = Expression.parse(name.removeprefix(STANDARDISED), float(warmup))
+    values = [{term: _number(row["values"][warmup][term]) for term in expression.weights} for row in candidates]
     if name.startswith(STANDARDISED):
-        total = np.zeros(len(candidates))
-        for term, weight in expression.weights.items():
-            # The sign is inside: what has no value ranks lowest, whichever way the term counts.
-            total += abs(weight) * normal_scores(math.copysign(1, weight) * values_of(term, warmup, candidates))
-        return total.tolist()
-    return [
-        expression.score({term: _number(row["values"][warmup][term]) for term in expression.weights})
-        for row in candidates
-    ]
+        return expression.standardised_scores(values)
+    return [expression.score(item) for item in values]
 
 
 def values_of(proxy: str, warmup: str, candidates: Sequence[Mapping[str, Any]]) -> Array:
     """A proxy's values, NaN where there is none."""
     return np.array([_number(row["values"][warmup][proxy]) for row in candidates])
-
-
-def normal_scores(values: Array) -> Array:
-    """Values brought to a standard normal distribution by their ranks, equal ones shared; NaN ranks lowest."""
-    from scipy.stats import norm, rankdata
-
-    ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
-    return norm.ppf((ranks - 0.5) / len(values))
 
 
 def fitted(warmup: str, candidates: Sequence[Mapping[str, Any]]) -> Array:

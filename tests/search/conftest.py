@@ -46,7 +46,7 @@ def small() -> dict:
     """Settings in which a whole search takes seconds."""
     return {
         "warmup": {"amount": 0.2, "probe_candidates": 3, "probe_rows": 50},
-        "proxy": {"batch_size": 16},
+        "proxy": {"score": "sigeo", "batch_size": 16},
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
         "final": {"top_k": 2, "epochs": 1, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
     }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recnas.errors import InputError
 from recnas.proxies import PROXIES
-from recnas.search.expression import LESS_IS_BETTER, Expression
+from recnas.search.expression import LESS_IS_BETTER, UNTRAINED, Expression, Ranking
 
 words = st.builds(str.__add__, st.sampled_from("aEz_"), st.text("aeE019_", max_size=5))
 names = st.sampled_from(sorted(PROXIES)) | words | st.builds("{}.{}:{}".format, words, words, words)
@@ -137,3 +137,48 @@ def test_terms_of_weight_zero_are_left_out(value: float) -> None:
 def test_reading_an_expression_needs_no_torch() -> None:
     program = "import sys, recnas.search.expression as e; e.Expression.parse('zico'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=2), min_size=2, max_size=20), st.data())
+def test_standardised_terms_do_not_depend_on_units(values: list[list[float]], data: st.DataObject) -> None:
+    rises = data.draw(st.sampled_from([lambda x: 8 * x, lambda x: x**3, lambda x: math.atan(x / 2**20)]))
+    expression = Expression({"jacov": 1.0, "brief": -1.0})
+    before = expression.standardised_scores([{"jacov": a, "brief": b} for a, b in values])
+    after = expression.standardised_scores([{"jacov": rises(a), "brief": b} for a, b in values])
+    if len({rises(a) for a, _ in values}) == len({a for a, _ in values}):
+        assert after == pytest.approx(before)
+
+
+def test_standardised_terms_count_alike_where_plain_ones_do_not() -> None:
+    candidates = [{"jacov": 1000.0, "brief": 0.3}, {"jacov": 3000.0, "brief": 0.4}, {"jacov": 2000.0, "brief": 0.1}]
+    expression = Expression.parse("jacov - brief")
+    assert max(range(3), key=lambda place: expression.score(candidates[place])) == 1
+    scores = expression.standardised_scores(candidates)
+    assert max(range(3), key=scores.__getitem__) == 2
+    assert sum(scores) == pytest.approx(0)
+
+
+def test_what_has_no_value_is_last_in_a_standardised_sum() -> None:
+    candidates = [{"jacov": 1.0, "brief": brief} for brief in (math.nan, 0.1, 0.2, math.inf)]
+    scores = Expression.parse("jacov - brief").standardised_scores(candidates)
+    assert max(scores) == scores[1] > scores[2] > scores[0] == scores[3]
+
+
+def test_a_ranking_has_one_look_or_two() -> None:
+    assert Ranking.parse("zico") == Ranking(Expression.parse("zico"))
+    ranking = Ranking.parse(" jacov| jacov - 2*brief + 0*zico ")
+    assert ranking == Ranking(Expression.parse("jacov"), Expression.parse("jacov - 2*brief + 0*zico"))
+    assert ranking.names == ["jacov", "brief"]
+    assert Ranking.parse("none | brief").looks == (Expression({}), Expression({"brief": -1.0}))
+
+
+@pytest.mark.parametrize("text", ["zico |", "| zico", "zico | brief | loss", "zico | none", "zico || brief"])
+def test_what_is_no_ranking_is_said(text: str) -> None:
+    with pytest.raises(InputError, match="proxy "):
+        Ranking.parse(text)
+
+
+def test_only_what_looks_at_trained_weights_asks_for_a_warm_up() -> None:
+    asks = {"sigeo": 0.01, "jacov": 0.0, "none": 0.0, "jacov | jacov - brief": 0.0, "jacov | loss": 0.01}
+    assert {text: Ranking.parse(text).warmup for text in asks} == asks
+    assert set(PROXIES) >= UNTRAINED

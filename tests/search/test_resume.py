@@ -27,7 +27,7 @@ def settings() -> dict[str, Any]:
         "seed": 3,
         "checkpoint_seconds": 0.0,
         "warmup": {"amount": 2, "probe_candidates": 3, "probe_rows": 50, "optimization": {"batch_size": 512}},
-        "proxy": {"batch_size": 8},
+        "proxy": {"score": "zico + fr - loss | jacov - brief", "shortlist": 4, "batch_size": 8, "brief_rows": 128},
         "evolution": {"population": 4, "iterations": 2, "tournament": 3, "children": 2},
         "final": {
             # The first of them is dropped in the middle of a pass, after two of six steps.
@@ -78,6 +78,8 @@ PLACES = [
     ("recnas.train.warmup.PathLearner.step", 4, True),
     ("recnas.train.checkpoint.Checkpoint.remove", 1, False),
     ("recnas.search.history.History.add", 6, True),
+    # The history has eight lines, the shortlist four.
+    ("recnas.search.history.History.add", 10, True),
     ("recnas.train.loop.ModelLearner.step", 3, True),
     ("recnas.search.finalists.write_json", 3, True),
     ("recnas.search.finals.forget_state", 1, True),

@@ -8,6 +8,7 @@ import pytest
 from recnas.errors import InputError
 from recnas.flags import FLAGS
 from recnas.search import EvolutionSettings, Settings
+from recnas.search.expression import Expression, Ranking
 from recnas.search.settings import leaves, load_preset, merge, parse_yaml
 
 PRESETS = [
@@ -34,6 +35,21 @@ def test_real_data_sets_have_the_published_training(name: str) -> None:
     warmup, final = settings.warmup, settings.final
     assert (warmup.amount, warmup.optimization.learning_rate, warmup.optimization.batch_size) == (0.01, 0.12, 512)
     assert (final.top_k, final.epochs, final.optimization.batch_size) == (15, 1, 256)
+
+
+def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
+    def amount(score: str, **warmup: float) -> float | None:
+        return Settings.from_mapping({"proxy": {"score": score}, "warmup": warmup}).warmup_amount
+
+    assert (amount("sigeo"), amount("jacov")) == (0.01, 0.0)
+    assert (amount("sigeo", amount=0), amount("jacov", amount=0.1)) == (0.0, 0.1)
+    # The published search is one flag away.
+    published = Settings.from_mapping({"proxy": {"score": "sigeo"}})
+    assert published.ranking == Ranking(Expression({"zico": 1.0, "fr": 1.0, "loss": -1.0}))
+    assert published.warms_up
+    assert not Settings().warms_up
+    # One look only: the shortlist's size does not matter.
+    Settings.from_mapping({"proxy": {"score": "sigeo", "shortlist": 1}})
 
 
 def test_settings_survive_writing_and_reading() -> None:
@@ -63,6 +79,8 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"space": "nasrec-medium"}, "nasrec-small, nasrec-full"),
         ({"proxy": {"batches": 1}}, "2 or more"),
         ({"proxy": {"score": "zico fr"}}, "not understood"),
+        ({"proxy": {"score": "zico | fr | loss"}}, "a first look and a second one are expected"),
+        ({"proxy": {"shortlist": 8}, "final": {"top_k": 9}}, "a shortlist of 8 cannot give 9 finalists"),
         ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
         ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),
         ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),

@@ -21,7 +21,7 @@ from recnas.errors import InputError
 from recnas.schema import Schema
 from recnas.search.folder import open_run
 from recnas.search.settings import Settings
-from recnas.search.status import read_status
+from recnas.search.status import Progress, read_status
 
 QUALITY = {"log_loss": 0.6, "auc": 0.7}
 
@@ -29,6 +29,7 @@ QUALITY = {"log_loss": 0.6, "auc": 0.7}
 def settings_of(run: Path, data: Path, **final: Any) -> Settings:
     values = {
         "warmup": {"amount": 2},
+        "proxy": {"score": "zico | brief", "shortlist": 4},
         "evolution": {"population": 4, "iterations": 2, "tournament": 2, "children": 2},
         "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], **final},
         "workers": 2,
@@ -95,6 +96,9 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     assert status.progress.seconds_left == pytest.approx(3 / 4)
     assert (status.best_id, status.best_score) == ("c2", 0)
     search(run, candidates=8)
+    assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(0, 4, "candidates"))
+    write(run / "shortlist.jsonl", *[{"id": f"c{n}", "score": 0.0, "seconds": 4.0} for n in range(3)])
+    assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(3, 4, "candidates", 2 / 4))
     train(run, "retrain/c2", 0.1, 2400, ended=True)
     train(run, "retrain/c1", 0.1, 1000, ended=False)
     status = read_status(run)
@@ -144,14 +148,14 @@ def test_a_stopped_run_names_the_command_that_goes_on(
     assert read_status(run).command == command
     assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
-    assert f"{run}: stopped, stage 2 of 4: search\n" in shown
+    assert f"{run}: stopped, stage 2 of 5: search\n" in shown
     assert "5 of 8 candidates (62 %), 4.0 candidates/s\n" in shown
     assert command in shown
     with at_work(run):
         assert read_status(run).command is None
         assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
-    assert f"{run}: running, stage 2 of 4: search\n" in shown
+    assert f"{run}: running, stage 2 of 5: search\n" in shown
     assert "about 0:01 left in this stage\n" in shown
 
 

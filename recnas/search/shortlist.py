@@ -1,0 +1,77 @@
+"""The second look of a search: the best candidates are measured again, by what would be too dear for all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from recnas.console import Console
+from recnas.schema import Schema
+from recnas.search.choice import choose_finalists
+from recnas.search.costs import Costs
+from recnas.search.executor import Executor
+from recnas.search.folder import SHORTLIST, SHORTLISTED
+from recnas.search.history import History, Recorded
+from recnas.search.scoring import macs, score
+from recnas.search.settings import Settings
+
+
+def make_shortlist(
+    run: Path,
+    settings: Settings,
+    history: Sequence[Recorded],
+    schema: Schema,
+    costs: Costs,
+    executor: Executor,
+    console: Console,
+) -> tuple[list[Recorded], float]:
+    """Measures the best candidates of a history again.
+
+    They are taken as finalists would be. Their new scores are sums of terms that are standardised over the shortlist,
+    so that proxies of different units can be added.
+
+    Args:
+        run: The run's folder; who is in its `shortlist.jsonl` already is not measured again.
+        settings: The run's, whose ranking has a second look.
+        history: Every candidate with its score of the first look.
+        schema: The data's features.
+        costs: What candidates cost.
+        executor: Of processes that `start_scoring` has prepared.
+        console: Where it is shown.
+
+    Returns:
+        The shortlist with its new scores, and the seconds that measuring took.
+
+    Raises:
+        InputError: A line of the file is damaged, or of another run.
+        RunError: The file cannot be written.
+    """
+    second = settings.ranking.second
+    assert second is not None, "there is no second look"
+    chosen = choose_finalists(history, settings.proxy.shortlist, costs.objectives)
+    journal = History(run, SHORTLISTED)
+    if journal.dropped:
+        console.say(f"{run / SHORTLISTED}: the last line was cut short; its candidate is measured again")
+    start = time.perf_counter()
+    with closing(journal), console.bar(len(chosen), SHORTLIST, "candidates") as bar:
+        known = [item for item in chosen if journal.known(item.proposal) is not None]
+        bar.skip(len(known))
+        archs = [item.proposal.arch for item in chosen[len(known) :]]
+        measure = partial(score, look=1)
+        with closing(executor.map(measure, archs, partial(macs, schema), single_threaded=True)) as results:
+            for item, result in zip(chosen[len(known) :], results, strict=True):
+                journal.add(item.proposal, result)
+                bar.update()
+    before = sum(item.scored.seconds for item in journal.recorded[: len(known)]) / executor.side_by_side
+    seconds = before + time.perf_counter() - start
+    console.say(f"shortlist: {len(chosen):,} candidates in {seconds:.0f} s")
+    scores = second.standardised_scores([item.scored.values for item in journal.recorded])
+    listed = [
+        replace(item, scored=replace(item.scored, score=new))
+        for item, new in zip(journal.recorded, scores, strict=True)
+    ]
+    return listed, seconds
