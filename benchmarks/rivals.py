@@ -1,7 +1,7 @@
 """A search against the hand-made models and against a random search of the same time, over several seeds.
 
     python -m benchmarks.rivals data/movielens --preset demo --output runs/rivals/movielens
-    python -m benchmarks.rivals data/flights --preset demo --set final.optimization.learning_rate=0.1 --output …
+    python -m benchmarks.rivals data/flights --preset demo --learning-rate 0.1 --embedding-rate 5 --output …
 
 For each seed three runs are made in the output folder: `search-<seed>` as the preset says, but for hand-made models;
 `baselines-<seed>`, all hand-made models, each at the preset's learning rates; and `random-<seed>`, which trains as many
@@ -24,22 +24,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from scipy import stats
 
 import recnas
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
 from recnas.files import read_json, read_yaml, write_text
+from recnas.flags import FLAGS, add_setting_flags, given_settings
 from recnas.nn.model import sizes
 from recnas.search.choice import best
 from recnas.search.folder import CONFIG
 from recnas.search.scoring import SUPERNET_WEIGHTS
-from recnas.search.settings import load_preset, merge
+from recnas.search.settings import Settings, load_preset, merge
 from recnas.space import Architecture, SearchSpace, cost
 
 DRAWN = 200
 """Random candidates whose mean cost tells how many can be trained in a given time."""
+
+OURS = {name: flag for name, flag in FLAGS.items() if name not in ("seed", "final.baselines")}
+"""The flag of each setting that is not the benchmark's own."""
 
 Model = Mapping[str, Any]
 Results = Mapping[str, Any]
@@ -49,12 +52,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--preset", default="demo", help="settings of all runs (default: demo)")
-    parser.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE", help="a setting in its place"
-    )
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
     parser.add_argument("--models", nargs="*", help="hand-made models (default: all)")
     parser.add_argument("--output", type=Path, required=True)
+    add_setting_flags(parser.add_argument_group("settings of all runs, in the place of the preset's"), Settings, OURS)
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
         parser.error("--seeds must be 1 or more")
@@ -66,27 +67,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Makes all runs, seed after seed, and prints the table after each."""
-    values = merge(load_preset(arguments.preset), nested(arguments.settings))
+    values = merge(load_preset(arguments.preset), given_settings(arguments))
     found = []
     for seed in range(arguments.seeds):
         found.append(runs_of_seed(arguments.data, arguments.output, values | {"seed": seed}, arguments.models))
         text = table(found)
         write_text(arguments.output / "table.md", text)
         print(f"\nafter seed {seed}\n\n{text}", flush=True)
-
-
-def nested(assignments: Sequence[str]) -> dict[str, Any]:
-    """Settings such as `final.epochs=2` as the nested values of a `config.yaml`."""
-    values: dict[str, Any] = {}
-    for assignment in assignments:
-        name, separator, text = assignment.partition("=")
-        if not separator:
-            raise SystemExit(f"--set {assignment}: NAME=VALUE is expected, such as final.epochs=2")
-        value = yaml.safe_load(text)
-        for part in reversed(name.split(".")):
-            value = {part: value}
-        values = merge(values, value)
-    return values
 
 
 def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[str] | None) -> dict[str, Results]:

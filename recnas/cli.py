@@ -29,7 +29,7 @@ From a click log to an exported model:
 
   prepare    raw click log -> data set
   describe   data set -> what is in it: rows, click rates, features, table collisions
-  search     data set -> run: warm-up, SiGeo-guided evolution, final training
+  search     data set -> run: thousands of candidates ranked, the best trained
   baselines  data set or run -> hand-made models (DLRM, DeepFM, ...), trained as a search trains its own
   study      data set -> how far each ranking can be trusted on it
   status     run -> how far it is, while it goes on or after it was stopped
@@ -109,8 +109,8 @@ def _parser() -> argparse.ArgumentParser:
 
     search = command(
         "search",
-        "find a model: warm up a supernet, evolve candidates, train the best from scratch",
-        "recnas search --data data/criteo --space nasrec-small --warmup 0.01 --run runs/criteo",
+        "find a model: rank thousands of candidates without training them, train the best from scratch",
+        "recnas search --data data/criteo --preset criteo --run runs/criteo",
         _search,
     )
     _add_run_flags(

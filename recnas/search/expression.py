@@ -26,6 +26,9 @@ USUAL_WARMUP = 0.01
 """The published amount of warm-up, for what looks at trained weights."""
 THEN = "|"
 """Stands between two looks."""
+SECOND_LOOK = "jacov - brief"
+USUAL = f"jacov {THEN} {SECOND_LOOK}"
+"""What ranked best on the data that we measured; see docs/ranking.md."""
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>{_NAME})\s*")

@@ -14,7 +14,7 @@ from recnas.errors import InputError
 from recnas.files import parse_yaml
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings
-from recnas.search.expression import Ranking
+from recnas.search.expression import USUAL, Ranking
 from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
@@ -74,7 +74,7 @@ class ProxySettings:
         brief_batch_size: Rows of a step of it.
     """
 
-    score: str = "jacov | jacov - brief"
+    score: str = USUAL
     shortlist: int = 64
     batches: int = 4
     batch_size: int = 512

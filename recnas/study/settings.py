@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from recnas.cores import available_cores
 from recnas.errors import InputError
-from recnas.search.expression import SIGEO, Expression
+from recnas.search.expression import SECOND_LOOK, SIGEO, Expression
 from recnas.search.settings import Settings, at_least
 from recnas.train.settings import Amount
 
@@ -33,7 +33,7 @@ class StudySettings(Settings):
     seeds: int = 3
     warmups: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0)
     proxies: tuple[str, ...] = ()
-    rankings: tuple[str, ...] = (SIGEO,)
+    rankings: tuple[str, ...] = (SIGEO, SECOND_LOOK)
     shares: tuple[float, ...] = (0.05, 0.125, 0.25, 0.5)
     workers: int = field(default_factory=available_cores)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from benchmarks.rivals import affordable, best_of, difference, main, nested, table
+from benchmarks.rivals import affordable, best_of, difference, main, table
 from data_prep import prepare
 from recnas.data import Dataset
 from recnas.nn.model import sizes
@@ -51,15 +51,6 @@ def test_the_table_has_every_rival_and_says_who_is_ahead() -> None:
     assert "Best hand-made model, by seed: dlrm, dlrm." in text
 
 
-def test_settings_are_nested_as_in_a_config_file() -> None:
-    assert nested(["final.epochs=2", "final.other_learning_rates=[0.1, 0.2]", "space=nasrec-full"]) == {
-        "final": {"epochs": 2, "other_learning_rates": [0.1, 0.2]},
-        "space": "nasrec-full",
-    }
-    with pytest.raises(SystemExit, match="NAME=VALUE is expected"):
-        nested(["final.epochs"])
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("rivals") / "data"
@@ -88,7 +79,7 @@ def test_what_does_not_fit_is_said_in_one_line(data: Path, tmp_path: Path) -> No
     for arguments, said in (
         ([str(tmp_path / "gone")], "gone"),
         ([str(data), "--preset", "gone"], "no preset or file 'gone'"),
-        ([str(data), "--set", "final.gone=1"], "unknown setting 'final.gone'"),
+        ([str(data), "--proxy", "gone"], "no proxy is named 'gone'"),
     ):
         with pytest.raises(SystemExit, match=said) as error:
             main([*arguments, "--output", str(tmp_path / "runs")])
@@ -96,10 +87,9 @@ def test_what_does_not_fit_is_said_in_one_line(data: Path, tmp_path: Path) -> No
 
 
 def test_runs_are_made_once_and_compared(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["proxy.score=parameters", "evolution.population=2", "evolution.iterations=0", "evolution.tournament=1"]
-    small += ["evolution.children=1", "final.top_k=1", "final.other_learning_rates=[]", "workers=1"]
-    command = [str(data), "--seeds", "1", "--models", "lr", "--output", str(tmp_path)]
-    command += [part for setting in small for part in ("--set", setting)]
+    small = "--proxy parameters --population 2 --iterations 0 --tournament 1 --children 1 --top-k 1 --workers 1"
+    command = [str(data), "--seeds", "1", "--models", "lr", "--output", str(tmp_path), *small.split()]
+    command.append("--other-learning-rates")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmarks.rivals.affordable", lambda *_: 1)
         main(command)
