@@ -133,6 +133,8 @@ def train(
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         values = {"data": str(arguments.data), "run": folder, "seed": seed, "workers": 1, "final": final}
+        # Nobody is ranked here.
+        values["proxy"] = {"score": "none"}
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
         with Executor(1, start_training, (settings,)) as executor:
             start = time.process_time()

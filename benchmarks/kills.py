@@ -1,7 +1,7 @@
 """Kills searches at random moments, goes on with them, and compares what came of it with a search left alone.
 
 recnas prepare movielens --output data/movielens
-python benchmarks/kills.py data/movielens                      # 30 kills, half of them with two worker processes
+python benchmarks/kills.py data/movielens                      # 36 kills, half of them with two worker processes
 python benchmarks/kills.py data/movielens --kills 5 --seed 7
 OMP_NUM_THREADS=1 python benchmarks/kills.py data/movielens    # one thread a process
 
@@ -87,7 +87,7 @@ def outcome_of(run: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="a prepared data set")
-    parser.add_argument("--kills", type=int, default=30, help="default: 30")
+    parser.add_argument("--kills", type=int, default=36, help="default: 36")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)

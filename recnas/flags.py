@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import types
 import typing
 from decimal import Decimal
@@ -181,7 +182,7 @@ def add_setting_flags(
         if default is None or default == ():
             shown = "all" if name == "proxies" else "none"
         elif isinstance(default, tuple):
-            shown = " ".join(map(str, default))
+            shown = shlex.join(map(str, default))
         several = typing.get_origin(kind) is tuple
         parser.add_argument(
             flag,

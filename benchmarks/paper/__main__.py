@@ -44,7 +44,7 @@ SETTING_FLAGS = {
     name: flag
     for name, flag in FLAGS.items()
     if name in ("space", "workers", "checkpoint_seconds", "warmup.max_rows_per_table")
-    or (name.startswith("proxy.") and name != "proxy.score")
+    or (name.startswith("proxy.") and name not in ("proxy.score", "proxy.shortlist"))
     or name.startswith(("warmup.optimization.", "final.optimization."))
     or name in ("final.epochs", "final.other_learning_rates", "final.baselines")
 }

@@ -222,8 +222,10 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
     losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE and not model.dropped}
     finalists = {item.id: item for item in history if losses.get(item.id) is not None}
     names = dict.fromkeys(chain(*(item.proxy for item in finalists.values())))
-    # A proxy alone is the score.
-    alone = any(all(item.proxy.get(name) == item.score for item in finalists.values()) for name in names)
+    # A proxy alone, or a loss with its sign turned, is the score.
+    alone = any(
+        all(item.score in _with_both_signs(item.proxy.get(name)) for item in finalists.values()) for name in names
+    )
     keys = [*names] if alone else [*names, "score"]
     terms = [
         (PROXY_NAMES.get(key, key), pairs)
@@ -258,6 +260,10 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
     figure.update_layout(plot_layout(350, showlegend=False))
     figure.update_annotations(font={"size": 13.5, "color": INK, "family": FONT})
     return figure
+
+
+def _with_both_signs(value: float | None) -> tuple[float | None, ...]:
+    return (None,) if value is None else (value, -value)
 
 
 def final_training_figure(

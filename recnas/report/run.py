@@ -234,7 +234,7 @@ def read_run(path: Path | str) -> Run:
 
 def _changed(path: Path) -> datetime:
     """When the run last wrote one of its own files."""
-    files = [path / name for name in ("config.yaml", "history.jsonl", "results.json", "architecture.json")]
+    files = [path / name for name in ("config.yaml", "history.jsonl", SHORTLISTED, "results.json", "architecture.json")]
     newest = max(file.stat().st_mtime for file in files if file.exists())
     return datetime.fromtimestamp(newest).astimezone()
 
@@ -318,7 +318,7 @@ def _candidate(data: dict[str, Any]) -> Candidate:
     return Candidate(
         id=data["id"],
         iteration=data["iteration"],
-        score=_number(data["score"]),
+        score=_number(data.get("score")),
         proxy={name: _number(value) for name, value in (data.get("proxy") or {}).items()},
         architecture=data.get("architecture"),
         seconds=_number(data.get("seconds")),

@@ -35,7 +35,7 @@ def run_search(
     tensorboard: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Finds a model for a data set: warm-up, evolution, final training.
+    """Finds a model for a data set: warm-up, evolution, shortlist, final training.
 
     Args:
         data: The data set's folder.
@@ -57,7 +57,7 @@ def run_search(
     With several workers a script calls this under `if __name__ == "__main__":`, as every worker imports the script.
 
     Example:
-        >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-small", warmup={"amount": 0.01})
+        >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-full", seed=1)
     """
     _check_flags(overwrite, resume)
     resolved = resolve(Settings, data, run, preset, resume, settings)

@@ -11,10 +11,10 @@ from recnas.space import Architecture
 
 
 def choose_finalists(history: Sequence[Recorded], top_k: int, costs: Callable[[Architecture], Point]) -> list[Recorded]:
-    """The candidates of a whole search that are trained from scratch.
+    """The candidates that are looked at once more, or trained from scratch.
 
     Args:
-        history: Every candidate that was scored; all are within the limits.
+        history: Those that were scored; all are within the limits.
         top_k: How many to choose.
         costs: What the search keeps low beside the score; nothing, when the score is its only objective.
 

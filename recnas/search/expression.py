@@ -21,14 +21,14 @@ LESS_IS_BETTER = {"loss", "one_shot", "brief"}
 NOT_INHERITED = {"zen", "brief", "parameters", "flops"}
 """Proxies that do not look at the weights that a candidate inherits, so that no warm-up changes them."""
 UNTRAINED = {"jacov", "naswot", "epe_nas"}
-"""Proxies that are meant for weights that nobody has trained, by those who published them; see docs/ranking.md."""
+"""Proxies of single rows, which are looked at on fresh weights unless a warm-up is asked for; see docs/ranking.md."""
 USUAL_WARMUP = 0.01
 """The published amount of warm-up, for what looks at trained weights."""
 THEN = "|"
 """Stands between two looks."""
 SECOND_LOOK = "jacov - brief"
 USUAL = f"jacov {THEN} {SECOND_LOOK}"
-"""What ranked best on the data that we measured; see docs/ranking.md."""
+"""Of what needs neither a warm-up nor trained networks to be fitted to, it ranked best; see docs/ranking.md."""
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>{_NAME})\s*")
@@ -108,19 +108,22 @@ class Expression:
 
         Args:
             candidates: Their values by proxy.
+
+        Returns:
+            A score for each; -inf, the worst, where a term is not a finite number.
         """
         import numpy as np
 
         total = np.zeros(len(candidates))
-        for name, weight in self.weights.items():
-            # The sign is inside: what has no value ranks lowest, whichever way the term counts.
+        for name in self.names:
             values = np.array([values[name] for values in candidates])
-            total += abs(weight) * normal_scores(math.copysign(1, weight) * values)
+            total += self.weights[name] * normal_scores(values)
+            total[~np.isfinite(values)] = -np.inf
         return total.tolist()
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
-    """Values brought to a standard normal distribution by their ranks, equal ones shared; NaN ranks lowest."""
+    """Values brought to a standard normal distribution by their ranks, equal ones shared; NaN and -inf are lowest."""
     import numpy as np
     from scipy.stats import norm, rankdata
 
@@ -151,9 +154,13 @@ class Ranking:
         Raises:
             InputError: It is neither.
         """
-        looks = [Expression.parse(look, warmup) for look in text.split(THEN)]
-        if len(looks) > 2 or (len(looks) == 2 and not looks[1].weights):
-            raise InputError(f"proxy {text!r}: a first look and a second one are expected, such as 'jacov | brief'")
+        wrong = f"proxy {text!r}: a first look and a second one that ranks are expected, such as 'jacov | brief'"
+        parts = text.split(THEN)
+        if len(parts) > 2 or (len(parts) == 2 and not all(part.strip() for part in parts)):
+            raise InputError(wrong)
+        looks = [Expression.parse(part, warmup) for part in parts]
+        if len(looks) == 2 and not looks[1].names:
+            raise InputError(wrong)
         return cls(*looks)
 
     @property

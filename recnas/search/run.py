@@ -1,24 +1,24 @@
-"""A search from data set to results: warm-up, evolution, final training. A run is a folder, written as it goes."""
+"""A search: warm-up, evolution, shortlist, final training, results. A run is a folder, written as it goes."""
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from recnas.console import Console
 from recnas.data import Dataset, describe
 from recnas.files import write_json
-from recnas.nn.model import default_device
 from recnas.schema import Schema
 from recnas.search.about import say_rows
 from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
 from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
+from recnas.search.expression import UNTRAINED
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
 from recnas.search.folder import RESULTS, SEARCH, finished, open_run, stages
@@ -27,8 +27,7 @@ from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
     check_proxy_rows,
     find_proxies,
-    macs,
-    score,
+    scored_by,
     start_scoring,
     stop_scoring,
 )
@@ -102,7 +101,11 @@ def search(
         results["run"] = str(run)
         results["search"] = {
             "candidates": len(found.history),
-            "shortlist": 0 if found.shortlist is None else len(found.shortlist),
+            # JSON has no -inf.
+            "shortlist": {
+                item.proposal.id: item.scored.score if math.isfinite(item.scored.score) else None
+                for item in found.shortlist or ()
+            },
             "seconds": found.seconds,
             "warmup_rows": found.warmup_rows,
         }
@@ -158,11 +161,16 @@ def find_candidates(
     try:
         rows = 0
         if settings.warms_up:
+            if fresh := sorted(UNTRAINED.intersection(settings.ranking.names)):
+                console.say(
+                    f"warm-up: {', '.join(fresh)} will look at warm weights, where it ranks worse than on fresh ones"
+                )
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with computing_with(threads=1):
                 rows = warm_up_supernet(run, settings, dataset, executor.check, console)
         else:
-            console.say(f"warm-up: none, {settings.proxy.score!r} looks at fresh weights")
+            why = "looks at fresh weights" if settings.ranking.inherits else "looks at nothing that is inherited"
+            console.say(f"warm-up: none, {settings.proxy.score!r} {why}")
         history, seconds = _evolve(run, settings, dataset.schema, costs, executor, console)
         shortlist = None
         if settings.ranking.second is not None:
@@ -224,9 +232,7 @@ def _evolve(
                 best = max(best, scored.score)
                 bar.skip()
             new = proposals[len(scores) :]
-            on_cpu = default_device().type == "cpu"
-            archs = [proposal.arch for proposal in new]
-            with closing(executor.map(score, archs, partial(macs, schema), single_threaded=on_cpu)) as results:
+            with closing(scored_by(executor, schema, [proposal.arch for proposal in new])) as results:
                 for proposal, result in zip(new, results, strict=True):
                     history.add(proposal, result)
                     scores.append(result.score)

@@ -1,4 +1,4 @@
-"""Scoring candidates: a warm supernet and the proxy's batches, loaded once a process."""
+"""Scoring candidates: a supernet, warm or fresh, and the proxy's batches, made once a process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import gc
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from recnas.nn.model import Supernet, default_device, sizes
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies import BriefTraining, Candidate, Instruments, LastLayerTuning, Proxy, ProxyBatches, find_proxy
 from recnas.schema import Schema
+from recnas.search.executor import Executor
 from recnas.search.expression import Expression
 from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost
@@ -32,10 +35,16 @@ SUPERNET_WEIGHTS = Path("supernet") / "weights.safetensors"
 
 @dataclass(frozen=True)
 class Scored:
-    """What proxies give a candidate, by name, the score that it makes, and the time they took."""
+    """What proxies give a candidate.
+
+    Attributes:
+        values: By name.
+        score: What they make; None in a second look, where that depends on the other candidates.
+        seconds: The time they took.
+    """
 
     values: dict[str, float]
-    score: float
+    score: float | None
     seconds: float
 
 
@@ -155,7 +164,7 @@ def stage_seed(settings: Settings, stage: str) -> int:
     return random.Random(f"{settings.seed}/{stage}").getrandbits(31)
 
 
-def macs(schema: Schema, arch: Architecture) -> int:
+def _macs(schema: Schema, arch: Architecture) -> int:
     """Multiply–accumulates a row of a candidate on these features."""
     return cost.flops(arch, *sizes(schema))
 
@@ -191,6 +200,28 @@ def score(arch: Architecture, look: int = 0) -> Scored:
         _instruments.prepare(expression.names, expression.inherits)
         instruments = _instruments
     return Scorer(instruments, expression)(arch)
+
+
+def scored_by(executor: Executor, schema: Schema, archs: Sequence[Architecture], look: int = 0) -> Iterator[Scored]:
+    """Scores candidates with all processes.
+
+    Args:
+        executor: Of processes that `start_scoring` has prepared.
+        schema: The data's features.
+        archs: The candidates.
+        look: See `score`.
+
+    Returns:
+        What each scored, in their order, as it comes.
+
+    Raises:
+        RunError: A worker process died.
+    """
+    on_cpu = default_device().type == "cpu"
+    with closing(
+        executor.map(partial(score, look=look), archs, partial(_macs, schema), single_threaded=on_cpu)
+    ) as found:
+        yield from found
 
 
 def stop_scoring() -> None:

@@ -103,7 +103,7 @@ class FinalSettings:
     """Training from scratch of the finalists and the hand-made models.
 
     Attributes:
-        top_k: Best distinct candidates of the whole history that are trained; 0 for hand-made models without a search.
+        top_k: Best distinct candidates of the whole search that are trained; 0 for hand-made models without a search.
         strategy: `full` trains every finalist to the end; `halving` drops the worse half of them at growing shares of
             the training.
         first_share: With `halving`, the share of the training after which the first are dropped; it doubles from then
@@ -186,7 +186,7 @@ class Settings:
         if self.strategy not in STRATEGIES:
             raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
         at_least(self, seed=0, workers=1, checkpoint_seconds=0)
-        if self.ranking.second is not None and self.proxy.shortlist < self.final.top_k:
+        if self.command == "search" and self.ranking.second is not None and self.proxy.shortlist < self.final.top_k:
             raise InputError(
                 f"a shortlist of {self.proxy.shortlist} cannot give {self.final.top_k} finalists; raise --shortlist or "
                 "lower --top-k"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from recnas.console import Console
@@ -16,7 +15,7 @@ from recnas.search.costs import Costs
 from recnas.search.executor import Executor
 from recnas.search.folder import SHORTLIST, SHORTLISTED
 from recnas.search.history import History, Recorded
-from recnas.search.scoring import macs, score
+from recnas.search.scoring import scored_by
 from recnas.search.settings import Settings
 
 
@@ -60,11 +59,10 @@ def make_shortlist(
     with closing(journal), console.bar(len(chosen), SHORTLIST, "candidates") as bar:
         known = [item for item in chosen if journal.known(item.proposal) is not None]
         bar.skip(len(known))
-        archs = [item.proposal.arch for item in chosen[len(known) :]]
-        measure = partial(score, look=1)
-        with closing(executor.map(measure, archs, partial(macs, schema), single_threaded=True)) as results:
-            for item, result in zip(chosen[len(known) :], results, strict=True):
-                journal.add(item.proposal, result)
+        new = chosen[len(known) :]
+        with closing(scored_by(executor, schema, [item.proposal.arch for item in new], look=1)) as results:
+            for item, result in zip(new, results, strict=True):
+                journal.add(item.proposal, replace(result, score=None))
                 bar.update()
     before = sum(item.scored.seconds for item in journal.recorded[: len(known)]) / executor.side_by_side
     seconds = before + time.perf_counter() - start

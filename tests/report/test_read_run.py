@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,18 @@ def test_the_best_architecture_comes_with_its_dead_parts_from_the_history(run):
     stored = Architecture.load(run / "architecture.json")
     assert value.best_architecture.id == stored.id == value.results.best
     assert value.best_architecture.to_json() in [candidate.architecture for candidate in value.history]
+
+
+def test_a_candidate_of_the_shortlist_has_the_proxies_of_both_looks(run):
+    before = read_run(run)
+    assert before.shortlisted == 0
+    chosen = before.history[3]
+    line = {"id": chosen.id, "iteration": 0, "proxy": {"brief": 0.5}, "score": None, "seconds": 4.0}
+    (run / "shortlist.jsonl").write_text(json.dumps(line) + "\n")
+    after = read_run(run)
+    assert after.shortlisted == 1
+    assert after.history[3] == replace(chosen, proxy={**chosen.proxy, "brief": 0.5})
+    assert after.history[:3] == before.history[:3]
 
 
 def test_a_last_line_cut_short_is_left_out_and_noted(run):

@@ -13,7 +13,7 @@ import yaml
 
 from recnas.errors import InputError
 from recnas.report import write_report
-from recnas.report.figures import final_training_figure
+from recnas.report.figures import final_training_figure, proxy_figure
 from recnas.report.run import read_run
 from recnas.report.summary import found_model, ranked
 
@@ -277,3 +277,16 @@ def test_a_folder_that_is_no_run_gets_no_report(tmp_path):
 def test_the_report_needs_no_torch():
     code = "import sys, recnas.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_shortlist_is_counted_and_a_loss_alone_is_not_shown_twice(run):
+    best = read_run(run).results.best
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["proxy"] = {"brief": -line["score"]}
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    listed = next(line for line in lines if line["id"] == best)
+    (run / "shortlist.jsonl").write_text(json.dumps({**listed, "score": None}) + "\n")
+    assert "1 measured again" in text_of(run)
+    figure = proxy_figure(read_run(run).history, read_run(run).results.models, best)
+    assert len(figure.data) == 1

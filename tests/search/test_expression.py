@@ -158,10 +158,16 @@ def test_standardised_terms_count_alike_where_plain_ones_do_not() -> None:
     assert sum(scores) == pytest.approx(0)
 
 
-def test_what_has_no_value_is_last_in_a_standardised_sum() -> None:
-    candidates = [{"jacov": 1.0, "brief": brief} for brief in (math.nan, 0.1, 0.2, math.inf)]
-    scores = Expression.parse("jacov - brief").standardised_scores(candidates)
-    assert max(scores) == scores[1] > scores[2] > scores[0] == scores[3]
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_what_has_no_value_is_last_in_a_standardised_sum_whatever_else_it_has(diverged: list[bool]) -> None:
+    # The best by the other term.
+    candidates = [
+        {"jacov": float(bad), "brief": math.nan if bad else place} for place, bad in enumerate(diverged, start=1)
+    ]
+    scores = Expression.parse("jacov - brief + 0*zico").standardised_scores(candidates)
+    assert [score == -math.inf for score in scores] == diverged
+    known = [score for score, bad in zip(scores, diverged, strict=True) if not bad]
+    assert known == sorted(set(known), reverse=True)
 
 
 def test_a_ranking_has_one_look_or_two() -> None:
@@ -172,9 +178,11 @@ def test_a_ranking_has_one_look_or_two() -> None:
     assert Ranking.parse("none | brief").looks == (Expression({}), Expression({"brief": -1.0}))
 
 
-@pytest.mark.parametrize("text", ["zico |", "| zico", "zico | brief | loss", "zico | none", "zico || brief"])
+@pytest.mark.parametrize(
+    "text", ["zico |", "| zico", "zico | brief | loss", "zico | none", "zico || brief", "zico | 0*brief"]
+)
 def test_what_is_no_ranking_is_said(text: str) -> None:
-    with pytest.raises(InputError, match="proxy "):
+    with pytest.raises(InputError, match="a first look and a second one that ranks are expected"):
         Ranking.parse(text)
 
 

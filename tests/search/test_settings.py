@@ -10,6 +10,7 @@ from recnas.flags import FLAGS
 from recnas.search import EvolutionSettings, Settings
 from recnas.search.expression import Expression, Ranking
 from recnas.search.settings import leaves, load_preset, merge, parse_yaml
+from recnas.study.settings import StudySettings
 
 PRESETS = [
     item.name.removesuffix(".yaml")
@@ -48,7 +49,8 @@ def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
     assert published.ranking == Ranking(Expression({"zico": 1.0, "fr": 1.0, "loss": -1.0}))
     assert published.warms_up
     assert not Settings().warms_up
-    # One look only: the shortlist's size does not matter.
+    # With one look, or in a study, the shortlist's size does not matter.
+    StudySettings.from_mapping({"proxy": {"shortlist": 1}})
     Settings.from_mapping({"proxy": {"score": "sigeo", "shortlist": 1}})
 
 
@@ -79,7 +81,7 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"space": "nasrec-medium"}, "nasrec-small, nasrec-full"),
         ({"proxy": {"batches": 1}}, "2 or more"),
         ({"proxy": {"score": "zico fr"}}, "not understood"),
-        ({"proxy": {"score": "zico | fr | loss"}}, "a first look and a second one are expected"),
+        ({"proxy": {"score": "zico | fr | loss"}}, "a first look and a second one that ranks"),
         ({"proxy": {"shortlist": 8}, "final": {"top_k": 9}}, "a shortlist of 8 cannot give 9 finalists"),
         ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
         ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),

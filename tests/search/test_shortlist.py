@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pytest
 
 from recnas.errors import InputError
+from recnas.proxies import PROXIES
 from recnas.search import run_search
-from recnas.search.expression import Expression
 
 SHORTLIST = 4
 
@@ -18,7 +21,8 @@ SHORTLIST = 4
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
     return {
-        "proxy": {"score": "jacov | jacov - brief", "shortlist": SHORTLIST, "batch_size": 16, "brief_rows": 128},
+        # The second look prefers what the first put last.
+        "proxy": {"score": "jacov | - 3*jacov - brief", "shortlist": SHORTLIST, "batch_size": 16, "brief_rows": 128},
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
         "final": {"top_k": 2, "optimization": {"learning_rate": 0.05}, "baselines": []},
     }
@@ -42,16 +46,21 @@ def test_the_best_of_the_first_look_are_measured_again(finished: Path) -> None:
     assert [line["id"] for line in listed] == [line["id"] for line in best]
     # Fresh weights give the same value again.
     assert [line["proxy"]["jacov"] for line in listed] == [line["score"] for line in best]
-    results = json.loads((finished / "results.json").read_text())
-    assert results["search"]["shortlist"] == SHORTLIST
+    assert len(listed) == SHORTLIST
 
 
 def test_finalists_are_the_best_of_the_second_look_by_standardised_terms(finished: Path) -> None:
     listed = lines_of(finished / "shortlist.jsonl")
-    scores = Expression.parse("jacov - brief").standardised_scores([line["proxy"] for line in listed])
-    ranked = [line["id"] for _, line in sorted(zip(scores, listed, strict=True), key=lambda pair: -pair[0])]
+
+    def standardised(name: str) -> list[float]:
+        values = [line["proxy"][name] for line in listed]
+        return [NormalDist().inv_cdf((sorted(values).index(value) + 0.5) / SHORTLIST) for value in values]
+
+    scores = [-3 * a - b for a, b in zip(standardised("jacov"), standardised("brief"), strict=True)]
     results = json.loads((finished / "results.json").read_text())
-    assert [model["id"] for model in results["models"]] == ranked[:2]
+    assert list(results["search"]["shortlist"].values()) == pytest.approx(scores)
+    ranked = [line["id"] for _, line in sorted(zip(scores, listed, strict=True), key=lambda pair: -pair[0])]
+    assert [model["id"] for model in results["models"]] == ranked[:2] != [line["id"] for line in listed][:2]
 
 
 def test_fresh_weights_need_no_warm_up(finished: Path) -> None:
@@ -68,6 +77,47 @@ def test_two_workers_make_the_same_shortlist(finished: Path, data: Path, tmp_pat
         for line in (*one, *two):
             del line["seconds"]
         assert one == two
+
+
+def test_a_line_cut_short_is_said_and_measured_again(
+    finished: Path, data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "results.json").unlink()
+    listed = run / "shortlist.jsonl"
+    listed.write_bytes(listed.read_bytes()[:-40])
+    run_search(data, run, resume=True)
+    assert "shortlist.jsonl: the last line was cut short; its candidate is measured again" in capfd.readouterr().err
+    ids = [line["id"] for line in lines_of(listed)]
+    assert ids == [line["id"] for line in lines_of(finished / "shortlist.jsonl")]
+
+
+def test_a_diverged_training_is_no_finalist_even_as_the_cheapest(data: Path, tmp_path: Path, settings: dict) -> None:
+    def first_diverges(candidate: Any) -> float:
+        return math.nan if candidate.arch.id in bad else 0.5
+
+    proxy = settings["proxy"] | {"score": "parameters | parameters - brief", "shortlist": 8}
+    more = {"proxy": proxy, "evolution": settings["evolution"] | {"objectives": ["score", "flops"]}}
+    bad: set[str] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
+        patch.setitem(PROXIES, "brief", first_diverges)
+        run_search(data, tmp_path / "all", progress=False, **(settings | more))
+        cheapest = min(lines_of(tmp_path / "all" / "shortlist.jsonl"), key=lambda line: line["proxy"]["parameters"])
+        bad.add(cheapest["id"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROXIES, "brief", first_diverges)
+        results = run_search(data, tmp_path / "run", progress=False, **(settings | more))
+    assert results["search"]["shortlist"][cheapest["id"]] is None
+    assert cheapest["id"] not in [model["id"] for model in results["models"]]
+
+
+@pytest.mark.parametrize("score", ["none | brief", "parameters | 0*zico - brief"])
+def test_a_shortlist_is_no_longer_than_the_history(data: Path, tmp_path: Path, settings: dict, score: str) -> None:
+    proxy = settings["proxy"] | {"score": score, "shortlist": 64}
+    results = run_search(data, tmp_path / "run", progress=False, **(settings | {"proxy": proxy}))
+    assert len(results["search"]["shortlist"]) == len(lines_of(tmp_path / "run" / "history.jsonl")) == 10
 
 
 def test_a_shortlist_of_another_run_is_refused(finished: Path, data: Path, tmp_path: Path, settings: dict) -> None:

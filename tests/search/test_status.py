@@ -97,7 +97,7 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     assert (status.best_id, status.best_score) == ("c2", 0)
     search(run, candidates=8)
     assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(0, 4, "candidates"))
-    write(run / "shortlist.jsonl", *[{"id": f"c{n}", "score": 0.0, "seconds": 4.0} for n in range(3)])
+    write(run / "shortlist.jsonl", *[{"id": f"c{n}", "iteration": 0, "seconds": 4.0} for n in range(3)])
     assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(3, 4, "candidates", 2 / 4))
     train(run, "retrain/c2", 0.1, 2400, ended=True)
     train(run, "retrain/c1", 0.1, 1000, ended=False)

@@ -68,6 +68,7 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
         append(tmp_path / "history.jsonl", candidate(1.0), candidate(3.0))
         time.sleep(0.1)
         append(tmp_path / "history.jsonl", candidate(2.0))
+        append(tmp_path / "shortlist.jsonl", {"proxy": {"brief": 0.5}}, {"proxy": {"brief": 0.25}})
         append(model / "progress-0.05.jsonl", report(1), report(2))
         quality = {"log_loss": 0.5, "auc": 0.75}
         append(model / "metrics.jsonl", {"learning_rate": 0.05, "rows": 20, "validation": quality})
@@ -78,6 +79,7 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
     assert points["search"]["score/score"] == [(1, 1.0), (2, 3.0), (3, 2.0)]
     assert points["search"]["score/best so far"] == [(1, 1.0), (2, 3.0), (3, 3.0)]
     assert points["search"]["proxy/zico"] == [(1, 2.0), (2, 6.0), (3, 4.0)]
+    assert points["search"]["shortlist/brief"] == [(1, 0.5), (2, 0.25)]
     assert points["abc at 0.05"] == {
         "final training/train_loss": [(10, 1.0), (20, 0.5)],
         "final training/validation_log_loss": [(20, 0.5)],
