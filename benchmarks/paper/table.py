@@ -5,8 +5,8 @@ Hand-made models are trained as `recnas baselines` trains them: once with each l
 What is best on validation counts; its figures on the test rows are shown.
 
 - Random search trains so many random candidates, and does not rank them.
-- One-shot is NASRec's: a whole epoch of warm-up, the last layer fine-tuned for 500 steps (of 64 rows in
-  the preset `demo`, of 512 elsewhere), validation log loss.
+- One-shot is NASRec's: a whole epoch of warm-up, the last layer fine-tuned for 500 steps of 512
+  rows, validation log loss.
 - ZiCo and SiGeo at each warm-up: none is the paper's zero-shot setting, 1 % its sub-one-shot, 100 % its one-shot.
 - `brief` is recnas' own: a short training from scratch; no paper has it.
 
