@@ -225,10 +225,12 @@ class Runs:
                 f"{self.output} was begun with another data set than {self.settings.data}; choose another --output"
             )
         self._compare("--candidates", before["candidates"], candidates)
+        # Settings that are new since have their default.
+        then = Settings.from_mapping(before["settings"], str(path)).to_mapping()
         for place, _, _ in leaves():
             # Each search and each training has its own of the seed.
             if place not in FREE_TO_CHANGE and place != ("seed",):
-                self._compare(".".join(place), *(_at(item["settings"], place) for item in (before, now)))
+                self._compare(".".join(place), *(_at(item, place) for item in (then, now["settings"])))
 
     def _compare(self, name: str, before: Any, now: Any) -> None:
         if before != now:
