@@ -4,7 +4,7 @@ PYTHON ?= python3
 SEED ?= 0
 
 VENV := .venv
-# Seed 0 is the demo; another seed gets folders of its own, to compare with benchmarks/seeds.py.
+# Seed 0 is the demo; another seed gets folders of its own.
 DEMO := demo$(if $(filter-out 0,$(SEED)),-$(SEED))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
