@@ -34,6 +34,7 @@ from recnas.search.status import read_status
 
 SETTINGS = {
     "seed": 3,
+    "strategy": "evolution",
     "checkpoint-seconds": 1,
     "max-rows-per-table": 2000,
     "warmup": 1,

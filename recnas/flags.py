@@ -15,7 +15,10 @@ from recnas.search.settings import Settings, leaves
 
 FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small or nasrec-full"),
-    "strategy": ("--strategy", "how candidates are proposed: evolution or random"),
+    "strategy": (
+        "--strategy",
+        "how candidates are proposed: evolution or random; none: random where a second look follows, else evolution",
+    ),
     "seed": ("--seed", "where all random choices start"),
     "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
     "workers": (

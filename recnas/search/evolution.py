@@ -147,7 +147,9 @@ class RegularizedEvolution:
             raise RuntimeError("the last round's scores have not been told")
         if not self._alive:
             self._asked = self._round(None, 0, self.settings.population)
-            if (found := len(self._asked)) < self.settings.population:
+            # A random search is one round, and may be short.
+            needed = self.settings.population if self.settings.iterations else 1
+            if (found := len(self._asked)) < needed:
                 raise InputError(
                     f"found only {found} of the {self.settings.population} distinct candidates that a population "
                     "begins with; raise the limits, or lower --population and --tournament"

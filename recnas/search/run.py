@@ -191,7 +191,7 @@ def describe_data(run: Path, dataset: Dataset) -> None:
 def _evolution(settings: Settings, costs: Costs) -> RegularizedEvolution:
     """The run's evolution, before its first round; a random search is one that ends with its first population."""
     evolution = settings.evolution
-    if settings.strategy == "random":
+    if not settings.evolves:
         evolution = replace(evolution, population=evolution.candidates, iterations=0)
     return RegularizedEvolution(
         SearchSpace.named(settings.space),

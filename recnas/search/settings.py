@@ -154,7 +154,8 @@ class Settings:
         data: The data set's folder.
         run: The run's folder.
         space: `nasrec-small` or `nasrec-full`.
-        strategy: `evolution`, or `random` for as many random candidates.
+        strategy: `evolution`, or `random` for as many random candidates. None for evolution where there is one look and
+            random where a second one follows: by the first look alone, evolution ends at extremes (docs/ranking.md).
         seed: Where all random choices start.
         workers: Processes that score candidates and train finalists; with 1, as many candidates are scored side by
             side in this one as there are cores. The history does not depend on it.
@@ -171,7 +172,7 @@ class Settings:
     data: str = ""
     run: str = ""
     space: str = "nasrec-small"
-    strategy: str = "evolution"
+    strategy: str | None = None
     seed: int = 0
     workers: int = 1
     checkpoint_seconds: float = 120.0
@@ -183,7 +184,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         SearchSpace.named(self.space)
-        if self.strategy not in STRATEGIES:
+        if self.strategy not in (None, *STRATEGIES):
             raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
         at_least(self, seed=0, workers=1, checkpoint_seconds=0)
         if self.command == "search" and self.ranking.second is not None and self.proxy.shortlist < self.final.top_k:
@@ -196,6 +197,11 @@ class Settings:
     def ranking(self) -> Ranking:
         """What candidates are ranked by."""
         return Ranking.parse(self.proxy.score, self.warmup_amount)
+
+    @property
+    def evolves(self) -> bool:
+        """Whether candidates are proposed by evolution."""
+        return self.ranking.second is None if self.strategy is None else self.strategy == "evolution"
 
     @property
     def warmup_amount(self) -> float:

@@ -25,6 +25,7 @@ from recnas.search import run_search
 def settings() -> dict[str, Any]:
     return {
         "seed": 3,
+        "strategy": "evolution",
         "checkpoint_seconds": 0.0,
         "warmup": {"amount": 2, "probe_candidates": 3, "probe_rows": 50, "optimization": {"batch_size": 512}},
         "proxy": {"score": "zico + fr - loss | jacov - brief", "shortlist": 4, "batch_size": 8, "brief_rows": 128},

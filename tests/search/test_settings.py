@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -49,6 +50,10 @@ def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
     assert published.ranking == Ranking(Expression({"zico": 1.0, "fr": 1.0, "loss": -1.0}))
     assert published.warms_up
     assert not Settings().warms_up
+    assert published.evolves
+    assert not Settings().evolves
+    assert Settings(strategy="evolution").evolves
+    assert not replace(published, strategy="random").evolves
     # With one look, or in a study, the shortlist's size does not matter.
     StudySettings.from_mapping({"proxy": {"shortlist": 1}})
     Settings.from_mapping({"proxy": {"score": "sigeo", "shortlist": 1}})
