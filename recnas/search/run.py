@@ -74,9 +74,9 @@ def search(
         return results
     dataset = Dataset(settings.data)
     refuse_torchrun("search")
+    find_proxies(settings.ranking.names)
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
-    find_proxies(settings.ranking.names)
     costs = Costs(settings, dataset)
     started = time.perf_counter()
     timed = settings.limits.max_latency_ms is not None
