@@ -94,6 +94,15 @@ def test_a_space_with_too_few_candidates_is_reported(monkeypatch: pytest.MonkeyP
         RegularizedEvolution(only, replace(SMALL), random.Random(0)).ask()
 
 
+def test_a_random_search_takes_as_many_candidates_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recnas.search.evolution.TRIES", 2)
+    only = SearchSpace.only(Architecture((SearchSpace.named("nasrec-small").sample(random.Random(0)).blocks[0],)))
+    search = RegularizedEvolution(only, replace(SMALL, iterations=0), random.Random(0))
+    assert len(search.ask()) == 1
+    search.tell([1.0])
+    assert search.ask() == []
+
+
 @pytest.mark.parametrize("values", [{"population": 0}, {"tournament": 200}, {"children": 200}, {"iterations": -1}])
 def test_settings_out_of_range_are_refused(values: dict) -> None:
     with pytest.raises(InputError):
