@@ -156,7 +156,7 @@ class Run:
         settings: `config.yaml`, nested keys joined with dots.
         data: What was found in the data set; runs from before that was written have none.
         history: Every candidate; those of the shortlist with the proxies of both looks.
-        shortlisted: How many were measured in the second look.
+        shortlist: What the second look measured.
         best_architecture: The best candidate's full genotype if the history holds it, else `architecture.json`.
         notes: What was tolerated while reading, one sentence each.
     """
@@ -168,7 +168,7 @@ class Run:
     warmup: Warmup | None = None
     training: tuple[TrainingPoint, ...] = ()
     history: tuple[Candidate, ...] = ()
-    shortlisted: int = 0
+    shortlist: tuple[Candidate, ...] = ()
     results: Results | None = None
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     best_architecture: Architecture | None = None
@@ -209,7 +209,8 @@ def read_run(path: Path | str) -> Run:
         raise InputError(f"{path}: not a run folder (it has no config.yaml); give the folder that a search wrote")
     notes: list[str] = []
     history = tuple(_each(path, path / "history.jsonl", _candidate, notes))
-    second = {item.id: item.proxy for item in _each(path, path / SHORTLISTED, _candidate, notes)}
+    shortlist = tuple(_each(path, path / SHORTLISTED, _candidate, notes))
+    second = {item.id: item.proxy for item in shortlist}
     history = tuple(replace(item, proxy={**item.proxy, **second.get(item.id, {})}) for item in history)
     results = _read_object(path / "results.json", _results)
     return Run(
@@ -220,7 +221,7 @@ def read_run(path: Path | str) -> Run:
         warmup=_read_object(path / "supernet" / "warmup.json", _warmup),
         training=tuple(_each(path, path / "supernet" / "metrics.jsonl", _training_point, notes)),
         history=history,
-        shortlisted=len(second),
+        shortlist=shortlist,
         results=results,
         epochs={
             file.parent.name: tuple(_each(path, file, _epoch, notes))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from recnas.errors import InputError
 from recnas.files import ANEW, read_lines, writing
 from recnas.search.evolution import Proposal
 from recnas.search.scoring import Scored
+from recnas.space import Architecture
 
 FILE_NAME = "history.jsonl"
 
@@ -98,6 +101,32 @@ class History:
         with writing(self._path):
             while rest:
                 rest = rest[self._file.write(rest) :]
+
+    def fill(
+        self, proposals: Sequence[Proposal], score: Callable[[list[Architecture]], Generator[Scored, None, None]]
+    ) -> Generator[tuple[Scored, bool], None, None]:
+        """The next candidates: those that the file holds are read, the others scored and recorded as they come.
+
+        Args:
+            proposals: The candidates.
+            score: Scores those that are new, in their order.
+
+        Yields:
+            What each scored, and whether the file held it.
+        """
+        new = list(proposals)
+        while new and (scored := self.known(new[0])) is not None:
+            del new[0]
+            yield scored, True
+        with closing(score([proposal.arch for proposal in new])) as results:
+            for proposal, result in zip(new, results, strict=True):
+                self.add(proposal, result)
+                yield result, False
+
+    @property
+    def seconds_before(self) -> float:
+        """What the candidates that the file held took, one after the other."""
+        return sum(item.scored.seconds for item in self.recorded[: self.num_known])
 
     def close(self) -> None:
         """Nothing more is to be recorded."""

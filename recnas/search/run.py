@@ -7,6 +7,7 @@ import random
 import time
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,23 +226,17 @@ def _evolve(
     ):
         while proposals := evolution.ask():
             scores = []
-            for proposal in proposals:
-                if (scored := history.known(proposal)) is None:
-                    break
-                scores.append(scored.score)
-                best = max(best, scored.score)
-                bar.skip()
-            new = proposals[len(scores) :]
-            with closing(scored_by(executor, schema, [proposal.arch for proposal in new])) as results:
-                for proposal, result in zip(new, results, strict=True):
-                    history.add(proposal, result)
-                    scores.append(result.score)
-                    best = max(best, result.score)
-                    bar.update(note=f"best score {best:.2f}")
+            with closing(history.fill(proposals, partial(scored_by, executor, schema))) as results:
+                for scored, known in results:
+                    scores.append(scored.score)
+                    best = max(best, scored.score)
+                    if known:
+                        bar.skip()
+                    else:
+                        bar.update(note=f"best score {best:.2f}")
             evolution.tell(scores)
     # What a process before spent is known by its candidates.
-    before = sum(item.scored.seconds for item in history.recorded[: history.num_known]) / executor.side_by_side
-    seconds = before + time.perf_counter() - start
+    seconds = history.seconds_before / executor.side_by_side + time.perf_counter() - start
     count = len(history.recorded)
     if count < settings.evolution.candidates:
         console.say(f"search: no new candidate was found after {count:,}; it ends here")

@@ -6,7 +6,7 @@ import gc
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -170,14 +170,14 @@ def _macs(schema: Schema, arch: Architecture) -> int:
 
 
 _settings: Settings | None = None
-_instruments: Instruments | None = None
+_scorers: list[Scorer] | None = None
 _building = threading.Lock()
 
 
 def start_scoring(settings: Settings) -> None:
     """Prepares this process to `score` candidates of a run."""
-    global _settings, _instruments
-    _settings, _instruments = settings, None
+    global _settings, _scorers
+    _settings, _scorers = settings, None
 
 
 def score(arch: Architecture, look: int = 0) -> Scored:
@@ -189,20 +189,24 @@ def score(arch: Architecture, look: int = 0) -> Scored:
         arch: The candidate.
         look: 0 for the first look of the run's ranking, 1 for the second.
     """
-    global _instruments
+    global _scorers
     assert _settings is not None, "start_scoring has not run in this process"
-    expression = _settings.ranking.looks[look]
-    if not expression.names:
+    ranking = _settings.ranking
+    if not ranking.looks[look].names:
         return Scored({}, 0.0, 0.0)
     with _building:
-        if _instruments is None:
-            _instruments = build_instruments(_settings, Dataset(_settings.data), warm=_settings.warms_up)
-        _instruments.prepare(expression.names, expression.inherits)
-        instruments = _instruments
-    return Scorer(instruments, expression)(arch)
+        if _scorers is None:
+            instruments = build_instruments(_settings, Dataset(_settings.data), warm=_settings.warms_up)
+            instruments.prepare(ranking.names, ranking.inherits)
+            _scorers = [Scorer(instruments, expression) for expression in ranking.looks]
+        scorer = _scorers[look]
+    scored = scorer(arch)
+    return scored if look == 0 else replace(scored, score=None)
 
 
-def scored_by(executor: Executor, schema: Schema, archs: Sequence[Architecture], look: int = 0) -> Iterator[Scored]:
+def scored_by(
+    executor: Executor, schema: Schema, archs: Sequence[Architecture], look: int = 0
+) -> Generator[Scored, None, None]:
     """Scores candidates with all processes.
 
     Args:
@@ -211,7 +215,7 @@ def scored_by(executor: Executor, schema: Schema, archs: Sequence[Architecture],
         archs: The candidates.
         look: See `score`.
 
-    Returns:
+    Yields:
         What each scored, in their order, as it comes.
 
     Raises:
@@ -226,7 +230,7 @@ def scored_by(executor: Executor, schema: Schema, archs: Sequence[Architecture],
 
 def stop_scoring() -> None:
     """Gives the memory of this process's supernet back."""
-    global _instruments
-    if _instruments is not None:
-        _instruments = None
+    global _scorers
+    if _scorers is not None:
+        _scorers = None
         gc.collect()  # TorchRec's modules refer to one another in circles

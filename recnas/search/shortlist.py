@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from recnas.console import Console
@@ -57,15 +58,11 @@ def make_shortlist(
         console.say(f"{run / SHORTLISTED}: the last line was cut short; its candidate is measured again")
     start = time.perf_counter()
     with closing(journal), console.bar(len(chosen), SHORTLIST, "candidates") as bar:
-        known = [item for item in chosen if journal.known(item.proposal) is not None]
-        bar.skip(len(known))
-        new = chosen[len(known) :]
-        with closing(scored_by(executor, schema, [item.proposal.arch for item in new], look=1)) as results:
-            for item, result in zip(new, results, strict=True):
-                journal.add(item.proposal, replace(result, score=None))
-                bar.update()
-    before = sum(item.scored.seconds for item in journal.recorded[: len(known)]) / executor.side_by_side
-    seconds = before + time.perf_counter() - start
+        proposals = [item.proposal for item in chosen]
+        with closing(journal.fill(proposals, partial(scored_by, executor, schema, look=1))) as measured:
+            for _, known in measured:
+                (bar.skip if known else bar.update)()
+    seconds = journal.seconds_before / executor.side_by_side + time.perf_counter() - start
     console.say(f"shortlist: {len(chosen):,} candidates in {seconds:.0f} s")
     scores = second.standardised_scores([item.scored.values for item in journal.recorded])
     listed = [

@@ -20,7 +20,6 @@ from recnas.search.folder import (
     RESULTS,
     SEARCH,
     SHORTLIST,
-    SHORTLISTED,
     TEST,
     WARM_UP,
     is_at_work,
@@ -206,7 +205,7 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
         return WARM_UP, Progress(reports[-1].rows, amount.rows(rows) * amount.epochs, "rows", rate)
     if settings.searches and not (folder / "retrain").exists():
         candidates, scored = settings.evolution.candidates, [item.seconds for item in found.history]
-        listed = [line["seconds"] for line in read_json_lines(folder / SHORTLISTED)]
+        listed = [item.seconds for item in found.shortlist]
         # A search whose limits leave few candidates ends before it has them all.
         if len(scored) < candidates and not listed:
             return SEARCH, _measured(settings, scored, candidates)

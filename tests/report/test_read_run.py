@@ -30,12 +30,12 @@ def test_the_best_architecture_comes_with_its_dead_parts_from_the_history(run):
 
 def test_a_candidate_of_the_shortlist_has_the_proxies_of_both_looks(run):
     before = read_run(run)
-    assert before.shortlisted == 0
+    assert before.shortlist == ()
     chosen = before.history[3]
     line = {"id": chosen.id, "iteration": 0, "proxy": {"brief": 0.5}, "score": None, "seconds": 4.0}
     (run / "shortlist.jsonl").write_text(json.dumps(line) + "\n")
     after = read_run(run)
-    assert after.shortlisted == 1
+    assert len(after.shortlist) == 1
     assert after.history[3] == replace(chosen, proxy={**chosen.proxy, "brief": 0.5})
     assert after.history[:3] == before.history[:3]
 
