@@ -21,6 +21,7 @@ import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ from recnas.data import Dataset
 from recnas.errors import InputError, RunError
 from recnas.files import read_json, read_yaml, write_text
 from recnas.flags import FLAGS, add_setting_flags, given_settings
-from recnas.nn.model import sizes
 from recnas.search.choice import best
+from recnas.search.costs import Costs
 from recnas.search.folder import CONFIG
+from recnas.search.halving import other_learning_rates
 from recnas.search.scoring import SUPERNET_WEIGHTS
-from recnas.search.settings import Settings, load_preset, merge
-from recnas.space import Architecture, SearchSpace, cost
+from recnas.search.settings import Settings, load_preset, merge, read_settings, with_preset
+from recnas.space import SearchSpace
 
 DRAWN = 200
 """Random candidates whose mean cost tells how many can be trained in a given time."""
@@ -78,19 +80,19 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[str] | None) -> dict[str, Results]:
     """The three runs of a seed, made or read."""
-    seed = values["seed"]
+    seed, folder = values["seed"], output / f"search-{values['seed']}"
     settings = merge(values, {"final": {"baselines": []}})
-    search = recnas.search(data, output / f"search-{seed}", resume=True, **settings)
+    search = recnas.search(data, folder, resume=True, **settings)
     baselines = recnas.baselines(data, output / f"baselines-{seed}", models=models, resume=True, **values)
-    count = affordable(data, output / f"search-{seed}", search)
-    minutes = spent(output / f"search-{seed}", search) / 60
-    print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {count} random candidates", flush=True)
-    evolution = {"population": count, "iterations": 0, "tournament": 1, "children": 1}
+    affords = affordable(read_settings(Settings, with_preset(data, folder, None, settings), None), search)
+    minutes = spent(folder, search) / 60
+    print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {affords} random candidates", flush=True)
+    evolution = {"population": affords, "iterations": 0, "tournament": 1, "children": 1}
     blind = {
         "strategy": "random",
         "proxy": {"score": "none"},
         "evolution": evolution,
-        "final": {"top_k": count, "strategy": "full"},
+        "final": {"top_k": affords, "strategy": "full"},
     }
     randoms = recnas.search(data, output / f"random-{seed}", resume=True, **merge(settings, blind))
     for name, results in (("search", search), ("random", randoms)):
@@ -98,22 +100,24 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     return {"search": search, "random": randoms, "baselines": baselines}
 
 
-def affordable(data: Path, run: Path, search: Results) -> int:
+def affordable(settings: Settings, search: Results) -> int:
     """How many random candidates can be trained in full, the best at all learning rates, in the time of a search.
 
     A training's time grows with the multiply-accumulates of a row; how fast, the search's own final trainings tell.
-    Random candidates are those of the whole space, as the limits of a run, if it has any, are not applied here.
+    Random candidates have the limits that the search has.
+
+    Args:
+        settings: The search's.
+        search: Its results.
     """
-    schema = Dataset(data).schema
     trained = [model for model in search["models"] if model["status"] == "trained"]
     seconds = sum(model["seconds"] for model in trained)
     work = sum(model["flops"] * len(model["learning_rates"]) for model in trained)
-    config = read_yaml(run / CONFIG)
-    space, rng = SearchSpace.named(config["space"]), random.Random(0)
-    mean = statistics.mean(_macs(space.sample(rng), schema) for _ in range(DRAWN))
-    trainings = spent(run, search) * config["workers"] / (seconds / work * mean)
-    others = set(config["final"]["other_learning_rates"]) - {config["final"]["optimization"]["learning_rate"]}
-    return max(1, math.ceil(trainings) - len(others))
+    costs, space, rng = Costs(settings, Dataset(settings.data)), SearchSpace.named(settings.space), random.Random(0)
+    drawn = islice(filter(costs.affordable, (space.sample(rng) for _ in count())), DRAWN)
+    mean = statistics.mean(costs.of(arch, "flops") for arch in drawn)
+    trainings = spent(Path(settings.run), search) * settings.workers / (seconds / work * mean)
+    return max(1, math.ceil(trainings) - len(other_learning_rates(settings.final)))
 
 
 def spent(run: Path, results: Results) -> float:
@@ -122,10 +126,6 @@ def spent(run: Path, results: Results) -> float:
     trained = sum(model["seconds"] for model in results["models"])
     warmed = read_json(warmup)["seconds"] if warmup.exists() else 0.0
     return warmed + results["search"]["seconds"] + trained / config["workers"]
-
-
-def _macs(arch: Architecture, schema: Any) -> int:
-    return cost.flops(arch, *sizes(schema))
 
 
 def best_of(results: Results) -> Model:
