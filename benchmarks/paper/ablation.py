@@ -26,7 +26,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb
 
-from benchmarks.paper.runs import RANDOM, Ranking, Runs
+from benchmarks.paper.runs import RANDOM, Method, Runs
 from benchmarks.paper.sections import Section
 from recnas.report.html import NOTHING, compact, decimals
 from recnas.report.study_figures import loss_range
@@ -64,7 +64,7 @@ class Model:
         trained: What came of it.
     """
 
-    criterion: Ranking
+    criterion: Method
     seed: int
     place: int
     macs: int
@@ -100,19 +100,19 @@ def run(runs: Runs, output: Path, best: int, warmups: Sequence[float], seeds: in
     Raises:
         RunError: A warm-up diverged.
     """
-    rankings = [Ranking(name, score, amount) for amount in warmups for name, score, _ in CRITERIA] + [RANDOM]
-    models: dict[Ranking, list[Model]] = {ranking: [] for ranking in rankings}
-    seconds: dict[Ranking, float] = dict.fromkeys(rankings, 0.0)
+    methods = [Method(name, score, amount) for amount in warmups for name, score, _ in CRITERIA] + [RANDOM]
+    models: dict[Method, list[Model]] = {method: [] for method in methods}
+    seconds: dict[Method, float] = dict.fromkeys(methods, 0.0)
     for seed in range(seeds):
         chosen = {}
-        for ranking in rankings:
-            found = runs.search(ranking, seed)
-            chosen[ranking] = found.archs[:best]
-            seconds[ranking] += found.seconds / seeds
+        for method in methods:
+            found = runs.search(method, seed)
+            chosen[method] = found.archs[:best]
+            seconds[method] += found.seconds / seeds
         trained = runs.train([arch for archs in chosen.values() for arch in archs], seed)
-        for ranking, archs in chosen.items():
-            models[ranking] += [
-                Model(ranking, seed, place, runs.macs(arch), trained[arch.id])
+        for method, archs in chosen.items():
+            models[method] += [
+                Model(method, seed, place, runs.macs(arch), trained[arch.id])
                 for place, arch in enumerate(archs, start=1)
             ]
     return _write(runs, output, best, seeds, models, seconds)
@@ -123,11 +123,11 @@ def _write(
     output: Path,
     best: int,
     seeds: int,
-    models: dict[Ranking, list[Model]],
-    seconds: dict[Ranking, float],
+    models: dict[Method, list[Model]],
+    seconds: dict[Method, float],
 ) -> Section:
     settings = runs.settings
-    losses = {ranking: _losses(items) for ranking, items in models.items()}
+    losses = {method: _losses(items) for method, items in models.items()}
     everything = [loss for values in losses.values() for loss in values]
     distinct = len({(item.seed, item.trained.id) for items in models.values() for item in items})
     paragraphs = [
@@ -140,15 +140,15 @@ def _write(
         {(m.seed, m.trained.id) for items in models.values() for m in items if m.trained.test}
     ):
         paragraphs.append(f"{diverged} trainings diverged and are left out.")
-    medians = {ranking: float(np.median(values)) for ranking, values in losses.items() if values}
+    medians = {method: float(np.median(values)) for method, values in losses.items() if values}
     lowest = min(medians, key=medians.__getitem__, default=None)
     section = Section(
         TITLE,
         tuple(paragraphs),
         HEADER,
-        tuple(_cells(ranking, items, seconds[ranking]) for ranking, items in models.items()),
+        tuple(_cells(method, items, seconds[method]) for method, items in models.items()),
         (MODELS,),
-        tuple("best" if ranking == lowest else "baseline" if ranking == RANDOM else "" for ranking in models),
+        tuple("best" if method == lowest else "baseline" if method == RANDOM else "" for method in models),
         box_plot(losses, models) if everything else None,
     )
     section.save(output, {MODELS: to_csv([item.row() for items in models.values() for item in items])})
@@ -160,24 +160,24 @@ def _losses(models: Sequence[Model]) -> list[float]:
     return [item.trained.test.log_loss for item in models if item.trained.test is not None]
 
 
-def _cells(ranking: Ranking, models: Sequence[Model], seconds: float) -> tuple[str, ...]:
+def _cells(method: Method, models: Sequence[Model], seconds: float) -> tuple[str, ...]:
     losses = _losses(models)
     quartiles = np.quantile(losses, (0, 0.25, 0.5, 0.75, 1)).tolist() if losses else [None] * 5
     parameters = compact(float(np.mean([item.trained.parameters for item in models]))) if models else NOTHING
-    return (ranking.label, str(len(losses)), *map(decimals, quartiles), parameters, f"{seconds:,.0f}")
+    return (method.label, str(len(losses)), *map(decimals, quartiles), parameters, f"{seconds:,.0f}")
 
 
-def box_plot(losses: dict[Ranking, list[float]], models: dict[Ranking, list[Model]]) -> go.Figure:
+def box_plot(losses: dict[Method, list[float]], models: dict[Method, list[Model]]) -> go.Figure:
     """A box for each criterion over the test log losses of its models, each of which is a point."""
     colors = {score: color for _, score, color in CRITERIA}
     low, high = loss_range([loss for values in losses.values() for loss in values])
     figure = go.Figure(layout=plot_layout(480, showlegend=False))
-    for ranking, values in losses.items():
-        color = colors.get(ranking.score, MUTED)
-        sound = [item for item in models[ranking] if item.trained.test is not None]
+    for method, values in losses.items():
+        color = colors.get(method.score, MUTED)
+        sound = [item for item in models[method] if item.trained.test is not None]
         figure.add_box(
             y=values,
-            name=ranking.label.replace(", ", "<br>"),
+            name=method.label.replace(", ", "<br>"),
             boxpoints="all",
             jitter=0.6,
             pointpos=0,
@@ -191,7 +191,7 @@ def box_plot(losses: dict[Ranking, list[float]], models: dict[Ranking, list[Mode
         )
         if above := sum(value > high for value in values):
             figure.add_annotation(
-                x=ranking.label.replace(", ", "<br>"),
+                x=method.label.replace(", ", "<br>"),
                 y=1,
                 yref="paper",
                 text=f"↑ {above} more",

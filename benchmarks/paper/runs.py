@@ -5,6 +5,7 @@ What was done before is not done again, so that a run that was killed goes on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
@@ -15,14 +16,13 @@ from typing import Any
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import InputError
-from recnas.files import read_json, read_json_lines, write_json
+from recnas.files import read_json, write_json
 from recnas.nn.model import sizes
 from recnas.search.baselines import train_baselines
 from recnas.search.costs import Costs
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.executor import Executor, computing_with, sharing_cores
 from recnas.search.folder import FREE_TO_CHANGE, finished, open_run
-from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.run import find_candidates, prepare_process
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows
 from recnas.search.settings import Settings, leaves
@@ -36,12 +36,13 @@ BEGUN_WITH, DONE = "settings.json", "search.json"
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """What a search ranks its candidates by.
+class Method:
+    """How a search ranks its candidates.
 
     Attributes:
         name: As shown.
-        score: As `recnas search --proxy` takes it; `none` for random candidates.
+        score: As `recnas search --proxy` takes it; `none` for random candidates. With two looks candidates are random,
+            too, as in `recnas search`.
         warmup: The amount; None where nothing that it looks at is inherited.
     """
 
@@ -57,10 +58,11 @@ class Ranking:
     @property
     def folder(self) -> str:
         """Of its search."""
-        return self.score if self.warmup is None else f"{self.score}-{self.warmup:g}"
+        name = re.sub(r"\W+", "-", self.score)
+        return name if self.warmup is None else f"{name}-{self.warmup:g}"
 
 
-RANDOM = Ranking("random", "none")
+RANDOM = Method("random", "none")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Found:
     """What a search found.
 
     Attributes:
-        archs: All its candidates, best first.
+        archs: Its candidates, best first; with two looks those of the second.
         seconds: One core's, for warm-up and scores.
     """
 
@@ -109,44 +111,45 @@ class Runs:
         check_proxy_rows(settings, self.dataset)
         self._begin(candidates)
 
-    def search(self, ranking: Ranking, seed: int) -> Found:
-        """A search of its own for a ranking: warm-up, then evolution; for `RANDOM`, as many random candidates.
+    def search(self, method: Method, seed: int) -> Found:
+        """A search of its own for a method: warm-up, then evolution; for `RANDOM`, as many random candidates.
 
         Raises:
             RunError: The warm-up diverged.
         """
-        run = self.output / "searches" / str(seed) / ranking.folder
+        run = self.output / "searches" / str(seed) / method.folder
         settings = replace(
             self.settings,
             run=str(run),
             seed=seed,
-            strategy="random" if ranking == RANDOM else "evolution",
+            strategy="random" if method == RANDOM else None,
             # Threads score as many at once as processes would, and need not be started anew for each search.
             workers=1,
-            warmup=replace(self.settings.warmup, amount=ranking.warmup or 0.0),
-            proxy=replace(self.settings.proxy, score=ranking.score),
+            warmup=replace(self.settings.warmup, amount=method.warmup or 0.0),
+            proxy=replace(self.settings.proxy, score=method.score),
         )
         supernet = run / SUPERNET_WEIGHTS.parent
         if not (run / DONE).exists():
-            self.console.say(f"search with seed {seed}: {ranking.label}")
+            self.console.say(f"search with seed {seed}: {method.label}")
             with (
                 Executor(1, prepare_process, (settings,)) as executor,
                 open_run(settings, self.dataset.schema, overwrite=False, resume=True),
             ):
                 costs = Costs(settings, self.dataset)
-                history = find_candidates(run, settings, self.dataset, costs, executor, self.console).history
+                found = find_candidates(run, settings, self.dataset, costs, executor, self.console)
                 warmup = supernet / "warmup.json"
                 seconds = {
                     "warmup": read_json(warmup)["seconds"] if warmup.exists() else 0.0,
-                    "scores": sum(item.scored.seconds for item in history),
+                    "scores": sum(item.scored.seconds for item in (*found.history, *(found.shortlist or ()))),
                 }
-                write_json(run / DONE, {"candidates": len(history), "seconds": seconds})
+                ranked = sorted(found.ranked, key=lambda item: -item.scored.score)
+                archs = [item.proposal.arch.to_json() for item in ranked]
+                write_json(run / DONE, {"candidates": len(found.history), "seconds": seconds, "best_first": archs})
         # Nobody asks for the warm supernet any more, and it is large.
         for path in supernet.glob("*.safetensors"):
             path.unlink()
-        lines = sorted(read_json_lines(run / HISTORY), key=lambda line: -line["score"])
-        archs = tuple(Architecture.from_json(line["architecture"]) for line in lines)
-        return Found(archs, sum(read_json(run / DONE)["seconds"].values()))
+        done = read_json(run / DONE)
+        return Found(tuple(map(Architecture.from_json, done["best_first"])), sum(done["seconds"].values()))
 
     def train(self, archs: Sequence[Architecture], seed: int, learning_rate: float | None = None) -> dict[str, Trained]:
         """Trains architectures from scratch and measures them; one that is given twice is trained once.

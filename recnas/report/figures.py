@@ -217,27 +217,33 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
     return figure
 
 
-def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: str | None) -> go.Figure | None:
-    """Each proxy term against the validation log loss of the finalists; None if no finalist has both."""
-    losses = {model.id: model.validation_log_loss for model in models if model.kind != BASELINE and not model.dropped}
-    finalists = {item.id: item for item in history if losses.get(item.id) is not None}
-    names = dict.fromkeys(chain(*(item.proxy for item in finalists.values())))
+def proxy_figure(
+    history: Sequence[Candidate], models: Sequence[Model], epochs: Mapping[str, Sequence[Epoch]], best: str | None
+) -> go.Figure | None:
+    """Each proxy term against the validation log loss of the finalists; None if fewer than two have both.
+
+    Where some were dropped, all are compared when the first of them were: later, only those are left that lie closest.
+    """
+    finalists = [model for model in models if model.kind != BASELINE and not model.diverged]
+    losses, when = {model.id: model.validation_log_loss for model in finalists}, ""
+    if any(model.dropped for model in finalists) and all(epochs.get(model.id) for model in finalists):
+        measured = {model.id: {item.epoch: item for item in reversed(epochs[model.id])} for model in finalists}
+        first = min(max(own) for own in measured.values())
+        losses = {id_: _log_loss(own.get(first)) for id_, own in measured.items()}
+        when = f" after epoch {first:.3g}"
+    known = {item.id: item for item in history if losses.get(item.id) is not None}
+    names = dict.fromkeys(chain(*(item.proxy for item in known.values())))
     # A proxy alone, or a loss with its sign turned, is the score.
-    alone = any(
-        all(item.score in _with_both_signs(item.proxy.get(name)) for item in finalists.values()) for name in names
-    )
+    alone = any(all(item.score in _with_both_signs(item.proxy.get(name)) for item in known.values()) for name in names)
     keys = [*names] if alone else [*names, "score"]
     terms = [
         (PROXY_NAMES.get(key, key), pairs)
         for key in keys
-        if len(pairs := [(id_, x) for id_, item in finalists.items() if (x := _term(item, key)) is not None]) > 1
+        if len(pairs := [(id_, x) for id_, item in known.items() if (x := _term(item, key)) is not None]) > 1
     ]
     if not terms:
         return None
-    titles = [
-        f"<b>{name}</b>  τ = {_kendall([(x, losses[i]) for i, x in pairs]):+.2f}".replace("-", "\N{MINUS SIGN}")
-        for name, pairs in terms
-    ]
+    titles = [f"<b>{name}</b>{_tau([(x, losses[id_]) for id_, x in pairs])}" for name, pairs in terms]
     figure = make_subplots(rows=1, cols=len(terms), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=titles)
     for column, (name, pairs) in enumerate(terms, start=1):
         figure.add_scatter(
@@ -256,7 +262,7 @@ def proxy_figure(history: Sequence[Candidate], models: Sequence[Model], best: st
             col=column,
         )
         figure.update_xaxes(axis(name, nticks=5), row=1, col=column)
-        figure.update_yaxes(axis("validation log loss" if column == 1 else ""), row=1, col=column)
+        figure.update_yaxes(axis(f"validation log loss{when}" if column == 1 else ""), row=1, col=column)
     figure.update_layout(plot_layout(350, showlegend=False))
     figure.update_annotations(font={"size": 13.5, "color": INK, "family": FONT})
     return figure
@@ -376,6 +382,15 @@ def _running_mean(values: Sequence[float], window: int) -> list[float]:
 
 def _term(item: Candidate, key: str) -> float | None:
     return item.score if key == "score" else item.proxy.get(key)
+
+
+def _log_loss(epoch: Epoch | None) -> float | None:
+    return epoch.validation.log_loss if epoch and epoch.validation else None
+
+
+def _tau(pairs: Sequence[tuple[float, float]]) -> str:
+    """Kendall's τ for a title; of fewer than four points it says nothing, and is left out."""
+    return f"  τ = {_kendall(pairs):+.2f}".replace("-", "\N{MINUS SIGN}") if len(pairs) > 3 else ""
 
 
 def _kendall(pairs: Sequence[tuple[float, float]]) -> float:

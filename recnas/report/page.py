@@ -74,7 +74,7 @@ def _figures(run: Run) -> dict[str, Markup | None]:
         "warmup": lambda: figures.warmup_figure(run.warmup) if run.warmup else None,
         "training": lambda: figures.training_figure(run.training),
         "search": lambda: figures.search_figure(run.history, finalists, best) if run.history else None,
-        "proxy": lambda: figures.proxy_figure(run.history, models, best),
+        "proxy": lambda: figures.proxy_figure(run.history, models, run.epochs, best),
         "final": lambda: figures.final_training_figure(run.epochs, models, best),
         "drawing": lambda: draw_architecture(run.best_architecture) if run.best_architecture else None,
     }

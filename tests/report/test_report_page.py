@@ -14,7 +14,7 @@ import yaml
 from recnas.errors import InputError
 from recnas.report import write_report
 from recnas.report.figures import final_training_figure, proxy_figure
-from recnas.report.run import read_run
+from recnas.report.run import Quality, read_run
 from recnas.report.summary import found_model, ranked
 
 STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet", "data.json")
@@ -170,7 +170,7 @@ def test_a_dropped_model_is_shown_with_its_share_after_the_trained_ones_and_neve
     (dropped,) = [model for model in ranked(value) if model.dropped]
     text = text_of(run)
     assert f"{dropped.id}dropped at 25 %" in text
-    assert "Only finalists that were trained to the end are shown" in text
+    assert "The log losses are those at which the first finalists were dropped" in text
     change_results(run, lambda results: results.update(best=None))
     assert found_model(read_run(run)).status == "trained"
 
@@ -185,6 +185,33 @@ def test_a_rung_in_the_middle_of_an_epoch_has_its_place_in_the_figure(run):
     (trace,) = [trace for trace in figure.data if trace.name == "dropped"]
     assert trace.x == (0.25,)
     assert trace.marker.symbol == ("x",)
+
+
+def test_proxies_are_held_against_all_finalists_as_they_were_when_the_first_were_dropped(run):
+    change_results(run, drop)
+    value = read_run(run)
+    models, best = value.results.models, value.results.best
+    finalists = [model.id for model in models if model.kind == "found" and not model.diverged]
+    (dropped,) = [model.id for model in models if model.dropped]
+    epochs = dict(value.epochs)
+    for place, id_ in enumerate(finalists):
+        paused = replace(epochs[id_][0], epoch=0.25, validation=Quality(0.6 + place / 100, 0.7))
+        epochs[id_] = (paused,) if id_ == dropped else (paused, *epochs[id_])
+    figure = proxy_figure(value.history, models, epochs, best)
+    assert figure.layout.yaxis.title.text == "validation log loss after epoch 0.25"
+    for trace in figure.data:
+        shown = dict(zip(trace.text, trace.y, strict=True))
+        assert shown == {id_: 0.6 + place / 100 for place, id_ in enumerate(finalists)}
+    assert len(finalists) == 4
+    assert all("τ" in title.text for title in figure.layout.annotations)
+
+
+def test_no_correlation_is_told_of_fewer_than_four_finalists(run):
+    change_results(run, lambda results: results["models"].pop(0))
+    value = read_run(run)
+    figure = proxy_figure(value.history, value.results.models, value.epochs, value.results.best)
+    assert [len(trace.x) for trace in figure.data] == [3] * len(figure.data)
+    assert not any("τ" in title.text for title in figure.layout.annotations)
 
 
 def test_a_found_model_better_than_dlrm_is_said_to_be_better(html):
@@ -288,5 +315,5 @@ def test_a_shortlist_is_counted_and_a_loss_alone_is_not_shown_twice(run):
     listed = next(line for line in lines if line["id"] == best)
     (run / "shortlist.jsonl").write_text(json.dumps({**listed, "score": None}) + "\n")
     assert "1 measured again" in text_of(run)
-    figure = proxy_figure(read_run(run).history, read_run(run).results.models, best)
+    figure = proxy_figure(read_run(run).history, read_run(run).results.models, read_run(run).epochs, best)
     assert len(figure.data) == 1
