@@ -95,6 +95,7 @@ class Status:
         command: What goes on with it, when it is stopped.
         report: The page that `recnas report` made.
         results: What `results.json` holds.
+        at_work: Whether a process is at work on it: on a finished run, one that adds hand-made models.
     """
 
     run: Path
@@ -110,6 +111,7 @@ class Status:
     command: str | None
     report: Path | None
     results: Mapping[str, Any] | None
+    at_work: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -126,7 +128,8 @@ class Status:
         stages = self.stages
         where = "" if self.stage is None else f", stage {stages.index(self.stage) + 1} of {len(stages)}: {self.stage}"
         ago = clock((datetime.now(UTC) - self.changed).total_seconds())
-        lines = [f"{self.run}: {self.state}{where}"]
+        more = "; hand-made models are being added" if self.state == "finished" and self.at_work else ""
+        lines = [f"{self.run}: {self.state}{where}{more}"]
         if self.progress is not None:
             lines.append(f"{'progress':<14}{_describe(self.progress, self.state == 'running')}")
         if self.best_score is not None:
@@ -179,6 +182,7 @@ def read_status(run: Path | str) -> Status:
         command=None if finished or at_work else shlex.join(command),
         report=report if (report := folder / "report.html").exists() else None,
         results=read_json(folder / RESULTS) if finished else None,
+        at_work=at_work,
     )
 
 
