@@ -7,7 +7,8 @@ For each seed three runs are made in the output folder: `search-<seed>` as the p
 `baselines-<seed>`, all hand-made models, each at the preset's learning rates; and `random-<seed>`, which trains as many
 random candidates in full as the time of that search allows and takes the one that is best on validation. All have the
 same budget for a training and the same rates to choose from. A run that was killed goes on when the command is given
-again; what has ended is not done again.
+again; what has ended is not done again. Hand-made models that are dear can be kept to some of the seeds: name the
+others with `--models`, and add them with `recnas baselines --run OUTPUT/baselines-0 --models xdeepfm`.
 
 Every choice is made on the validation rows: the learning rate, the candidate, and which hand-made model is a seed's
 best. What is compared is the log loss on the test rows: differences are paired by seed, with the 95 % interval and the
@@ -34,7 +35,7 @@ from recnas.files import read_json, read_yaml, write_text
 from recnas.flags import FLAGS, add_setting_flags, given_settings
 from recnas.search.choice import best
 from recnas.search.costs import Costs
-from recnas.search.folder import CONFIG
+from recnas.search.folder import CONFIG, RESULTS, is_finished
 from recnas.search.halving import other_learning_rates
 from recnas.search.scoring import SUPERNET_WEIGHTS
 from recnas.search.settings import Settings, load_preset, merge, read_settings, with_preset
@@ -83,7 +84,12 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     seed, folder = values["seed"], output / f"search-{values['seed']}"
     settings = merge(values, {"final": {"baselines": []}})
     search = recnas.search(data, folder, resume=True, **settings)
-    baselines = recnas.baselines(data, output / f"baselines-{seed}", models=models, resume=True, **values)
+    rivals = output / f"baselines-{seed}"
+    if is_finished(rivals):
+        # It may have more models than are asked for.
+        baselines = read_json(rivals / RESULTS)
+    else:
+        baselines = recnas.baselines(data, rivals, models=models, resume=True, **values)
     affords = affordable(read_settings(Settings, with_preset(data, folder, None, settings), None), search)
     minutes = spent(folder, search) / 60
     print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {affords} random candidates", flush=True)
@@ -136,16 +142,14 @@ def best_of(results: Results) -> Model:
 
 def table(found: Sequence[Mapping[str, Results]]) -> str:
     """All models over the seeds, and the paired differences, as Markdown."""
-    names = [model["id"] for model in found[0]["baselines"]["models"]]
     chosen: dict[str, list[Model]] = {
         "search": [best_of(runs["search"]) for runs in found],
         "random search": [best_of(runs["random"]) for runs in found],
         "best hand-made model": [best_of(runs["baselines"]) for runs in found],
     }
-    for name in names:
-        models = [model for runs in found for model in runs["baselines"]["models"] if model["id"] == name]
-        if all(model["status"] == "trained" for model in models):
-            chosen[name] = models
+    sound = [model for runs in found for model in runs["baselines"]["models"] if model["status"] == "trained"]
+    for name in dict.fromkeys(model["id"] for model in sound):
+        chosen[name] = [model for model in sound if model["id"] == name]
     lines = [
         f"{len(found)} seeds, mean ± standard deviation",
         "",
@@ -158,9 +162,10 @@ def table(found: Sequence[Mapping[str, Results]]) -> str:
             for split, key in (("validation", "log_loss"), ("test", "log_loss"), ("test", "auc"))
         ]
         parameters = statistics.mean(model["parameters"] for model in models)
-        lines.append(f"| {name} | {' | '.join(cells)} | {parameters:,.0f} |")
+        fewer = "" if len(models) == len(found) else f", {len(models)} of the seeds"
+        lines.append(f"| {name}{fewer} | {' | '.join(cells)} | {parameters:,.0f} |")
     lines += ["", "Test log loss of the search, less that of its rival (below 0, the search is better):", ""]
-    for name in list(chosen)[1:]:
+    for name in [name for name, models in chosen.items() if len(models) == len(found)][1:]:
         lines.append(f"- {name}: {difference(losses(chosen['search']), losses(chosen[name]))}")
     for name, which in (("search", "search"), ("random search", "random")):
         times = [runs[which]["minutes"] for runs in found]

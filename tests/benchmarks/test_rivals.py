@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from scipy import stats
 
+import recnas
 from benchmarks.rivals import affordable, best_of, difference, main, table
 from data_prep import prepare
 from recnas.data import Dataset
+from recnas.files import read_json
 from recnas.nn.model import sizes
 from recnas.search.settings import Settings
 from recnas.space import SearchSpace, cost
@@ -51,6 +53,16 @@ def test_the_table_has_every_rival_and_says_who_is_ahead() -> None:
     assert "- random search: -0.0150 (" in text
     assert "- lr: +0.3100 (" in text
     assert "Best hand-made model, by seed: dlrm, dlrm." in text
+
+
+def test_a_model_of_some_of_the_seeds_has_a_row_and_no_difference() -> None:
+    first, second = runs(0.50, 0.51), runs(0.52, 0.54)
+    first["baselines"]["models"] += [model("deepfm", 0.6, 0.4), {"id": "xdeepfm", "kind": "found", "status": "diverged"}]
+    text = table([first, second])
+    assert "| deepfm, 1 of the seeds | 0.6000 ± 0.0000 | 0.4000 ± 0.0000 |" in text
+    assert "- dlrm: " in text
+    assert "- deepfm: " not in text
+    assert "xdeepfm" not in text
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +121,17 @@ def test_runs_are_made_once_and_compared(data: Path, tmp_path: Path, capsys: pyt
     assert (tmp_path / "random-0" / "results.json").stat().st_mtime_ns == made
     assert (tmp_path / "table.md").read_text() in first
     assert "| lr |" in first
+    # Another hand-made model is added to the seed, and stays.
+    recnas.baselines(run=tmp_path / "baselines-0", models=["deepfm"])
+    main(command)
+    assert "| deepfm |" in capsys.readouterr().out
+
+
+def test_a_search_of_two_looks_is_compared_too(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    looks = ["--proxy", "jacov | brief", "--proxy-batch-size", "16", "--shortlist", "2", "--brief-rows", "128"]
+    small = "--population 3 --iterations 0 --tournament 1 --children 1 --top-k 2 --finalists halving --workers 1"
+    command = [str(data), "--seeds", "1", "--models", "lr", "--output", str(tmp_path), *looks, *small.split()]
+    main([*command, "--other-learning-rates"])
+    assert "\nsearch: 3 candidates and " in capsys.readouterr().out
+    random_run = read_json(tmp_path / "random-0" / "results.json")
+    assert random_run["search"]["candidates"] == len(random_run["models"])
