@@ -113,16 +113,6 @@ def build_instruments(settings: Settings, dataset: Dataset, warm: bool) -> Instr
             load_model_tensors(supernet, load_tensors(weights), weights)
         return supernet
 
-    def make_batches(supernet: Supernet) -> ProxyBatches:
-        loader = dataset.batches(
-            "train",
-            proxy.batch_size,
-            seed=stage_seed(settings, "proxy"),
-            rows=proxy.batches * proxy.batch_size,
-            max_rows_per_table=settings.warmup.max_rows_per_table,
-        )
-        return ProxyBatches(supernet, [batch.to(default_device()) for batch in islice(loader, proxy.batches)])
-
     tuning = LastLayerTuning(
         dataset,
         proxy.tune_steps,
@@ -142,7 +132,20 @@ def build_instruments(settings: Settings, dataset: Dataset, warm: bool) -> Instr
         default_device(),
     )
     schema = dataset.schema.capped(settings.warmup.max_rows_per_table)
-    return Instruments(schema, make_supernet, make_batches, tuning, training)
+    return Instruments(schema, make_supernet, partial(read_proxy_batches, settings, dataset), tuning, training)
+
+
+def read_proxy_batches(settings: Settings, dataset: Dataset, supernet: Supernet) -> ProxyBatches:
+    """The training rows that a run's candidates are measured on, looked up in a supernet's tables."""
+    proxy = settings.proxy
+    loader = dataset.batches(
+        "train",
+        proxy.batch_size,
+        seed=stage_seed(settings, "proxy"),
+        rows=proxy.batches * proxy.batch_size,
+        max_rows_per_table=settings.warmup.max_rows_per_table,
+    )
+    return ProxyBatches(supernet, [batch.to(default_device()) for batch in islice(loader, proxy.batches)])
 
 
 def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:

@@ -57,7 +57,10 @@ def test_the_table_has_every_rival_and_says_who_is_ahead() -> None:
 
 def test_a_model_of_some_of_the_seeds_has_a_row_and_no_difference() -> None:
     first, second = runs(0.50, 0.51), runs(0.52, 0.54)
-    first["baselines"]["models"] += [model("deepfm", 0.6, 0.4), {"id": "xdeepfm", "kind": "found", "status": "diverged"}]
+    first["baselines"]["models"] += [
+        model("deepfm", 0.6, 0.4),
+        {"id": "xdeepfm", "kind": "found", "status": "diverged"},
+    ]
     text = table([first, second])
     assert "| deepfm, 1 of the seeds | 0.6000 ± 0.0000 | 0.4000 ± 0.0000 |" in text
     assert "- dlrm: " in text
