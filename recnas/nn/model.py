@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from recnas.data import Batch
 from recnas.nn.elastic import Slices
 from recnas.nn.embeddings import Embeddings, WholeEmbeddings
-from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork
+from recnas.nn.network import CROSS, EMBEDDING_DIM, ChoiceNetwork
 from recnas.schema import Schema
 from recnas.space import Architecture, SearchSpace
 
@@ -62,8 +62,18 @@ def sizes(schema: Schema) -> tuple[int, int, int]:
 
 
 def found_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
-    """The finished network of an architecture with fresh weights and no dead parts."""
-    return ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)
+    """The finished network of an architecture with fresh weights and no dead parts.
+
+    Beside a cross network, blocks begin with no say in the logit: the sums of their hundreds of normalised outputs
+    would drown it for the first steps, and Adagrad remembers these. So a training begins with the cross network, and
+    blocks add what they learn.
+    """
+    network = ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)
+    if arch.cross_layers:
+        for source, weight in network.last.weight.items():
+            if source != CROSS:
+                nn.init.zeros_(weight)
+    return network
 
 
 def count_dense_parameters(model: CTRModel) -> int:

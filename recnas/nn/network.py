@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from recnas.nn.elastic import PLAIN, Piece, Slices, take
 from recnas.nn.operators import (
     Attention,
+    CrossNetwork,
     DenseToSparse,
     DotProduct,
     EmbeddingFullyConnected,
@@ -23,6 +24,8 @@ from recnas.space import Architecture, Block, SearchSpace
 from recnas.space.architecture import ATTENTION, DOT_PRODUCT, EFC, FC, GATING, MERGED_FIELDS, SUM
 from recnas.space.search_space import BlockChoices
 
+CROSS = "cross"
+"""The last layer's source that is a cross network."""
 EMBEDDING_DIM = 16
 """E of the NASRec spaces."""
 
@@ -102,15 +105,16 @@ class ChoiceBlock(nn.Module):
 
 
 class LastLayer(nn.Module):
-    """Linear over the last block's dense columns and flattened fields → one logit, with bias.
+    """Linear over the last block's dense columns and flattened fields, and a cross network's columns → one logit, with
+    bias.
 
     Each dense column, and each channel of each field, keeps its own weight whatever the widths in use.
     """
 
-    def __init__(self, dense: int, fields: int, merged: int, dim: int) -> None:
+    def __init__(self, dense: int, fields: int, merged: int, dim: int, cross: int = 0) -> None:
         super().__init__()
-        bound = (6 / (dense + (fields + merged) * dim + 1)) ** 0.5
-        sizes = {"dense": (dense,), "fields": (dim, fields), "merged": (dim, merged)}
+        bound = (6 / (dense + (fields + merged) * dim + cross + 1)) ** 0.5
+        sizes = {"dense": (dense,), "fields": (dim, fields), "merged": (dim, merged), CROSS: (cross,)}
         self.weight = nn.ParameterDict(
             {
                 name: nn.Parameter(torch.empty(size).uniform_(-bound, bound))
@@ -121,7 +125,7 @@ class LastLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, inputs: dict[str, Tensor], slices: Slices | None = None) -> Tensor:
-        """Any of dense `[B, dd]`, fields `[B, E, ds]` and merged `[B, E, 8]` → logits `[B]`."""
+        """Any of dense `[B, dd]`, fields `[B, E, ds]`, merged `[B, E, 8]` and cross `[B, columns]` → logits `[B]`."""
         bias = take(self, self.bias, (1,), slices)
         weights = [
             take(self, self.weight[name], tuple(x.shape[1:]), slices).reshape(1, -1) for name, x in inputs.items()
@@ -161,10 +165,12 @@ class ChoiceNetwork(nn.Module):
             sparse.append((min(choices.sparse_widths), max(choices.sparse_widths)))
             merged.append(choices.dense_to_sparse)
         self.blocks = nn.ModuleList(blocks)
-        self.last = LastLayer(dense[-1][1], sparse[-1][1], MERGED_FIELDS if True in merged[-1] else 0, dim)
-        self.architecture = (
-            Architecture(tuple(choices.first() for choices in space.blocks)).canonical() if space.size() == 1 else None
-        )
+        columns, depth = num_dense + num_sparse * dim, max(space.cross_layers)
+        self.cross = CrossNetwork(columns, depth) if depth else None
+        merged_fields = MERGED_FIELDS if True in merged[-1] else 0
+        self.last = LastLayer(dense[-1][1], sparse[-1][1], merged_fields, dim, columns if depth else 0)
+        only = Architecture(tuple(choices.first() for choices in space.blocks), space.cross_layers[0])
+        self.architecture = only.canonical() if space.size() == 1 else None
 
     def forward(
         self, dense: Tensor, fields: Tensor, arch: Architecture | None = None, slices: Slices | None = None
@@ -188,7 +194,8 @@ class ChoiceNetwork(nn.Module):
             dense_output, block_fields, merged = module(block, dense_outputs, sparse_outputs, slices)
             dense_outputs.append(None if dense_output is None else Piece.of(str(index), dense_output))
             sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
-        parts = {"dense": dense_output, "fields": block_fields, "merged": merged}
+        cross = self.cross(dense, fields, arch.cross_layers, slices) if arch.cross_layers else None
+        parts = {"dense": dense_output, "fields": block_fields, "merged": merged, CROSS: cross}
         return self.last({name: part for name, part in parts.items() if part is not None}, slices)
 
     @torch.no_grad()

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, Piece, Slices
 from recnas.space.architecture import MERGED_FIELDS, dot_product_fields
 
+STEM = "stem"
+"""The source that a cross layer reads."""
 ATTENTION_HEADS = 8
 ATTENTION_NORM_START = 0.17
 
@@ -48,6 +50,27 @@ def total(inputs: Sequence[Piece]) -> int:
 
 def concat(inputs: Sequence[Piece]) -> Tensor:
     return inputs[0].x if len(inputs) == 1 else torch.cat([piece.x for piece in inputs], dim=-1)
+
+
+class CrossNetwork(nn.Module):
+    """Cross layers over the stem's columns: x₀ = concat(D₀, flatten S₀), then xₗ₊₁ = x₀ ∘ (W xₗ + b) + xₗ (DCN-V2,
+    Wang et al. 2021, equation 1).
+
+    Args:
+        columns: d₀ + n₀ · E.
+        layers: The most that a candidate has.
+    """
+
+    def __init__(self, columns: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(ElasticLinear({STEM: columns}, columns, columns, bias=True) for _ in range(layers))
+
+    def forward(self, dense: Tensor, fields: Tensor, layers: int, slices: Slices | None = None) -> Tensor:
+        """Dense features `[B, d₀]` and fields `[B, n₀, E]` through the first layers: `[B, columns]`."""
+        stem = x = torch.cat([dense, fields.flatten(1)], dim=1)
+        for layer in self.layers[:layers]:
+            x = stem * layer([Piece.of(STEM, x)], stem.shape[1], slices) + x
+        return x
 
 
 class FullyConnected(nn.Module):

@@ -223,13 +223,18 @@ class RegularizedEvolution:
             for field in fields(Block)
             if getattr(ours, field.name) != getattr(theirs, field.name)
         ]
+        if arch.cross_layers != towards.cross_layers:
+            places.append((len(arch.blocks), "cross_layers"))
         self.rng.shuffle(places)
 
         def exchanged(count: int) -> Architecture:
-            blocks = list(arch.blocks)
+            blocks, cross_layers = list(arch.blocks), arch.cross_layers
             for index, name in places[:count]:
+                if index == len(blocks):
+                    cross_layers = towards.cross_layers
+                    continue
                 blocks[index] = replace(blocks[index], **{name: getattr(towards.blocks[index], name)})
-            return Architecture(tuple(blocks))
+            return Architecture(tuple(blocks), cross_layers)
 
         # All of them give the affordable one; halving finds one of the points at which fewer do not.
         too_few, enough = 0, len(places)

@@ -127,6 +127,11 @@ class Live:
 class Architecture:
     """A candidate network: choice blocks in order, followed by one linear layer to the logit.
 
+    Attributes:
+        blocks: From the stem on.
+        cross_layers: Layers of a cross network over the stem's columns, beside the blocks, that the logit reads too
+            (DCN-V2's parallel structure, Wang et al. 2021, section 3.3); 0 for none, as in NASRec.
+
     Raises:
         InputError: A block reads an output that does not come before it, an operator is unknown, or a width is missing.
 
@@ -137,10 +142,13 @@ class Architecture:
     """
 
     blocks: tuple[Block, ...]
+    cross_layers: int = 0
 
     def __post_init__(self) -> None:
         if not self.blocks:
             raise InputError("architecture: no blocks")
+        if not _is_a(self.cross_layers, "an integer") or self.cross_layers < 0:
+            raise InputError(f"architecture: cross_layers is {self.cross_layers!r} where 0 or more is expected")
         for index, block in enumerate(self.blocks, start=1):
             _check(index, block)
         if not self.blocks[-1].dense_operators and not self.blocks[-1].sparse_operators:
@@ -178,9 +186,8 @@ class Architecture:
         Dead operators, mergers and inputs are dropped and the terms of a Sum are ordered. Two candidates with equal
         canonical forms are the same candidate.
         """
-        return Architecture(
-            tuple(_drop_dead(block, live) for block, live in zip(self.blocks, self.live(), strict=True))
-        )
+        blocks = tuple(_drop_dead(block, live) for block, live in zip(self.blocks, self.live(), strict=True))
+        return replace(self, blocks=blocks)
 
     @property
     def id(self) -> str:
@@ -189,7 +196,9 @@ class Architecture:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": FORMAT_VERSION, "blocks": [block.to_json() for block in self.blocks]}
+        plain = {"version": FORMAT_VERSION, "blocks": [block.to_json() for block in self.blocks]}
+        # Architectures of NASRec's spaces are written, and named, as they were before there was a cross network.
+        return plain | ({"cross_layers": self.cross_layers} if self.cross_layers else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Architecture:
@@ -202,7 +211,7 @@ class Architecture:
             raise InputError("architecture: an object with 'version' and 'blocks' is expected")
         if data.get("version") != FORMAT_VERSION:
             raise InputError(f"architecture: version {data.get('version')!r} where {FORMAT_VERSION} is expected")
-        return cls(tuple(Block.from_json(block) for block in data["blocks"]))
+        return cls(tuple(Block.from_json(block) for block in data["blocks"]), data.get("cross_layers", 0))
 
     def save(self, path: Path | str) -> None:
         Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n")

@@ -81,7 +81,10 @@ def _layers(arch: Architecture, dense: int, fields: int, dim: int) -> Iterator[_
         if block.fm and width != dim:
             yield _linear(dim, width)
             yield _norm(width)
-    yield _linear(dense_widths[-1] + sparse_widths[-1] * dim, 1, bias=True)
+    stem = dense + fields * dim
+    for _ in range(arch.cross_layers):
+        yield _linear(stem, stem, bias=True)
+    yield _linear(dense_widths[-1] + sparse_widths[-1] * dim + (stem if arch.cross_layers else 0), 1, bias=True)
 
 
 def _dense_operator(

@@ -112,7 +112,12 @@ class BlockChoices:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """All architectures whose blocks each agree with their `BlockChoices`.
+    """All architectures whose blocks agree with their `BlockChoices`, and whose cross network has one of these depths.
+
+    Attributes:
+        name: As users call it.
+        blocks: What each block may be.
+        cross_layers: Depths of the cross network beside the blocks; 0 for none.
 
     Example:
         >>> space = SearchSpace.named("nasrec-small")
@@ -123,17 +128,19 @@ class SearchSpace:
 
     name: str
     blocks: tuple[BlockChoices, ...]
+    cross_layers: tuple[int, ...] = (0,)
 
     @classmethod
     def named(cls, name: str) -> SearchSpace:
-        """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3).
+        """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3), or NASRec-Cross: the blocks of NASRec-Small
+        beside a cross network of one to three layers (Wang et al. 2021).
 
         Raises:
             InputError: No space has this name.
         """
         if name not in SPACES:
             raise InputError(f"no search space is named {name!r}; known are {', '.join(SPACES)}")
-        dense_operators, sparse_operators = SPACES[name]
+        dense_operators, sparse_operators, cross_layers = SPACES[name]
         blocks = []
         for index in range(1, NUM_BLOCKS + 1):
             earlier, counts = tuple(range(index)), range(1, min(index, MAX_INPUTS) + 1)
@@ -154,7 +161,7 @@ class SearchSpace:
                     fm=(False, True),
                 )
             )
-        return cls(name, tuple(blocks))
+        return cls(name, tuple(blocks), cross_layers)
 
     @classmethod
     def only(cls, arch: Architecture) -> SearchSpace:
@@ -184,6 +191,7 @@ class SearchSpace:
                 )
                 for block in arch.blocks
             ),
+            (arch.cross_layers,),
         )
 
     def sample(self, rng: random.Random) -> Architecture:
@@ -192,7 +200,11 @@ class SearchSpace:
         for choices in self.blocks:
             values = {name: draw(rng) for name, draw in choices.draws().items()}
             blocks.append(replace(choices.first(), **values))
-        return Architecture(tuple(blocks))
+        return Architecture(tuple(blocks), self._draw_cross_layers(rng))
+
+    def _draw_cross_layers(self, rng: random.Random) -> int:
+        # Where there is no choice, none is drawn.
+        return rng.choice(self.cross_layers) if len(self.cross_layers) > 1 else self.cross_layers[0]
 
     def smallest(self, cost: Callable[[Architecture], float]) -> Architecture:
         """The architecture that costs least: the smallest widths, one input each, and the cheapest last operators.
@@ -209,38 +221,48 @@ class SearchSpace:
             for dense in _one_each(self.blocks[-1].dense_operators)
             for sparse in _one_each(self.blocks[-1].sparse_operators)
         ]
-        return min((Architecture((*others, option)) for option in options), key=cost)
+        depth = min(self.cross_layers)
+        return min((Architecture((*others, option), depth) for option in options), key=cost)
 
     def full_path(self) -> Architecture:
         """Every operator of every block at its largest widths, reading every earlier output."""
-        return Architecture(tuple(choices.full() for choices in self.blocks))
+        return Architecture(tuple(choices.full() for choices in self.blocks), max(self.cross_layers))
 
     def mutate(self, arch: Architecture, rng: random.Random, count: int = 1) -> Architecture:
-        """Draws `count` times a block and one of its choices, and that choice anew (it may come out as it was)."""
-        blocks = list(arch.blocks)
+        """Draws `count` times a block and one of its choices, and that choice anew (it may come out as it was).
+
+        A cross network whose depth is a choice counts as one more block.
+        """
+        blocks, cross_layers = list(arch.blocks), arch.cross_layers
         for _ in range(count):
-            index = rng.randrange(len(blocks))
+            index = rng.randrange(len(blocks) + (len(self.cross_layers) > 1))
+            if index == len(blocks):
+                cross_layers = self._draw_cross_layers(rng)
+                continue
             draws = self.blocks[index].draws()
             name = rng.choice(list(draws))
             blocks[index] = replace(blocks[index], **{name: draws[name](rng)})
-        return Architecture(tuple(blocks))
+        return Architecture(tuple(blocks), cross_layers)
 
     def size(self) -> int:
         """The number of combinations of all choices. Many are the same network: see `Architecture.canonical`."""
-        return math.prod(choices.size() for choices in self.blocks)
+        return math.prod(choices.size() for choices in self.blocks) * len(self.cross_layers)
 
     def __contains__(self, arch: object) -> bool:
         return (
             isinstance(arch, Architecture)
+            and arch.cross_layers in self.cross_layers
             and len(arch.blocks) == len(self.blocks)
             and all(_allows(choices, block) for choices, block in zip(self.blocks, arch.blocks, strict=True))
         )
 
 
-SPACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "nasrec-small": ((FC, DOT_PRODUCT), (EFC,)),
-    "nasrec-full": ((FC, DOT_PRODUCT, GATING, SUM), (EFC, ATTENTION)),
+SPACES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]] = {
+    "nasrec-small": ((FC, DOT_PRODUCT), (EFC,), (0,)),
+    "nasrec-full": ((FC, DOT_PRODUCT, GATING, SUM), (EFC, ATTENTION), (0,)),
+    "nasrec-cross": ((FC, DOT_PRODUCT), (EFC,), (1, 2, 3)),
 }
+"""Dense operators, sparse operators, and depths of the cross network."""
 
 
 def _one_each(operators: tuple[str, ...]) -> list[tuple[str, ...]]:

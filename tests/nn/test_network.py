@@ -73,10 +73,10 @@ def test_the_full_path_computes_and_reaches_every_parameter_but_those_of_other_o
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_the_gradient_of_a_leaf_is_the_slice_of_the_whole_gradient(space: str, sample, shake) -> None:
+def test_the_gradient_of_a_leaf_is_the_slice_of_the_whole_gradient(space: str, sample, shake, double: None) -> None:
     network = shake(ChoiceNetwork(SearchSpace.named(space), 3, 10))
     dense, fields = _inputs(network, 5)
-    label = torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0])
+    label = torch.tensor([0.0, 1.0, 0.0, 0.0, 1.0]).to(dense.dtype)
     for arch in sample(space, 8, seed=10):
         network.zero_grad()
         F.binary_cross_entropy_with_logits(network(dense, fields, arch), label).backward()
@@ -89,7 +89,7 @@ def test_the_gradient_of_a_leaf_is_the_slice_of_the_whole_gradient(space: str, s
                 assert parameter.grad is None or not parameter.grad.any(), name
                 continue
             inside = item.view_of(parameter.grad)
-            torch.testing.assert_close(item.leaf.grad, inside, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(item.leaf.grad, inside, rtol=1e-10, atol=1e-10)
             assert parameter.grad.count_nonzero() == inside.count_nonzero(), name
             assert item.leaf.data_ptr() == parameter.data_ptr()
             assert item.layer in set(network.modules())

@@ -21,7 +21,8 @@ NAMES = st.sampled_from(sorted(SPACES))
 
 
 def test_an_unknown_space_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="no search space is named 'nasrec'; known are nasrec-small, nasrec-full"):
+    known = "nasrec-small, nasrec-full, nasrec-cross"
+    with pytest.raises(InputError, match=f"no search space is named 'nasrec'; known are {known}"):
         SearchSpace.named("nasrec")
 
 
@@ -50,7 +51,7 @@ def test_one_mutation_changes_at_most_one_choice_of_one_block(name: str, seed: i
         for key in before.to_json()
         if getattr(before, key) != getattr(after, key)
     ]
-    assert len(differences) <= 1
+    assert len(differences) + (arch.cross_layers != changed.cross_layers) <= 1
 
 
 @given(NAMES, SEEDS)
@@ -68,8 +69,10 @@ def test_every_choice_of_every_block_can_be_reached_by_mutation(name: str) -> No
     space, rng = SearchSpace.named(name), random.Random(0)
     arch = space.sample(rng)
     seen: dict[tuple[int, str], set] = {}
+    depths = set()
     for _ in range(6_000):
         arch = space.mutate(arch, rng)
+        depths.add(arch.cross_layers)
         for index, block in enumerate(arch.blocks):
             for key in ("dense_operators", "sparse_operators", "dense_width", "sparse_width", "left", "right", "fm"):
                 seen.setdefault((index, key), set()).add(getattr(block, key))
@@ -81,6 +84,7 @@ def test_every_choice_of_every_block_can_be_reached_by_mutation(name: str) -> No
         assert seen[index, "left"] == set(choices.lefts or (None,))
         assert seen[index, "right"] == set(choices.rights or (None,))
         assert seen[index, "fm"] == {False, True}
+    assert depths == set(space.cross_layers)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -96,7 +100,8 @@ def test_an_architecture_of_another_shape_is_not_in_the_space(name: str) -> None
         {"dense_inputs": (0, 1, 2, 3, 4)},
         {"dense_operators": ("dot-product", "fc")},
     ):
-        assert Architecture((*arch.blocks[:-1], replace(last, **change))) not in space
+        assert Architecture((*arch.blocks[:-1], replace(last, **change)), arch.cross_layers) not in space
+    assert replace(arch, cross_layers=4) not in space
     assert (SearchSpace.named("nasrec-full").sample(random.Random(0)) in space) == (name == "nasrec-full")
 
 
@@ -134,6 +139,17 @@ def test_all_other_choices_are_uniform() -> None:
             assert abs(counts[option] / draws - share) <= 5 * (share * (1 - share) / draws) ** 0.5, (key, option)
     inputs = Counter(source for block in samples for source in block.dense_inputs)
     assert max(inputs.values()) < 1.15 * min(inputs.values())
+
+
+def test_the_depth_of_the_cross_network_is_uniform_and_draws_nothing_where_there_is_no_choice() -> None:
+    space, rng = SearchSpace.named("nasrec-cross"), random.Random(3)
+    counts = Counter(space.sample(rng).cross_layers for _ in range(3000))
+    assert set(counts) == {1, 2, 3}
+    assert all(abs(count / 3000 - 1 / 3) <= 5 * (2 / 9 / 3000) ** 0.5 for count in counts.values())
+    # The same blocks come out of the same generator.
+    crossed, plain = (SearchSpace.named(name).sample(random.Random(5)) for name in ("nasrec-cross", "nasrec-small"))
+    assert crossed.blocks == plain.blocks
+    assert plain.cross_layers == 0
 
 
 def _tiny(operands: bool) -> SearchSpace:
@@ -235,8 +251,10 @@ def test_the_space_of_one_architecture_holds_it_and_draws_it(name: str, seed: in
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_full_path_turns_every_operator_on_at_its_largest(name: str) -> None:
-    dense_operators, sparse_operators = SPACES[name]
-    for index, block in enumerate(SearchSpace.named(name).full_path().blocks, start=1):
+    dense_operators, sparse_operators, cross_layers = SPACES[name]
+    path = SearchSpace.named(name).full_path()
+    assert path.cross_layers == max(cross_layers)
+    for index, block in enumerate(path.blocks, start=1):
         assert (block.dense_operators, block.sparse_operators) == (dense_operators, sparse_operators)
         assert (block.dense_width, block.sparse_width) == (1024, 64)
         assert block.dense_inputs == block.sparse_inputs == tuple(range(index))
