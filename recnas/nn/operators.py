@@ -64,6 +64,9 @@ class CrossNetwork(nn.Module):
     def __init__(self, columns: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(ElasticLinear({STEM: columns}, columns, columns, bias=True) for _ in range(layers))
+        for layer in self.layers:
+            # As torch's Linear starts, and with it the hand-made DCN-V2. Xavier's √3 times as much overfits rare ids.
+            nn.init.uniform_(layer.weight[STEM], -(columns**-0.5), columns**-0.5)
 
     def forward(self, dense: Tensor, fields: Tensor, layers: int, slices: Slices | None = None) -> Tensor:
         """Dense features `[B, d₀]` and fields `[B, n₀, E]` through the first layers: `[B, columns]`."""
