@@ -80,7 +80,9 @@ class MaskedSupernet(nn.Module):
                     sparse_inputs=choices.sparse_inputs,
                 )
                 for block, choices in zip(arch.blocks, self.network.space.blocks, strict=True)
-            )
+            ),
+            # NASRec has no cross network: it is computed as deep as the candidate has it.
+            arch.cross_layers,
         )
         return self.network(batch.dense, self.embeddings(batch.sparse), widest, _Masks(candidate))
 

@@ -14,7 +14,7 @@ from recnas.nn.baselines import TITLES
 from recnas.search.settings import Settings, leaves
 
 FLAGS: dict[str, tuple[str, str]] = {
-    "space": ("--space", "search space: nasrec-small or nasrec-full"),
+    "space": ("--space", "search space: nasrec-small, nasrec-full or nasrec-cross"),
     "strategy": (
         "--strategy",
         "how candidates are proposed: evolution or random; none: random where a second look follows, else evolution",

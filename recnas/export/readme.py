@@ -29,6 +29,7 @@ def render_readme(model: CTRModel, record: TrainingRecord) -> str:
         singles=[feature for feature in schema.sparse if not feature.multi_valued],
         lists=[feature for feature in schema.sparse if feature.multi_valued],
         blocks=_blocks(arch),
+        cross_layers=arch.cross_layers,
         dim=dim,
         parameters=count_dense_parameters(model),
         flops=cost.flops(arch, schema.num_dense, schema.num_sparse, dim),

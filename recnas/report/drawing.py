@@ -200,9 +200,15 @@ class _Drawing:
         row, box = self.plan.logit, self.plan.logit_box()
         self.canvas.panel(self.plan.card(row), style.RULE, style.PAPER, below=True)
         self.canvas.panel(box, style.INK, style.PAPER)
-        title = "<b>Logit</b> = linear(dense, all fields) → click probability"
+        last, depth = len(self.arch.blocks), self.arch.cross_layers
+        read, hover = "dense, all fields", "One linear layer over the last block's outputs"
+        if depth:
+            layers = f"{depth} layer{'s' if depth > 1 else ''}"
+            read = f"D{last}, S{last}, cross × {depth} of D0 and S0"
+            hover += f"<br>and over a cross network of {layers}, which reads the stem"
+        title = f"<b>Logit</b> = linear({read}) → click probability"
         self.canvas.text(box.center, title, style.INK, 13)
-        self.canvas.area(box, "One linear layer over the last block's outputs", Meta("logit", True, (row,)))
+        self.canvas.area(box, hover, Meta("logit", True, (row,)))
 
     def _block(self, row: int, block: Block, live: Live) -> None:
         card, alive = self.plan.card(row), live.dense_operators or live.sparse_operators

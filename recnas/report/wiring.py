@@ -31,7 +31,10 @@ class Connection:
 
 
 def connections(arch: Architecture) -> tuple[Connection, ...]:
-    """All readings in order of the reader, the logit last. Inputs that no operator of a block reads are left out."""
+    """All readings in order of the reader, the logit last. Inputs that no operator of a block reads are left out.
+
+    A cross network is drawn as part of the logit, which reads the stem through it.
+    """
     found: list[Connection] = []
     for index, (block, live) in enumerate(zip(arch.blocks, arch.live(), strict=True), start=1):
         if block.reads_dense_inputs:
@@ -43,7 +46,8 @@ def connections(arch: Architecture) -> tuple[Connection, ...]:
             read = live.sparse_operators or (live.dense_operators and takes_products(block))
             found += [Connection(source, index, SPARSE, INPUT, read) for source in block.sparse_inputs]
     last = len(arch.blocks)
-    found += [Connection(last, last + 1, kind, INPUT, True) for kind in (DENSE, SPARSE)]
+    read = (0, last) if arch.cross_layers else (last,)
+    found += [Connection(source, last + 1, kind, INPUT, True) for kind in (DENSE, SPARSE) for source in read]
     return tuple(found)
 
 

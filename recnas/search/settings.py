@@ -153,7 +153,7 @@ class Settings:
         command: What it is the settings of.
         data: The data set's folder.
         run: The run's folder.
-        space: `nasrec-small` or `nasrec-full`.
+        space: `nasrec-small`, `nasrec-full` or `nasrec-cross`.
         strategy: `evolution`, or `random` for as many random candidates. None for evolution where there is one look and
             random where a second one follows: by the first look alone, evolution ends at extremes (docs/ranking.md).
         seed: Where all random choices start.

@@ -36,3 +36,18 @@ def test_a_found_network_is_fresh_and_holds_no_dead_part(schema: Schema, batch: 
         assert model(batch).shape == (ROWS,)
         assert count_dense_parameters(model) == cost.parameters(arch, 1, 5, 16)
         assert model.network.architecture == arch.canonical()
+
+
+def test_beside_a_cross_network_blocks_begin_without_a_say(schema: Schema, sample) -> None:
+    for arch in sample("nasrec-cross", 5):
+        dense, fields = torch.randn(ROWS, 1), torch.randn(ROWS, 5, 16)
+        network = found_network(schema, arch)
+        crossed = network.cross(dense, fields, arch.cross_layers)
+        expected = crossed @ network.last.weight["cross"]
+        torch.testing.assert_close(network(dense, fields), expected)
+        assert expected.abs().max() > 0
+        network(dense, fields).sum().backward()
+        # What they can do is there to be learned from the first step on.
+        assert any(weight.grad.any() for name, weight in network.last.weight.items() if name != "cross")
+    (plain,) = sample("nasrec-small", 1)
+    assert all(weight.any() for weight in found_network(schema, plain).last.weight.values())

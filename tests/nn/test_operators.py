@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recnas.nn.baselines import dcnv2
 from recnas.nn.network import ChoiceNetwork
+from recnas.nn.operators import CrossNetwork
 from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
 
 STEMS = [(13, 26), (1, 23), (3, 10), (16, 6)]
@@ -105,7 +107,9 @@ class PlainNetwork(nn.Module):
         super().__init__()
         dense, fields = cost.output_widths(arch, num_dense, num_sparse)
         self.blocks = nn.ModuleList(PlainBlock(block, dense, fields, dim) for block in arch.blocks)
-        self.last = nn.Linear(dense[-1] + fields[-1] * dim, 1)
+        stem = num_dense + num_sparse * dim
+        self.cross = dcnv2.CrossNetwork(stem, arch.cross_layers) if arch.cross_layers else None
+        self.last = nn.Linear(dense[-1] + fields[-1] * dim + (stem if self.cross else 0), 1)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
         dense_outputs, sparse_outputs = [dense], [fields]
@@ -113,7 +117,8 @@ class PlainNetwork(nn.Module):
             d, s = block(dense_outputs, sparse_outputs)
             dense_outputs.append(d)
             sparse_outputs.append(s)
-        return self.last(torch.cat([d, s.flatten(1)], dim=1)).squeeze(1)
+        crossed = [self.cross(torch.cat([dense, fields.flatten(1)], dim=1))] if self.cross else []
+        return self.last(torch.cat([d, s.flatten(1), *crossed], dim=1)).squeeze(1)
 
 
 @torch.no_grad()
@@ -179,6 +184,11 @@ def copy_weights(network: ChoiceNetwork, plain: PlainNetwork) -> None:
     parts = [weights.pop("last.weight.dense"), weights.pop("last.weight.fields").t()]
     if "last.weight.merged" in weights:
         parts.append(weights.pop("last.weight.merged").t())
+    if plain.cross:
+        parts.append(weights.pop("last.weight.cross"))
+        for index, layer in enumerate(plain.cross.layers):
+            put(layer.weight, weights.pop(f"cross.layers.{index}.weight.stem"))
+            put(layer.bias, weights.pop(f"cross.layers.{index}.bias"))
     put(plain.last.weight, torch.cat([part.flatten() for part in parts]).unsqueeze(0))
     put(plain.last.bias, weights.pop("last.bias"))
     assert not weights
@@ -253,3 +263,17 @@ def test_matrices_start_xavier_uniform_over_all_their_sources() -> None:
     for weight in network.blocks[1].operators["fc"].linear.weight.values():
         assert 0.99 * bound < weight.abs().max() <= bound
         torch.testing.assert_close(weight.std().item(), bound / 3**0.5, rtol=0.02, atol=0)
+
+
+@torch.no_grad()
+def test_the_cross_network_is_that_of_the_hand_made_dcn_v2(shake, double: None) -> None:
+    ours, theirs = shake(CrossNetwork(3 + 2 * 16, 3)), shake(dcnv2.CrossNetwork(3 + 2 * 16, 3), seed=1)
+    for layer, other in zip(ours.layers, theirs.layers, strict=True):
+        layer.weight["stem"].copy_(other.weight)
+        layer.bias.copy_(other.bias)
+    dense, fields = torch.randn(5, 3), torch.randn(5, 2, 16)
+    stem = torch.cat([dense, fields.flatten(1)], 1)
+    torch.testing.assert_close(ours(dense, fields, 3), theirs(stem), rtol=1e-10, atol=1e-10)
+    # A shallower candidate takes the first layers.
+    (layer, *_) = theirs.layers
+    torch.testing.assert_close(ours(dense, fields, 1), stem * layer(stem) + stem, rtol=1e-10, atol=1e-10)

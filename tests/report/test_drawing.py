@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -109,3 +110,13 @@ def test_an_architecture_of_one_block_can_be_drawn():
 
 def test_the_supernets_full_path_can_be_drawn():
     assert draw_architecture(SearchSpace.named("nasrec-full").full_path()).data
+
+
+def test_a_cross_network_reads_the_stem_for_the_logit():
+    crossed = replace(KNOWN, cross_layers=2)
+    more = parts(crossed, live=True) - parts(KNOWN, live=True)
+    logit = len(KNOWN.blocks) + 1
+    assert {f"dot dense input 0→{logit}", f"dot sparse input 0→{logit}"} <= more
+    said = [{text.text for text in draw_architecture(arch).layout.annotations} for arch in (crossed, KNOWN)]
+    assert any("cross × 2 of D0 and S0" in text for text in said[0])
+    assert not any("cross" in text for text in said[1])

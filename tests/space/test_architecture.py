@@ -226,3 +226,16 @@ def test_choices_without_effect_do_not_tell_architectures_apart() -> None:
 
 def test_an_id_names_the_same_architecture_in_every_version_of_the_program() -> None:
     assert Architecture((BLOCK, SECOND)).id == "60632d448670"
+
+
+def test_the_cross_network_is_part_of_the_value_and_nasrec_s_architectures_are_written_as_before() -> None:
+    plain, crossed = Architecture((BLOCK,)), Architecture((BLOCK,), cross_layers=2)
+    assert set(plain.to_json()) == {"version", "blocks"}
+    assert crossed.to_json() == plain.to_json() | {"cross_layers": 2}
+    assert Architecture.from_json(crossed.to_json()) == crossed
+    assert Architecture.from_json(plain.to_json()) == plain
+    assert crossed.canonical().cross_layers == 2
+    assert len({plain.id, crossed.id, replace(crossed, cross_layers=3).id}) == 3
+    for wrong in (-1, 1.0, True, "2", None):
+        with pytest.raises(InputError, match="cross_layers is"):
+            Architecture.from_json(plain.to_json() | {"cross_layers": wrong})
