@@ -133,8 +133,8 @@ def train(
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         values = {"data": str(arguments.data), "run": folder, "seed": seed, "workers": 1, "final": final}
-        # Nobody is ranked here.
-        values["proxy"] = {"score": "none"}
+        # Nobody is ranked here, and the preset's space and limits are not those of these candidates.
+        values |= {"proxy": {"score": "none"}, "space": arguments.space, "limits": {"max_flops": None}}
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
         with Executor(1, start_training, (settings,)) as executor:
             start = time.process_time()

@@ -8,7 +8,8 @@ For each seed three runs are made in the output folder: `search-<seed>` as the p
 random candidates in full as the time of that search allows and takes the one that is best on validation. All have the
 same budget for a training and the same rates to choose from. A run that was killed goes on when the command is given
 again; what has ended is not done again. Hand-made models that are dear can be kept to some of the seeds: name the
-others with `--models`, and add them with `recnas baselines --run OUTPUT/baselines-0 --models xdeepfm`.
+others with `--models`, and add them with `recnas baselines --run OUTPUT/baselines-0 --models xdeepfm`. A seed's best
+hand-made model is that of those that all seeds have.
 
 Every choice is made on the validation rows: the learning rate, the candidate, and which hand-made model is a seed's
 best. What is compared is the log loss on the test rows: differences are paired by seed, with the 95 % interval and the
@@ -19,10 +20,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import random
 import statistics
 from collections.abc import Mapping, Sequence
-from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +30,18 @@ from scipy import stats
 import recnas
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
-from recnas.files import read_json, read_yaml, write_text
+from recnas.files import read_json, read_json_lines, read_yaml, write_text
 from recnas.flags import FLAGS, add_setting_flags, given_settings
+from recnas.nn.baselines import TITLES
 from recnas.search.choice import best
 from recnas.search.costs import Costs
 from recnas.search.folder import CONFIG, RESULTS, is_finished
 from recnas.search.halving import other_learning_rates
+from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.scoring import SUPERNET_WEIGHTS
-from recnas.search.settings import Settings, load_preset, merge, read_settings, with_preset
-from recnas.space import SearchSpace
-
-DRAWN = 200
-"""Random candidates whose mean cost tells how many can be trained in a given time."""
+from recnas.search.settings import Settings, load_preset, merge
+from recnas.search.status import settings_in
+from recnas.space import Architecture
 
 OURS = {name: flag for name, flag in FLAGS.items() if name not in ("seed", "final.baselines")}
 """The flag of each setting that is not the benchmark's own."""
@@ -84,13 +83,8 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     seed, folder = values["seed"], output / f"search-{values['seed']}"
     settings = merge(values, {"final": {"baselines": []}})
     search = recnas.search(data, folder, resume=True, **settings)
-    rivals = output / f"baselines-{seed}"
-    if is_finished(rivals):
-        # It may have more models than are asked for.
-        baselines = read_json(rivals / RESULTS)
-    else:
-        baselines = recnas.baselines(data, rivals, models=models, resume=True, **values)
-    affords = affordable(read_settings(Settings, with_preset(data, folder, None, settings), None), search)
+    baselines = hand_made(data, output / f"baselines-{seed}", models or list(TITLES), values)
+    affords = affordable(settings_in(folder, Settings), search)
     minutes = spent(folder, search) / 60
     print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {affords} random candidates", flush=True)
     evolution = {"population": affords, "iterations": 0, "tournament": 1, "children": 1}
@@ -106,11 +100,20 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     return {"search": search, "random": randoms, "baselines": baselines}
 
 
+def hand_made(data: Path, run: Path, models: list[str], values: dict[str, Any]) -> Results:
+    """Hand-made models, made or read; a run that has ended may have others too, and gets those that it lacks."""
+    if not is_finished(run):
+        return recnas.baselines(data, run, models=models, resume=True, **values)
+    known = read_json(run / RESULTS)
+    missing = [name for name in models if name not in [model["id"] for model in known["models"]]]
+    return recnas.baselines(run=run, models=missing) if missing else known
+
+
 def affordable(settings: Settings, search: Results) -> int:
     """How many random candidates can be trained in full, the best at all learning rates, in the time of a search.
 
     A training's time grows with the multiply-accumulates of a row; how fast, the search's own final trainings tell.
-    Random candidates have the limits that the search has.
+    Random candidates have the limits that the search has, and cost what those cost that it began with.
 
     Args:
         settings: The search's.
@@ -119,8 +122,9 @@ def affordable(settings: Settings, search: Results) -> int:
     trained = [model for model in search["models"] if model["status"] == "trained"]
     seconds = sum(model["seconds"] for model in trained)
     work = sum(model["flops"] * len(model["learning_rates"]) for model in trained)
-    costs, space, rng = Costs(settings, Dataset(settings.data)), SearchSpace.named(settings.space), random.Random(0)
-    drawn = islice(filter(costs.affordable, (space.sample(rng) for _ in count())), DRAWN)
+    costs = Costs(settings, Dataset(settings.data))
+    scored = read_json_lines(Path(settings.run) / HISTORY)
+    drawn = [Architecture.from_json(line["architecture"]) for line in scored if line["iteration"] == 0]
     mean = statistics.mean(costs.of(arch, "flops") for arch in drawn)
     trainings = spent(Path(settings.run), search) * settings.workers / (seconds / work * mean)
     return max(1, math.ceil(trainings) - len(other_learning_rates(settings.final)))
@@ -145,7 +149,7 @@ def table(found: Sequence[Mapping[str, Results]]) -> str:
     chosen: dict[str, list[Model]] = {
         "search": [best_of(runs["search"]) for runs in found],
         "random search": [best_of(runs["random"]) for runs in found],
-        "best hand-made model": [best_of(runs["baselines"]) for runs in found],
+        "best hand-made model": [best_of({"models": of_all_seeds(runs, found)}) for runs in found],
     }
     sound = [model for runs in found for model in runs["baselines"]["models"] if model["status"] == "trained"]
     for name in dict.fromkeys(model["id"] for model in sound):
@@ -176,6 +180,12 @@ def table(found: Sequence[Mapping[str, Results]]) -> str:
     picked = [model["id"] for model in chosen["best hand-made model"]]
     lines.append(f"\nBest hand-made model, by seed: {', '.join(picked)}.")
     return "\n".join(lines) + "\n"
+
+
+def of_all_seeds(runs: Mapping[str, Results], found: Sequence[Mapping[str, Results]]) -> list[Model]:
+    """The hand-made models of a seed that the other seeds have too: a best one is to be the best of the same."""
+    common = set.intersection(*({model["id"] for model in other["baselines"]["models"]} for other in found))
+    return [model for model in runs["baselines"]["models"] if model["id"] in common]
 
 
 def losses(models: Sequence[Model]) -> list[float]:

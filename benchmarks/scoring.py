@@ -1,6 +1,6 @@
 """What scoring a candidate costs, where its time goes, and what the same costs full-width and masked.
 
-    python benchmarks/scoring.py                  # both spaces, 13 dense and 26 sparse features, 4 batches of 512 rows
+    python benchmarks/scoring.py                  # all spaces, 13 dense and 26 sparse features, 4 batches of 512 rows
     python benchmarks/scoring.py --space nasrec-small --candidates 100 --warmup-steps 0
 
 For random candidates, all scored one after the other on one thread and then side by side on all, it prints: seconds a

@@ -11,7 +11,8 @@ they inherit
   full path, the smallest candidate and two random ones;
 - on four batches of 512 rows, as published; on 16 of them; on four of 2,048; and on four of 512 without the tables.
 
-Prints Kendall's τ of each proxy with that truth, with 95 % intervals over the candidates, as Markdown.
+Prints Kendall's τ of each proxy with that truth, with 95 % intervals over the candidates, as Markdown; and first, for
+comparison, that of the looks that `recnas search` takes by default at fresh weights, and of the candidates' size.
 """
 
 from __future__ import annotations
@@ -34,20 +35,24 @@ from recnas.errors import InputError, RunError
 from recnas.files import read_json, write_text
 from recnas.nn.elastic import Slices, Taken
 from recnas.nn.model import Supernet, default_device, sizes
-from recnas.proxies import Candidate, Instruments, ProxyBatches
-from recnas.search.expression import SIGEO, Expression
+from recnas.proxies import Candidate, Instruments, Proxy, ProxyBatches
+from recnas.search.evolution import EvolutionSettings
+from recnas.search.expression import SECOND_LOOK, SIGEO, Expression
 from recnas.search.finalists import ARCHITECTURE, Entrant
 from recnas.search.folder import RESULTS, holds_search, is_finished
-from recnas.search.scoring import build_supernet, find_proxies, read_proxy_batches, stage_seed
+from recnas.search.scoring import build_instruments, build_supernet, find_proxies, read_proxy_batches, stage_seed
 from recnas.search.settings import Settings
 from recnas.search.status import settings_in
 from recnas.space import Architecture, cost
 from recnas.study.analysis import Bootstrap, Estimate, judge
+from recnas.study.text import interval, signed
 from recnas.train.loop import clip_gradient
 from recnas.train.settings import Amount, Optimization
 from recnas.train.warmup import PathLearner, warm_up
 
 RANKINGS = ("zico", "zico_mean", "fr", "loss", SIGEO)
+FRESH = ("jacov", "brief", "parameters", "flops")
+"""Rankings by fresh weights, and by size."""
 HEADER = ("warm-up", "paths a step", "batches", "median loss", *RANKINGS, "seconds a candidate")
 PUBLISHED = (4, 512)
 """Batches and their rows."""
@@ -73,8 +78,13 @@ def read_truth(runs: Sequence[Path]) -> Truth:
     """Reads finished random searches.
 
     Raises:
-        InputError: One has not ended, ranked its candidates, or has other data or another learning rate than the first.
+        InputError: One has not ended, ranked its candidates, or differs from the first in more than its seed.
     """
+
+    def alike(settings: Settings) -> Settings:
+        final = replace(settings.final, top_k=1)
+        return replace(settings, run="", seed=0, workers=1, evolution=EvolutionSettings(), final=final)
+
     if strange := [run for run in runs if not (holds_search(run) and is_finished(run))]:
         raise InputError(f"{strange[0]} is no search that has ended")
     losses: dict[Architecture, float] = {}
@@ -84,8 +94,8 @@ def read_truth(runs: Sequence[Path]) -> Truth:
         settings = settings_in(run, Settings)
         if settings.ranking.names:
             raise InputError(f"{run} ranked its candidates; those that it trained are not random ones")
-        if (settings.data, settings.final.optimization) != (first.data, first.final.optimization):
-            raise InputError(f"{run} has other data or another final training than {runs[0]}")
+        if alike(settings) != alike(first):
+            raise InputError(f"{run} differs from {runs[0]} in more than its seed")
         for model in read_json(run / RESULTS)["models"]:
             tried = {item["learning_rate"]: item["log_loss"] for item in model.get("learning_rates", ())}
             if model["kind"] == "found" and tried.get(rate) is not None:
@@ -192,20 +202,35 @@ class Variant:
 
     def row(self) -> str:
         """Its line of the table."""
-        taus = [f"{tau.value:+.2f} ({tau.low:+.2f} … {tau.high:+.2f})" for tau in self.taus]
+        taus = map(in_figures, self.taus)
         cells = (f"{self.warmup:g}", self.paths, self.batches, f"{self.median_loss:.4f}", *taus, f"{self.seconds:.2f}")
-        return f"| {' | '.join(cells)} |".replace("-", "\N{MINUS SIGN}")
+        return f"| {' | '.join(cells)} |"
+
+
+def measure(truth: Truth, instruments: Instruments, proxies: Mapping[str, Proxy]) -> list[dict[str, float]]:
+    """What proxies give each candidate."""
+    candidates = (Candidate(instruments, arch) for arch in truth.losses)
+    return [{name: float(proxy(candidate)) for name, proxy in proxies.items()} for candidate in candidates]
+
+
+def judge_fresh(truth: Truth) -> list[str]:
+    """How the looks by default and the size agree with the truth: lines of a table."""
+    instruments = build_instruments(truth.settings, Dataset(truth.settings.data), warm=False)
+    proxies = find_proxies(FRESH)
+    values = measure(truth, instruments, proxies)
+    losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
+    scores = {name: [Expression.parse(name).score(own) for own in values] for name in FRESH}
+    scores |= {f"{SECOND_LOOK}, terms standardised": Expression.parse(SECOND_LOOK).standardised_scores(values)}
+    lines = ["| fresh weights | τ |", "| --- | --- |"]
+    return lines + [f"| `{name}` | {in_figures(judge(own, losses, bootstrap).tau)} |" for name, own in scores.items()]
 
 
 def judge_variant(truth: Truth, supernet: Supernet, batches: ProxyBatches, about: tuple[float, str, str]) -> Variant:
     """Scores every candidate with the proxies on these batches."""
     expressions = [Expression.parse(name, about[0]) for name in RANKINGS]
     proxies = find_proxies(dict.fromkeys(name for expression in expressions for name in expression.names))
-    instruments, values = Instruments.of(supernet, batches), []
     start = time.perf_counter()
-    for arch in truth.losses:
-        candidate = Candidate(instruments, arch)
-        values.append({name: proxy(candidate) for name, proxy in proxies.items()})
+    values = measure(truth, Instruments.of(supernet, batches), proxies)
     seconds = (time.perf_counter() - start) / len(values)
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
     scores = [[expression.score(own) for own in values] for expression in expressions]
@@ -242,6 +267,11 @@ def variants(truth: Truth, warmups: Sequence[float]) -> Iterator[Variant]:
                     yield judge_variant(truth, supernet, read(count, rows), (amount, paths, in_words(count, rows)))
 
 
+def in_figures(tau: Estimate) -> str:
+    """`+0.31 (+0.14 … +0.46)`."""
+    return f"{signed(tau.value)} ({interval(vars(tau))})"
+
+
 def in_words(batches: int, rows: int) -> str:
     """`4 × 512`."""
     return f"{batches} × {rows:,}"
@@ -257,8 +287,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         truth = read_truth(arguments.runs)
         if len(truth.losses) < 2:
             raise InputError("fewer than two candidates were trained; there is nothing to rank")
+        space = truth.settings.space
         lines = [
-            f"{len(truth.losses)} random candidates on {truth.settings.data}\n",
+            f"{len(truth.losses)} random candidates of {space} on {truth.settings.data}\n",
+            *judge_fresh(truth),
+            "",
             f"| {' | '.join(HEADER)} |",
             "| --- " * len(HEADER) + "|",
         ]

@@ -95,8 +95,14 @@ def _part(name: str, arguments: argparse.Namespace, runs: Runs | None) -> Sectio
 
 
 def _runs(arguments: argparse.Namespace, console: Console) -> Runs:
-    # What random candidates inherit on the way is of no use here; a search's best are trained apart.
-    given: dict[str, Any] = {"warmup": {"probe_candidates": 0}, "final": {"baselines": list(TITLES)}}
+    # The paper's space, without limits, whatever the preset is for. What random candidates inherit on the way is of no
+    # use here; a search's best are trained apart.
+    given: dict[str, Any] = {
+        "space": "nasrec-small",
+        "limits": {"max_flops": None},
+        "warmup": {"probe_candidates": 0},
+        "final": {"baselines": list(TITLES)},
+    }
     if arguments.quick:
         given = merge(given, QUICK_SETTINGS)
     given = merge(given, given_settings(arguments))

@@ -166,7 +166,7 @@ class ChoiceNetwork(nn.Module):
             merged.append(choices.dense_to_sparse)
         self.blocks = nn.ModuleList(blocks)
         columns, depth = num_dense + num_sparse * dim, max(space.cross_layers)
-        self.cross = CrossNetwork(columns, depth) if depth else None
+        self.cross = CrossNetwork(columns, depth)
         merged_fields = MERGED_FIELDS if True in merged[-1] else 0
         self.last = LastLayer(dense[-1][1], sparse[-1][1], merged_fields, dim, columns if depth else 0)
         only = Architecture(tuple(choices.first() for choices in space.blocks), space.cross_layers[0])

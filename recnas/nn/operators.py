@@ -65,11 +65,18 @@ class CrossNetwork(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(ElasticLinear({STEM: columns}, columns, columns, bias=True) for _ in range(layers))
         for layer in self.layers:
-            # As torch's Linear starts, and with it the hand-made DCN-V2. Xavier's √3 times as much overfits rare ids.
+            # As the matrix of torch's Linear starts, and with it the hand-made DCN-V2. Xavier's √3 times as much
+            # overfits rare ids.
             nn.init.uniform_(layer.weight[STEM], -(columns**-0.5), columns**-0.5)
 
     def forward(self, dense: Tensor, fields: Tensor, layers: int, slices: Slices | None = None) -> Tensor:
-        """Dense features `[B, d₀]` and fields `[B, n₀, E]` through the first layers: `[B, columns]`."""
+        """Dense features `[B, d₀]` and fields `[B, n₀, E]` through the first layers: `[B, columns]`.
+
+        Raises:
+            ValueError: There are fewer layers.
+        """
+        if layers > len(self.layers):
+            raise ValueError(f"{layers} cross layers are asked for where there are {len(self.layers)}")
         stem = x = torch.cat([dense, fields.flatten(1)], dim=1)
         for layer in self.layers[:layers]:
             x = stem * layer([Piece.of(STEM, x)], stem.shape[1], slices) + x

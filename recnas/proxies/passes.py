@@ -75,7 +75,8 @@ def zen(candidate: Candidate) -> float:
     reads, plus Σ over norms of the log of the scale that they take away; its mean over normally distributed weights.
 
     Published for batch norm, whose scale is one of a channel; layer norm's is the root mean variance of its rows. The
-    published code takes ‖·‖₁, and the paper networks without residual links; attention keeps its own here.
+    published code takes ‖·‖₁, and the paper networks without residual links; attention keeps its own here. A cross
+    network has no norms: its scale, which grows with its depth, stays in.
     """
     network = candidate.supernet.network
     device = next(network.parameters()).device

@@ -103,7 +103,7 @@ class Gaussian(LastInputs):
         self.log_scales: list[float] = []
 
     def leaf(self, weights: Tensor) -> Tensor:
-        # Vectors are biases and norms' weights; the last layer's dense weights too, which nothing here depends on.
+        # Vectors are biases and norms' weights; the last layer's weights of columns too, which nothing here depends on.
         if weights.dim() == 1:
             return torch.zeros_like(weights)
         return torch.randn(weights.shape, generator=self.generator).to(weights)

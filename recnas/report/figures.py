@@ -223,9 +223,10 @@ def proxy_figure(
     """Each proxy term against the validation log loss of the finalists; None if fewer than two have both.
 
     Where some were dropped, all are compared when the first of them were: later, only those are left that lie closest.
+    If that is not known of each, those are shown that were trained to the end.
     """
     finalists = [model for model in models if model.kind != BASELINE and not model.diverged]
-    losses, when = {model.id: model.validation_log_loss for model in finalists}, ""
+    losses, when = {model.id: model.validation_log_loss for model in finalists if not model.dropped}, ""
     if any(model.dropped for model in finalists) and all(epochs.get(model.id) for model in finalists):
         measured = {model.id: {item.epoch: item for item in reversed(epochs[model.id])} for model in finalists}
         first = min(max(own) for own in measured.values())

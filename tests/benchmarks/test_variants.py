@@ -97,11 +97,16 @@ def test_without_tables_nothing_is_said_of_them(run: Path) -> None:
     dataset = Dataset(truth.settings.data)
     supernet = build_supernet(truth.settings, dataset)
     batches = read_proxy_batches(truth.settings, dataset, supernet)
+    seen = set()
     for arch in truth.losses:
         whole, bare = collect(supernet, arch, batches), collect(supernet, arch, without_tables(batches))
         assert whole.losses == bare.losses
-        assert len(whole.modules) - len(bare.modules) in (0, len(batches.tables))
+        reads = any(0 in block.sparse_inputs for block in arch.blocks)
+        assert len(whole.modules) - len(bare.modules) == (len(batches.tables) if reads else 0)
+        assert (whole.projections != bare.projections) == reads
+        seen.add(reads)
         assert whole.modules[: len(bare.modules)] == bare.modules
+    assert True in seen
 
 
 def test_every_way_has_a_line(
@@ -113,8 +118,10 @@ def test_every_way_has_a_line(
     shown = capsys.readouterr().out
     assert (tmp_path / "table.md").read_text() == shown
     lines = shown.splitlines()
-    assert lines[0].startswith("4 random candidates on ")
-    kinds = [[cell.strip() for cell in line.split("|")[1:4]] for line in lines[4:]]
+    assert lines[0].startswith("4 random candidates of nasrec-small on ")
+    fresh = [line.split("|")[1].strip() for line in lines[4:9]]
+    assert fresh == ["`jacov`", "`brief`", "`parameters`", "`flops`", "`jacov - brief, terms standardised`"]
+    kinds = [[cell.strip() for cell in line.split("|")[1:4]] for line in lines[12:]]
     assert kinds == [
         ["0.5", "1 random", "2 × 8"],
         ["0.5", "1 random", "2 × 8, no tables"],
@@ -138,5 +145,5 @@ def test_what_is_no_random_search_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="ranked its candidates"):
         main([str(other)])
     (other / "config.yaml").write_text(settings.replace("batch_size: 256", "batch_size: 255"))
-    with pytest.raises(SystemExit, match="another final training"):
+    with pytest.raises(SystemExit, match="in more than its seed"):
         main([str(run), str(other)])

@@ -53,7 +53,7 @@ def _space(rng: random.Random) -> SearchSpace:
                 fm=rng.choice(((False,), (True,), (False, True))),
             )
         )
-    return SearchSpace("odd", tuple(blocks))
+    return SearchSpace("odd", tuple(blocks), rng.choice(((0,), (2,), (0, 1, 3))))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +60,14 @@ def test_a_network_of_many_architectures_has_to_be_told_which() -> None:
     network = ChoiceNetwork(SearchSpace.named("nasrec-small"), 2, 3)
     with pytest.raises(ValueError, match="holds many architectures"):
         network(*_inputs(network, 2))
+
+
+def test_a_cross_network_that_is_too_deep_is_refused(sample) -> None:
+    for space, most in (("nasrec-small", 0), ("nasrec-cross", 3)):
+        network = ChoiceNetwork(SearchSpace.named(space), 2, 3)
+        deep = replace(*sample(space, 1), cross_layers=most + 1)
+        with pytest.raises(ValueError, match=f"{most + 1} cross layers are asked for where there are {most}"):
+            network(*_inputs(network, 2), deep)
 
 
 @pytest.mark.parametrize("space", SPACES)

@@ -71,7 +71,8 @@ def make_supernet(schema: Schema) -> Callable[..., Supernet]:
         torch.manual_seed(0)
         whole = SearchSpace.named(space)
         blocks = tuple(replace(choices, **NARROW) for choices in whole.blocks)
-        supernet = Supernet(schema, ShardedEmbeddings(schema, 16), SearchSpace("narrow", blocks) if narrow else whole)
+        narrowed = SearchSpace("narrow", blocks, whole.cross_layers)
+        supernet = Supernet(schema, ShardedEmbeddings(schema, 16), narrowed if narrow else whole)
         for parameter in supernet.network.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
         for layer in supernet.network.modules():
@@ -160,7 +161,7 @@ class Case:
             here = self._not_padding(name, arch.canonical())
             item = parameter.detach()[here].flatten(), torch.stack([each[index][here].flatten() for each in gradients])
             layers.setdefault(layer, []).append(item)
-        if any(0 in block.sparse_inputs for block in arch.canonical().blocks):
+        if arch.cross_layers or any(0 in block.sparse_inputs for block in arch.canonical().blocks):
             for index, (name, table) in enumerate(tables.items(), start=len(parameters) - len(tables)):
                 touched = torch.cat([batch.sparse[name].values() for batch in self.batches]).unique()
                 rows = torch.stack([each[index][touched].flatten() for each in gradients])

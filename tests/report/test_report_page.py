@@ -170,7 +170,7 @@ def test_a_dropped_model_is_shown_with_its_share_after_the_trained_ones_and_neve
     (dropped,) = [model for model in ranked(value) if model.dropped]
     text = text_of(run)
     assert f"{dropped.id}dropped at 25 %" in text
-    assert "The log losses are those at which the first finalists were dropped" in text
+    assert "the log losses are those when the first finalists were dropped" in text
     change_results(run, lambda results: results.update(best=None))
     assert found_model(read_run(run)).status == "trained"
 
