@@ -135,10 +135,11 @@ BASELINE_FLAGS = {
 STUDY_FLAGS: dict[str, tuple[str, str]] = {
     name: flag
     for name, flag in FLAGS.items()
-    if not name.startswith(("evolution.", "limits."))
+    if not name.startswith(("evolution.", "limits.latency"))
     and name
     not in (
         "strategy",
+        "limits.max_latency_ms",
         "proxy.score",
         "proxy.shortlist",
         "warmup.amount",

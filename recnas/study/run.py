@@ -18,6 +18,7 @@ from recnas.files import read_json, read_json_lines, read_yaml, write_json, writ
 from recnas.nn.model import sizes
 from recnas.proxies import find_proxy
 from recnas.search.about import data_entry, say_rows
+from recnas.search.costs import Costs
 from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
 from recnas.search.folder import CONFIG, RESULTS, begun_with, finished, is_finished, open_run, write_config
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
@@ -79,7 +80,7 @@ def study(
         check_proxy_rows(settings, dataset)
     for name in proxy_names(settings):
         find_proxy(name)
-    archs = draw_candidates(settings)
+    archs = draw_candidates(settings, Costs(settings, dataset))
     started = time.perf_counter()
     say_rows(console, dataset)
     with (
@@ -107,16 +108,25 @@ def study(
     return results
 
 
-def draw_candidates(settings: StudySettings) -> list[Architecture]:
-    """A study's random architectures, no two of which compute the same."""
+def draw_candidates(settings: StudySettings, costs: Costs) -> list[Architecture]:
+    """A study's random architectures, within its limits, no two of which compute the same.
+
+    Raises:
+        InputError: Too few are found.
+    """
     space, rng = SearchSpace.named(settings.space), random.Random(f"{settings.seed}/candidates")
     found: dict[str, Architecture] = {}
     for _ in range(100 * settings.candidates):
         arch = space.sample(rng)
-        found.setdefault(arch.id, arch)
+        if costs.affordable(arch):
+            found.setdefault(arch.id, arch)
         if len(found) == settings.candidates:
             return list(found.values())
-    raise InputError(f"{settings.space} has no {settings.candidates} distinct candidates; lower --candidates")
+    within = " within the limits" if settings.limits.bounds else ""
+    raise InputError(
+        f"found only {len(found)} of {settings.candidates} distinct candidates of {settings.space}{within}; lower "
+        "--candidates"
+    )
 
 
 def _judges_anew(settings: StudySettings) -> bool:

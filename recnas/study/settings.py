@@ -40,6 +40,8 @@ class StudySettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, candidates=4, seeds=1)
+        if self.limits.max_latency_ms is not None:
+            raise InputError("a study has no limit on latency; leave max_latency_ms out")
         if not self.warmups:
             raise InputError("warmups are empty; give one at least, such as --warmup 0.01")
         for amount in self.warmups:

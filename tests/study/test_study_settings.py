@@ -21,6 +21,7 @@ from recnas.study.settings import StudySettings
         ({"proxies": ["zico", "zico"]}, "proxies have zico twice"),
         ({"rankings": ["zico +"]}, "'\\+' is not understood"),
         ({"rankings": ["none"]}, "rankings have 'none', which ranks nothing; leave it out"),
+        ({"limits": {"max_latency_ms": 5}}, "a study has no limit on latency; leave max_latency_ms out"),
         ({"candidate": 10}, "unknown setting 'candidate'; known are"),
         ({"proxies": "zico"}, "proxies is 'zico' where a list is expected"),
     ],
