@@ -25,10 +25,12 @@ def test_presets_are_there_for_each_data_set_and_the_demo() -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_has_the_published_evolution(name: str) -> None:
+def test_every_preset_has_the_published_evolution_and_the_demo_less_of_it(name: str) -> None:
     settings = Settings.from_mapping(load_preset(name), name)
-    assert settings.evolution == EvolutionSettings(population=128, iterations=240, tournament=64, children=8)
+    iterations = 112 if name == "demo" else 240
+    assert settings.evolution == EvolutionSettings(population=128, iterations=iterations, tournament=64, children=8)
     assert settings.proxy.batches == 4
+    assert settings.space == ("nasrec-cross" if name == "demo" else "nasrec-small")
 
 
 @pytest.mark.parametrize("name", ["criteo", "avazu", "kdd"])
