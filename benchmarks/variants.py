@@ -150,13 +150,10 @@ class SeveralPaths(PathLearner):
         return F.binary_cross_entropy_with_logits(torch.stack(logits), batch.label.expand(len(archs), -1))
 
     def step(self) -> None:
-        taken = self._together()
-        if self.optimization.clip is not None:
-            torch.nn.utils.clip_grad_norm_([item.leaf for item in taken], self.optimization.clip)
-        self.optimizer.step(taken, self._lr)
-        self.steps += 1
+        self._slices = self._together()
+        super().step()
 
-    def _together(self) -> list[Taken]:
+    def _together(self) -> Slices:
         """One slice for each parameter, as large as the largest of the paths', with the sum of their gradients."""
         by_parameter: dict[int, list[Taken]] = {}
         for slices in self._paths:
@@ -170,7 +167,7 @@ class SeveralPaths(PathLearner):
             for item in items:
                 if item.leaf.grad is not None:
                     leaf.grad[tuple(map(slice, item.leaf.shape))] += item.leaf.grad
-        return together.taken
+        return together
 
 
 def without_tables(batches: ProxyBatches) -> ProxyBatches:
