@@ -1,4 +1,4 @@
-"""Would other batches, no tables, or a warm-up of several paths a step make the published proxies rank better?
+"""Do other batches, no tables, or a warm-up of several paths a step make proxies of inherited weights rank better?
 
     python -m benchmarks.variants runs/rivals/flights/random-*      # as `python -m benchmarks.rivals` leaves them
 
@@ -6,48 +6,49 @@ The truth is the validation log loss of random candidates that were trained in f
 random --proxy none` on one data set, with the same settings but for the seed. Their architectures are scored with what
 they inherit
 
-- after a warm-up of one random path a step, as `recnas search` does it; of four random paths a step, whose mean
-  gradient makes one update (in the spirit of FairNAS, Chu et al. 2021); and by the sandwich rule (Yu et al. 2020): the
-  full path, the smallest candidate and two random ones;
+- after a warm-up of one random path a step, of any size or within the limits that the candidates were drawn with; of
+  four or eight such paths a step, whose mean gradient makes one update (in the spirit of FairNAS, Chu et al. 2021); and
+  by the sandwich rule (Yu et al. 2020): the full path, the smallest candidate and two random ones;
 - on four batches of 512 rows, as published; on 16 of them; on four of 2,048; and on four of 512 without the tables.
 
-Prints Kendall's τ of each proxy with that truth, with 95 % intervals over the candidates, as Markdown; and first, for
-comparison, that of the looks that `recnas search` takes by default at fresh weights, and of the candidates' size.
+Prints the seconds of each warm-up and Kendall's τ of each proxy with that truth, with 95 % intervals over the candidates,
+as Markdown; and first, for comparison, that of the looks that `recnas search` takes by default at fresh weights, and of
+the candidates' size.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from recnas.data import Batch, Dataset
+from recnas.data import Dataset
 from recnas.errors import InputError, RunError
 from recnas.files import read_json, write_text
-from recnas.nn.elastic import Slices, Taken
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.proxies import Candidate, Instruments, Proxy, ProxyBatches
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.expression import SECOND_LOOK, SIGEO, Expression
 from recnas.search.finalists import ARCHITECTURE, Entrant
 from recnas.search.folder import RESULTS, holds_search, is_finished
-from recnas.search.scoring import build_instruments, build_supernet, find_proxies, read_proxy_batches, stage_seed
+from recnas.search.scoring import (
+    build_instruments,
+    build_learner,
+    build_supernet,
+    find_proxies,
+    read_proxy_batches,
+    stage_seed,
+)
 from recnas.search.settings import Settings
 from recnas.search.status import settings_in
 from recnas.space import Architecture, cost
 from recnas.study.analysis import Bootstrap, Estimate, judge
 from recnas.study.text import interval, signed
-from recnas.train.loop import clip_gradient
-from recnas.train.settings import Amount, Optimization
+from recnas.train.settings import Amount
 from recnas.train.warmup import PathLearner, warm_up
 
 RANKINGS = ("zico", "zico_mean", "fr", "loss", SIGEO)
@@ -57,8 +58,6 @@ HEADER = ("warm-up", "paths a step", "batches", "median loss", *RANKINGS, "secon
 PUBLISHED = (4, 512)
 """Batches and their rows."""
 OTHER_BATCHES = ((16, 512), (4, 2048))
-
-Draw = Callable[[Supernet, random.Random], list[Architecture]]
 
 
 @dataclass(frozen=True)
@@ -104,70 +103,48 @@ def read_truth(runs: Sequence[Path]) -> Truth:
     return Truth(first, losses)
 
 
-def one_random(supernet: Supernet, rng: random.Random) -> list[Architecture]:
-    """As `recnas search` warms up."""
-    return [supernet.network.space.sample(rng)]
+class Sandwich(PathLearner):
+    """Every step trains the full path, the smallest candidate and two random ones."""
+
+    def next_paths(self) -> list[Architecture]:
+        space = self.supernet.network.space
+        smallest = space.smallest(lambda arch: cost.flops(arch, *sizes(self.supernet.schema)))
+        return [space.full_path(), smallest, self.draw(self.rng), self.draw(self.rng)]
 
 
-def four_random(supernet: Supernet, rng: random.Random) -> list[Architecture]:
-    """Four random paths."""
-    return [supernet.network.space.sample(rng) for _ in range(4)]
+@dataclass(frozen=True)
+class Way:
+    """How a supernet is warmed up.
 
-
-def sandwich(supernet: Supernet, rng: random.Random) -> list[Architecture]:
-    """The full path, the smallest candidate and two random ones."""
-    space = supernet.network.space
-    smallest = space.smallest(lambda arch: cost.flops(arch, *sizes(supernet.schema)))
-    return [space.full_path(), smallest, space.sample(rng), space.sample(rng)]
-
-
-DRAWS: Mapping[str, Draw] = {"1 random": one_random, "4 random": four_random, "sandwich": sandwich}
-
-
-class SeveralPaths(PathLearner):
-    """Trains a supernet: the mean gradient of several paths at the same rows makes one update.
-
-    Args:
-        supernet: What learns.
-        optimization: How.
-        rng: Draws the paths.
-        draw_paths: Gives those of a step.
+    Attributes:
+        words: For the table.
+        paths: Random ones a step.
+        limited: Whether they are within the candidates' limits.
+        kind: What trains.
     """
 
-    def __init__(self, supernet: Supernet, optimization: Optimization, rng: random.Random, draw_paths: Draw) -> None:
-        super().__init__(supernet, optimization, rng)
-        self._draw_paths = draw_paths
-        self._paths: list[Slices] = []
+    words: str
+    paths: int
+    limited: bool
+    kind: type[PathLearner] = PathLearner
 
-    def loss(self, batch: Batch) -> Tensor:
-        fields = clip_gradient(self.supernet.embeddings(batch.sparse), self.optimization)
-        archs = self._draw_paths(self.supernet, self.rng)
-        self._paths = [Slices() for _ in archs]
-        logits = [
-            self.supernet.network(batch.dense, fields, arch, slices)
-            for arch, slices in zip(archs, self._paths, strict=True)
-        ]
-        return F.binary_cross_entropy_with_logits(torch.stack(logits), batch.label.expand(len(archs), -1))
+    def learner(self, settings: Settings, supernet: Supernet) -> PathLearner:
+        """The supernet with its optimiser, as `recnas search` has it but for the paths."""
+        usual = build_learner(settings, supernet)
+        draw = usual.draw if self.limited else supernet.network.space.sample
+        return self.kind(supernet, usual.optimization, usual.rng, paths=self.paths, draw=draw)
 
-    def step(self) -> None:
-        self._slices = self._together()
-        super().step()
 
-    def _together(self) -> Slices:
-        """One slice for each parameter, as large as the largest of the paths', with the sum of their gradients."""
-        by_parameter: dict[int, list[Taken]] = {}
-        for slices in self._paths:
-            for item in slices.taken:
-                by_parameter.setdefault(id(item.parameter), []).append(item)
-        together = Slices()
-        for items in by_parameter.values():
-            largest = tuple(map(max, zip(*(item.leaf.shape for item in items), strict=True)))
-            leaf = together.take(items[0].layer, items[0].parameter, largest)
-            leaf.grad = torch.zeros_like(leaf)
-            for item in items:
-                if item.leaf.grad is not None:
-                    leaf.grad[tuple(map(slice, item.leaf.shape))] += item.leaf.grad
-        return together
+ONE = Way("1 random", 1, limited=False)
+"""The published way."""
+WAYS = (
+    ONE,
+    Way("4 random", 4, limited=False),
+    Way("sandwich", 2, limited=False, kind=Sandwich),
+    Way("1 within limits", 1, limited=True),
+    Way("4 within limits", 4, limited=True),
+    Way("8 within limits", 8, limited=True),
+)
 
 
 def without_tables(batches: ProxyBatches) -> ProxyBatches:
@@ -183,7 +160,7 @@ class Variant:
 
     Attributes:
         warmup: Its amount.
-        paths: Of a step.
+        paths: Of a step, and the seconds of the warm-up.
         batches: In words.
         median_loss: Of the candidates with what they inherit.
         taus: Kendall's τ of each of `RANKINGS`.
@@ -244,12 +221,12 @@ def variants(truth: Truth, warmups: Sequence[float]) -> Iterator[Variant]:
     settings, device = truth.settings, default_device()
     dataset = Dataset(settings.data)
     for amount in warmups:
-        for paths, draw in DRAWS.items():
+        for way in WAYS:
             supernet = build_supernet(settings, dataset)
-            rng = random.Random(f"{settings.seed}/warmup")
-            learner = SeveralPaths(supernet, settings.warmup.optimization, rng, draw)
             optimization, seed = settings.warmup.optimization, stage_seed(settings, "warmup")
-            warm_up(learner, dataset, Amount(amount), optimization, seed=seed, device=device)
+            start = time.perf_counter()
+            warm_up(way.learner(settings, supernet), dataset, Amount(amount), optimization, seed=seed, device=device)
+            paths = f"{way.words}, {time.perf_counter() - start:.0f} s"
 
             def read(count: int, rows: int, supernet: Supernet = supernet) -> ProxyBatches:
                 proxy = replace(settings.proxy, batches=count, batch_size=rows)
@@ -257,7 +234,7 @@ def variants(truth: Truth, warmups: Sequence[float]) -> Iterator[Variant]:
 
             usual = read(*PUBLISHED)
             yield judge_variant(truth, supernet, usual, (amount, paths, in_words(*PUBLISHED)))
-            if draw is one_random:
+            if way is ONE:
                 about = (amount, paths, f"{in_words(*PUBLISHED)}, no tables")
                 yield judge_variant(truth, supernet, without_tables(usual), about)
                 for count, rows in OTHER_BATCHES:

@@ -52,6 +52,7 @@ FLAGS: dict[str, tuple[str, str]] = {
         "--full-path-steps",
         "steps over which the chance of training the full path falls from 1 to 0",
     ),
+    "warmup.paths": ("--warmup-paths", "random candidates within the limits whose mean gradient makes a warm-up step"),
     "warmup.max_rows_per_table": ("--max-rows-per-table", "cap on embedding tables during the search"),
     "warmup.probe_candidates": (
         "--probe-candidates",

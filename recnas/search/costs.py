@@ -51,8 +51,7 @@ class Costs:
         if name == "latency":
             assert self._latencies is not None, "neither a limit nor an objective asked for it"
             return self._latencies.candidate(arch)
-        count = cost.flops if name == "flops" else cost.parameters
-        return count(arch, *sizes(self._schema))
+        return cost.COUNTS[name](arch, *sizes(self._schema))
 
     def affordable(self, arch: Architecture) -> bool:
         """Whether a candidate is within the limits; what is counted is looked at before what is measured."""

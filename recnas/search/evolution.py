@@ -5,17 +5,15 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from recnas.errors import InputError
 from recnas.search.limits import COSTS
 from recnas.search.pareto import Point, crowding, first_front, objectives
-from recnas.space import Architecture, Block, SearchSpace
+from recnas.space import PATIENCE, Architecture, SearchSpace
 
 TRIES = 1000
 """Draws of a child before another mutation is added to make it new."""
-PATIENCE = 50
-"""Candidates refused one after another before those that follow are pulled within the limits."""
 OBJECTIVES = ("score", *COSTS)
 """What a search can look for: a high score, low costs."""
 
@@ -205,43 +203,10 @@ class RegularizedEvolution:
                 refused += 1
                 if self._refused_in_a_row <= PATIENCE:
                     continue
-                arch = self._pulled(arch, parent)
+                towards = self._smallest if parent is None else parent.arch
+                arch = self.space.pull(arch, towards, self._affordable, self.rng)
                 if (name := arch.id) in self._seen:
                     continue
             self._seen.add(name)
             return Proposal(arch, name, () if parent is None else (parent.id,), self.iteration)
         return None
-
-    def _pulled(self, arch: Architecture, parent: Proposal | None) -> Architecture:
-        """An unaffordable candidate with as many choices of an affordable one as it takes to be affordable."""
-        assert self._affordable is not None
-        assert self._smallest is not None
-        affordable, towards = self._affordable, self._smallest if parent is None else parent.arch
-        places = [
-            (index, field.name)
-            for index, (ours, theirs) in enumerate(zip(arch.blocks, towards.blocks, strict=True))
-            for field in fields(Block)
-            if getattr(ours, field.name) != getattr(theirs, field.name)
-        ]
-        if arch.cross_layers != towards.cross_layers:
-            places.append((len(arch.blocks), "cross_layers"))
-        self.rng.shuffle(places)
-
-        def exchanged(count: int) -> Architecture:
-            blocks, cross_layers = list(arch.blocks), arch.cross_layers
-            for index, name in places[:count]:
-                if index == len(blocks):
-                    cross_layers = towards.cross_layers
-                    continue
-                blocks[index] = replace(blocks[index], **{name: getattr(towards.blocks[index], name)})
-            return Architecture(tuple(blocks), cross_layers)
-
-        # All of them give the affordable one; halving finds one of the points at which fewer do not.
-        too_few, enough = 0, len(places)
-        while enough - too_few > 1:
-            middle = (too_few + enough) // 2
-            if affordable(exchanged(middle)):
-                enough = middle
-            else:
-                too_few = middle
-        return exchanged(enough)

@@ -92,9 +92,20 @@ def build_supernet(settings: Settings, dataset: Dataset) -> Supernet:
 
 
 def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
-    """The supernet with its optimiser and the generator of its paths."""
-    rng = random.Random(f"{settings.seed}/warmup")
-    return PathLearner(supernet, settings.warmup.optimization, rng, settings.warmup.full_path_steps)
+    """The supernet with its optimiser, and its paths: candidates within the run's limits on what is counted.
+
+    A latency is not looked at: to measure it takes longer than to learn a path.
+    """
+    rng, warmup, space = random.Random(f"{settings.seed}/warmup"), settings.warmup, supernet.network.space
+    counted = {name: bound for name, bound in settings.limits.bounds.items() if name in cost.COUNTS}
+    features = sizes(supernet.schema)
+
+    def affordable(arch: Architecture) -> bool:
+        return all(cost.COUNTS[name](arch, *features) <= bound for name, bound in counted.items())
+
+    smallest = space.smallest(lambda arch: cost.flops(arch, *features))
+    draw = partial(space.sample_within, affordable=affordable, smallest=smallest)
+    return PathLearner(supernet, warmup.optimization, rng, warmup.full_path_steps, warmup.paths, draw)
 
 
 def build_instruments(settings: Settings, dataset: Dataset, warm: bool) -> Instruments:

@@ -29,6 +29,7 @@ class WarmupSettings:
             for: none where it looks at no trained weights, otherwise the published 1 %.
         optimization: How it learns.
         full_path_steps: Steps over which the chance of training the full path falls from 1 to 0.
+        paths: Random candidates within the limits whose mean gradient makes a step.
         max_rows_per_table: Cap on embedding tables during the search.
         probe_candidates: Random candidates whose inherited quality is measured at 0, 1, 10 and 100 %; 0 for none.
         probe_rows: Validation rows they are measured on.
@@ -47,6 +48,7 @@ class WarmupSettings:
         )
     )
     full_path_steps: int = 0
+    paths: int = 1
     max_rows_per_table: int = 500_000
     probe_candidates: int = 100
     probe_rows: int = 2_000
@@ -54,7 +56,7 @@ class WarmupSettings:
     def __post_init__(self) -> None:
         if self.amount is not None:
             Amount(self.amount)
-        at_least(self, full_path_steps=0, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
+        at_least(self, full_path_steps=0, paths=1, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
 
 
 @dataclass(frozen=True)

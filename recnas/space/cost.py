@@ -48,6 +48,10 @@ def flops(arch: Architecture, dense: int, fields: int, embedding_dim: int) -> in
     return sum(layer.macs for layer in _layers(arch.canonical(), dense, fields, embedding_dim))
 
 
+COUNTS = {"flops": flops, "parameters": parameters}
+"""What is counted of an architecture, by the names of the limits on it."""
+
+
 def output_widths(arch: Architecture, dense: int, fields: int) -> tuple[list[int], list[int]]:
     """Columns of every dense output and fields of every sparse output (merger included), stem first."""
     dense_widths, sparse_widths = [dense], [fields]

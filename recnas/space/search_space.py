@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from recnas.errors import InputError
@@ -15,6 +15,8 @@ DENSE_WIDTHS = (16, 32, 64, 128, 256, 512, 768, 1024)
 SPARSE_WIDTHS = (16, 32, 48, 64)
 NUM_BLOCKS = 7
 MAX_INPUTS = 4
+PATIENCE = 50
+"""Candidates refused one after another before those that follow are pulled within limits."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,65 @@ class SearchSpace:
             name = rng.choice(list(draws))
             blocks[index] = replace(blocks[index], **{name: draws[name](rng)})
         return Architecture(tuple(blocks), cross_layers)
+
+    def sample_within(
+        self, rng: random.Random, affordable: Callable[[Architecture], bool], smallest: Architecture
+    ) -> Architecture:
+        """Draws an architecture that can be afforded: again and again, and where limits are tight pulled within them.
+
+        Args:
+            rng: The source of every choice.
+            affordable: Whether an architecture is within the limits.
+            smallest: One that is.
+        """
+        for _ in range(PATIENCE):
+            if affordable(arch := self.sample(rng)):
+                return arch
+        return self.pull(arch, smallest, affordable, rng)
+
+    def pull(
+        self,
+        arch: Architecture,
+        towards: Architecture,
+        affordable: Callable[[Architecture], bool],
+        rng: random.Random,
+    ) -> Architecture:
+        """Exchanges choices of an architecture for those of an affordable one, no more of them than it takes.
+
+        Args:
+            arch: What cannot be afforded.
+            towards: What can.
+            affordable: Whether an architecture is within the limits.
+            rng: The order in which choices are exchanged.
+        """
+        places = [
+            (index, field.name)
+            for index, (ours, theirs) in enumerate(zip(arch.blocks, towards.blocks, strict=True))
+            for field in fields(Block)
+            if getattr(ours, field.name) != getattr(theirs, field.name)
+        ]
+        if arch.cross_layers != towards.cross_layers:
+            places.append((len(arch.blocks), "cross_layers"))
+        rng.shuffle(places)
+
+        def exchanged(count: int) -> Architecture:
+            blocks, cross_layers = list(arch.blocks), arch.cross_layers
+            for index, name in places[:count]:
+                if index == len(blocks):
+                    cross_layers = towards.cross_layers
+                    continue
+                blocks[index] = replace(blocks[index], **{name: getattr(towards.blocks[index], name)})
+            return Architecture(tuple(blocks), cross_layers)
+
+        # All of them give the affordable one; halving finds one of the points at which fewer do not.
+        too_few, enough = 0, len(places)
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            if affordable(exchanged(middle)):
+                enough = middle
+            else:
+                too_few = middle
+        return exchanged(enough)
 
     def size(self) -> int:
         """The number of combinations of all choices. Many are the same network: see `Architecture.canonical`."""

@@ -1,4 +1,4 @@
-"""Supernet warm-up: training one random path a step, so that candidates inherit weights that mean something."""
+"""Supernet warm-up: training random paths, so that candidates inherit weights that mean something."""
 
 from __future__ import annotations
 
@@ -79,45 +79,60 @@ class SlicedAdagrad:
 
 
 class PathLearner:
-    """Trains a supernet: every step draws a path and learns the slices that it uses.
+    """Trains a supernet: every step draws paths and learns the slices that they use, by the mean of their gradients.
+
+    With one path a step it is the warm-up of NASRec and SiGeo; with several it is in the spirit of FairNAS (Chu et al.
+    2021): the update is no single candidate's, and far more of the weights have a part in it.
 
     Args:
         supernet: What learns.
         optimization: How.
         rng: Draws the paths.
         full_path_steps: With a probability that falls linearly from 1 to 0 over so many steps, the full path (every
-            operator, largest widths) is trained instead of a random one.
+            operator, largest widths) is trained instead of random ones.
+        paths: Random paths of a step, at the same rows.
+        draw: Gives a random path; None for any candidate of the supernet's space.
     """
 
     def __init__(
-        self, supernet: Supernet, optimization: Optimization, rng: random.Random, full_path_steps: int = 0
+        self,
+        supernet: Supernet,
+        optimization: Optimization,
+        rng: random.Random,
+        full_path_steps: int = 0,
+        paths: int = 1,
+        draw: Callable[[random.Random], Architecture] | None = None,
     ) -> None:
         self.supernet, self.optimization = supernet, optimization
-        self.rng, self.full_path_steps = rng, full_path_steps
+        self.rng, self.full_path_steps, self.paths = rng, full_path_steps, paths
+        self.draw = supernet.network.space.sample if draw is None else draw
         self.optimizer = SlicedAdagrad(supernet.network, optimization)
         self.steps = 0
         self._lr = 0.0
-        self._slices = Slices()
+        self._slices: list[Slices] = []
 
     def set_learning_rate(self, lr: float) -> None:
         self._lr = lr
         set_embedding_learning_rate(self.supernet, lr * self.optimization.embedding_rate)
 
-    def draw(self) -> Architecture:
-        """The next step's path."""
-        space = self.supernet.network.space
+    def next_paths(self) -> list[Architecture]:
+        """The next step's paths."""
         if self.steps < self.full_path_steps and self.rng.random() >= self.steps / self.full_path_steps:
-            return space.full_path()
-        return space.sample(self.rng)
+            return [self.supernet.network.space.full_path()]
+        return [self.draw(self.rng) for _ in range(self.paths)]
 
     def loss(self, batch: Batch) -> Tensor:
-        self._slices = Slices()
         fields = clip_gradient(self.supernet.embeddings(batch.sparse), self.optimization)
-        logits = self.supernet.network(batch.dense, fields, self.draw(), self._slices)
-        return F.binary_cross_entropy_with_logits(logits, batch.label)
+        paths = self.next_paths()
+        self._slices = [Slices() for _ in paths]
+        logits = [
+            self.supernet.network(batch.dense, fields, arch, slices)
+            for arch, slices in zip(paths, self._slices, strict=True)
+        ]
+        return F.binary_cross_entropy_with_logits(torch.stack(logits), batch.label.expand(len(paths), -1))
 
     def step(self) -> None:
-        taken = self._slices.taken
+        taken = together(self._slices)
         if self.optimization.clip is not None:
             torch.nn.utils.clip_grad_norm_([item.leaf for item in taken], self.optimization.clip)
         self.optimizer.step(taken, self._lr)
@@ -138,6 +153,25 @@ class PathLearner:
         version, state, gauss = memory["rng"]
         self.rng.setstate((version, tuple(state), gauss))
         self.steps = memory["steps"]
+
+
+def together(paths: Sequence[Slices]) -> list[Taken]:
+    """What several paths took: each parameter once, as large as the largest of their slices, with the sum of their
+    gradients."""
+    if len(paths) == 1:
+        return paths[0].taken
+    by_parameter: dict[int, list[Taken]] = {}
+    for slices in paths:
+        for item in slices.taken:
+            by_parameter.setdefault(id(item.parameter), []).append(item)
+    largest = Slices()
+    for items in by_parameter.values():
+        sizes = tuple(map(max, zip(*(item.leaf.shape for item in items), strict=True)))
+        leaf = largest.take(items[0].layer, items[0].parameter, sizes)
+        leaf.grad = torch.zeros_like(leaf)
+        for item in items:
+            item.view_of(leaf.grad).add_(item.leaf.grad)
+    return largest.taken
 
 
 @dataclass(frozen=True)
@@ -244,7 +278,7 @@ def warm_up(
             known = [(*at, [loss.result() for loss in losses]) for *at, losses in measured]
             checkpoint.save(learner, {"tally": asdict(tally), "measured": known})
 
-    with InheritedQuality(learner.supernet, dataset, probe, seed, device) if probe else nullcontext() as quality:
+    with InheritedQuality(learner, dataset, probe, seed, device) if probe else nullcontext() as quality:
 
         def measure(step: int) -> None:
             fractions = [fraction for at, fraction in due if at == step]
@@ -285,7 +319,7 @@ class InheritedQuality:
     to end what is under way.
 
     Args:
-        supernet: Whose candidates are measured.
+        learner: Whose supernet's candidates are measured, drawn as it draws its paths.
         dataset: Has the validation rows.
         probe: How many candidates and rows.
         seed: Chooses them.
@@ -293,15 +327,19 @@ class InheritedQuality:
     """
 
     def __init__(
-        self, supernet: Supernet, dataset: Dataset, probe: Probe, seed: int, device: torch.device | str
+        self, learner: PathLearner, dataset: Dataset, probe: Probe, seed: int, device: torch.device | str
     ) -> None:
-        self.supernet = supernet
+        self.supernet = learner.supernet
         rng = random.Random(f"{seed}/probe")
-        self.candidates = [supernet.network.space.sample(rng) for _ in range(probe.candidates)]
+        self.candidates = [learner.draw(rng) for _ in range(probe.candidates)]
         self.batches = [
             batch.to(device)
             for batch in dataset.batches(
-                "validation", VALIDATION_BATCH, seed=seed, rows=probe.rows, max_rows_per_table=largest_table(supernet)
+                "validation",
+                VALIDATION_BATCH,
+                seed=seed,
+                rows=probe.rows,
+                max_rows_per_table=largest_table(self.supernet),
             )
         ]
         self._asked: list[Future[float]] = []
