@@ -11,9 +11,9 @@ they inherit
   by the sandwich rule (Yu et al. 2020): the full path, the smallest candidate and two random ones;
 - on four batches of 512 rows, as published; on 16 of them; on four of 2,048; and on four of 512 without the tables.
 
-Prints the seconds of each warm-up and Kendall's τ of each proxy with that truth, with 95 % intervals over the candidates,
-as Markdown; and first, for comparison, that of the looks that `recnas search` takes by default at fresh weights, and of
-the candidates' size.
+Prints the seconds of each warm-up and Kendall's τ of each proxy with that truth, with 95 % intervals over the
+candidates, as Markdown; and first, for comparison, that of the looks that `recnas search` takes by default at fresh
+weights, and of the candidates' size.
 """
 
 from __future__ import annotations

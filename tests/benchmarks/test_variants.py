@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 import pytest
-import torch
 
 import recnas
 from benchmarks import variants
-from benchmarks.variants import SeveralPaths, four_random, main, one_random, read_truth, sandwich, without_tables
+from benchmarks.variants import WAYS, main, read_truth, without_tables
 from data_prep import prepare
 from recnas.data import Dataset
-from recnas.nn.model import Supernet
+from recnas.nn.model import sizes
 from recnas.proxies import collect
 from recnas.search.scoring import build_supernet, read_proxy_batches
-from recnas.search.settings import Settings
-from recnas.train.settings import Amount
-from recnas.train.warmup import PathLearner, warm_up
+from recnas.space import cost
 
 
 @pytest.fixture(scope="module")
@@ -40,56 +36,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def warmed(run: Path, make: Callable[[Supernet, Settings], PathLearner]) -> Supernet:
+def test_ways_differ_in_their_paths_alone(run: Path) -> None:
     settings = read_truth([run]).settings
-    dataset = Dataset(settings.data)
-    torch.set_num_threads(1)
-    supernet = build_supernet(settings, dataset)
-    warm_up(make(supernet, settings), dataset, Amount(0.5), settings.warmup.optimization, seed=0)
-    return supernet
-
-
-def test_one_path_a_step_is_the_warm_up_of_a_search(run: Path) -> None:
-    ours = warmed(run, lambda net, has: SeveralPaths(net, has.warmup.optimization, random.Random(0), one_random))
-    usual = warmed(run, lambda net, has: PathLearner(net, has.warmup.optimization, random.Random(0)))
-    fresh = build_supernet(read_truth([run]).settings, Dataset(read_truth([run]).settings.data))
-    changed = 0
-    for mine, other, start in zip(*(net.network.parameters() for net in (ours, usual, fresh)), strict=True):
-        torch.testing.assert_close(mine, other)
-        changed += not torch.equal(mine, start)
-    assert changed
-    for mine, other in zip(ours.embeddings.tables().values(), usual.embeddings.tables().values(), strict=True):
-        torch.testing.assert_close(mine, other)
-
-
-def test_several_paths_make_one_update_with_their_mean_gradient(run: Path) -> None:
-    settings = read_truth([run]).settings
-    dataset = Dataset(settings.data)
-    (batch, *_) = dataset.batches("train", 32, seed=0, max_rows_per_table=500)
-    for draw in (four_random, sandwich):
-        supernet = build_supernet(settings, dataset)
-        learner = SeveralPaths(supernet, settings.warmup.optimization, random.Random(1), draw)
-        learner.set_learning_rate(0.0)
-        archs = draw(supernet, random.Random(1))
-        assert len(archs) == 4
-        fields = supernet.embeddings(batch.sparse).detach()
-        losses = [
-            torch.nn.functional.binary_cross_entropy_with_logits(
-                supernet.network(batch.dense, fields, arch), batch.label
-            )
-            for arch in archs
-        ]
-        named = dict(supernet.network.named_parameters())
-        wanted = torch.autograd.grad(sum(losses) / 4, list(named.values()), allow_unused=True)
-        learner.loss(batch).backward()
-        found = {id(item.parameter): item for item in learner._together().taken}
-        assert len(found) == sum(gradient is not None for gradient in wanted)
-        for parameter, gradient in zip(named.values(), wanted, strict=True):
-            if gradient is not None:
-                own = found[id(parameter)].leaf.grad
-                whole = torch.zeros_like(parameter)
-                whole[tuple(map(slice, own.shape))] = own
-                torch.testing.assert_close(whole, gradient)
+    supernet = build_supernet(settings, Dataset(settings.data))
+    space = supernet.network.space
+    learners = {way.words: way.learner(settings, supernet) for way in WAYS}
+    paths = {words: [arch for _ in range(20) for arch in learner.next_paths()] for words, learner in learners.items()}
+    assert {words: len(drawn) // 20 for words, drawn in paths.items()} == {
+        "1 random": 1,
+        "4 random": 4,
+        "sandwich": 4,
+        "1 within limits": 1,
+        "4 within limits": 4,
+        "8 within limits": 8,
+    }
+    assert paths["sandwich"][::4] == [space.full_path()] * 20
+    assert len(set(paths["sandwich"][1::4])) == 1
+    for words, drawn in paths.items():
+        within = [cost.flops(arch, *sizes(supernet.schema)) <= settings.limits.max_flops for arch in drawn]
+        assert all(within) == words.endswith("limits")
+    assert paths["1 random"] == paths["4 random"][:20]
+    assert all(learner.optimization == settings.warmup.optimization for learner in learners.values())
 
 
 def test_without_tables_nothing_is_said_of_them(run: Path) -> None:
@@ -121,13 +88,16 @@ def test_every_way_has_a_line(
     assert lines[0].startswith("4 random candidates of nasrec-small on ")
     fresh = [line.split("|")[1].strip() for line in lines[4:9]]
     assert fresh == ["`jacov`", "`brief`", "`parameters`", "`flops`", "`jacov - brief, terms standardised`"]
-    kinds = [[cell.strip() for cell in line.split("|")[1:4]] for line in lines[12:]]
+    kinds = [[re.sub(r", \d+ s$", "", cell.strip()) for cell in line.split("|")[1:4]] for line in lines[12:]]
     assert kinds == [
         ["0.5", "1 random", "2 × 8"],
         ["0.5", "1 random", "2 × 8, no tables"],
         ["0.5", "1 random", "3 × 8"],
         ["0.5", "4 random", "2 × 8"],
         ["0.5", "sandwich", "2 × 8"],
+        ["0.5", "1 within limits", "2 × 8"],
+        ["0.5", "4 within limits", "2 × 8"],
+        ["0.5", "8 within limits", "2 × 8"],
     ]
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from recnas.errors import InputError
 from recnas.nn.elastic import Slices
@@ -68,8 +69,8 @@ def test_learning_slices_is_adagrad_on_whole_parameters(space, fan_in_scale: int
 def test_a_learners_paths_lie_in_its_space_and_follow_from_its_seed(make_learner, take_steps) -> None:
     first, second, other = (make_learner(seed) for seed in (1, 1, 2))
     space = first.supernet.network.space
-    paths = [[learner.draw() for _ in range(20)] for learner in (first, second, other)]
-    assert all(path in space for path in paths[0])
+    paths = [[learner.next_paths() for _ in range(20)] for learner in (first, second, other)]
+    assert all(path in space for (path,) in paths[0])
     assert paths[0] == paths[1] != paths[2]
 
 
@@ -79,11 +80,34 @@ def test_full_paths_give_way_to_random_ones(make_learner) -> None:
 
     def share(step: int) -> float:
         learner.steps = step
-        return sum(learner.draw() == full for _ in range(400)) / 400
+        return sum(learner.next_paths() == [full] for _ in range(400)) / 400
 
     assert (share(0), share(100), share(1000)) == (1.0, 0.0, 0.0)
     for step in (25, 50, 75):
         assert abs(share(step) - (1 - step / 100)) < 0.11
+
+
+def test_several_paths_make_one_update_with_their_mean_gradient(make_learner, make_batch) -> None:
+    learner, batch = make_learner(5, paths=3), make_batch(0)
+    supernet = learner.supernet
+    before = copy.deepcopy(supernet.network)
+    paths = make_learner(5, paths=3).next_paths()
+    assert len(set(paths)) == 3
+    fields = supernet.embeddings(batch.sparse).detach()
+    losses = [F.binary_cross_entropy_with_logits(before(batch.dense, fields, arch), batch.label) for arch in paths]
+    (sum(losses) / 3).backward()
+    learner.set_learning_rate(0.05)
+    loss = learner.loss(batch)
+    torch.testing.assert_close(loss, sum(losses) / 3)
+    loss.backward()
+    learner.step()
+    # After the first step, Adagrad's sums are the squares of the gradients.
+    for name, parameter in before.named_parameters():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        torch.testing.assert_close(learner.sums()[name].sqrt(), gradient.abs(), rtol=1e-4, atol=1e-6, msg=name)
+    assert any((sums > 0).any() for sums in learner.sums().values())
+    changed = [not torch.equal(*pair) for pair in zip(supernet.network.parameters(), before.parameters(), strict=True)]
+    assert changed == [parameter.grad is not None for parameter in before.parameters()]
 
 
 def test_a_learner_learns_the_network_and_the_tables(make_learner, make_batch) -> None:
