@@ -11,7 +11,7 @@ from recnas.nn.model import Supernet
 from recnas.proxies.brief import BriefTraining
 from recnas.proxies.instruments import Instruments
 from recnas.proxies.rows import RowStatistics, look_at_rows
-from recnas.proxies.statistics import GradientStatistics, ProxyBatches, collect
+from recnas.proxies.statistics import GradientStatistics, ProxyBatches, collect, look_at_losses
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.schema import Schema
 from recnas.space import Architecture
@@ -72,6 +72,11 @@ class Candidate:
     def gradients(self) -> GradientStatistics:
         """Of the loss on every batch."""
         return self._share(collect)
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Of every batch; where gradients have been measured, they have told them already."""
+        return self.gradients.losses if collect in self._shared else self._share(look_at_losses)
 
     @property
     def rows(self) -> RowStatistics:

@@ -32,7 +32,7 @@ def fr(candidate: Candidate) -> float:
 
 def loss(candidate: Candidate) -> float:
     """ℓ, the mean loss on the batches; lower is better."""
-    return total(candidate.gradients.losses) / len(candidate.gradients.losses)
+    return total(candidate.losses) / len(candidate.losses)
 
 
 def mean_abs_gradient(candidate: Candidate) -> float:

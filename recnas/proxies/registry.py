@@ -30,10 +30,11 @@ Proxy = Callable[[Candidate], float]
 PROXIES: dict[str, Proxy] = {
     function.__name__: function
     for function in (
+        # First: alone it needs no gradients, and a study is to tell what it takes alone.
+        gradients.loss,
         gradients.zico,
         gradients.zico_mean,
         gradients.fr,
-        gradients.loss,
         gradients.mean_abs_gradient,
         gradients.gradient_std,
         gradients.l2_norm,

@@ -161,10 +161,7 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
         recorder.begin(len(together))
         dense = torch.cat([batch.dense for batch in together]).requires_grad_()
         fields = torch.cat([batch.fields for batch in together]).requires_grad_()
-        label = torch.cat([batch.label for batch in together]).to(dense.dtype)
-        logits = supernet.network(dense, fields, arch, recorder)
-        loss = F.binary_cross_entropy_with_logits(logits, label, reduction="none").unflatten(0, (len(together), -1))
-        loss = loss.mean(1)
+        loss = _losses(supernet.network(dense, fields, arch, recorder), together)
         _, field_gradient = torch.autograd.grad(loss.sum(), [dense, fields], allow_unused=True)
         if field_gradient is not None:
             row_gradients += [
@@ -189,6 +186,30 @@ def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> Gr
         for rows, weights in batches.tables:
             module([(torch.stack([gradient[rows] for gradient in row_gradients]), weights)])
     return GradientStatistics(tuple(modules), tuple(projections.tolist()), tuple(losses))
+
+
+@torch.no_grad()
+def look_at_losses(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> tuple[float, ...]:
+    """The loss of each batch with the weights that a candidate inherits, without gradients: a forward pass alone.
+
+    Args:
+        supernet: Holds the weights.
+        arch: The candidate.
+        batches: What it is measured on.
+    """
+    recorder, losses = Recorder(), []
+    for together in batches.passes():
+        recorder.begin(len(together))
+        dense, fields = (torch.cat([getattr(batch, name) for batch in together]) for name in ("dense", "fields"))
+        losses += _losses(supernet.network(dense, fields, arch, recorder), together).tolist()
+    return tuple(losses)
+
+
+def _losses(logits: Tensor, together: Sequence[_LookedUp]) -> Tensor:
+    """The mean loss of each of the batches that went through the network together."""
+    label = torch.cat([batch.label for batch in together]).to(logits.dtype)
+    losses = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
+    return losses.unflatten(0, (len(together), -1)).mean(1)
 
 
 def _measure(gradients: Tensor, weights: Tensor, projections: np.ndarray, sums: np.ndarray) -> None:

@@ -47,6 +47,7 @@ def clock(monkeypatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(candidate, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     monkeypatch.setattr(candidate, "collect", clock.slow(candidate.collect, 10))
+    monkeypatch.setattr(candidate, "look_at_losses", clock.slow(candidate.look_at_losses, 1000))
     monkeypatch.setattr(candidate, "look_at_rows", clock.slow(candidate.look_at_rows, 100))
     return clock
 
@@ -58,6 +59,19 @@ def test_shared_statistics_are_measured_once(clock, make_case) -> None:
         its.measure(find_proxy(name))
     assert candidate.collect.calls == 1
     assert candidate.look_at_rows.calls == 1
+
+
+def test_losses_need_no_gradients_and_are_those_that_gradients_are_taken_of(clock, make_case) -> None:
+    case = make_case("nasrec-full")
+    arch = case.supernet.network.space.sample(random.Random(0))
+    alone, after = case.candidate(arch), case.candidate(arch)
+    assert alone.measure(find_proxy("loss")).seconds == 1000
+    assert candidate.collect.calls == 0
+    assert alone.losses == pytest.approx(alone.gradients.losses, rel=1e-6)
+    assert len(alone.losses) == len(case.batches.looked_up)
+    after.measure(find_proxy("zico"))
+    assert after.measure(find_proxy("loss")).seconds == 10
+    assert candidate.look_at_losses.calls == 1
 
 
 def test_what_no_proxy_asks_for_is_not_measured(clock, make_case) -> None:
