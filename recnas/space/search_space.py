@@ -135,7 +135,7 @@ class SearchSpace:
     @classmethod
     def named(cls, name: str) -> SearchSpace:
         """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3), or NASRec-Cross: the blocks of NASRec-Small
-        beside a cross network of one to three layers (Wang et al. 2021).
+        beside a cross network of one to six layers (Wang et al. 2021).
 
         Raises:
             InputError: No space has this name.
@@ -321,7 +321,7 @@ class SearchSpace:
 SPACES: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]] = {
     "nasrec-small": ((FC, DOT_PRODUCT), (EFC,), (0,)),
     "nasrec-full": ((FC, DOT_PRODUCT, GATING, SUM), (EFC, ATTENTION), (0,)),
-    "nasrec-cross": ((FC, DOT_PRODUCT), (EFC,), (1, 2, 3)),
+    "nasrec-cross": ((FC, DOT_PRODUCT), (EFC,), (1, 2, 3, 4, 5, 6)),
 }
 """Dense operators, sparse operators, and depths of the cross network."""
 
