@@ -95,12 +95,12 @@ def _part(name: str, arguments: argparse.Namespace, runs: Runs | None) -> Sectio
 
 
 def _runs(arguments: argparse.Namespace, console: Console) -> Runs:
-    # The paper's space, without limits, whatever the preset is for. What random candidates inherit on the way is of no
-    # use here; a search's best are trained apart.
+    # The paper's space and warm-up, without limits, whatever the preset is for. What random candidates inherit on the
+    # way is of no use here; a search's best are trained apart.
     given: dict[str, Any] = {
         "space": "nasrec-small",
         "limits": {"max_flops": None},
-        "warmup": {"probe_candidates": 0},
+        "warmup": {"paths": 1, "probe_candidates": 0},
         "final": {"baselines": list(TITLES)},
     }
     if arguments.quick:

@@ -162,9 +162,11 @@ def find_candidates(
     try:
         rows = 0
         if settings.warms_up:
-            if fresh := sorted(UNTRAINED.intersection(settings.ranking.names)):
+            fresh = sorted(UNTRAINED.intersection(settings.ranking.names))
+            if fresh and settings.warmup.paths == 1:
                 console.say(
-                    f"warm-up: {', '.join(fresh)} will look at warm weights, where it ranks worse than on fresh ones"
+                    f"warm-up: {', '.join(fresh)} will look at warm weights, where it ranks worse than on fresh ones "
+                    "unless several paths a step warm them up (--warmup-paths 4)"
                 )
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with computing_with(threads=1):

@@ -1,6 +1,7 @@
 """Search spaces: what they hold, how they draw and change it, and how much there is."""
 
 import itertools
+import math
 import random
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recnas.errors import InputError
-from recnas.space import SPACES, Architecture, Block, SearchSpace
+from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
 from recnas.space.search_space import BlockChoices
 
 SEEDS = st.integers(0, 2**32)
@@ -271,3 +272,22 @@ def test_spaces_and_costs_need_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("room", [1.0, 1.05, 3.0, 1e3, math.inf])
+def test_samples_within_limits_can_be_afforded_however_tight_they_are(name: str, room: float) -> None:
+    space, rng = SearchSpace.named(name), random.Random(7)
+
+    def flops(arch: Architecture) -> int:
+        return cost.flops(arch, 3, 8, 16)
+
+    smallest = space.smallest(flops)
+    limit = flops(smallest) * room
+    drawn = [space.sample_within(rng, lambda arch: flops(arch) <= limit, smallest) for _ in range(5)]
+    assert all(arch in space and flops(arch) <= limit for arch in drawn)
+    if room == math.inf:
+        free = random.Random(7)
+        assert drawn == [space.sample(free) for _ in range(5)]
+    if room >= 3:
+        assert len(set(drawn)) == 5
