@@ -24,6 +24,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from recnas.data import Dataset
@@ -54,7 +55,7 @@ from recnas.train.warmup import PathLearner, warm_up
 RANKINGS = ("zico", "zico_mean", "fr", "loss", SIGEO)
 FRESH = ("jacov", "brief", "parameters", "flops")
 """Rankings by fresh weights, and by size."""
-HEADER = ("warm-up", "paths a step", "batches", "median loss", *RANKINGS, "seconds a candidate")
+HEADER = ("warm-up", "paths a step", "batches", "median loss", *RANKINGS, "seconds a candidate", "of the warm-up")
 PUBLISHED = (4, 512)
 """Batches and their rows."""
 OTHER_BATCHES = ((16, 512), (4, 2048))
@@ -104,12 +105,16 @@ def read_truth(runs: Sequence[Path]) -> Truth:
 
 
 class Sandwich(PathLearner):
-    """Every step trains the full path, the smallest candidate and two random ones."""
+    """Every step trains the full path and the smallest candidate beside the random ones."""
+
+    @cached_property
+    def extremes(self) -> list[Architecture]:
+        """The full path and the smallest candidate."""
+        space = self.supernet.network.space
+        return [space.full_path(), space.smallest(lambda arch: cost.flops(arch, *sizes(self.supernet.schema)))]
 
     def next_paths(self) -> list[Architecture]:
-        space = self.supernet.network.space
-        smallest = space.smallest(lambda arch: cost.flops(arch, *sizes(self.supernet.schema)))
-        return [space.full_path(), smallest, self.draw(self.rng), self.draw(self.rng)]
+        return self.extremes + super().next_paths()
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ class Way:
         """The supernet with its optimiser, as `recnas search` has it but for the paths."""
         usual = build_learner(settings, supernet)
         draw = usual.draw if self.limited else supernet.network.space.sample
-        return self.kind(supernet, usual.optimization, usual.rng, paths=self.paths, draw=draw)
+        return self.kind(supernet, usual.optimization, usual.rng, usual.full_path_steps, self.paths, draw)
 
 
 ONE = Way("1 random", 1, limited=False)
@@ -160,7 +165,8 @@ class Variant:
 
     Attributes:
         warmup: Its amount.
-        paths: Of a step, and the seconds of the warm-up.
+        paths: Of a step.
+        warmup_seconds: What it took.
         batches: In words.
         median_loss: Of the candidates with what they inherit.
         taus: Kendall's τ of each of `RANKINGS`.
@@ -169,6 +175,7 @@ class Variant:
 
     warmup: float
     paths: str
+    warmup_seconds: float
     batches: str
     median_loss: float
     taus: tuple[Estimate, ...]
@@ -176,8 +183,8 @@ class Variant:
 
     def row(self) -> str:
         """Its line of the table."""
-        taus = map(in_figures, self.taus)
-        cells = (f"{self.warmup:g}", self.paths, self.batches, f"{self.median_loss:.4f}", *taus, f"{self.seconds:.2f}")
+        taus, seconds = map(in_figures, self.taus), (f"{self.seconds:.2f}", f"{self.warmup_seconds:.0f}")
+        cells = (f"{self.warmup:g}", self.paths, self.batches, f"{self.median_loss:.4f}", *taus, *seconds)
         return f"| {' | '.join(cells)} |"
 
 
@@ -199,7 +206,9 @@ def judge_fresh(truth: Truth) -> list[str]:
     return lines + [f"| `{name}` | {in_figures(judge(own, losses, bootstrap).tau)} |" for name, own in scores.items()]
 
 
-def judge_variant(truth: Truth, supernet: Supernet, batches: ProxyBatches, about: tuple[float, str, str]) -> Variant:
+def judge_variant(
+    truth: Truth, supernet: Supernet, batches: ProxyBatches, in_words: str, about: tuple[float, str, float]
+) -> Variant:
     """Scores every candidate with the proxies on these batches."""
     expressions = [Expression.parse(name, about[0]) for name in RANKINGS]
     proxies = find_proxies(dict.fromkeys(name for expression in expressions for name in expression.names))
@@ -209,7 +218,7 @@ def judge_variant(truth: Truth, supernet: Supernet, batches: ProxyBatches, about
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
     scores = [[expression.score(own) for own in values] for expression in expressions]
     taus = tuple(judge(own, losses, bootstrap).tau for own in scores)
-    return Variant(*about, statistics.median(own["loss"] for own in values), taus, seconds)
+    return Variant(*about, in_words, statistics.median(own["loss"] for own in values), taus, seconds)
 
 
 def variants(truth: Truth, warmups: Sequence[float]) -> Iterator[Variant]:
@@ -226,19 +235,19 @@ def variants(truth: Truth, warmups: Sequence[float]) -> Iterator[Variant]:
             optimization, seed = settings.warmup.optimization, stage_seed(settings, "warmup")
             start = time.perf_counter()
             warm_up(way.learner(settings, supernet), dataset, Amount(amount), optimization, seed=seed, device=device)
-            paths = f"{way.words}, {time.perf_counter() - start:.0f} s"
+            about = amount, way.words, time.perf_counter() - start
 
             def read(count: int, rows: int, supernet: Supernet = supernet) -> ProxyBatches:
                 proxy = replace(settings.proxy, batches=count, batch_size=rows)
                 return read_proxy_batches(replace(settings, proxy=proxy), dataset, supernet)
 
             usual = read(*PUBLISHED)
-            yield judge_variant(truth, supernet, usual, (amount, paths, in_words(*PUBLISHED)))
+            yield judge_variant(truth, supernet, usual, in_words(*PUBLISHED), about)
             if way is ONE:
-                about = (amount, paths, f"{in_words(*PUBLISHED)}, no tables")
-                yield judge_variant(truth, supernet, without_tables(usual), about)
+                bare = without_tables(usual)
+                yield judge_variant(truth, supernet, bare, f"{in_words(*PUBLISHED)}, no tables", about)
                 for count, rows in OTHER_BATCHES:
-                    yield judge_variant(truth, supernet, read(count, rows), (amount, paths, in_words(count, rows)))
+                    yield judge_variant(truth, supernet, read(count, rows), in_words(count, rows), about)
 
 
 def in_figures(tau: Estimate) -> str:

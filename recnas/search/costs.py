@@ -55,7 +55,9 @@ class Costs:
 
     def affordable(self, arch: Architecture) -> bool:
         """Whether a candidate is within the limits; what is counted is looked at before what is measured."""
-        return all(self.of(arch, name) <= bound for name, bound in self._bounds.items())
+        if not self._settings.limits.admits(arch, *sizes(self._schema)):
+            return False
+        return "latency" not in self._bounds or self.of(arch, "latency") <= self._bounds["latency"]
 
     def objectives(self, arch: Architecture) -> Point:
         """The costs that the search keeps low beside the score, in the order of the settings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recnas.errors import InputError
+from recnas.space import Architecture, cost
 
 COSTS = ("flops", "parameters", "latency")
 """What a model costs, the cheapest to find out first."""
@@ -45,6 +46,11 @@ class LimitSettings:
         """The bound of each cost of `COSTS` that has one."""
         bounds = dict(zip(COSTS, (self.max_flops, self.max_parameters, self.max_latency_ms), strict=True))
         return {name: bound for name, bound in bounds.items() if bound is not None}
+
+    def admits(self, arch: Architecture, dense: int, fields: int, embedding_dim: int) -> bool:
+        """Whether what is counted of an architecture is within the bounds; see `recnas.space.cost`."""
+        counted = {name: bound for name, bound in self.bounds.items() if name in cost.COUNTS}
+        return all(cost.COUNTS[name](arch, dense, fields, embedding_dim) <= bound for name, bound in counted.items())
 
     def exceeded(self, costs: dict[str, float | None]) -> list[str]:
         """The names of those costs that are above their bounds; one that is not known is not."""

@@ -162,12 +162,8 @@ def find_candidates(
     try:
         rows = 0
         if settings.warms_up:
-            fresh = sorted(UNTRAINED.intersection(settings.ranking.names))
-            if fresh and settings.warmup.paths == 1:
-                console.say(
-                    f"warm-up: {', '.join(fresh)} will look at warm weights, where it ranks worse than on fresh ones "
-                    "unless several paths a step warm them up (--warmup-paths 4)"
-                )
+            if fresh := sorted(UNTRAINED.intersection(settings.ranking.names)):
+                console.say(f"warm-up: {', '.join(fresh)} will look at warm weights, and is published for fresh ones")
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with computing_with(threads=1):
                 rows = warm_up_supernet(run, settings, dataset, executor.check, console)

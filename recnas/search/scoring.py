@@ -97,14 +97,11 @@ def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
     A latency is not looked at: to measure it takes longer than to learn a path.
     """
     rng, warmup, space = random.Random(f"{settings.seed}/warmup"), settings.warmup, supernet.network.space
-    counted = {name: bound for name, bound in settings.limits.bounds.items() if name in cost.COUNTS}
-    features = sizes(supernet.schema)
+    smallest = space.smallest(partial(_macs, supernet.schema))
 
-    def affordable(arch: Architecture) -> bool:
-        return all(cost.COUNTS[name](arch, *features) <= bound for name, bound in counted.items())
+    def draw(rng: random.Random) -> Architecture:
+        return space.sample_within(rng, lambda arch: settings.limits.admits(arch, *sizes(supernet.schema)), smallest)
 
-    smallest = space.smallest(lambda arch: cost.flops(arch, *features))
-    draw = partial(space.sample_within, affordable=affordable, smallest=smallest)
     return PathLearner(supernet, warmup.optimization, rng, warmup.full_path_steps, warmup.paths, draw)
 
 
