@@ -24,6 +24,7 @@ from recnas.search.folder import open_run
 from recnas.search.latency import Latencies
 from recnas.search.limits import LimitSettings
 from recnas.search.pareto import first_front, objectives
+from recnas.search.scoring import build_learner, build_supernet
 from recnas.space import SPACES, Architecture, SearchSpace, cost
 
 SMALL = EvolutionSettings(population=16, iterations=8, tournament=8, children=4)
@@ -182,6 +183,24 @@ def test_limits_that_cannot_be_met_leave_an_earlier_run_in_place(data: Path, tmp
         with pytest.raises(InputError, match=r"cannot be met|distinct candidates"):
             run_search(data, run, progress=False, overwrite=True, limits=limits, **small)
     assert (run / "results.json").exists()
+
+
+@pytest.mark.parametrize("limits", [{"max_flops": 300_000}, {"max_parameters": 100_000}, {}])
+def test_a_warm_up_trains_what_may_be_proposed(data: Path, tmp_path: Path, limits: dict) -> None:
+    # A latency is not measured for it.
+    limits |= {"max_latency_ms": 1e-9}
+    run = Settings.from_mapping({"data": str(data), "run": str(tmp_path), "limits": limits, "warmup": {"paths": 4}})
+    learner = build_learner(run, build_supernet(run, Dataset(data)))
+    paths = [path for _ in range(10) for path in learner.next_paths()]
+    assert len(paths) == 40
+    counts = Costs(replace(run, limits=LimitSettings()), Dataset(data))
+    for name, bound in run.limits.bounds.items():
+        if name != "latency":
+            assert all(counts.of(path, name) <= bound for path in paths)
+    free = random.Random("0/warmup")
+    drawn = [learner.supernet.network.space.sample(free) for _ in range(40)]
+    assert (paths == drawn) == (len(limits) == 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_counted_is_looked_at_before_what_is_measured(data: Path, tmp_path: Path) -> None:

@@ -41,10 +41,16 @@ def space() -> SearchSpace:
 def make_learner(schema: Schema, space: SearchSpace) -> Callable[..., PathLearner]:
     """A learner with start values of its own."""
 
-    def make(seed: int = 0, schema: Schema = schema, full_path_steps: int = 0, paths: int = 1) -> PathLearner:
+    def make(
+        seed: int = 0,
+        schema: Schema = schema,
+        full_path_steps: int = 0,
+        paths: int = 1,
+        clip: float | None = None,
+    ) -> PathLearner:
         torch.manual_seed(seed)
         supernet = Supernet(schema, ShardedEmbeddings(schema, 16), space)
-        return PathLearner(supernet, Optimization(0.1, ROWS), random.Random(seed), full_path_steps, paths)
+        return PathLearner(supernet, Optimization(0.1, ROWS, clip=clip), random.Random(seed), full_path_steps, paths)
 
     return make
 

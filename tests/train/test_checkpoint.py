@@ -36,8 +36,9 @@ def test_a_models_weights_are_written_and_read_back(tmp_path: Path, schema, samp
         assert [file.name for file in path.parent.iterdir()] == ["weights.safetensors"]
 
 
-def test_a_supernet_goes_on_as_if_it_had_never_stopped(tmp_path: Path, make_learner, take_steps) -> None:
-    first, second = make_learner(0), make_learner(1)
+@pytest.mark.parametrize("paths", [1, 3])
+def test_a_supernet_goes_on_as_if_it_had_never_stopped(tmp_path: Path, make_learner, take_steps, paths: int) -> None:
+    first, second = make_learner(0, paths=paths), make_learner(1, paths=paths)
     take_steps(first, range(4))
     save_supernet(tmp_path, first)
     load_supernet(tmp_path, second)

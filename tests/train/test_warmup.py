@@ -110,6 +110,19 @@ def test_several_paths_make_one_update_with_their_mean_gradient(make_learner, ma
     assert changed == [parameter.grad is not None for parameter in before.parameters()]
 
 
+def test_the_bound_on_the_gradient_is_on_that_of_all_paths_together(make_learner, make_batch) -> None:
+    def norm(**options: float) -> float:
+        learner = make_learner(5, paths=3, **options)
+        learner.set_learning_rate(0.05)
+        learner.loss(make_batch(0)).backward()
+        learner.step()
+        return sum(sums.sum().item() for sums in learner.sums().values()) ** 0.5
+
+    free = norm()
+    assert norm(clip=free / 3) == pytest.approx(free / 3, rel=1e-4)
+    assert norm(clip=free * 3) == pytest.approx(free, rel=1e-4)
+
+
 def test_a_learner_learns_the_network_and_the_tables(make_learner, make_batch) -> None:
     learner, batch = make_learner(), make_batch(0)
     network = copy.deepcopy(learner.supernet.network.state_dict())
