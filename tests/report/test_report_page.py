@@ -111,6 +111,14 @@ def test_without_dense_features_their_table_is_left_out(run):
     assert "Dense features" not in text_of(run)
 
 
+def test_the_paths_of_a_warm_up_step_are_told(run):
+    assert "; each step trains another random candidate." in text_of(run)
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    for paths, words in ((1, "another random candidate."), (4, "another 4 random candidates.")):
+        (run / "config.yaml").write_text(yaml.safe_dump(settings | {"warmup": {"paths": paths}}))
+        assert f"; each step trains {words}" in text_of(run)
+
+
 def test_all_figures_are_there(html):
     for name in ("cost", "warmup", "training", "search", "proxy", "final", "drawing"):
         assert f'id="figure-{name}"' in html
