@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import traceback
 import typing
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 from data_prep import RECIPES, Recipe
 from data_prep.bad_rows import POLICIES
 from data_prep.split import SEED, SPLIT_KINDS
-from recnas.errors import InputError, RunError
+from recnas.errors import InputError
+from recnas.exits import exit_code
 from recnas.flags import BASELINE_FLAGS, FLAGS, STUDY_FLAGS, add_setting_flags, given_settings, joined, metavar, reader
 from recnas.nn.baselines import TITLES
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
@@ -51,20 +52,9 @@ LOG_LOSSES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code: 0, 2 for bad input, 1 for a failure, 130 when interrupted."""
     arguments = _parser().parse_args(argv)
-    try:
-        arguments.run_command(arguments)
-    except (InputError, RunError, OSError) as error:
-        if arguments.debug:
-            traceback.print_exc()
-        else:
-            print(f"recnas: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:
-        goes_on = arguments.run_command in (_search, _baselines, _study)
-        remedy = "; the same command with --resume goes on" if goes_on else ""
-        print(f"recnas: interrupted{remedy}", file=sys.stderr)
-        return 130
-    return 0
+    goes_on = arguments.run_command in (_search, _baselines, _study)
+    remedy = "; the same command with --resume goes on" if goes_on else ""
+    return exit_code(partial(arguments.run_command, arguments), arguments.debug, remedy)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -421,9 +411,12 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from recnas.export import export_run
+    from recnas.export import export_checkpoint, export_run, is_checkpoint
 
-    output = export_run(arguments.run, arguments.output, overwrite=arguments.overwrite, model=arguments.model)
+    if is_checkpoint(Path(arguments.run)):
+        output = export_checkpoint(arguments.run, arguments.output, overwrite=arguments.overwrite)
+    else:
+        output = export_run(arguments.run, arguments.output, overwrite=arguments.overwrite, model=arguments.model)
     print(f"wrote {output}")
 
 

@@ -21,14 +21,13 @@ ANEW = "--overwrite makes the run anew"
 
 
 @contextmanager
-def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Gives a name to write a file under; it takes the place of `path` when the `with` block ends without an error.
 
     Until then, and after an error, what was there before stays.
 
     Args:
         path: The file; its folder is made if need be.
-        durable: Whether to wait until it is on the disk, where not even a power cut can lose it.
 
     Raises:
         RunError: It cannot be written.
@@ -39,11 +38,9 @@ def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
         try:
             yield partial
             # In this order: a name on the disk must never stand for content that is not there yet.
-            if durable:
-                _sync(partial)
+            _sync(partial)
             os.replace(partial, path)
-            if durable:
-                _sync(path.parent)
+            _sync(path.parent)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from recnas.nn.baselines import TITLES
+from recnas.nn.sharding import KERNELS, TYPES
 from recnas.search.settings import Settings, leaves
 
 FLAGS: dict[str, tuple[str, str]] = {
@@ -25,6 +26,11 @@ FLAGS: dict[str, tuple[str, str]] = {
         "--workers",
         "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
     ),
+    "sharding.types": ("--sharding", f"how tables may be split among processes, of {', '.join(TYPES)}; none: as safe"),
+    "sharding.tables": ("--table-sharding", "the same for single features, such as item=row_wise"),
+    "sharding.kernels": ("--table-memory", f"where tables may be on CUDA devices, of {', '.join(KERNELS)}"),
+    "sharding.device_memory": ("--device-memory", "bytes of a CUDA device, such as 80G; none: what it has"),
+    "sharding.host_memory": ("--host-memory", "bytes of a process's share of its host; none: what there is"),
     "warmup.amount": (
         "--warmup",
         "supernet warm-up: share of the training rows up to 1, above it epochs; none: as the ranking asks, "
@@ -129,6 +135,7 @@ BASELINE_FLAGS = {
     name: flag
     for name, flag in FLAGS.items()
     if name in ("seed", "workers", "checkpoint_seconds", "final.epochs")
+    or name.startswith("sharding.")
     or (name.startswith("final.optimization.") and name != "final.optimization.learning_rate")
 }
 """The flag of each setting of hand-made models."""

@@ -61,7 +61,7 @@ class Batches:
         self._drop_last = drop_last
         self._rank = rank
         self._world_size = world_size
-        self._step = batch_size * world_size
+        self._step = batch_size
         self._first_batch = first_batch
         whole = self.rows // self._step if drop_last else -(-self.rows // self._step)
         if first_batch > whole:
@@ -96,7 +96,8 @@ class Batches:
         size = stop - start
         first = start + size * self._rank // self._world_size
         last = start + size * (self._rank + 1) // self._world_size
-        return block.cut(first, last).batch(self.schema)
+        batch = block.cut(first, last).batch(self.schema)
+        return batch if self._world_size == 1 else replace(batch, rows_of_step=size)
 
     def _blocks(self) -> Iterator[Block]:
         """The buffers, decoded and in order, the next one always under way."""

@@ -69,7 +69,7 @@ class Dataset:
 
         Args:
             split: "train", "validation" or "test".
-            batch_size: examples in a batch (of each process, when there are several).
+            batch_size: examples of a step: of a batch or, with several processes, of all their batches together.
             seed: None: file order. A number: shuffled - row groups in a random order, then examples within buffers of
                 8 row groups - and always the same for the same seed and epoch.
             epoch: another order for each.
@@ -77,9 +77,8 @@ class Dataset:
                 epochs have the same examples in another order.
             max_rows_per_table: caps every embedding table, as search does; None: the schema's tables.
             drop_last: leave out a last batch that is smaller than the others.
-            rank, world_size: which of several processes this is. Together they see what one process with
-                `world_size` times the batch size sees, step by step, all with the same number of steps; the last
-                step's examples are shared out as evenly as possible, so without `drop_last` a process may get none.
+            rank, world_size: which of several processes this is. Together they see what one process sees, step by
+                step. A step's examples are shared out as evenly as possible, so at the last one a process may get none.
             first_batch: where to go on in a pass that was left: with k, the batches k, k + 1, … of the same pass, bit
                 for bit. Row groups that lie wholly before are not read; with k = the number of batches nothing is left.
 

@@ -3,6 +3,15 @@
 from recnas.export.folder import evaluate_export, load
 from recnas.export.program import program_inputs
 from recnas.export.run import export_run
-from recnas.export.training import Continued, continue_training
+from recnas.export.training import Continued, continue_training, export_checkpoint, is_checkpoint
 
-__all__ = ["Continued", "continue_training", "evaluate_export", "export_run", "load", "program_inputs"]
+__all__ = [
+    "Continued",
+    "continue_training",
+    "evaluate_export",
+    "export_checkpoint",
+    "export_run",
+    "is_checkpoint",
+    "load",
+    "program_inputs",
+]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from recnas.nn.model import CTRModel, found_network
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
 from recnas.space import Architecture
-from recnas.train.checkpoint import TABLES, load_model_tensors, load_tensors, model_tensors, save_tensors
+from recnas.train.checkpoint import TABLES, load_model_tensors, save_model, tensors_in
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
 
@@ -108,14 +108,23 @@ def read_model(architecture: Path, schema: Schema, weights: Path, device: torch.
         InputError: A file is missing or damaged, or they belong to different models.
     """
     arch = Architecture.load(architecture)
-    tensors = load_tensors(weights)
-    tables = [tensor for name, tensor in tensors.items() if name.startswith(TABLES) and tensor.dim() == 2]
+    with tensors_in(weights) as tensors:
+        schema, dim = as_in_file(schema, {name: tensor.shape for name, tensor in tensors.items()}, weights)
+        model = CTRModel(schema, WholeEmbeddings(schema, dim, device), found_network(schema, arch, dim).to(device))
+        load_model_tensors(model, tensors, weights)
+    return model.eval()
+
+
+def as_in_file(schema: Schema, shapes: Mapping[str, tuple[int, ...]], weights: Path) -> tuple[Schema, int]:
+    """A schema with its tables capped where those in a file of weights are, and the columns of these.
+
+    Raises:
+        InputError: There are no tables.
+    """
+    tables = [shape for name, shape in shapes.items() if name.startswith(TABLES) and len(shape) == 2]
     if not tables:
         raise InputError(f"{weights}: no embedding tables; this file belongs to another model")
-    schema, dim = schema.capped(max(len(table) for table in tables)), tables[0].shape[1]
-    model = CTRModel(schema, WholeEmbeddings(schema, dim, device), found_network(schema, arch, dim).to(device))
-    load_model_tensors(model, tensors, weights)
-    return model.eval()
+    return schema.capped(max(rows for rows, _ in tables)), tables[0][1]
 
 
 def write_export(output: Path, model: CTRModel, record: TrainingRecord, overwrite: bool) -> Path:
@@ -138,7 +147,7 @@ def write_export(output: Path, model: CTRModel, record: TrainingRecord, overwrit
         model.network.architecture.save(folder / ARCHITECTURE)
         model.schema.save(folder)
         record.save(folder)
-        save_tensors(folder / WEIGHTS, model_tensors(model))
+        save_model(folder / WEIGHTS, model)
         # safetensors makes files that only their owner can read.
         (folder / WEIGHTS).chmod((folder / ARCHITECTURE).stat().st_mode)
         save_program(model, folder / PROGRAM)

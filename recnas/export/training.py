@@ -1,10 +1,9 @@
-"""Going on training an exported model, on rows it knows or on new ones."""
+"""Going on training an exported model, on rows it knows or on new ones, in one process or several."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,12 +11,29 @@ import torch
 from recnas.data import Batch, Dataset
 from recnas.errors import InputError
 from recnas.export.fit import check_fits
-from recnas.export.folder import check_free, load, write_export
+from recnas.export.folder import ARCHITECTURE, WEIGHTS, as_in_file, check_export, check_free, read_model, write_export
 from recnas.export.record import Stage, TrainingRecord
 from recnas.nn.embeddings import ShardedEmbeddings
-from recnas.nn.model import CTRModel
-from recnas.train.loop import ModelLearner, Progress, evaluate, largest_table, train
+from recnas.nn.model import CTRModel, found_network
+from recnas.nn.processes import all_processes
+from recnas.nn.sharding import Sharding
+from recnas.schema import Schema
+from recnas.space import Architecture
+from recnas.train.checkpoint import (
+    Checkpoint,
+    load_model_tensors,
+    model_tensors,
+    newest_state,
+    read_notes,
+    state_tensors,
+    tensors_in,
+)
+from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, largest_table, train
 from recnas.train.metrics import Quality
+from recnas.train.settings import Optimization
+
+CHECKPOINT = ".checkpoint"
+"""What the name of a folder ends in that holds the state of a training under way."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +63,17 @@ def continue_training(
     batch_size: int | None = None,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
+    checkpoint_seconds: float = 120.0,
+    sharding: Sharding | None = None,
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
 ) -> Continued:
     """Trains an exported model further with its optimiser's settings, and exports the outcome.
 
-    The optimiser's running sums begin anew, under a schedule of its own: a linear rise, then a half cosine to 0.
+    The optimiser's running sums begin anew, under a schedule of its own: a linear rise, then a half cosine to 0. Of
+    several processes that `torchrun` started all call this; the outcome is one process's, but for rounding. The state
+    is kept beside `output` until the training has ended, in a folder whose name ends in `.checkpoint`.
 
     Args:
         directory: The exported model.
@@ -60,60 +81,138 @@ def continue_training(
         output: The new export's folder, which may be `directory` with `overwrite`.
         epochs: Passes over the training rows.
         learning_rate: Peak of the schedule; None: as before.
-        batch_size: Rows a step; None: as before.
+        batch_size: Rows a step, of all processes together; None: as before.
         seed: Decides the rows' order.
         overwrite: Replace an exported model at `output`.
+        resume: Go on with a training that was stopped, if there is one; the number of processes may be another.
+        checkpoint_seconds: Between two writes of the training's state.
+        sharding: How tables may be split among processes.
         device: Where to train.
-        report: Told of the training's progress.
+        report: Told of the training's progress, in the first process.
 
     Raises:
-        InputError: The model or the data set cannot be read, they do not fit each other, something is at
-            `output`, or several processes were started.
+        InputError: The model or the data set cannot be read, they do not fit each other, something is at `output`,
+            or there is the state of another training.
         Diverged: The loss is not a finite number.
         RunError: The disk is full.
     """
     directory, output = Path(directory), Path(output)
-    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
-        raise InputError(f"torchrun started {processes} processes, but training runs in one; start it without torchrun")
     if epochs < 1:
         raise InputError(f"epochs is {epochs}, it must be 1 or more")
     check_free(output, overwrite)
-    finished = load(directory)
+    check_export(directory)
     record = TrainingRecord.load(directory)
     given = {"learning_rate": learning_rate, "batch_size": batch_size}
     optimization = replace(record.optimization, **{name: value for name, value in given.items() if value is not None})
     dataset = Dataset(data)
-    check_fits(finished.schema, dataset, directory)
-
-    tables = optimization.of_tables
-    embeddings = ShardedEmbeddings(finished.schema, finished.embeddings.dim, tables, device)
-    embeddings.load_tables(finished.embeddings.tables())
-    model = CTRModel(finished.schema, embeddings, finished.network.to(device))
-    passes = [
-        dataset.batches(
-            "train", optimization.batch_size, seed=seed, epoch=epoch, max_rows_per_table=largest_table(model)
+    processes = all_processes(device)
+    checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), checkpoint_seconds, processes)
+    if not resume and processes.first(lambda: newest_state(checkpoint.folder)) is not None:
+        raise InputError(
+            f"{checkpoint.folder}: the state of a training that has not ended; --resume goes on with it, without that "
+            "folder it starts anew"
         )
-        for epoch in range(epochs)
-    ]
+    arch, weights = Architecture.load(directory / ARCHITECTURE), directory / WEIGHTS
+    with tensors_in(weights) as tensors:
+        schema, dim = as_in_file(
+            Schema.load(directory), {name: tensor.shape for name, tensor in tensors.items()}, weights
+        )
+        check_fits(schema, dataset, directory)
+        embeddings = ShardedEmbeddings(
+            schema, dim, optimization.of_tables, device, processes=processes, sharding=sharding
+        )
+        model = CTRModel(schema, embeddings, found_network(schema, arch, dim).to(device))
+        load_model_tensors(model, tensors, weights)
+    learner = ModelLearner(model, optimization)
+    settings = {"epochs": epochs, "seed": seed, "optimization": asdict(optimization)}
+    name = str(dataset.schema.source.get("name") or dataset.path.name)
+    about = {"settings": settings, "model": str(directory.absolute()), "data": name}
+    kept = checkpoint.restore(learner)
+    if kept is not None and (other := kept["settings"]) != settings:
+        raise InputError(f"{checkpoint.folder}: a training with {other} has not ended; this one has {settings}")
+    if kept is None:
+        before, tally = evaluate(model, dataset, "validation", device=device), Tally()
+    else:
+        before, tally = Quality(**kept["before"]), Tally(**kept["tally"])
+    cap, batch_size = largest_table(model), optimization.batch_size
+    an_epoch = len(dataset.batches("train", batch_size))
 
     def batches() -> Iterable[Batch]:
-        for one_pass in passes:
-            yield from one_pass
+        epoch, first = divmod(tally.steps, an_epoch)
+        for number in range(epoch, epochs):
+            yield from dataset.batches(
+                "train",
+                batch_size,
+                seed=seed,
+                epoch=number,
+                max_rows_per_table=cap,
+                rank=processes.rank,
+                world_size=processes.size,
+                first_batch=first,
+            )
+            first = 0
 
-    before = evaluate(model, dataset, "validation", device=device)
+    def keep_if_due(step: int, tally: Tally) -> None:
+        if step < an_epoch * epochs and checkpoint.due:
+            checkpoint.save(learner, about | {"before": before.to_json(), "tally": asdict(tally)})
+
     train_loss = train(
-        ModelLearner(model, optimization),
+        learner,
         batches(),
-        steps=sum(map(len, passes)),
+        steps=an_epoch * epochs,
+        first_step=tally.steps,
         learning_rate=optimization.learning_rate,
         device=device,
-        report=report,
+        report=report if processes.leads else None,
+        after_step=keep_if_due,
+        tally=tally,
     )
     after = evaluate(model, dataset, "validation", device=device)
 
-    finished.embeddings.load_tables(embeddings.tables())
-    finished.network.cpu()
-    name = str(dataset.schema.source.get("name") or dataset.path.name)
-    stage = Stage(name, epochs, optimization.learning_rate, after)
-    record = TrainingRecord(optimization, (*record.stages, stage))
-    return Continued(write_export(output, finished, record, overwrite), train_loss, before, after)
+    tensors = model_tensors(model)
+
+    def write() -> Path:
+        finished = read_model(directory / ARCHITECTURE, Schema.load(directory), weights)
+        load_model_tensors(finished, tensors, output)
+        stage = Stage(name, epochs, optimization.learning_rate, after)
+        return write_export(output, finished, TrainingRecord(optimization, (*record.stages, stage)), overwrite)
+
+    # All wait until the model is there, and all raise what could not be written.
+    written = processes.first(write)
+    checkpoint.remove()
+    return Continued(written, train_loss, before, after)
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds the state of a training that `continue_training` has not ended."""
+    return folder.name.endswith(CHECKPOINT) and newest_state(folder) is not None
+
+
+def export_checkpoint(folder: str | Path, output: str | Path, overwrite: bool = False) -> Path:
+    """Writes the model of a training under way, as its last state has it, as an exported folder.
+
+    Args:
+        folder: The state's folder, beside the model that the training is to give.
+        output: The folder to make.
+        overwrite: Replace an exported model of that name.
+
+    Returns:
+        `output`.
+
+    Raises:
+        InputError: There is no state, it is damaged, or something is at `output` already.
+        RunError: The disk is full.
+    """
+    folder, output = Path(folder), Path(output)
+    check_free(output, overwrite)
+    state = newest_state(folder)
+    if state is None:
+        raise InputError(f"{folder}: no state of a training")
+    notes = read_notes(state)
+    base = Path(notes["model"])
+    check_export(base)
+    record, optimization = TrainingRecord.load(base), Optimization(**notes["settings"]["optimization"])
+    model = read_model(base / ARCHITECTURE, Schema.load(base), base / WEIGHTS)
+    load_model_tensors(model, state_tensors(state), state)
+    stage = Stage(notes["data"], None, optimization.learning_rate)
+    return write_export(output, model, TrainingRecord(optimization, (*record.stages, stage)), overwrite)

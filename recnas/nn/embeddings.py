@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
-import warnings
 from collections.abc import Mapping
 
 import torch
-import torch.distributed as dist
-from fbgemm_gpu.split_embedding_configs import EmbOptimType
 from torch import Tensor, nn
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, KeyedTensor, PoolingType
 from torchrec.distributed import DistributedModelParallel
-from torchrec.distributed.embedding_types import EmbeddingComputeKernel, ShardingType
-from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
-from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
-from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
+from torchrec.distributed.types import ShardingEnv
 
+from recnas.nn.divided import Divided
 from recnas.nn.embedding_optimizer import EmbeddingOptimizer
+from recnas.nn.planning import Planning, quiet_planner
+from recnas.nn.processes import Processes, this_process
+from recnas.nn.sharding import Sharding
 from recnas.schema import Schema
-
-OPTIMIZERS = {
-    "rowwise-adagrad": EmbOptimType.EXACT_ROWWISE_ADAGRAD,
-    "adagrad": EmbOptimType.EXACT_ADAGRAD,
-}
-"""FBGEMM's name of each fused optimiser."""
-
 
 # TorchRec asks torch.fx whether it is tracing in a way that torch remarks on, once per process.
 logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
-
-FUSED, FUSED_UVM_CACHING = EmbeddingComputeKernel.FUSED, EmbeddingComputeKernel.FUSED_UVM_CACHING
 
 WEIGHT_COLUMNS = 4
 """Columns that hold a row's first-order weight: FBGEMM takes widths of a multiple of four only.
@@ -75,15 +63,30 @@ class Embeddings(nn.Module):
                 embedding_dim=columns,
                 feature_names=[feature.name],
                 pooling=PoolingType.MEAN if feature.pooling == "mean" else PoolingType.SUM,
-                init_fn=start,
+                init_fn=_leave,
             )
-            for names, columns, start in (
-                (self._names(first_order=False), self.dim, nn.init.xavier_normal_),
-                (self._names(first_order=True), WEIGHT_COLUMNS, nn.init.zeros_),
+            for names, columns in (
+                (self._names(first_order=False), self.dim),
+                (self._names(first_order=True), WEIGHT_COLUMNS),
             )
             if names
             for feature in schema.sparse
         ]
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        """Gives tables their first values.
+
+        Every process draws every table whole, so that they are the same wherever their parts lie.
+        """
+        for table in self.divided_tables().values():
+            if [part.shape for part, _ in table.parts if part.device.type == "cpu"] == [table.shape]:
+                nn.init.xavier_normal_(table.whole())
+            else:
+                table.copy_from(nn.init.xavier_normal_(torch.empty(table.shape)))
+        for weights in self.divided_tables(first_order=True).values():
+            for part, _ in weights.parts:
+                part.zero_()
 
     def forward(self, sparse: KeyedJaggedTensor) -> Tensor:
         """Looks up and pools: n₀ keys, B rows → `[B, n₀, E]`, or `[B, n₀, E + 1]`, in the schema's order."""
@@ -107,8 +110,8 @@ class Embeddings(nn.Module):
         weights = stacked(first_order=True).mean(-1, keepdim=True)
         return torch.cat([stacked(first_order=False), weights], dim=-1) if self.dim else weights
 
-    def tables(self, first_order: bool = False) -> dict[str, Tensor]:
-        """Each feature's table, sharing memory with the live one; none if there are no tables of that kind.
+    def divided_tables(self, first_order: bool = False) -> dict[str, Divided]:
+        """Each feature's table, of which this process may hold a part; none if there are no tables of that kind.
 
         Args:
             first_order: The tables of first-order weights, `[rows, 4]` with equal columns; else those of embeddings,
@@ -116,11 +119,18 @@ class Embeddings(nn.Module):
         """
         raise NotImplementedError
 
-    @torch.no_grad()
+    def tables(self, first_order: bool = False) -> dict[str, Tensor]:
+        """The tables of `divided_tables`, sharing memory with the live ones.
+
+        Raises:
+            ValueError: Other processes hold parts of them.
+        """
+        return {name: table.whole() for name, table in self.divided_tables(first_order).items()}
+
     def load_tables(self, tables: Mapping[str, Tensor]) -> None:
         """Copies tables, by feature name, over the present ones."""
-        for name, table in self.tables().items():
-            table.copy_(tables[name])
+        for name, table in self.divided_tables().items():
+            table.copy_from(tables[name])
 
 
 class WholeEmbeddings(Embeddings):
@@ -129,14 +139,18 @@ class WholeEmbeddings(Embeddings):
     def __init__(self, schema: Schema, dim: int, device: torch.device | str = "cpu", first_order: bool = False) -> None:
         super().__init__(schema, dim, first_order)
         self.collection = EmbeddingBagCollection(tables=self._configs(schema), device=torch.device(device))
+        self._start()
 
-    def tables(self, first_order: bool = False) -> dict[str, Tensor]:
+    def divided_tables(self, first_order: bool = False) -> dict[str, Divided]:
         bags = self.collection.embedding_bags
-        return {name: bags[table].weight.detach() for name, table in self._names(first_order).items()}
+        return {name: Divided(bags[table].weight) for name, table in self._names(first_order).items()}
 
 
 class ShardedEmbeddings(Embeddings):
     """Tables placed by TorchRec's planner and trained inside `backward` by its fused optimiser.
+
+    Several processes that train together make it at the same time, each for itself, and look up at the same time: each
+    its own rows, in tables that all have.
 
     Args:
         schema: As in `Embeddings`.
@@ -144,6 +158,8 @@ class ShardedEmbeddings(Embeddings):
         optimizer: Which fused optimiser.
         device: Where this process's shards are.
         first_order: As in `Embeddings`.
+        processes: Which processes hold the tables; None for this one alone.
+        sharding: How tables may be split among them.
     """
 
     def __init__(
@@ -153,30 +169,24 @@ class ShardedEmbeddings(Embeddings):
         optimizer: EmbeddingOptimizer | None = None,
         device: torch.device | str = "cpu",
         first_order: bool = False,
+        processes: Processes | None = None,
+        sharding: Sharding | None = None,
     ) -> None:
         super().__init__(schema, dim, first_order)
         device, optimizer = torch.device(device), optimizer or EmbeddingOptimizer()
-        ensure_process_group(device)
-        sharder = EmbeddingBagCollectionSharder(
-            fused_params={"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
-        )
+        self.processes = processes or this_process(device)
         configs = self._configs(schema)
-        collection = EmbeddingBagCollection(tables=configs, device=torch.device("meta"))
-        with _quiet_planner():
-            # A table of a few rows would be planned data-parallel, which no fused optimiser trains.
-            kernels = [FUSED.value] if device.type == "cpu" else [FUSED.value, FUSED_UVM_CACHING.value]
-            # One process has nothing to split, and looking at all ways of splitting takes seconds.
-            ways = [ShardingType.TABLE_WISE.value] if dist.get_world_size() == 1 else None
-            planner = EmbeddingShardingPlanner(
-                topology=Topology(world_size=dist.get_world_size(), compute_device=device.type),
-                constraints={
-                    config.name: ParameterConstraints(sharding_types=ways, compute_kernels=kernels)
-                    for config in configs
-                },
-                storage_reservation=FixedPercentageStorageReservation(percentage=0.15),
+        planning = Planning(configs, optimizer, self.processes.size, device.type, sharding or Sharding())
+        plan = planning.together(self.processes.group)
+        with quiet_planner():
+            self.collection = DistributedModelParallel(
+                planning.collection,
+                ShardingEnv.from_process_group(self.processes.group),
+                device,
+                plan,
+                [planning.sharder],
             )
-            plan = planner.collective_plan(collection, [sharder], dist.GroupMember.WORLD)
-            self.collection = DistributedModelParallel(collection, device=device, plan=plan, sharders=[sharder])
+        self._start()
 
     def set_learning_rate(self, lr: float) -> None:
         """Sets the fused optimiser's learning rate for lookups made from now on.
@@ -187,55 +197,27 @@ class ShardedEmbeddings(Embeddings):
             group["lr"] = lr
         self.collection.fused_optimizer.step()
 
-    def tables(self, first_order: bool = False) -> dict[str, Tensor]:
+    def divided_tables(self, first_order: bool = False) -> dict[str, Divided]:
         state = self.collection.state_dict()
         names = self._names(first_order)
-        return {name: _whole(state[f"embedding_bags.{table}.weight"]) for name, table in names.items()}
+        return {name: Divided(state[f"embedding_bags.{table}.weight"]) for name, table in names.items()}
 
-    def optimizer_state(self, first_order: bool = False) -> dict[str, Tensor]:
-        """Each feature's running sums of squared gradients, sharing memory with the live ones; see `tables`."""
+    def divided_sums(self, first_order: bool = False) -> dict[str, Divided]:
+        """Each feature's running sums of squared gradients, divided as its table is; see `divided_tables`."""
         state = self.collection.fused_optimizer.state_dict()["state"]
         return {
-            name: _whole(state[f"embedding_bags.{table}.weight"][f"{table}.momentum1"])
+            name: Divided(state[f"embedding_bags.{table}.weight"][f"{table}.momentum1"])
             for name, table in self._names(first_order).items()
         }
 
+    def optimizer_state(self, first_order: bool = False) -> dict[str, Tensor]:
+        """The sums of `divided_sums`, sharing memory with the live ones.
 
-def ensure_process_group(device: torch.device) -> None:
-    """Joins the processes that `torchrun` started, or, without it, makes a group of this one process alone."""
-    if dist.is_initialized():
-        return
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    if "WORLD_SIZE" in os.environ and "RANK" in os.environ:
-        dist.init_process_group(backend)
-    else:
-        # A store inside the process: no port is opened.
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        Raises:
+            ValueError: Other processes hold parts of them.
+        """
+        return {name: sums.whole() for name, sums in self.divided_sums(first_order).items()}
 
 
-def _whole(shard: Tensor) -> Tensor:
-    """The one local shard of a table that is not split."""
-    if not hasattr(shard, "local_shards"):
-        return shard.detach()
-    shards = shard.local_shards()
-    if len(shards) != 1 or len(shard.metadata().shards_metadata) != 1:
-        raise ValueError("the table is split over several shards")
-    return shards[0].tensor
-
-
-class _quiet_planner:
-    """Keeps the planner's remarks on topologies of many hosts from a user of one process; errors still show."""
-
-    def __enter__(self) -> None:
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        warnings.simplefilter("ignore", FutureWarning)
-        self._loggers = [logging.getLogger("torchrec"), logging.getLogger("root")]
-        self._levels = [logger.level for logger in self._loggers]
-        for logger in self._loggers:
-            logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *error: object) -> None:
-        for logger, level in zip(self._loggers, self._levels, strict=True):
-            logger.setLevel(level)
-        self._warnings.__exit__(*error)
+def _leave(weight: Tensor) -> None:
+    """For TorchRec, which would fill each part by itself."""

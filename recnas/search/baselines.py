@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from recnas.search.finals import hand_made, run_finals, train_models
 from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run
 from recnas.search.run import describe_data
 from recnas.search.settings import Settings
+from recnas.search.together import led
 
 
 def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progress: bool) -> dict[str, Any]:
@@ -38,6 +40,11 @@ def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progre
         InputError: The data set or the settings do not fit, or the run's folder is taken.
         RunError: No model could be trained to the end.
     """
+    lead = partial(_train_baselines, settings, overwrite=overwrite, resume=resume, progress=progress)
+    return led(lead, partial(start_training, settings))
+
+
+def _train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progress: bool) -> dict[str, Any]:
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs, started = Costs(settings, dataset), time.perf_counter()
     say_rows(console, dataset)
@@ -70,6 +77,10 @@ def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool)
         InputError: The data set is another one than the run's.
         RunError: None of them could be trained to the end.
     """
+    return led(partial(_add_baselines, settings, names, progress=progress), partial(start_training, settings))
+
+
+def _add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool) -> dict[str, Any]:
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
     with (

@@ -17,7 +17,8 @@ from typing import Any, Self
 import torch
 
 from recnas.cores import available_cores
-from recnas.errors import InputError, RunError
+from recnas.errors import RunError
+from recnas.nn.processes import leave_torchrun
 
 LAST = 8
 """For each of those side by side, how many of the last items begin with the longest."""
@@ -177,19 +178,6 @@ def computing_with(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def refuse_torchrun(what: str) -> None:
-    """Says what starts its processes itself.
-
-    Args:
-        what: Such as `search`.
-
-    Raises:
-        InputError: `torchrun` has started several.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError(f"a {what} runs in one process with --workers; start it without torchrun")
-
-
 def _end_with_parent() -> None:
     """Ends this process when the one that started it is gone, even if it was killed: nobody else would."""
     parent = multiprocessing.parent_process()
@@ -202,6 +190,7 @@ def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    leave_torchrun()
     _take_share(workers)
     start(*arguments)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,12 @@ from recnas.nn.baselines.table import BASELINES
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network, sizes
 from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.processes import all_processes
 from recnas.schema import Schema
 from recnas.search.scoring import stage_seed, stop_scoring
 from recnas.search.settings import Settings
 from recnas.space import Architecture, cost
-from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, model_tensors, save_tensors
+from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
 from recnas.train.log import ProgressLog
 from recnas.train.loop import Diverged, ModelLearner, Progress, Tally, evaluate, train
 from recnas.train.metrics import Quality
@@ -226,13 +229,14 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     the one that never paused. What came of it is kept beside the weights, and is not done again; see `FinalSettings`.
     """
     final, run, entrant, learning_rate = settings.final, Path(settings.run), job.entrant, job.learning_rate
-    checkpoint = Checkpoint(checkpoint_file(run, entrant, learning_rate), settings.checkpoint_seconds)
-    if (known := outcome(run, job)) is not None:
+    device = default_device()
+    processes = all_processes(device)
+    checkpoint = Checkpoint(checkpoint_folder(run, entrant, learning_rate), settings.checkpoint_seconds, processes)
+    if (known := processes.first(partial(outcome, run, job))) is not None:
         if not known.paused:
             checkpoint.remove()
         return known
     optimization = replace(final.optimization, learning_rate=learning_rate)
-    device = default_device()
     torch.manual_seed(stage_seed(settings, f"train/{entrant.id}"))
     embeddings = ShardedEmbeddings(
         dataset.schema,
@@ -240,6 +244,8 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
         optimization.of_tables,
         device,
         entrant.first_order,
+        processes,
+        settings.sharding,
     )
     model = CTRModel(dataset.schema, embeddings, entrant.network(dataset.schema)).to(device)
     learner = ModelLearner(model, optimization)
@@ -254,7 +260,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
 
     def seed_step(step: int) -> None:
         # What dropout draws hangs on the step alone: a training that goes on draws what it would have drawn.
-        torch.manual_seed(order + step)
+        torch.manual_seed((order + step) * processes.size + processes.rank)
 
     def save_if_due(step: int, tally: Tally) -> None:
         if checkpoint.due:
@@ -263,14 +269,23 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     pass_rows = dataset.rows("train")
     pass_steps = len(dataset.batches("train", batch_size))
     diverged = None
-    log = ProgressLog(progress_file(run, entrant, learning_rate))
+    log = ProgressLog(progress_file(run, entrant, learning_rate)) if processes.leads else None
     while (rows := epochs[-1].rows if epochs else 0) < job.rows:
         passes = rows // pass_rows
         stop = math.ceil(min(job.rows - passes * pass_rows, pass_rows) / batch_size)
-        batches = dataset.batches("train", batch_size, seed=order, epoch=passes, first_batch=tally.steps)
+        batches = dataset.batches(
+            "train",
+            batch_size,
+            seed=order,
+            epoch=passes,
+            rank=processes.rank,
+            world_size=processes.size,
+            first_batch=tally.steps,
+        )
 
         def report(now: Progress, rows_before: int = passes * pass_rows) -> None:
-            log.add(replace(now, rows=rows_before + now.rows))
+            if log is not None:
+                log.add(replace(now, rows=rows_before + now.rows))
 
         try:
             loss = train(
@@ -294,7 +309,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
             diverged = str(error)
             break
         if whole and all(quality.log_loss < item.validation.log_loss for item in epochs if item.whole):
-            save_tensors(weights_file(run, entrant, learning_rate), model_tensors(model))
+            save_model(weights_file(run, entrant, learning_rate), model)
         epochs.append(Epoch(learning_rate, epoch, rows, loss, quality, time.perf_counter() - start))
         if whole:
             tally = Tally()
@@ -303,7 +318,8 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     trained = Trained(entrant, learning_rate, tuple(epochs), finished, diverged, seconds, parameters)
     if trained.paused:
         save(tally)
-    write_json(outcome_file(run, entrant, learning_rate), trained.to_json())
+    if processes.leads:
+        write_json(outcome_file(run, entrant, learning_rate), trained.to_json())
     if not trained.paused:
         checkpoint.remove()
     return trained
@@ -355,14 +371,15 @@ def keep_weights(run: Path, trained: Trained) -> None:
 
 def forget_state(run: Path, entrant: Entrant) -> None:
     """Removes the weights and the paused training of a model that does not go on; its figures stay."""
-    for pattern in ("checkpoint-*.safetensors", "weights-*.safetensors"):
-        for path in entrant.folder(run).glob(pattern):
-            path.unlink()
+    for path in entrant.folder(run).glob("checkpoint-*"):
+        shutil.rmtree(path)
+    for path in entrant.folder(run).glob("weights-*.safetensors"):
+        path.unlink()
 
 
-def checkpoint_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
+def checkpoint_folder(run: Path, entrant: Entrant, learning_rate: float) -> Path:
     """Where a training under way keeps its state."""
-    return entrant.folder(run) / f"checkpoint-{learning_rate!r}.safetensors"
+    return entrant.folder(run) / f"checkpoint-{learning_rate!r}"
 
 
 def weights_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:

@@ -10,6 +10,7 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.files import write_json
+from recnas.nn.processes import num_started
 from recnas.search.about import data_entry
 from recnas.search.choice import best, choose_finalists, front
 from recnas.search.costs import Costs
@@ -31,6 +32,7 @@ from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, pl
 from recnas.search.history import Recorded
 from recnas.search.pareto import Point, choose
 from recnas.search.settings import FinalSettings, Settings
+from recnas.search.together import map_joined
 from recnas.space import Architecture
 from recnas.train.metrics import Quality
 
@@ -119,6 +121,8 @@ def train_models(
         return entrant.flops(schema)
 
     def apply(jobs: list[Job]) -> Iterator[Trained]:
+        if num_started() > 1:
+            return map_joined(train_job, jobs)
         return executor.map(train_job, jobs, lambda job: effort(job.entrant))
 
     trainings = _train(

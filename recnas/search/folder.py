@@ -25,7 +25,7 @@ WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST = "warm-up", "search", "shortli
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
 # A resumed run may have more workers, write more often, or be somewhere else; what a study measured may be judged anew.
-FREE_TO_CHANGE = {("data",), ("run",), ("workers",), ("checkpoint_seconds",), ("rankings",)}
+FREE_TO_CHANGE = {"data", "run", "workers", "checkpoint_seconds", "sharding", "rankings"}
 
 
 def stages(settings: Settings) -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def check_settings(settings: Settings) -> None:
     config = begun_with(run, kind.command)
     before = kind.from_mapping(config or {}, str(run / CONFIG))
     for path, _, _ in leaves(kind):
-        if path in FREE_TO_CHANGE:
+        if path[0] in FREE_TO_CHANGE:
             continue
         old, new = before, settings
         for name in path:

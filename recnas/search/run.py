@@ -18,7 +18,7 @@ from recnas.schema import Schema
 from recnas.search.about import say_rows
 from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
+from recnas.search.executor import Executor, computing_with, sharing_cores
 from recnas.search.expression import UNTRAINED
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
@@ -35,7 +35,8 @@ from recnas.search.scoring import (
 from recnas.search.settings import Settings
 from recnas.search.shortlist import make_shortlist
 from recnas.search.tensorboard import followed
-from recnas.search.warming import warm_up_supernet
+from recnas.search.together import joined, led
+from recnas.search.warming import join_warm_up, warm_up_supernet
 from recnas.space import SearchSpace
 
 
@@ -52,6 +53,8 @@ def search(
     A process that is killed, at whatever moment, loses the work in flight at most: the same search with `resume` goes
     on and ends with the history, the finalists and the figures of one that was left alone.
 
+    Of several processes that `torchrun` started all call this; they train together, and the first one does the rest.
+
     Args:
         settings: What to do.
         overwrite: Replace an earlier run in that folder.
@@ -66,6 +69,11 @@ def search(
         InputError: The data set or the settings do not fit, or the run's folder is taken.
         RunError: The training diverged.
     """
+    lead = partial(_search, settings, overwrite=overwrite, resume=resume, progress=progress, tensorboard=tensorboard)
+    return led(lead, partial(prepare_process, settings))
+
+
+def _search(settings: Settings, *, overwrite: bool, resume: bool, progress: bool, tensorboard: bool) -> dict[str, Any]:
     console = Console(progress, stages(settings))
     if resume and (results := finished(settings)) is not None:
         console.say(f"{settings.run} is finished")
@@ -74,7 +82,6 @@ def search(
                 pass
         return results
     dataset = Dataset(settings.data)
-    refuse_torchrun("search")
     find_proxies(settings.ranking.names)
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
@@ -165,7 +172,7 @@ def find_candidates(
             if fresh := sorted(UNTRAINED.intersection(settings.ranking.names)):
                 console.say(f"warm-up: {', '.join(fresh)} will look at warm weights, and is published for fresh ones")
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
-            with computing_with(threads=1):
+            with joined(join_warm_up, settings), computing_with(threads=1):
                 rows = warm_up_supernet(run, settings, dataset, executor.check, console)
         else:
             why = "looks at fresh weights" if settings.ranking.inherits else "looks at nothing that is inherited"

@@ -20,6 +20,7 @@ from recnas.errors import InputError
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.processes import Processes
 from recnas.proxies import BriefTraining, Candidate, Instruments, LastLayerTuning, Proxy, ProxyBatches, find_proxy
 from recnas.schema import Schema
 from recnas.search.executor import Executor
@@ -76,8 +77,14 @@ def find_proxies(names: Iterable[str]) -> dict[str, Proxy]:
     return {name: find_proxy(name) for name in names}
 
 
-def build_supernet(settings: Settings, dataset: Dataset) -> Supernet:
-    """A supernet with fresh weights, the same for the same seed."""
+def build_supernet(settings: Settings, dataset: Dataset, processes: Processes | None = None) -> Supernet:
+    """A supernet with fresh weights, the same for the same seed.
+
+    Args:
+        settings: The run's.
+        dataset: Its data.
+        processes: Which processes hold its tables; None for this one alone.
+    """
     torch.manual_seed(stage_seed(settings, "supernet"))
     optimization = settings.warmup.optimization
     schema = dataset.schema.capped(settings.warmup.max_rows_per_table)
@@ -87,6 +94,8 @@ def build_supernet(settings: Settings, dataset: Dataset) -> Supernet:
         EMBEDDING_DIM,
         optimization.of_tables,
         device,
+        processes=processes,
+        sharding=settings.sharding if processes else None,
     )
     return Supernet(schema, embeddings, SearchSpace.named(settings.space)).to(device)
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from recnas.errors import InputError
 from recnas.files import parse_yaml
 from recnas.nn.baselines import TITLES
+from recnas.nn.sharding import Sharding
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.expression import USUAL, Ranking
 from recnas.search.limits import LimitSettings
@@ -162,6 +163,7 @@ class Settings:
         workers: Processes that score candidates and train finalists; with 1, as many candidates are scored side by
             side in this one as there are cores. The history does not depend on it.
         checkpoint_seconds: Between two writes of a training's state, to go on from with `--resume`.
+        sharding: How tables may be split among the processes that `torchrun` starts; see `Sharding`.
         warmup: See `WarmupSettings`.
         proxy: See `ProxySettings`.
         evolution: See `EvolutionSettings`.
@@ -178,6 +180,7 @@ class Settings:
     seed: int = 0
     workers: int = 1
     checkpoint_seconds: float = 120.0
+    sharding: Sharding = field(default_factory=Sharding)
     warmup: WarmupSettings = field(default_factory=WarmupSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     evolution: EvolutionSettings = field(default_factory=EvolutionSettings)

@@ -11,6 +11,8 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.files import write_json
 from recnas.nn.model import default_device
+from recnas.nn.processes import all_processes
+from recnas.search.executor import computing_with
 from recnas.search.folder import WARM_UP
 from recnas.search.scoring import SUPERNET_WEIGHTS, build_learner, build_supernet, stage_seed
 from recnas.search.settings import Settings
@@ -45,28 +47,30 @@ def warm_up_supernet(
         Diverged: The loss is not a finite number.
     """
     warmup, folder = settings.warmup, (run / SUPERNET_WEIGHTS).parent
-    folder.mkdir(parents=True, exist_ok=True)
+    processes = all_processes(default_device())
     amount = Amount(settings.warmup_amount)
     rows = amount.rows(dataset.rows("train"))
     summary = folder / "warmup.json"
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors", settings.checkpoint_seconds)
-    if summary.exists():
+    checkpoint = Checkpoint(folder / "checkpoint", settings.checkpoint_seconds, processes)
+    if processes.first(summary.exists):
         console.say(f"{stage}: done before")
         checkpoint.remove()
         return rows * amount.epochs
     probe = Probe(warmup.probe_candidates, min(warmup.probe_rows, dataset.rows("validation")))
-    learner = build_learner(settings, build_supernet(settings, dataset))
+    learner = build_learner(settings, build_supernet(settings, dataset, processes))
     rate = dataset.schema.positive_rate("validation")
     constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
     start = time.perf_counter()
     with console.bar(rows * amount.epochs, stage, "rows") as bar:
-        log = ProgressLog(folder / "metrics.jsonl")
+        log = ProgressLog(folder / "metrics.jsonl") if processes.leads else None
 
         loss = ""
 
         def report(now: Progress) -> None:
             nonlocal loss
             check()
+            if log is None:
+                return
             log.add(now)
             if not bar.done:
                 bar.skip(log.rows_before or 0)
@@ -91,21 +95,28 @@ def warm_up_supernet(
         )
         bar.update(0, loss)
     save_supernet(folder, learner)
-    write_json(
-        summary,
-        {
-            "rows": rows * amount.epochs,
-            "seconds": time.perf_counter() - start,
-            "constant_log_loss": constant,
-            "candidates": warmup.probe_candidates,
-            "validation_rows": probe.rows,
-            "levels": [level.to_json() for level in levels],
-        },
-    )
+    if processes.leads:
+        write_json(
+            summary,
+            {
+                "rows": rows * amount.epochs,
+                "seconds": time.perf_counter() - start,
+                "constant_log_loss": constant,
+                "candidates": warmup.probe_candidates,
+                "validation_rows": probe.rows,
+                "levels": [level.to_json() for level in levels],
+            },
+        )
     checkpoint.remove()
     for line in describe_levels(levels, warmup.probe_candidates, constant):
         console.say(line)
     return rows * amount.epochs
+
+
+def join_warm_up(settings: Settings) -> None:
+    """What another process does while the first one is in `warm_up_supernet`."""
+    with computing_with(threads=1):
+        warm_up_supernet(Path(settings.run), settings, Dataset(settings.data), lambda: None, Console(False))
 
 
 def describe_levels(levels: list[Level], candidates: int, constant: float) -> list[str]:

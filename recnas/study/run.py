@@ -16,10 +16,11 @@ from recnas.data import Dataset
 from recnas.errors import InputError, RunError
 from recnas.files import read_json, read_json_lines, read_yaml, write_json, write_text, writing
 from recnas.nn.model import sizes
+from recnas.nn.processes import num_started
 from recnas.proxies import find_proxy
 from recnas.search.about import data_entry, say_rows
 from recnas.search.costs import Costs
-from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
+from recnas.search.executor import Executor, computing_with, sharing_cores
 from recnas.search.folder import CONFIG, RESULTS, begun_with, finished, is_finished, open_run, write_config
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warming import warm_up_supernet
@@ -75,7 +76,8 @@ def study(
         console.say(f"{settings.run} is finished")
         return results
     dataset = Dataset(settings.data)
-    refuse_torchrun("study")
+    if num_started() > 1:
+        raise InputError("a study runs in one process with --workers; start it without torchrun")
     if needs_warmup(settings):
         check_proxy_rows(settings, dataset)
     for name in proxy_names(settings):

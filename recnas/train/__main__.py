@@ -1,4 +1,4 @@
-"""`python -m recnas.train MODEL --data DATA`: goes on training an exported model."""
+"""`python -m recnas.train MODEL --data DATA`: goes on training an exported model, also under `torchrun`."""
 
 from __future__ import annotations
 
@@ -6,51 +6,64 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from recnas.console import Console
-from recnas.errors import InputError, RunError
+from recnas.exits import exit_code
+from recnas.flags import FLAGS, add_setting_flags, given_settings
+from recnas.nn.sharding import Sharding
+from recnas.search.settings import Settings
 from recnas.train.loop import Progress
+
+SHARDING_FLAGS = {name: flag for name, flag in FLAGS.items() if name.startswith("sharding.")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses, trains, prints; gives the exit code: 0, 1 for a failure, 2 for bad input."""
     options = _parser().parse_args(arguments)
+    return exit_code(partial(_train, options), options.debug, "; the same command with --resume goes on")
+
+
+def _train(options: argparse.Namespace) -> None:
     # This front stands above the rooms although it lies in one: nothing imports it, so rooms still import one way.
     from recnas.export import continue_training
     from recnas.nn.model import default_device
 
-    try:
-        with _progress_bar() as report:
-            result = continue_training(
-                options.model,
-                options.data,
-                options.model if options.in_place else options.output,
-                epochs=options.epochs,
-                learning_rate=options.learning_rate,
-                batch_size=options.batch_size,
-                seed=options.seed,
-                overwrite=options.in_place or options.overwrite,
-                device=default_device(),
-                report=report,
-            )
-    except (InputError, RunError, OSError) as error:
-        print(f"recnas: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:
-        print("recnas: interrupted", file=sys.stderr)
-        return 130
+    sharding = {name: tuple(value) if isinstance(value, list) else value for name, value in _sharding(options).items()}
+    with _progress_bar() as report:
+        result = continue_training(
+            options.model,
+            options.data,
+            options.model if options.in_place else options.output,
+            epochs=options.epochs,
+            learning_rate=options.learning_rate,
+            batch_size=options.batch_size,
+            seed=options.seed,
+            overwrite=options.in_place or options.overwrite,
+            resume=options.resume,
+            checkpoint_seconds=options.checkpoint_seconds,
+            sharding=Sharding(**sharding),
+            device=default_device(),
+            report=report,
+        )
     print(f"training loss      {result.train_loss:.6f}")
     for when, quality in (("before", result.before), ("after", result.after)):
         print(f"validation {when:7}log loss {quality.log_loss:.6f}  AUC {quality.auc:.6f}")
     print(f"written to {result.directory}")
-    return 0
+
+
+def _sharding(options: argparse.Namespace) -> dict[str, object]:
+    return given_settings(options).get("sharding", {})
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recnas.train",
         description="Goes on training an exported model with its optimiser's settings, and exports the outcome.",
-        epilog="example: python -m recnas.train models/criteo --data data/criteo --output models/criteo-2",
+        epilog="examples:\n"
+        "  python -m recnas.train models/criteo --data data/criteo --output models/criteo-2\n"
+        "  torchrun --nproc-per-node 8 -m recnas.train models/criteo --data data/criteo --output models/criteo-2",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", help="folder that `recnas export` wrote")
     parser.add_argument("--data", required=True, help="data set with the model's features")
@@ -58,10 +71,19 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument("--output", help="folder for the trained model")
     place.add_argument("--in-place", action="store_true", help="replace the model by the trained one")
     parser.add_argument("--overwrite", action="store_true", help="replace an exported model at --output")
+    parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped, if there is one")
     parser.add_argument("--epochs", type=int, default=1, help="passes over the training rows (default: 1)")
     parser.add_argument("--learning-rate", type=float, help="peak of the schedule (default: as before)")
-    parser.add_argument("--batch-size", type=int, help="rows a step (default: as before)")
+    parser.add_argument("--batch-size", type=int, help="rows a step, of all processes together (default: as before)")
     parser.add_argument("--seed", type=int, default=0, help="decides the rows' order (default: 0)")
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=120.0,
+        help="seconds between two writes of the training's state (default: 120)",
+    )
+    parser.add_argument("--debug", action="store_true", help="show the stack trace of an error")
+    add_setting_flags(parser.add_argument_group("where tables are, with several processes"), Settings, SHARDING_FLAGS)
     return parser
 
 

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.api import CheckpointException
 
 from recnas.errors import InputError
-from recnas.files import not_written, replacing
+from recnas.files import not_written, replacing, write_text
+from recnas.nn.divided import Divided
 from recnas.nn.model import CTRModel
+from recnas.nn.processes import Processes
 from recnas.train.loop import Learner
 
 NETWORK, TABLES, FIRST_ORDER, SUMS = "network.", "tables.", "first_order.", "sums."
+NOTES, UNFINISHED = "notes.json", ".unfinished"
 
 
-def save_tensors(
-    path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any] | None = None, durable: bool = True
-) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Writes tensors so that the file appears under its name only when it is whole.
-
-    Args:
-        path: The file.
-        tensors: What is written.
-        notes: Plain JSON values, written too.
-        durable: Whether to wait until it is on the disk, where not even a power cut can lose it.
 
     Raises:
         RunError: It cannot be written.
     """
-    metadata = None if notes is None else {"notes": json.dumps(notes)}
-    with replacing(path, durable) as partial:
+    with replacing(path) as new:
         try:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, new)
         except SafetensorError as error:
             raise not_written(path, f"os error {errno.ENOSPC}" in str(error), str(error)) from error
 
@@ -50,8 +51,37 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: The file is missing or damaged.
     """
-    try:
+    with _telling_of_file(path):
         return load_file(path)
+
+
+@contextmanager
+def tensors_in(path: Path) -> Iterator[dict[str, LazyTensor]]:
+    """The tensors of a safetensors file, of which only those parts are read that are asked for.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    with _telling_of_file(path):
+        file = safe_open(path, "pt")
+    with file:
+        yield {name: LazyTensor(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
+
+
+class LazyTensor:
+    """A tensor in a file: `tensor[0:2, :]` reads a part of it."""
+
+    def __init__(self, source: Any) -> None:
+        self.source, self.shape = source, tuple(source.get_shape())
+
+    def __getitem__(self, place: tuple[slice, ...]) -> Tensor:
+        return self.source[place]
+
+
+@contextmanager
+def _telling_of_file(path: Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -63,13 +93,37 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def model_tensors(model: CTRModel) -> dict[str, Tensor]:
     """A model's weights by name: `network.…` for the dense part, `tables.<feature>` for embedding tables.
 
-    First-order weights, where a model has them, are `first_order.<feature>`.
+    First-order weights, where a model has them, are `first_order.<feature>`. Processes that hold the tables together
+    call it at the same time; the first one is given all weights, the others none.
     """
-    network = {NETWORK + name: tensor for name, tensor in model.network.state_dict().items()}
-    return network | _by_kind(model.embeddings.tables)
+    return _gathered(_model_parts(model))
 
 
-def _by_kind(tables: Callable[[bool], dict[str, Tensor]]) -> dict[str, Tensor]:
+def save_model(path: Path, model: CTRModel) -> None:
+    """Writes a model's weights into one file; processes that hold it together call it at the same time.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    if tensors := model_tensors(model):
+        save_tensors(path, tensors)
+
+
+def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor | LazyTensor], source: Path) -> None:
+    """Copies weights into a model of the same shape, of which this process may hold a part.
+
+    Raises:
+        InputError: A weight is missing, is there in excess, or has another shape; the model is then as it was.
+    """
+    _copy(_model_parts(model), tensors, source)
+
+
+def _model_parts(model: CTRModel) -> dict[str, Divided]:
+    network = {NETWORK + name: Divided(tensor) for name, tensor in model.network.state_dict().items()}
+    return network | _by_kind(model.embeddings.divided_tables)
+
+
+def _by_kind(tables: Callable[[bool], dict[str, Divided]]) -> dict[str, Divided]:
     """Tables of embeddings and of first-order weights, under names that tell them apart."""
     return {
         prefix + name: table
@@ -78,77 +132,178 @@ def _by_kind(tables: Callable[[bool], dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor], source: Path) -> None:
-    """Copies weights into a model of the same shape.
-
-    Raises:
-        InputError: A weight is missing, is there in excess, or has another shape; the model is then as it was.
-    """
-    _copy(model_tensors(model), tensors, source)
+def _gathered(parts: Mapping[str, Divided]) -> dict[str, Tensor]:
+    whole = {name: tensor.gather() for name, tensor in parts.items()}
+    return {name: tensor for name, tensor in whole.items() if tensor is not None} if None not in whole.values() else {}
 
 
 class Checkpoint:
-    """A training's state in a file, written now and then, to go on from when the process was killed.
+    """A training's state in a folder, written now and then, to go on from when a process was killed.
+
+    Each process writes the parts that it holds, as safetensors files by `torch.distributed.checkpoint`, into a folder
+    that takes its name when all of it is written; the state before is removed only then. Another number of processes
+    can go on from it.
 
     Args:
-        path: The file.
+        folder: Where. All processes must see it.
         seconds: Between two writes.
+        processes: Those that train together; all of them call these methods at the same time.
     """
 
-    def __init__(self, path: Path, seconds: float) -> None:
-        self.path, self.seconds = path, seconds
+    def __init__(self, folder: Path, seconds: float, processes: Processes) -> None:
+        self.folder, self.seconds, self.processes = folder, seconds, processes
         self._written = time.monotonic()
 
     @property
     def due(self) -> bool:
-        """Whether the last write, or the start, was long enough ago."""
-        return time.monotonic() - self._written >= self.seconds
+        """Whether the last write, or the start, was long enough ago, by the first process's clock."""
+        return self.processes.first(lambda: time.monotonic() - self._written >= self.seconds)
 
     def save(self, learner: Learner, notes: Mapping[str, Any]) -> None:
-        """Writes everything that the training needs to go on, and notes of plain JSON values, over the file.
-
-        The training does not wait for the disk: after a power cut the file may be damaged, and `restore` says so.
+        """Writes all that the training needs to go on, and notes of plain JSON values, in place of what was there.
 
         Raises:
-            RunError: The file cannot be written.
+            RunError: A file cannot be written.
         """
-        save_tensors(self.path, _training_tensors(learner), {**notes, "memory": learner.memory()}, durable=False)
+        state = {name: part.source for name, part in _training_parts(learner).items()}
+        new = self.processes.first(self._make_room)
+        writer = HuggingFaceStorageWriter(str(new), save_distributed=True)
+        with _telling_of_files(self.folder), _quiet():
+            dcp.save(state, storage_writer=writer, **self._among)
+        if self.processes.leads:
+            notes = {**notes, "memory": learner.memory()}
+            write_text(new / NOTES, json.dumps(notes))
+            new.rename(new.with_suffix(""))
+            self._remove_all_but(new.with_suffix(""))
         self._written = time.monotonic()
 
     def restore(self, learner: Learner) -> dict[str, Any] | None:
-        """Makes a learner what it was at the last `save`; gives the notes, or None when there is no file.
+        """Makes a learner what it was at the last `save`; gives the notes, or None when nothing was saved.
 
         Raises:
-            InputError: The file is damaged, or of another training.
+            InputError: The state is damaged, or of another training.
         """
-        if not self.path.exists():
+        state = self.processes.first(partial(newest_state, self.folder))
+        if state is None:
             return None
-        try:
-            tensors = load_tensors(self.path)
-        except InputError as error:
-            raise InputError(f"{error}; without this file its training starts anew") from None
-        with safe_open(self.path, "pt") as file:
-            notes = json.loads((file.metadata() or {}).get("notes", "null"))
-        if not isinstance(notes, dict) or "memory" not in notes:
-            raise InputError(f"{self.path}: not the state of a training")
-        _copy(_training_tensors(learner), tensors, self.path)
+        notes = self.processes.first(partial(read_notes, state))
+        parts = _training_parts(learner)
+        reader = HuggingFaceStorageReader(str(state))
+        with _telling_of_damage(state):
+            stored = reader.read_metadata().state_dict_metadata
+        _check_same(
+            {name: part.shape for name, part in parts.items()},
+            {name: tuple(item.size) for name, item in stored.items()},
+            state,
+        )
+        with _telling_of_damage(state), _quiet():
+            dcp.load({name: part.source for name, part in parts.items()}, storage_reader=reader, **self._among)
         learner.recall(notes.pop("memory"))
         return notes
 
     def remove(self) -> None:
         """The training is over."""
-        self.path.unlink(missing_ok=True)
+        if self.processes.leads:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _among(self) -> dict[str, Any]:
+        return {"no_dist": True} if self.processes.alone else {"process_group": self.processes.control}
+
+    def _make_room(self) -> Path:
+        last = newest_state(self.folder)
+        self._remove_all_but(last)
+        new = self.folder / f"{0 if last is None else int(last.name) + 1}{UNFINISHED}"
+        new.mkdir(parents=True)
+        return new
+
+    def _remove_all_but(self, kept: Path | None) -> None:
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path != kept:
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def _training_tensors(learner: Learner) -> dict[str, Tensor]:
-    sums = {SUMS + name: tensor for name, tensor in _optimizer_tensors(learner).items()}
-    return model_tensors(learner.model) | sums
+def newest_state(folder: Path) -> Path | None:
+    """The last state of a training that was wholly written to a checkpoint's folder."""
+    states = [path for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+    return max(states, key=lambda path: int(path.name), default=None)
+
+
+def read_notes(state: Path) -> dict[str, Any]:
+    """What was noted beside a state.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    with _telling_of_damage(state):
+        notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
+    if not isinstance(notes, dict) or "memory" not in notes:
+        raise InputError(f"{state}: not the state of a training")
+    return notes
+
+
+def state_tensors(state: Path) -> dict[str, Tensor]:
+    """The weights of a state, whole, by the names of `model_tensors`, whatever number of processes wrote it.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    reader = HuggingFaceStorageReader(str(state))
+    with _telling_of_damage(state), _quiet():
+        stored = reader.read_metadata().state_dict_metadata
+        tensors = {
+            name: torch.empty(item.size, dtype=item.properties.dtype)
+            for name, item in stored.items()
+            if not name.startswith(SUMS)
+        }
+        dcp.load(tensors, storage_reader=reader, no_dist=True)
+    return tensors
+
+
+@contextmanager
+def _telling_of_damage(state: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError, CheckpointException) as error:
+        raise InputError(
+            f"{state}: damaged ({_first_cause(error)}); without this folder its training starts anew"
+        ) from None
+
+
+@contextmanager
+def _telling_of_files(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointException as error:
+        cause = _first_cause(error)
+        full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
+        raise not_written(folder, full, str(cause)) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    if isinstance(error, CheckpointException):
+        return next(iter(error.failures.values()))[0]
+    return error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's remarks on its own ways; errors still come as exceptions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _training_parts(learner: Learner) -> dict[str, Divided]:
+    sums = {SUMS + name: tensor for name, tensor in _sum_parts(learner).items()}
+    return _model_parts(learner.model) | sums
 
 
 def save_supernet(folder: Path, learner: Learner) -> None:
     """Writes a supernet and its optimiser's state: `weights.safetensors`, `optimizer.safetensors`."""
-    save_tensors(folder / "weights.safetensors", model_tensors(learner.model))
-    save_tensors(folder / "optimizer.safetensors", _optimizer_tensors(learner))
+    save_model(folder / "weights.safetensors", learner.model)
+    if sums := _gathered(_sum_parts(learner)):
+        save_tensors(folder / "optimizer.safetensors", sums)
 
 
 def load_supernet(folder: Path, learner: Learner) -> None:
@@ -159,24 +314,30 @@ def load_supernet(folder: Path, learner: Learner) -> None:
     """
     weights, sums = folder / "weights.safetensors", folder / "optimizer.safetensors"
     load_model_tensors(learner.model, load_tensors(weights), weights)
-    _copy(_optimizer_tensors(learner), load_tensors(sums), sums)
+    _copy(_sum_parts(learner), load_tensors(sums), sums)
 
 
-def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
-    sums = {NETWORK + name: tensor for name, tensor in learner.sums().items()}
-    return sums | _by_kind(learner.model.embeddings.optimizer_state)
+def _sum_parts(learner: Learner) -> dict[str, Divided]:
+    sums = {NETWORK + name: Divided(tensor) for name, tensor in learner.sums().items()}
+    return sums | _by_kind(learner.model.embeddings.divided_sums)
 
 
-@torch.no_grad()
-def _copy(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: Path) -> None:
-    for name in sorted(own.keys() | tensors.keys()):
-        if name not in tensors:
+def _copy(own: Mapping[str, Divided], tensors: Mapping[str, Tensor | LazyTensor], source: Path) -> None:
+    _check_same(
+        {name: part.shape for name, part in own.items()},
+        {name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        source,
+    )
+    for name, part in own.items():
+        part.copy_from(tensors[name])
+
+
+def _check_same(own: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], source: Path) -> None:
+    """Raises InputError for the first weight that is missing, in excess, or of another shape."""
+    for name in sorted(own.keys() | found.keys()):
+        if name not in found:
             raise InputError(f"{source}: the weight {name} is missing; this file belongs to another model")
         if name not in own:
             raise InputError(f"{source}: the weight {name} is not this model's")
-        if own[name].shape != tensors[name].shape:
-            raise InputError(
-                f"{source}: the weight {name} is {list(tensors[name].shape)} where {list(own[name].shape)} is expected"
-            )
-    for name, tensor in own.items():
-        tensor.copy_(tensors[name])
+        if own[name] != found[name]:
+            raise InputError(f"{source}: the weight {name} is {list(found[name])} where {list(own[name])} is expected")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from recnas.data import Batch, Dataset
 from recnas.errors import RunError
@@ -18,6 +19,7 @@ from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.network import LastLayer
+from recnas.nn.processes import Processes, shared
 from recnas.train.metrics import Metrics, Quality
 from recnas.train.schedule import cosine_with_warmup
 from recnas.train.settings import Optimization
@@ -93,10 +95,15 @@ class Learner(Protocol):
 
 
 class ModelLearner:
-    """Trains a whole model: Adagrad for the dense part, the fused optimiser for the tables."""
+    """Trains a whole model: Adagrad for the dense part, the fused optimiser for the tables.
+
+    Where several processes hold the tables, each has all of the dense part, and they learn by their mean gradient.
+    """
 
     def __init__(self, model: CTRModel, optimization: Optimization) -> None:
         self.model, self.optimization = model, optimization
+        self.processes = processes_of(model)
+        self.network = model.network if self.processes.alone else _data_parallel(model.network, self.processes)
         self.parameters = list(model.network.parameters())
         # A parameter belongs to its layer and to all modules around it, for which it is no matrix.
         columns = dict.fromkeys(self.parameters, 1)
@@ -120,8 +127,8 @@ class ModelLearner:
         set_embedding_learning_rate(self.model, lr * self.optimization.embedding_rate)
 
     def loss(self, batch: Batch) -> Tensor:
-        fields = clip_gradient(self.model.embeddings(batch.sparse), self.optimization)
-        return F.binary_cross_entropy_with_logits(self.model.network(batch.dense, fields), batch.label)
+        fields = clip_gradient(self.model.embeddings(batch.sparse), self.optimization, self.processes)
+        return mean_loss(self.network(batch.dense, fields), batch, self.processes)
 
     def step(self) -> None:
         if self.optimization.clip is not None:
@@ -146,18 +153,76 @@ def input_columns(layer: nn.Module, weight: Tensor) -> int:
     return weight.shape[1] if isinstance(layer, nn.Linear | ElasticLinear) and weight.ndim == 2 else 1
 
 
-def clip_gradient(fields: Tensor, optimization: Optimization) -> Tensor:
-    """Bounds the norm of the gradient that reaches the tables, whose optimiser runs inside the backward pass."""
+def mean_loss(logits: Tensor, batch: Batch, processes: Processes) -> Tensor:
+    """The mean log loss of a batch, such that its mean over all processes is that of all their rows.
+
+    Args:
+        logits: `[B]`, or `[…, B]` of several models.
+        batch: B rows; of the last step a process may have fewer than the others, or none.
+        processes: Those that learn from this step together.
+    """
+    label = batch.label.expand_as(logits)
+    if processes.alone:
+        return F.binary_cross_entropy_with_logits(logits, label)
+    rows = batch.rows_of_step
+    assert rows is not None, "a batch of one process"
+    models = logits.numel() // len(batch) if len(batch) else 1
+    total = F.binary_cross_entropy_with_logits(logits, label, reduction="sum")
+    return total * (processes.size / (rows * models))
+
+
+def clip_gradient(fields: Tensor, optimization: Optimization, processes: Processes) -> Tensor:
+    """Bounds the norm of the gradient that reaches the tables, whose optimiser runs inside the backward pass.
+
+    It is the gradient at the fields of all processes together.
+    """
     if optimization.clip is not None and fields.requires_grad:
         bound = optimization.clip * FIELDS_SHARE_OF_CLIP
-        fields.register_hook(lambda gradient: gradient * (bound / gradient.norm().clamp(min=bound)))
+
+        def clip(gradient: Tensor) -> Tensor:
+            norm = gradient.norm()
+            if not processes.alone:
+                # Each process's gradient is to be divided by their number.
+                norm = processes.sum(norm.square()).sqrt() / processes.size
+            return gradient * (bound / norm.clamp(min=bound))
+
+        fields.register_hook(clip)
     return fields
+
+
+def average(gradients: Sequence[Tensor], processes: Processes) -> None:
+    """Replaces gradients by their means over all processes, in one exchange."""
+    if processes.alone:
+        return
+    flat = processes.sum(torch.cat([gradient.flatten() for gradient in gradients])) / processes.size
+    for gradient, mean in zip(gradients, flat.split([item.numel() for item in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def processes_of(model: CTRModel) -> Processes:
+    """The processes that train a model together: those that hold its tables.
+
+    Raises:
+        ValueError: Its tables are held whole, for inference.
+    """
+    if not isinstance(model.embeddings, ShardedEmbeddings):
+        raise ValueError("tables held whole have no optimiser; train a model with ShardedEmbeddings")
+    return model.embeddings.processes
+
+
+def _data_parallel(network: nn.Module, processes: Processes) -> nn.Module:
+    device = next(network.parameters()).device
+    return DistributedDataParallel(
+        network,
+        device_ids=[device] if device.type == "cuda" else None,
+        process_group=processes.group,
+        gradient_as_bucket_view=True,
+    )
 
 
 def set_embedding_learning_rate(model: CTRModel, lr: float) -> None:
     """Hands a learning rate to tables that train inside the backward pass."""
-    if not isinstance(model.embeddings, ShardedEmbeddings):
-        raise ValueError("tables held whole have no optimiser; train a model with ShardedEmbeddings")
+    processes_of(model)
     model.embeddings.set_learning_rate(lr)
 
 
@@ -194,7 +259,7 @@ def train(
     Raises:
         Diverged: The loss is not a finite number.
     """
-    tally = tally or Tally()
+    tally, processes = tally or Tally(), processes_of(learner.model)
     window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
     step = first_step
     for batch in batches:
@@ -205,13 +270,14 @@ def train(
         learner.set_learning_rate(lr)
         loss = learner.loss(batch)
         loss.backward()
-        value = loss.item()
+        value = _over_all(loss.item(), processes)
         if not math.isfinite(value):
-            raise Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate")
+            raise shared(Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate"))
         learner.step()
         step += 1
-        tally.steps, tally.rows, tally.loss = tally.steps + 1, tally.rows + len(batch), tally.loss + value
-        window_loss, window_rows = window_loss + value * len(batch), window_rows + len(batch)
+        rows = len(batch) if processes.alone else batch.rows_of_step
+        tally.steps, tally.rows, tally.loss = tally.steps + 1, tally.rows + rows, tally.loss + value
+        window_loss, window_rows = window_loss + value * rows, window_rows + rows
         elapsed = time.perf_counter() - window_start
         if report is not None and (elapsed >= REPORT_EVERY or step == steps):
             report(Progress(step, steps, tally.rows, window_loss / window_rows, lr, window_rows / max(elapsed, 1e-9)))
@@ -221,18 +287,32 @@ def train(
     return tally.mean
 
 
+def _over_all(value: float, processes: Processes) -> float:
+    """The mean of a number over all processes."""
+    if processes.alone:
+        return value
+    return processes.sum(torch.tensor(value, dtype=torch.float64, device=processes.device)).item() / processes.size
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module, dataset: Dataset, split: str, batch_size: int = 4096, device: torch.device | str = "cpu"
 ) -> Quality:
-    """Log loss and AUC of a model over a whole split, tables capped as the model's schema says; without dropout."""
+    """Log loss and AUC of a model over a whole split, tables capped as the model's schema says; without dropout.
+
+    Processes that hold its tables together share the rows out, and all get the figures of the whole split.
+    """
     metrics, training = Metrics(), model.training
+    processes = processes_of(model) if isinstance(model.embeddings, ShardedEmbeddings) else None
+    rank, size = (processes.rank, processes.size) if processes else (0, 1)
     model.eval()
-    for batch in dataset.batches(split, batch_size, max_rows_per_table=largest_table(model)):
+    for batch in dataset.batches(
+        split, batch_size, max_rows_per_table=largest_table(model), rank=rank, world_size=size
+    ):
         batch = batch.to(device, non_blocking=True)
         metrics.update(model(batch), batch.label)
     model.train(training)
-    return metrics.compute()
+    return metrics.of_all(processes) if processes else metrics.compute()
 
 
 def largest_table(model: CTRModel) -> int:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recnas.nn.processes import Processes
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -39,6 +41,22 @@ class Metrics:
         self._loss += F.binary_cross_entropy_with_logits(logits.double(), labels.double(), reduction="sum").item()
         self._logits.append(logits.to(torch.float32).numpy())
         self._labels.append(labels.to(torch.int8).numpy())
+
+    def add(self, other: Metrics) -> None:
+        """Adds what another one has collected."""
+        self._loss += other._loss
+        self._logits += other._logits
+        self._labels += other._labels
+
+    def of_all(self, processes: Processes) -> Quality:
+        """The figures over everything that all processes have added, in each of them; errors as in `compute`.
+
+        They are exact: the first process is given all predictions.
+        """
+        first, *others = processes.collect(self) or [self]
+        for other in others:
+            first.add(other)
+        return processes.first(first.compute)
 
     def log_loss(self) -> float:
         """The mean log loss over everything added so far."""

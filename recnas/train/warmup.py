@@ -16,7 +16,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim.adagrad import adagrad
 
 from recnas.cores import available_cores
@@ -29,9 +28,12 @@ from recnas.train.checkpoint import Checkpoint
 from recnas.train.loop import (
     Progress,
     Tally,
+    average,
     clip_gradient,
     input_columns,
     largest_table,
+    mean_loss,
+    processes_of,
     set_embedding_learning_rate,
     train,
 )
@@ -107,6 +109,7 @@ class PathLearner:
         self.rng, self.full_path_steps, self.paths = rng, full_path_steps, paths
         self.draw = supernet.network.space.sample if draw is None else draw
         self.optimizer = SlicedAdagrad(supernet.network, optimization)
+        self.processes = processes_of(supernet)
         self.steps = 0
         self._lr = 0.0
         self._slices: list[Slices] = []
@@ -122,17 +125,18 @@ class PathLearner:
         return [self.draw(self.rng) for _ in range(self.paths)]
 
     def loss(self, batch: Batch) -> Tensor:
-        fields = clip_gradient(self.supernet.embeddings(batch.sparse), self.optimization)
+        fields = clip_gradient(self.supernet.embeddings(batch.sparse), self.optimization, self.processes)
         paths = self.next_paths()
         self._slices = [Slices() for _ in paths]
         logits = [
             self.supernet.network(batch.dense, fields, arch, slices)
             for arch, slices in zip(paths, self._slices, strict=True)
         ]
-        return F.binary_cross_entropy_with_logits(torch.stack(logits), batch.label.expand(len(paths), -1))
+        return mean_loss(torch.stack(logits), batch, self.processes)
 
     def step(self) -> None:
         taken = together(self._slices)
+        average([item.leaf.grad for item in taken], self.processes)
         if self.optimization.clip is not None:
             torch.nn.utils.clip_grad_norm_([item.leaf for item in taken], self.optimization.clip)
         self.optimizer.step(taken, self._lr)
@@ -251,6 +255,8 @@ def warm_up(
             epoch=epoch,
             rows=rows,
             max_rows_per_table=cap,
+            rank=learner.processes.rank,
+            world_size=learner.processes.size,
             first_batch=first_batch,
         )
 
@@ -331,7 +337,9 @@ class InheritedQuality:
     ) -> None:
         self.supernet = learner.supernet
         rng = random.Random(f"{seed}/probe")
-        self.candidates = [learner.draw(rng) for _ in range(probe.candidates)]
+        # Of several processes the first one measures; the others look rows up with it, in the tables that all have.
+        count = probe.candidates if learner.processes.leads else 0
+        self.candidates = [learner.draw(rng) for _ in range(count)]
         self.batches = [
             batch.to(device)
             for batch in dataset.batches(

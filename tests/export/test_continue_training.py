@@ -80,12 +80,6 @@ def test_a_diverged_loss_is_one_line_and_exit_code_1(finished, exported, tmp_pat
     assert not output.exists()
 
 
-def test_several_processes_are_refused_before_anything_is_read(tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(InputError, match=r"2 processes, .*; start it without torchrun"):
-        continue_training(tmp_path / "model", tmp_path / "data", tmp_path / "out")
-
-
 def test_data_of_other_features_is_refused(finished, model_folder, tmp_path):
     schema = Schema.load(model_folder)
     text = (model_folder / "schema.json").read_text().replace(f'"{schema.dense[1].name}"', '"hits"')

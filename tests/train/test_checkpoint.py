@@ -85,7 +85,7 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path: Path, monkeypatc
     path = tmp_path / "weights.safetensors"
     save_tensors(path, {"x": torch.ones(3)})
 
-    def fail(tensors, partial: Path, metadata: None) -> None:
+    def fail(tensors, partial: Path) -> None:
         save_file(tensors, partial)
         partial.write_bytes(partial.read_bytes()[:20])
         raise OSError(28, "No space left on device")

@@ -1,0 +1,162 @@
+"""Where the parts of embedding tables lie: TorchRec's planner, told of the devices and of what a user allows."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from fbgemm_gpu.split_embedding_configs import EmbOptimType
+from torchrec import EmbeddingBagCollection, EmbeddingBagConfig
+from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
+from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
+from torchrec.distributed.planner.storage_reservations import FixedPercentageStorageReservation
+from torchrec.distributed.planner.types import PlannerError, ShardingOption, Stats
+from torchrec.distributed.types import ShardingPlan
+
+from recnas.errors import InputError
+from recnas.nn.embedding_optimizer import EmbeddingOptimizer
+from recnas.nn.sharding import Sharding
+
+OPTIMIZERS = {
+    "rowwise-adagrad": EmbOptimType.EXACT_ROWWISE_ADAGRAD,
+    "adagrad": EmbOptimType.EXACT_ADAGRAD,
+}
+"""FBGEMM's name of each fused optimiser."""
+LEAST_COLUMNS = 4
+"""Columns of the narrowest part of a row."""
+RESERVED = 0.15
+"""The share of a device's memory that is left for everything but tables."""
+
+
+class Planning:
+    """Tables that are to be placed.
+
+    Args:
+        configs: The tables, each of one feature.
+        optimizer: Their fused optimiser.
+        size: How many processes hold them.
+        device: `cpu` or `cuda`.
+        sharding: What is allowed.
+        batch_size: Rows a step of each process, for the planner's estimates.
+        local_size: Processes of one host; None: what `torchrun` says, or all.
+
+    Raises:
+        InputError: What is allowed cannot be had there.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[EmbeddingBagConfig],
+        optimizer: EmbeddingOptimizer,
+        size: int,
+        device: str,
+        sharding: Sharding,
+        batch_size: int | None = None,
+        local_size: int | None = None,
+    ) -> None:
+        self.sharder = EmbeddingBagCollectionSharder(
+            fused_params={"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
+        )
+        self.collection = EmbeddingBagCollection(tables=list(configs), device=torch.device("meta"))
+        # A table of a few rows would be planned data-parallel, which no fused optimiser trains: kernels rule it out.
+        kernels = sharding.kernels or (("fused",) if device == "cpu" else ("fused", "fused_uvm_caching"))
+        if device == "cpu" and set(kernels) != {"fused"}:
+            raise InputError(f"tables can be {', '.join(kernels)} on CUDA devices only; a CPU has one memory")
+        sharding.check([config.feature_names[0] for config in configs])
+        ways = {config.name: sharding.of(config.feature_names[0], device, optimizer.name) for config in configs}
+        if size == 1:
+            # One process has nothing to split, and looking at all ways of splitting takes seconds.
+            ways = dict.fromkeys(ways, ("table_wise",))
+        local_size = local_size or min(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
+        self._kept = _KeptPlan()
+        with quiet_planner():
+            self.planner = EmbeddingShardingPlanner(
+                topology=Topology(
+                    world_size=size,
+                    local_world_size=local_size,
+                    compute_device=device,
+                    hbm_cap=sharding.device_memory or _device_memory(device),
+                    ddr_cap=sharding.host_memory or _host_memory() // local_size,
+                ),
+                batch_size=batch_size,
+                constraints={
+                    name: ParameterConstraints(
+                        sharding_types=list(types), compute_kernels=list(kernels), min_partition=LEAST_COLUMNS
+                    )
+                    for name, types in ways.items()
+                },
+                storage_reservation=FixedPercentageStorageReservation(percentage=RESERVED),
+                stats=self._kept,
+            )
+
+    def together(self, group: dist.ProcessGroup) -> ShardingPlan:
+        """The first process's plan, in all of them.
+
+        Raises:
+            InputError: The tables do not fit.
+        """
+        with _telling_of_memory(), quiet_planner():
+            return self.planner.collective_plan(self.collection, [self.sharder], group)
+
+    def options(self) -> list[ShardingOption]:
+        """How each table would be placed, with the planner's estimates; no process group is needed.
+
+        Raises:
+            InputError: The tables do not fit.
+        """
+        with _telling_of_memory(), quiet_planner():
+            self.planner.plan(self.collection, [self.sharder])
+        return self._kept.options
+
+
+class _KeptPlan(Stats):
+    """Takes what the planner would print."""
+
+    options: list[ShardingOption]
+
+    def log(self, *told: Any, best_plan: list[ShardingOption], **more: Any) -> None:
+        self.options = best_plan
+
+
+@contextmanager
+def _telling_of_memory() -> Iterator[None]:
+    try:
+        yield
+    except PlannerError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"the embedding tables cannot be placed ({reason}); more processes, more memory "
+            "(--device-memory, --host-memory), other ways to split (--sharding) or smaller tables help"
+        ) from None
+
+
+def _device_memory(device: str) -> int | None:
+    if device != "cuda" or not torch.cuda.is_available():
+        return None
+    return torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+
+
+def _host_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@contextmanager
+def quiet_planner() -> Iterator[None]:
+    """Keeps the planner's remarks on topologies of many hosts from a user; errors still show."""
+    loggers = [logging.getLogger("torchrec"), logging.getLogger("root")]
+    levels = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

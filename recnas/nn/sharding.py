@@ -1,0 +1,95 @@
+"""How embedding tables may be split among processes, as a plain value; reading it needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recnas.errors import InputError
+
+ROW_TYPES = ("row_wise", "table_row_wise")
+COLUMN_TYPES = ("column_wise", "table_column_wise", "grid_shard")
+TYPES = ("table_wise", *ROW_TYPES, *COLUMN_TYPES)
+"""TorchRec's ways to split tables with a fused optimiser: by whole tables, by rows, by columns, or both."""
+KERNELS = ("fused", "fused_uvm_caching", "fused_uvm")
+"""Where FBGEMM keeps a table: in the device's memory, or in the host's with or without a cache on the device."""
+OF_CPU = frozenset({"table_wise", "column_wise", "table_column_wise"})
+"""What TorchRec offers on a CPU."""
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """What the planner may choose from.
+
+    Attributes:
+        types: Ways to split tables; none: all that the device offers and that learn as one process does.
+        tables: Other ways for single features, as `feature=way` or `feature=way+way`.
+        kernels: Where tables may be; none: in the device's memory, and on CUDA devices in the host's behind a cache.
+        device_memory: Bytes of each CUDA device; None: what it has.
+        host_memory: Bytes of each process's share of the host's memory; None: what there is.
+
+    Raises:
+        InputError: There is no such way or place, or a size is not above 0.
+    """
+
+    types: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
+    device_memory: int | None = None
+    host_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for table in self.tables:
+            if "=" not in table:
+                raise InputError(f"{table!r} names no way to split a table; write it as item=row_wise")
+        for names, known, what in (
+            (self.types, TYPES, "way to split a table"),
+            *((names, TYPES, "way to split a table") for names in self._of_tables.values()),
+            (self.kernels, KERNELS, "place for a table"),
+        ):
+            for name in names:
+                if name not in known:
+                    raise InputError(f"no {what} is named {name!r}; known are {', '.join(known)}")
+        for name in ("device_memory", "host_memory"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InputError(f"{name} is {value}; it must be above 0")
+
+    def of(self, feature: str, device: str, optimizer: str) -> tuple[str, ...]:
+        """The ways to split a feature's table.
+
+        Args:
+            feature: Its name.
+            device: `cpu` or `cuda`.
+            optimizer: The tables' fused optimiser. Row-wise sums are over a whole row, so they rule columns out: parts
+                of a row would learn at rates of their own, and otherwise than on one process.
+
+        Raises:
+            InputError: A way was asked for that the device or the optimiser rules out.
+        """
+        offered = OF_CPU if device == "cpu" else frozenset(TYPES)
+        asked = self._of_tables.get(feature) or self.types
+        if not asked:
+            left_out = COLUMN_TYPES if optimizer != "adagrad" or device != "cpu" else ("table_column_wise",)
+            return tuple(name for name in TYPES if name in offered and name not in left_out)
+        for name in asked:
+            if name not in offered:
+                raise InputError(
+                    f"table of {feature}: {name} is not offered on a {device}; {', '.join(sorted(offered))} are"
+                )
+            if name in COLUMN_TYPES and optimizer != "adagrad":
+                raise InputError(
+                    f"table of {feature}: {name} splits rows, whose sums are kept whole by {optimizer}; "
+                    "take --embedding-optimizer adagrad, or another way"
+                )
+        return asked
+
+    def check(self, features: list[str]) -> None:
+        """Raises InputError if a table is named that there is not."""
+        for name in self._of_tables:
+            if name not in features:
+                raise InputError(f"sharding names a table of {name}; there is no such sparse feature")
+
+    @property
+    def _of_tables(self) -> dict[str, tuple[str, ...]]:
+        pairs = (table.rpartition("=") for table in self.tables)
+        return {feature: tuple(ways.split("+")) for feature, _, ways in pairs}
