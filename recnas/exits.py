@@ -32,7 +32,7 @@ def exit_code(command: Callable[[], None], debug: bool = False, remedy: str = ""
     except (InputError, RunError, OSError) as error:
         if debug:
             traceback.print_exc()
-        elif rank == 0 or not getattr(error, "all_raised", False):
+        elif rank == 0 or (_has_joined() and not getattr(error, "all_raised", False)):
             print(f"{name}: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
@@ -45,6 +45,12 @@ def exit_code(command: Callable[[], None], debug: bool = False, remedy: str = ""
         print(f"{name}: lost another process of the job{remedy}", file=sys.stderr)
         return 1
     return 0
+
+
+def _has_joined() -> bool:
+    """Whether this process has met the others; before that, what is wrong with a command all of them see alike."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.distributed.is_initialized()
 
 
 @contextmanager

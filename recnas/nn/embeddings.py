@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, KeyedTensor, PoolingType
 from torchrec.distributed import DistributedModelParallel
 from torchrec.distributed.types import ShardingEnv
 
-from recnas.nn.divided import Divided
+from recnas.nn.divided import Divided, divided
 from recnas.nn.embedding_optimizer import EmbeddingOptimizer
 from recnas.nn.planning import Planning, quiet_planner
 from recnas.nn.processes import Processes, this_process
@@ -177,8 +178,9 @@ class ShardedEmbeddings(Embeddings):
         self.processes = processes or this_process(device)
         configs = self._configs(schema)
         planning = Planning(configs, optimizer, self.processes.size, device.type, sharding or Sharding())
-        plan = planning.together(self.processes.group)
-        with quiet_planner():
+        # What TorchRec draws on the way depends on how many processes there are; tables are to start alike.
+        with quiet_planner(), torch.random.fork_rng(devices=[]):
+            plan = planning.together(self.processes.group)
             self.collection = DistributedModelParallel(
                 planning.collection,
                 ShardingEnv.from_process_group(self.processes.group),
@@ -199,16 +201,23 @@ class ShardedEmbeddings(Embeddings):
 
     def divided_tables(self, first_order: bool = False) -> dict[str, Divided]:
         state = self.collection.state_dict()
-        names = self._names(first_order)
-        return {name: Divided(state[f"embedding_bags.{table}.weight"]) for name, table in names.items()}
+        return self._divided({table: state[name] for table, name in self._weights(first_order).items()}, first_order)
 
     def divided_sums(self, first_order: bool = False) -> dict[str, Divided]:
         """Each feature's running sums of squared gradients, divided as its table is; see `divided_tables`."""
         state = self.collection.fused_optimizer.state_dict()["state"]
-        return {
-            name: Divided(state[f"embedding_bags.{table}.weight"][f"{table}.momentum1"])
-            for name, table in self._names(first_order).items()
-        }
+        weights = self._weights(first_order).items()
+        return self._divided(
+            {table: state[name][f"{table}.momentum1"] for table, name in weights if name in state}, first_order
+        )
+
+    def _weights(self, first_order: bool) -> dict[str, str]:
+        """What TorchRec calls the weights of each table."""
+        return {table: f"embedding_bags.{table}.weight" for table in self._names(first_order).values()}
+
+    def _divided(self, tensors: dict[str, ShardedTensor], first_order: bool) -> dict[str, Divided]:
+        found = divided(tensors, self.processes)
+        return {name: found[table] for name, table in self._names(first_order).items()}
 
     def optimizer_state(self, first_order: bool = False) -> dict[str, Tensor]:
         """The sums of `divided_sums`, sharing memory with the live ones.

@@ -81,10 +81,11 @@ class Processes:
         dist.gather_object(value, box, group_dst=0, group=self.control)
         return box or []
 
-    def wait(self) -> None:
-        """Returns when all processes have come here."""
-        if not self.alone:
-            dist.barrier(self.control)
+    def exchange(self, value: Any) -> list[Any]:
+        """What every process says, by rank, in all of them."""
+        box = [None] * self.size
+        dist.all_gather_object(box, value, group=self.control)
+        return box
 
 
 def shared(error: Exception) -> Exception:

@@ -165,7 +165,7 @@ class Checkpoint:
         Raises:
             RunError: A file cannot be written.
         """
-        state = {name: part.source for name, part in _training_parts(learner).items()}
+        state = _held(_training_parts(learner))
         new = self.processes.first(self._make_room)
         writer = HuggingFaceStorageWriter(str(new), save_distributed=True)
         with _telling_of_files(self.folder), _quiet():
@@ -197,7 +197,7 @@ class Checkpoint:
             state,
         )
         with _telling_of_damage(state), _quiet():
-            dcp.load({name: part.source for name, part in parts.items()}, storage_reader=reader, **self._among)
+            dcp.load(_held(parts), storage_reader=reader, **self._among)
         learner.recall(notes.pop("memory"))
         return notes
 
@@ -292,6 +292,11 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _held(parts: Mapping[str, Divided]) -> dict[str, Any]:
+    """What this process has a part of, as `torch.distributed.checkpoint` takes it."""
+    return {name: part.source for name, part in parts.items() if part.source is not None}
 
 
 def _training_parts(learner: Learner) -> dict[str, Divided]:

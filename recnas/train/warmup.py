@@ -309,7 +309,9 @@ def warm_up(
         measure(steps)
         if quality is not None:
             quality.work_off(report_measuring)
-        return [Level.of([loss.result() for loss in losses], *at) for *at, losses in measured]
+        return learner.processes.first(
+            lambda: [Level.of([loss.result() for loss in losses], *at) for *at, losses in measured]
+        )
 
 
 def _known(loss: float) -> Future[float]:
