@@ -19,7 +19,7 @@ class Divided:
     """A tensor whose parts lie in this process and others; what is changed here changes in the model.
 
     Attributes:
-        source: TorchRec's own view of it, or a plain tensor that every process has; None where this process has no part.
+        source: TorchRec's own view of it, or a plain tensor that every process has; None where this one has no part.
         metadata: Which process has which part; None for a plain tensor.
         processes: Those that have the parts; None for a plain tensor.
     """

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.planner import WriteItem
 
 from recnas.errors import InputError
 from recnas.files import not_written, replacing, write_text
@@ -167,7 +169,7 @@ class Checkpoint:
         """
         state = _held(_training_parts(learner))
         new = self.processes.first(self._make_room)
-        writer = HuggingFaceStorageWriter(str(new), save_distributed=True)
+        writer = _StateWriter(str(new), save_distributed=True)
         with _telling_of_files(self.folder), _quiet():
             dcp.save(state, storage_writer=writer, **self._among)
         if self.processes.leads:
@@ -221,6 +223,21 @@ class Checkpoint:
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if path != kept:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+class _StateWriter(HuggingFaceStorageWriter):
+    """torch's writer of safetensors, but for this: parts of one tensor that one process holds, as when a table is split
+    by columns, are in files of their own. A file has one tensor of a name, and torch's would keep the last of them."""
+
+    def _split_by_storage_plan(
+        self, storage_plan: dict[str, int] | None, items: list[WriteItem]
+    ) -> dict[int, list[WriteItem]]:
+        files: dict[int, list[WriteItem]] = {}
+        parts: Counter[str] = Counter()
+        for item in items:
+            parts[item.index.fqn] += 1
+            files.setdefault(parts[item.index.fqn], []).append(item)
+        return files
 
 
 def newest_state(folder: Path) -> Path | None:

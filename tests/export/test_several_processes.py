@@ -1,4 +1,4 @@
-"""Several processes, really started, learn what one learns; each state can be gone on from by another number of them."""
+"""Several processes, really started, learn what one learns, and another number of them goes on from what they kept."""
 
 import json
 import socket

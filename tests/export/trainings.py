@@ -17,7 +17,7 @@ from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel, Supernet, found_network
 from recnas.nn.processes import all_processes
 from recnas.nn.sharding import Sharding
-from recnas.space import Architecture, SearchSpace
+from recnas.space import SearchSpace
 from recnas.train.checkpoint import Checkpoint, save_model
 from recnas.train.loop import Learner, ModelLearner, evaluate, train
 from recnas.train.settings import Optimization
@@ -39,9 +39,11 @@ class Case:
 
 
 CASES = {
-    "rowwise": Case(Optimization(0.005, BATCH)),
+    "rowwise": Case(Optimization(0.005, BATCH), baseline="dlrm"),
     "columns": Case(
-        Optimization(0.005, BATCH, embedding_optimizer="adagrad"), sharding=Sharding(types=("column_wise",))
+        Optimization(0.005, BATCH, embedding_optimizer="adagrad"),
+        baseline="dlrm",
+        sharding=Sharding(types=("column_wise",)),
     ),
     "clipped": Case(Optimization(0.05, BATCH, clip=0.1, fan_in_scale=16, weight_decay=1e-3), "nasrec-full"),
     "first_order": Case(Optimization(0.005, BATCH), baseline="deepfm"),
@@ -57,7 +59,7 @@ def learner_of(case: Case, dataset: Dataset) -> Learner:
         dataset.schema,
         baseline.dim if baseline else 16,
         case.optimization.of_tables,
-        first_order=baseline is not None,
+        first_order=baseline is not None and baseline.first_order,
         processes=all_processes("cpu"),
         sharding=case.sharding,
     )
