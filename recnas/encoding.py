@@ -166,7 +166,7 @@ class _Rows:
 
 
 def _number(row: int, column: str, value: Any, missing: Sequence[str]) -> float:
-    if value is None or value == "" or (isinstance(value, str) and value in missing):
+    if value is None or (isinstance(value, str) and (not value or value in missing)):
         return math.nan
     try:
         if isinstance(value, str) and ("_" in value or not value.isascii()):

@@ -93,6 +93,8 @@ def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
         # What was not read is missing, or does not fit; a sign would be read.
         if ids.null_count() == column.null_count() and not column.str.contains("+", literal=True).any():
             return ids % feature.reading["modulus"] if "modulus" in feature.reading else ids, None
+    if column.dtype.is_nested():
+        return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
     # Each different value is read once.
     distinct = column.unique()
     ids, misfits = _ids_of_objects(distinct, feature.id_of)

@@ -191,6 +191,14 @@ def test_what_cannot_be_read_is_named_by_row_and_column(change, message) -> None
             SCHEMA.encode(given_rows)
 
 
+@pytest.mark.parametrize("name", ["cost", "user", "hex", "whole", "hour", "city"])
+def test_a_list_where_one_value_is_expected_is_named(name) -> None:
+    row = GOOD | {"tags": "a|5", name: [1]}
+    for rows in (row, pd.DataFrame([row]), pl.DataFrame([row])):
+        with pytest.raises(InputError, match=f"row 1: {name} is .*, which is not"):
+            SCHEMA.encode(rows)
+
+
 def test_a_number_is_no_hexadecimal_id() -> None:
     with pytest.raises(InputError, match="row 1: hex is 12, which is not a text of up to 8 hexadecimal digits"):
         SCHEMA.encode(GOOD | {"hex": 12})
