@@ -7,6 +7,7 @@ among them, each reduced mod 2³¹ - 1 as AutoCTR does; there is no dense featur
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -32,7 +33,10 @@ HEXADECIMAL = (
     "site_id", "site_domain", "site_category", "app_id", "app_domain", "app_category",
     "device_id", "device_ip", "device_model",
 )  # fmt: skip
-TIME_FEATURES = (SparseFeature("hour_of_day", 24 + 1), SparseFeature("weekday", 7 + 1))
+TIME_FEATURES = tuple(
+    SparseFeature(name, rows, column="hour", reading={"name": "time", "form": "YYMMDDHH", "part": part})
+    for name, rows, part in (("hour_of_day", 24 + 1, "hour"), ("weekday", 7 + 1, "weekday"))
+)
 
 
 def _kind(name: str) -> Kind:
@@ -42,6 +46,13 @@ def _kind(name: str) -> Kind:
         return Hour()
     # Row ids go up to 2⁶⁴; C20 has -1 for an unknown value.
     return Decimal(MODULUS) if name == "id" else Decimal(MODULUS, signed=True)
+
+
+def _reading(name: str) -> dict[str, Any]:
+    """How serving reads a column."""
+    if name in HEXADECIMAL:
+        return Hex.reading | {"modulus": MODULUS}
+    return Decimal().reading if name == "hour" else _kind(name).reading
 
 
 class Hour:
@@ -90,7 +101,7 @@ def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_featu
     if input is None:
         raise InputError("avazu needs --input, the file train of the Kaggle challenge (or train.gz)")
     files = input_files(input, ("train", "train.csv"))
-    sparse = [SparseFeature(name, rows) for name, rows in TABLE_ROWS.items()]
+    sparse = [SparseFeature(name, rows, reading=_reading(name)) for name, rows in TABLE_ROWS.items()]
     chunks = _chunks(read_rows(FORM, files, bad_rows, progress), time_features)
     return RawTable(
         label=LABEL,

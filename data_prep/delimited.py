@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
@@ -86,6 +86,8 @@ class Hex:
     """An id of up to 8 hexadecimal digits, or nothing."""
 
     dtype = pl.String
+    reading: ClassVar = {"name": "hexadecimal"}
+    """As a schema has it."""
 
     def fits(self, column: pl.Expr) -> pl.Expr:
         return pl.lit(True)  # `read` raises
@@ -112,6 +114,12 @@ class Decimal:
     @property
     def dtype(self) -> Any:
         return pl.Int64 if self.signed else pl.UInt64
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """As a schema has it."""
+        modulus = {} if self.modulus is None else {"modulus": self.modulus}
+        return {"name": "decimal"} | modulus | ({"signed": True} if self.signed else {})
 
     def fits(self, column: pl.Expr) -> pl.Expr:
         return pl.lit(True) if self.modulus else column.is_null() | (column < 2**32)

@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from data_prep.bad_rows import BadRows
 from data_prep.pipeline import ahead
-from data_prep.rows import unnamed
 from data_prep.split import Split
 from recnas.console import Console
 from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.values import places_of_kept
 
 ROW_GROUP_ROWS = 65_536
 # A part is filled in memory and then written at once, all columns in parallel.
@@ -54,6 +53,7 @@ class RawTable:
         extra: columns of `chunks` that are kept in the files, but are no features.
         summary: what the recipe adds to `source` after the rows are split: given each chunk with the rows' splits, and
             asked at the end.
+        raw: for dense features what `DenseFeature` is told of their raw values, `column` and `missing`.
     """
 
     label: str
@@ -65,6 +65,7 @@ class RawTable:
     time: str | None = None
     extra: tuple[str, ...] = ()
     summary: "Summary | None" = None
+    raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Summary:
@@ -107,7 +108,7 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
                 moment.add(np.clip(values[~np.isnan(values)], -LARGEST, LARGEST))
         parted = _parted(_staged(stage, remove=True), split)
     dense = tuple(
-        DenseFeature(name, moments[name].transform() if name in moments else {"name": kind})
+        DenseFeature(name, moments[name].transform() if name in moments else {"name": kind}, **table.raw.get(name, {}))
         for name, kind in table.dense.items()
     )
     sparse = tuple(table.sparse if table.measured is None else table.measured())
@@ -198,28 +199,8 @@ def _transformed(
         columns.append(pl.Series(feature.name, feature.apply(chunk[feature.name].cast(pl.Float64).to_numpy())))
     for feature in sparse:
         column = chunk[feature.name].cast(pl.List(pl.UInt32) if feature.multi_valued else pl.UInt32)
-        columns.append(_places_of_kept(column, kept[feature.name]) if feature.name in kept else column)
+        columns.append(places_of_kept(column, kept[feature.name]) if feature.name in kept else column)
     return pl.DataFrame([*columns, *(chunk[name] for name in table.extra)])
-
-
-def _places_of_kept(column: pl.Series, kept: np.ndarray) -> pl.Series:
-    """Raw values, or lists of them, as their places among the kept ones `[K]`; others become null or leave the list."""
-
-    def places(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-        raw = values.fill_null(0).to_numpy()
-        found = np.minimum(np.searchsorted(kept, raw), max(0, len(kept) - 1)).astype(np.uint32)
-        known = kept[found] == raw if len(kept) else np.zeros(len(raw), dtype=bool)
-        return found, known & values.is_not_null().to_numpy()
-
-    values = unnamed(column)
-    if not isinstance(column.dtype, pl.List):
-        found, known = places(values)
-        return pl.Series(column.name, pa.array(found, mask=~known))
-    lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
-    found, known = places(values.filter(lengths > 0).explode())
-    ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(known)])[np.cumsum(lengths)]
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    return pl.Series(column.name, pa.LargeListArray.from_arrays(offsets, pa.array(found[known])))
 
 
 class _Moments:

@@ -15,10 +15,10 @@ from data_prep.bad_rows import BadRows
 from data_prep.csv_files import CsvFile
 from data_prep.engine import RawTable
 from data_prep.text import describe, input_files
-from data_prep.values import Read, Reader, read_numbers, read_times
 from recnas.console import Bar
 from recnas.errors import InputError
 from recnas.schema import SparseFeature
+from recnas.values import Read, Reader, read_numbers, read_times
 
 LATE_MINUTES = 15
 _WEATHER_FIGURES = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")
@@ -30,7 +30,8 @@ _SPARSE = (
 # How many values features of numbers have; the others but `flight` are words.
 _NUM_VALUES = {"month": 12, "day": 31, "weekday": 7, "hour": 24}
 _TIME_ZONE = "America/New_York"
-_MISSING = ("NA", "")
+_WORDS_FOR_MISSING = ("NA",)
+_MISSING = (*_WORDS_FOR_MISSING, "")
 # The strongest gust ever measured, on Barrow Island in 1996, in miles per hour; a row of the weather has 1048.
 _STRONGEST_WIND = 253
 
@@ -117,10 +118,11 @@ def read_flights(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTa
         else:
             vocabulary = _vocabulary(paths, rows[name])
             columns.append(rows[name].cast(pl.Enum(vocabulary)).to_physical().cast(pl.UInt32))
-            sparse.append(SparseFeature(name, len(vocabulary) + 1, vocabulary=vocabulary))
+            sparse.append(SparseFeature(name, len(vocabulary) + 1, vocabulary=vocabulary, missing=_WORDS_FOR_MISSING))
     return RawTable(
         label="late",
         dense=dict.fromkeys(_DENSE, "standardize"),
+        raw={name: {"missing": _WORDS_FOR_MISSING} for name in _DENSE},
         chunks=iter([rows.with_columns(columns)]),
         sparse=sparse,
         source=describe("flights", paths) | {"without_arrival": len(flights) - len(arrived)},

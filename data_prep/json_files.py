@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows, series_of
+from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows
 from data_prep.text import Piece, read_pieces, without_blank_end
 from recnas.console import Bar
+from recnas.tables import series_of
 
 # Greater whole numbers are not exact as floats.
 _EXACT = 2**53

@@ -58,7 +58,8 @@ def read_kdd(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
         given = "" if input is None else f"; {input} is not a folder"
         raise InputError(f"kdd needs --input, a folder with {' and '.join(_FILES)}, packed or not{given}")
     log, profiles = (input_files(input, [name]) for name in _FILES)
-    sparse = [SparseFeature(name, rows) for name, rows in TABLE_ROWS.items()]
+    kinds = PROFILE_FORM.columns | FORM.columns
+    sparse = [SparseFeature(name, rows, reading=kinds[name].reading) for name, rows in TABLE_ROWS.items()]
     return RawTable(
         label=LABEL,
         dense=dict.fromkeys(DENSE, "log1p"),

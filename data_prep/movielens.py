@@ -90,18 +90,23 @@ def read_movielens(input: Path | None, bad_rows: BadRows, progress: bool) -> Raw
         },
     )
     sparse = (
-        SparseFeature("user", _rows_of_range(frame["user"])),
-        SparseFeature("item", _rows_of_range(frame["item"])),
+        SparseFeature("user", _rows_of_range(frame["user"]), column="user_id", reading={"name": "decimal"}),
+        SparseFeature("item", _rows_of_range(frame["item"]), column="item_id", reading={"name": "decimal"}),
         _of_vocabulary("gender", genders),
         _of_vocabulary("occupation", occupations),
         _of_vocabulary("zip_code", zip_codes),
-        SparseFeature("hour", 24 + 1),
-        SparseFeature("weekday", 7 + 1),
-        _of_vocabulary("genres", genres, pooling="mean", multi_valued=True),
+        _of_time("hour", 24 + 1),
+        _of_time("weekday", 7 + 1),
+        _of_vocabulary("genres", genres, pooling="mean", multi_valued=True, column="class", separator=" "),
     )
     return RawTable(
         label="label",
         dense=dict.fromkeys(("age", "release_year", "time"), "standardize"),
+        raw={
+            "age": {"missing": _no_numbers(row["age"] for row in users.values())},
+            "release_year": {"missing": _no_numbers(row["release_year"] for row in items.values())},
+            "time": {"column": "timestamp"},
+        },
         chunks=iter([frame]),
         sparse=sparse,
         time="time",
@@ -163,6 +168,16 @@ def _of_vocabulary(name: str, words: Mapping[str, int], **options: Any) -> Spars
     if not words:
         raise InputError(f"MovieLens: not one value of {name} is there; check --input")
     return SparseFeature(name, len(words) + 1, vocabulary=tuple(words), **options)
+
+
+def _of_time(part: str, rows: int) -> SparseFeature:
+    reading = {"name": "time", "form": "seconds", "part": part}
+    return SparseFeature(part, rows, column="timestamp", reading=reading)
+
+
+def _no_numbers(texts: Iterator[str]) -> tuple[str, ...]:
+    """The different texts that stand for a number which is not known."""
+    return tuple(sorted({text for text in texts if text and _number(text) is None}))
 
 
 def _rows_of_range(ids: pl.Series) -> int:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from data_prep.rows import unnamed
-from data_prep.values import Reader, as_text, read_labels, read_numbers, read_times
 from recnas.errors import InputError
 from recnas.schema import WHOLE_NUMBER
+from recnas.values import Reader, as_text, read_labels, read_numbers, read_times
 
 SAMPLE_ROWS = 10_000
 TRANSFORMS = ("log1p", "standardize", "none")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -92,21 +92,3 @@ def distinct_names(path: Path, names: list[str]) -> list[str]:
 def unnamed(column: pl.Series) -> pl.Series:
     """The column without the name that the user gave it: many of a Series' methods take `^a$` for a pattern."""
     return column.alias("value")
-
-
-def series_of(name: str, values: list[Any]) -> pl.Series:
-    """A column of Python values: of their type if they have one, else of objects."""
-    values = [value.tolist() if isinstance(value, np.ndarray) else value for value in values]
-    types = set(map(type, values)) - {type(None)}
-    if types <= {list}:
-        inner = {type(item) for value in values if value is not None for item in value} - {type(None)}
-        types = {list} if types and len(inner) <= 1 and inner <= {str, int, bool, float} else types and {object}
-    if types == {int, float} and all(abs(value) < 2**53 for value in values if type(value) is int):
-        values = [None if value is None else float(value) for value in values]
-    elif len(types) > 1 or not types <= {str, int, bool, float, list}:
-        return pl.Series(name, values, dtype=pl.Object)
-    try:
-        return pl.Series(name, values)
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-        # Whole numbers beyond 64 bits, half of a surrogate pair.
-        return pl.Series(name, values, dtype=pl.Object)

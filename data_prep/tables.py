@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 
 from data_prep.csv_files import CsvFile
 from data_prep.json_files import JsonFile
-from data_prep.rows import Job, Rows, Table, distinct_names, series_of
+from data_prep.rows import Job, Rows, Table, distinct_names
 from data_prep.text import PACKINGS, input_files, without_packing
 from recnas.console import Bar
 from recnas.errors import InputError
+from recnas.tables import first_line, frame_of_arrow, frame_of_pandas
 
 CHUNK_ROWS = 65_536
 
@@ -82,7 +83,7 @@ class ParquetFile:
         self.columns = distinct_names(path, self._schema.names)
 
     def sample(self, num_rows: int) -> pl.DataFrame:
-        return _frame(next(self._batches(num_rows, self.columns), self._schema.empty_table()))
+        return frame_of_arrow(next(self._batches(num_rows, self.columns), self._schema.empty_table()))
 
     def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         size_a_row = self.path.stat().st_size / max(1, self._num_rows)
@@ -103,7 +104,7 @@ class ParquetFile:
         except FileNotFoundError:
             raise InputError(f"{self.path}: no such file; check --input") from None
         except (pa.ArrowInvalid, OSError) as error:
-            raise InputError(f"{self.path}: is no whole Parquet file ({_first_line(error)}); fetch it again") from None
+            raise InputError(f"{self.path}: is no whole Parquet file ({first_line(error)}); fetch it again") from None
 
 
 class MemoryTable:
@@ -118,15 +119,15 @@ class MemoryTable:
             try:
                 table = table.collect(engine="streaming")
             except (pl.exceptions.PolarsError, OSError) as error:
-                raise InputError(f"the LazyFrame cannot be collected ({_first_line(error)}); check input") from None
+                raise InputError(f"the LazyFrame cannot be collected ({first_line(error)}); check input") from None
         if isinstance(table, pl.DataFrame):
             names, self._slice = table.columns, table.slice
         elif isinstance(table, pa.Table):
             names = table.column_names
-            self._slice = lambda start, rows: _frame(table.slice(start, rows))
+            self._slice = lambda start, rows: frame_of_arrow(table.slice(start, rows))
         elif pandas is not None and isinstance(table, pandas.DataFrame):
             names = [str(name) for name in table.columns]
-            self._slice = lambda start, rows: _of_pandas(table.iloc[start : start + rows], names)
+            self._slice = lambda start, rows: frame_of_pandas(table.iloc[start : start + rows], names)
         else:
             what = f"{type(table).__module__}.{type(table).__qualname__}"
             raise InputError(f"input is {what}; give a file's name, a pandas or Polars DataFrame or a pyarrow Table")
@@ -144,35 +145,11 @@ class MemoryTable:
 
 def _typed_rows(batch: Any, start: int) -> Job:
     def rows() -> Rows:
-        frame = batch if isinstance(batch, pl.DataFrame) else _frame(batch)
+        frame = batch if isinstance(batch, pl.DataFrame) else frame_of_arrow(batch)
         return Rows(frame, np.arange(start + 1, start + 1 + len(frame)), lambda row: _json(frame.row(row, named=True)))
 
     return rows
 
 
-def _frame(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
-    try:
-        return pl.DataFrame(pl.from_arrow(rows))
-    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError) as error:
-        raise InputError(f"a column has a type that cannot be read ({_first_line(error)}); leave it out") from None
-
-
 def _json(row: dict[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, default=str)
-
-
-def _of_pandas(table: Any, names: Sequence[str]) -> pl.DataFrame:
-    columns = []
-    for place, name in enumerate(names):
-        column = table.iloc[:, place]
-        try:
-            columns.append(pl.from_pandas(column).alias(name))
-        except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
-            # Values of several types, or of one that Arrow has not.
-            values = zip(column.tolist(), column.isna(), strict=True)
-            columns.append(series_of(name, [None if missing else value for value, missing in values]))
-    return pl.DataFrame(columns)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

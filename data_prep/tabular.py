@@ -15,10 +15,10 @@ from data_prep.roles import SAMPLE_ROWS, TRANSFORMS, Plan, Roles, plan_roles
 from data_prep.rows import Job, Misfit, Rows, Table, unnamed
 from data_prep.tables import MemoryTable, open_tables
 from data_prep.text import describe
-from data_prep.values import Reader, read_ids, read_labels, read_lists, read_numbers, read_times
 from recnas.console import BYTES, Console
 from recnas.errors import InputError
 from recnas.schema import MAX_ROWS, SparseFeature
+from recnas.values import Reader, read_ids, read_labels, read_lists, read_numbers, read_times
 
 __all__ = ["TRANSFORMS", "read_tabular", "table_rows_of"]
 
@@ -86,8 +86,9 @@ def read_tabular(
     counts = {name: ValueCounts() for name in (*plan.roles.sparse, *plan.roles.multi)}
 
     def feature(name: str, **options: Any) -> SparseFeature:
-        lists = name in plan.roles.multi
-        return SparseFeature(name, pooling="mean" if lists else "sum", multi_valued=lists, **options)
+        if name in plan.roles.multi:
+            options |= {"pooling": "mean", "multi_valued": True, "separator": multi_separator}
+        return SparseFeature(name, **options)
 
     def measured() -> list[SparseFeature]:
         return [feature(name, **_size(*counts[name].take(), min_count, max_rows)) for name in counts]

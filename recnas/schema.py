@@ -11,16 +11,23 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recnas.errors import InputError
 from recnas.files import write_text
+from recnas.readings import check_reading, read_value
 
-VERSION = 1
+if TYPE_CHECKING:
+    from recnas.encoding import Encoded
+
+VERSION = 2
+READABLE = (1, 2)
+"""Versions of the format that can be read; before 2 it did not say how raw values are read (see `Schema.encode`)."""
 FILE_NAME = "schema.json"
 SPLITS = ("train", "validation", "test")
 POOLINGS = ("sum", "mean")
@@ -136,13 +143,18 @@ class DenseFeature:
         name: column name.
         transform: `{"name": "log1p"}` for log(1 + max(x, 0)), `{"name": "standardize", "mean": m, "std": s}` for
             (x - m) / s, or `{"name": "none"}` for x. A missing value becomes 0 after each.
+        column: where its raw value is in a raw row; None: under its own name.
+        missing: texts that stand for a missing value, beside the empty one.
     """
 
     name: str
     transform: Mapping[str, Any]
+    column: str | None = None
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_name(self.name)
+        _check_raw(self)
         kind = self.transform.get("name") if isinstance(self.transform, Mapping) else None
         if kind in ("log1p", "none"):
             wanted = {"name"}
@@ -188,6 +200,10 @@ class SparseFeature:
         vocabulary: the strings that have an id, which is their index; None: the ids stand for themselves.
         kept: the raw values (`raw_value`), ascending, that have an id, which is their index; every other counts as
             missing. None: the ids stand for themselves.
+        column: where its raw value is in a raw row; None: under its own name.
+        missing: texts that stand for a missing value, beside the empty one.
+        reading: how a raw value is read if not by `raw_value`; see `recnas.readings`.
+        separator: between two ids of a list that is text; None: text is one id.
     """
 
     name: str
@@ -196,10 +212,21 @@ class SparseFeature:
     multi_valued: bool = False
     vocabulary: tuple[str, ...] | None = None
     kept: tuple[int, ...] | None = None
+    column: str | None = None
+    missing: tuple[str, ...] = ()
+    reading: Mapping[str, Any] | None = None
+    separator: str | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.name)
+        _check_raw(self)
         where = f"sparse feature {self.name}"
+        if self.reading is not None:
+            check_reading(self.reading, where)
+            if self.vocabulary is not None or self.kept is not None:
+                raise InputError(f"{where}: has a reading, and a vocabulary or kept values")
+        if self.separator is not None and not (isinstance(self.separator, str) and self.separator):
+            raise InputError(f"{where}: separator {self.separator!r} is not a text")
         if not _is_int(self.rows) or not 2 <= self.rows <= MAX_ROWS:
             raise InputError(f"{where}: {self.rows!r} table rows, it must be a whole number from 2 to {MAX_ROWS}")
         if self.pooling not in POOLINGS:
@@ -226,21 +253,33 @@ class SparseFeature:
         """The id of a value, as preparation makes it: what a data set holds, and `table_rows` takes; None: missing.
 
         Args:
-            value: a string, a whole number, or a missing value; for a feature with a vocabulary one of its strings.
+            value: a string, a whole number, or a missing value; for a feature with a vocabulary one of its strings, or
+                a whole number written like one.
 
         Raises:
-            InputError: a number with a fraction.
+            InputError: a number with a fraction, or what the feature's reading does not allow.
 
         >>> SparseFeature("city", rows=3, kept=(7, 3009526956)).id_of("Alien (1979)")
         1
         """
+        if isinstance(value, str) and value in self.missing:
+            return None
+        if self.reading is not None:
+            return read_value(self.reading, value)
         if self.vocabulary is not None:
-            return self.vocabulary.index(value) if value in self.vocabulary else None
+            if not isinstance(value, str):
+                # Refuses what is no id; 94043 is the word "94043".
+                value = None if raw_value(value) is None else str(int(value))
+            return self._places.get(value)
         raw = raw_value(value)
         if self.kept is None or raw is None:
             return raw
         place = bisect.bisect_left(self.kept, raw)
         return place if place < len(self.kept) and self.kept[place] == raw else None
+
+    @cached_property
+    def _places(self) -> dict[str | None, int]:
+        return {word: place for place, word in enumerate(self.vocabulary or ())}
 
 
 @dataclass(frozen=True)
@@ -276,10 +315,7 @@ class Schema:
 
     def __post_init__(self) -> None:
         _check_name(self.label)
-        if self.version != VERSION:
-            raise InputError(
-                f"the data set has version {self.version!r}, this program reads version {VERSION}; prepare it again"
-            )
+        _check_version(self.version)
         if not self.sparse:
             raise InputError("the data set has no sparse feature; a model needs at least one")
         names = [self.label, *(feature.name for feature in (*self.dense, *self.sparse))]
@@ -335,15 +371,42 @@ class Schema:
             raise InputError(f"there is no split {split!r}; take one of {', '.join(SPLITS)}")
         return self.splits[split]
 
+    def encode(self, rows: Any, allow_absent: bool = False) -> "Encoded":
+        """Raw rows as a model takes them, exactly as preparation and loading would have made them.
+
+        Args:
+            rows: B rows: a mapping of column to raw value (one row) or a list of such; a pandas or Polars DataFrame or
+                a pyarrow Table. Other columns than the features' are ignored. None, NaN and the empty text are
+                missing values, and so is a column that a row lacks, if another row has it.
+            allow_absent: take a column that no row has for one of missing values, too.
+
+        Returns:
+            The numbers of B rows, in the schema's order.
+
+        Raises:
+            InputError: a value cannot be read (the message names row, from 1, and column), no row has the column of a
+                feature, or the schema is of an older version that does not say how values are read.
+
+        Example:
+            schema = Schema.load("models/criteo")
+            schema.encode({"I1": 3, "C1": "68fd1e64", …}).dense
+        """
+        from recnas.encoding import encode
+
+        return encode(self, rows, allow_absent)
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, always in the same order."""
         return {
             "version": self.version,
             "label": self.label,
-            "dense": [{"name": f.name, "transform": dict(f.transform)} for f in self.dense],
+            "dense": [{"name": f.name, "transform": dict(f.transform)} | _raw_keys(f) for f in self.dense],
             "sparse": [
                 {"name": f.name, "rows": f.rows, "pooling": f.pooling, "multi_valued": f.multi_valued}
                 | {key: list(words) for key in ("vocabulary", "kept") if (words := getattr(f, key)) is not None}
+                | ({} if f.reading is None else {"reading": dict(f.reading)})
+                | ({} if f.separator is None else {"separator": f.separator})
+                | _raw_keys(f)
                 for f in self.sparse
             ],
             "splits": {name: {key: self.splits[name][key] for key in ("rows", "positives")} for name in SPLITS},
@@ -358,22 +421,20 @@ class Schema:
         Raises:
             InputError: one line that names what does not fit.
         """
-        if isinstance(value, dict) and value.get("version", VERSION) != VERSION:
+        if isinstance(value, dict):
             # A newer format may well have other keys, so this comes before they are looked at.
-            raise InputError(
-                f"the data set has version {value['version']!r}, this program reads version {VERSION}; prepare it again"
-            )
+            _check_version(value.get("version", VERSION))
         keys = ("version", "label", "dense", "sparse", "splits", "split", "source")
         _check_keys(value, "the schema", keys)
         dense = []
         for entry in _list(value["dense"], "dense"):
-            _check_keys(entry, "a dense feature", ("name", "transform"))
-            dense.append(DenseFeature(**entry))
+            _check_keys(entry, "a dense feature", ("name", "transform"), _RAW_KEYS)
+            dense.append(DenseFeature(**_with_tuples(entry, "missing")))
         sparse = []
         for entry in _list(value["sparse"], "sparse"):
-            _check_keys(entry, "a sparse feature", ("name", "rows"), ("pooling", "multi_valued", "vocabulary", "kept"))
-            tuples = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
-            sparse.append(SparseFeature(**entry | tuples))
+            optional = ("pooling", "multi_valued", "vocabulary", "kept", "reading", "separator", *_RAW_KEYS)
+            _check_keys(entry, "a sparse feature", ("name", "rows"), optional)
+            sparse.append(SparseFeature(**_with_tuples(entry, "vocabulary", "kept", "missing")))
         return cls(**value | {"dense": tuple(dense), "sparse": tuple(sparse)})
 
     def save(self, path: str | Path) -> None:
@@ -404,6 +465,35 @@ class Schema:
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise InputError(f"{name!r} is not a name; a label or feature needs a non-empty string")
+
+
+def _check_raw(feature: "DenseFeature | SparseFeature") -> None:
+    """Checks where a raw value is and what stands for a missing one."""
+    if feature.column is not None:
+        _check_name(feature.column)
+    if not isinstance(feature.missing, tuple) or not all(isinstance(text, str) for text in feature.missing):
+        raise InputError(f"feature {feature.name}: missing must be a list of strings")
+
+
+_RAW_KEYS = ("column", "missing")
+
+
+def _raw_keys(feature: "DenseFeature | SparseFeature") -> dict[str, Any]:
+    column = {} if feature.column is None else {"column": feature.column}
+    return column | ({"missing": list(feature.missing)} if feature.missing else {})
+
+
+def _with_tuples(entry: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """A feature's entry with tuples where JSON has lists."""
+    return {key: tuple(value) if key in keys and isinstance(value, list) else value for key, value in entry.items()}
+
+
+def _check_version(version: Any) -> None:
+    if version not in READABLE:
+        raise InputError(
+            f"the data set has version {version!r}, this program reads versions {READABLE[0]} to {READABLE[-1]}; "
+            "prepare it again"
+        )
 
 
 def _check_keys(value: Any, what: str, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:

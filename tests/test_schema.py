@@ -97,7 +97,7 @@ def _broken(**changes):
     ("value", "message"),
     [
         ([], "the schema must be an object"),
-        (_broken(version=2), "version 2.*reads version 1; prepare it again"),
+        (_broken(version=3), "version 3.*reads versions 1 to 2; prepare it again"),
         (_broken(label=None), "no label"),
         (_broken(other=1), "unknown key other"),
         (_broken(label=""), "is not a name"),

@@ -4,5 +4,6 @@ from recnas.data.batch import Batch
 from recnas.data.batches import Batches
 from recnas.data.dataset import Dataset
 from recnas.data.describe import describe
+from recnas.data.encoded import batch_of
 
-__all__ = ["Batch", "Batches", "Dataset", "describe"]
+__all__ = ["Batch", "Batches", "Dataset", "batch_of", "describe"]

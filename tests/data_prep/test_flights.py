@@ -263,3 +263,33 @@ def test_the_package_is_found_without_importing_it_and_its_zip_is_read(tmp_path,
     for split in SPLITS:
         plain, packed = (pl.read_parquet(tmp_path / name / split / "*.parquet") for name in ("plain", "out"))
         assert plain.equals(packed)
+
+
+def test_serving_encodes_the_joined_words_and_numbers_as_prepared(tmp_path, raw):
+    schema = prepare("flights", tmp_path / "out", raw)
+    flights = [flight for flight in _flights() if flight["arr_delay"] != "NA"]
+    weather = {(row["origin"], row["time_hour"]): row for row in _weather(_flights())}
+    planes = {row["tailnum"]: row for row in PLANES}
+    rows = []
+    for flight in flights:
+        plane = planes.get(flight["tailnum"], {})
+        local = datetime.fromisoformat(flight["time_hour"]).astimezone(ZoneInfo("America/New_York"))
+        arrival = int(flight["sched_arr_time"])
+        rows.append(
+            weather.get((flight["origin"], flight["time_hour"]), {})
+            | plane
+            | flight
+            | {"plane_year": plane.get("year", "NA"), "departure": local.hour * 60 + int(flight["minute"])}
+            | {"arrival": arrival // 100 * 60 + arrival % 100, "weekday": local.weekday()}
+            | {"month": local.month, "day": local.day, "hour": local.hour}
+        )
+    encoded = schema.encode(rows)
+    prepared = pl.concat(pl.read_parquet(tmp_path / "out" / split / "*.parquet") for split in SPLITS)
+    # Each flight has a distance of its own.
+    prepared = prepared.sort("distance")
+    order = np.argsort(encoded.dense[:, [feature.name for feature in schema.dense].index("distance")])
+    for place, feature in enumerate(schema.dense):
+        assert encoded.dense[order, place].tolist() == prepared[feature.name].to_list(), feature.name
+    for place, feature in enumerate(schema.sparse):
+        expected = [0 if raw is None else raw % (feature.rows - 1) + 1 for raw in prepared[feature.name]]
+        assert encoded.ids[order, place].tolist() == expected, feature.name

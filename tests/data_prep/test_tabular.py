@@ -27,12 +27,12 @@ from data_prep.json_files import _arrow_schema, _frame
 from data_prep.json_files import _rows as _json_rows
 from data_prep.tabular import read_tabular, table_rows_of
 from data_prep.text import Piece, read_pieces
-from data_prep.values import read_ids, read_lists, read_numbers, read_times
 from recnas.cli import main
 from recnas.data import Dataset
 from recnas.data.describe import describe
 from recnas.errors import InputError
 from recnas.schema import SPLITS, Schema, hash_string, raw_value, table_rows
+from recnas.values import read_ids, read_lists, read_numbers, read_times
 
 COLUMNS = {"label": "click", "dense": ["price", "age:log1p"], "sparse": ["user", "city"], "multi": ["tags"]}
 START = datetime(2024, 5, 31, 12, tzinfo=UTC)

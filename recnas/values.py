@@ -1,4 +1,4 @@
-"""A column of a user's table, of whatever type, as labels, numbers, ids, lists of ids or times.
+"""A column of raw values, of whatever type, as labels, numbers, ids, lists of ids or times.
 
 Each reader takes a column `[N]` and gives the values `[N]` with a mask `[N]` of those that do not fit (None: all fit).
 Empty text, null and NaN are missing values. Of a type that cannot be read, no value fits but a missing one.
@@ -11,10 +11,11 @@ import polars as pl
 import pyarrow as pa
 
 from recnas.errors import InputError
-from recnas.schema import hash_integers, hash_string, raw_value
+from recnas.schema import SparseFeature, hash_integers, hash_string, raw_value
 
 Read = tuple[pl.Series, np.ndarray | None]
 Reader = Callable[[pl.Series], Read]
+IdOf = Callable[..., int | None]
 
 # Whole numbers of more digits count as strings; see `raw_value`.
 _LEAST_HUGE = 10**18
@@ -78,26 +79,61 @@ def read_ids(column: pl.Series) -> Read:
     return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
 
 
-def read_lists(column: pl.Series, separator: str) -> Read:
+def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
+    """UInt32, what `feature.id_of` gives for each value, null = missing."""
+    if feature.reading is None and feature.vocabulary is None and not (feature.missing and column.dtype == pl.Object):
+        ids, misfits = read_ids(column)
+        return (ids if feature.kept is None else places_of_kept(ids, np.array(feature.kept, np.uint32))), misfits
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype == pl.Object:
+        return _ids_of_objects(column, feature.id_of)
+    if column.dtype == pl.String and (feature.reading or {}).get("name") == "hexadecimal":
+        ids = column.str.to_integer(base=16, dtype=pl.UInt32, strict=False)
+        # What was not read is missing, or does not fit; a sign would be read.
+        if ids.null_count() == column.null_count() and not column.str.contains("+", literal=True).any():
+            return ids % feature.reading["modulus"] if "modulus" in feature.reading else ids, None
+    if column.dtype.is_nested():
+        return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
+    # Each different value is read once.
+    distinct = column.unique()
+    ids, misfits = _ids_of_objects(distinct, feature.id_of)
+    places = pl.Series(np.arange(len(distinct), dtype=np.uint32))
+    place = column.replace_strict(distinct, places, return_dtype=pl.UInt32).to_numpy()
+    return ids.gather(place), None if misfits is None else misfits[place]
+
+
+def read_lists_of(column: pl.Series, feature: SparseFeature) -> Read:
+    """List(UInt32) of what `feature.id_of` gives for each item, without the missing ones; see `read_lists`."""
+
+    def read(items: pl.Series) -> Read:
+        return read_ids_of(items, feature)
+
+    return read_lists(column, feature.separator, read, feature.id_of)
+
+
+def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids, id_of: IdOf = raw_value) -> Read:
     """List(UInt32) of ids as by `read_ids`, without the missing ones; a missing list is empty, a single value is a list
     of one.
 
     Args:
         column: lists of anything that `read_ids` takes, or text that holds several ids.
-        separator: between two ids of a text.
+        separator: between two ids of a text; None: a text is one id.
+        read: how items are read, in a column.
+        id_of: how a single one is read.
     """
     if column.dtype == pl.Object:
-        return _lists_of_objects(column, separator)
+        return _lists_of_objects(column, separator, id_of)
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
-    if column.dtype == pl.String:
+    if column.dtype == pl.String and separator is not None:
         column = column.str.split(separator)
     elif isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
     elif not isinstance(column.dtype, pl.List):
         column = pl.select(pl.concat_list(pl.lit(column)).alias(column.name)).to_series()
     lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
-    ids, misfits = read_ids(column.filter(lengths > 0).explode())
+    ids, misfits = read(column.filter(lengths > 0).explode())
     known = ids.is_not_null().to_numpy()
     lists = _regrouped(column.name, ids.drop_nulls(), _sums(known)[np.cumsum(lengths)])
     if misfits is None:
@@ -105,6 +141,27 @@ def read_lists(column: pl.Series, separator: str) -> Read:
     ends = np.cumsum(lengths)
     sums = _sums(misfits)
     return lists, sums[ends] > sums[ends - lengths]
+
+
+def places_of_kept(column: pl.Series, kept: np.ndarray) -> pl.Series:
+    """Raw values, or lists of them, as their places among the kept ones `[K]`; others become null or leave the list."""
+
+    def places(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+        raw = values.fill_null(0).to_numpy()
+        found = np.minimum(np.searchsorted(kept, raw), max(0, len(kept) - 1)).astype(np.uint32)
+        known = kept[found] == raw if len(kept) else np.zeros(len(raw), dtype=bool)
+        return found, known & values.is_not_null().to_numpy()
+
+    # Without the name that the user gave it: many of a Series' methods take `^a$` for a pattern.
+    values = column.alias("value")
+    if not isinstance(column.dtype, pl.List):
+        found, known = places(values)
+        return pl.Series(column.name, pa.array(found, mask=~known))
+    lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
+    found, known = places(values.filter(lengths > 0).explode())
+    ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(known)])[np.cumsum(lengths)]
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+    return pl.Series(column.name, pa.LargeListArray.from_arrays(offsets, pa.array(found[known])))
 
 
 def read_times(column: pl.Series) -> Read:
@@ -226,19 +283,19 @@ def _ids_of_floats(column: pl.Series) -> Read:
     return _series(column.name, ids, missing | ~fits), None if fits.all() else ~fits
 
 
-def _ids_of_objects(column: pl.Series) -> Read:
+def _ids_of_objects(column: pl.Series, id_of: IdOf = raw_value) -> Read:
     """Of values of several types, one by one."""
-    read = [_id_of(value) for value in column]
+    read = [_id_of(value, id_of) for value in column]
     misfits = np.array([value is _UNFIT for value in read], dtype=bool)
     ids = pl.Series(column.name, [None if value is _UNFIT else value for value in read], dtype=pl.UInt32)
     return ids, misfits if misfits.any() else None
 
 
-def _lists_of_objects(column: pl.Series, separator: str) -> Read:
+def _lists_of_objects(column: pl.Series, separator: str | None, id_of: IdOf) -> Read:
     lists, misfits = [], []
     for value in column:
-        items = value.split(separator) if isinstance(value, str) else value
-        read = [_id_of(item) for item in (items if isinstance(items, list | tuple) else [items])]
+        items = value.split(separator) if isinstance(value, str) and separator is not None else value
+        read = [_id_of(item, id_of) for item in (items if isinstance(items, list | tuple) else [items])]
         misfits.append(_UNFIT in read)
         lists.append([item for item in read if item is not None and item is not _UNFIT])
     result = pl.Series(column.name, lists, dtype=pl.List(pl.UInt32))
@@ -248,9 +305,9 @@ def _lists_of_objects(column: pl.Series, separator: str) -> Read:
 _UNFIT = object()
 
 
-def _id_of(value: object) -> object:
+def _id_of(value: object, id_of: IdOf) -> object:
     try:
-        return raw_value(value)  # type: ignore[arg-type]
+        return id_of(value)
     except (InputError, TypeError, ValueError):
         return _UNFIT
 
