@@ -2,7 +2,16 @@
 
 from recnas.export.folder import evaluate_export, load
 from recnas.export.program import program_inputs
+from recnas.export.record import TrainingRecord
 from recnas.export.run import export_run
 from recnas.export.training import Continued, continue_training
 
-__all__ = ["Continued", "continue_training", "evaluate_export", "export_run", "load", "program_inputs"]
+__all__ = [
+    "Continued",
+    "TrainingRecord",
+    "continue_training",
+    "evaluate_export",
+    "export_run",
+    "load",
+    "program_inputs",
+]
