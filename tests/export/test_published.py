@@ -4,7 +4,7 @@ import torch
 from safetensors.torch import load_file
 
 from recnas.export.folder import write_export
-from recnas.export.record import TrainingRecord
+from recnas.export.record import Stage, TrainingRecord
 from recnas.nn.model import CTRModel
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from tests.export.conftest import OPTIMIZATION
@@ -22,7 +22,7 @@ def test_a_published_subnets_files_hold_its_parameters_and_no_more(published, ma
     )
     model: CTRModel = make_model(schema, arch)
     stir(model.network)
-    folder = write_export(tmp_path / "m", model, TrainingRecord(OPTIMIZATION, ()), False, formats=["torchrec"])
+    folder = write_export(tmp_path / "m", model, TrainingRecord(OPTIMIZATION, (Stage("toy", 1, 0.1),)), False, formats=["torchrec"])
     program = torch.export.load(folder / "program.pt2")
     for tensors in (load_file(folder / "weights.safetensors"), program.state_dict):
         assert sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("network.")) == parameters
