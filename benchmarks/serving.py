@@ -1,8 +1,8 @@
 """How long each exported form of a model takes for a batch: `python -m benchmarks.serving RUN`.
 
-RUN is a finished run, or an exported model. All forms are exported anew, and timed in turns on the same random rows with
-one thread; printed is the median of a batch in milliseconds. The module and the project begin with a batch of table rows
-as a `KeyedJaggedTensor`, the program and ONNX Runtime with plain tensors.
+RUN is a finished run, or an exported model. All forms are exported anew, and timed in turns on the same random rows
+with one thread; printed is the median of a batch in milliseconds. The module and the project begin with table rows as a
+`KeyedJaggedTensor`, the program and ONNX Runtime with plain tensors.
 """
 
 from __future__ import annotations

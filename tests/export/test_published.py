@@ -18,11 +18,13 @@ def test_a_published_subnets_files_hold_its_parameters_and_no_more(published, ma
         "click",
         tuple(DenseFeature(f"d{place}", {"name": "log1p"}) for place in range(dense)),
         tuple(SparseFeature(f"s{place}", 5) for place in range(fields)),
-        dict.fromkeys(SPLITS, {"rows": 2, "positives": 1}),
+        {split: {"rows": 2, "positives": 1} for split in SPLITS},
     )
     model: CTRModel = make_model(schema, arch)
     stir(model.network)
-    folder = write_export(tmp_path / "m", model, TrainingRecord(OPTIMIZATION, (Stage("toy", 1, 0.1),)), False, formats=["torchrec"])
+    folder = write_export(
+        tmp_path / "m", model, TrainingRecord(OPTIMIZATION, (Stage("toy", 1, 0.1),)), False, formats=["torchrec"]
+    )
     program = torch.export.load(folder / "program.pt2")
     for tensors in (load_file(folder / "weights.safetensors"), program.state_dict):
         assert sum(tensor.numel() for name, tensor in tensors.items() if name.startswith("network.")) == parameters
