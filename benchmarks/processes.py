@@ -3,12 +3,13 @@
     python benchmarks/processes.py rates data/synthetic              # rows a second
     python benchmarks/processes.py kills models/demo data/movielens    # kills one of two processes, 10 times
 
-`rates` trains DLRM, on tables capped as in a search, with one thread a process: by `recnas.train`'s loop, and by a loop of
-TorchRec's DistributedModelParallel without it, in turns; it prints medians. The global batch is the same for all.
+`rates` trains DLRM, on tables capped as in a search, with one thread a process: by `recnas.train`'s loop, and by a
+loop of TorchRec's DistributedModelParallel without it, in turns; it prints medians. The global batch is the same for
+all.
 
-`kills` goes on training an exported model with `torchrun`, sends SIGKILL to one of its two processes at a random moment,
-gives the same command again, and compares the model with that of a training left alone, bit for bit. Exit code 1 if
-one is another one, if a job does not end by itself, or says nothing that a user would understand.
+`kills` goes on training an exported model with `torchrun`, sends SIGKILL to one of its two processes at a random
+moment, gives the same command again, and compares the model with that of a training left alone, bit for bit. Exit code
+1 if one is another one, if a job does not end by itself, or says nothing that a user would understand.
 """
 
 from __future__ import annotations

@@ -175,9 +175,20 @@ def _parser() -> argparse.ArgumentParser:
         "recnas export runs/criteo --output models/criteo",
         _export,
     )
-    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    export.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or an exported model's")
     export.add_argument("--output", type=Path, required=True, help="the model's folder")
     export.add_argument("--model", metavar="ID", help="a found model that the run trained (default: the best)")
+    export.add_argument(
+        "--format",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=("onnx", "torchrec"),
+        help="written besides the torch.export program: ONNX (needs the extra recnas[onnx]); plain TorchRec code to "
+        "train and serve without recnas",
+    )
+    export.add_argument("--quantize", choices=("int8",), help="round the embedding tables, and measure what it does")
+    export.add_argument("--data", type=Path, help="the data set to measure that on (default: the run's)")
     export.add_argument("--overwrite", action="store_true", help="replace an exported model in that folder")
 
     evaluate = command(
@@ -411,13 +422,24 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from recnas.export import export_checkpoint, export_run, is_checkpoint
+    from recnas.export import TrainingRecord, export_checkpoint, export_run, is_checkpoint
 
     if is_checkpoint(Path(arguments.run)):
         output = export_checkpoint(arguments.run, arguments.output, overwrite=arguments.overwrite)
     else:
-        output = export_run(arguments.run, arguments.output, overwrite=arguments.overwrite, model=arguments.model)
+        output = export_run(
+            arguments.run,
+            arguments.output,
+            overwrite=arguments.overwrite,
+            model=arguments.model,
+            formats=arguments.format,
+            quantize=arguments.quantize is not None,
+            data=arguments.data,
+        )
     print(f"wrote {output}")
+    quantization = TrainingRecord.load(output).quantization
+    if quantization is not None:
+        print(quantization)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

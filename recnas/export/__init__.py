@@ -2,11 +2,13 @@
 
 from recnas.export.folder import evaluate_export, load
 from recnas.export.program import program_inputs
+from recnas.export.record import TrainingRecord
 from recnas.export.run import export_run
 from recnas.export.training import Continued, continue_training, export_checkpoint, is_checkpoint
 
 __all__ = [
     "Continued",
+    "TrainingRecord",
     "continue_training",
     "evaluate_export",
     "export_checkpoint",

@@ -5,6 +5,8 @@ schema.json          the features and the size of their tables
 weights.safetensors  dense part and tables, by name
 training.json        how the weights were learned
 program.pt2          the model for inference with torch alone
+model.onnx           if asked for: the model for inference with ONNX Runtime
+torchrec/            if asked for: the model as a TorchRec project without recnas
 README.md            what all this is, and how to use it
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +24,11 @@ from safetensors import SafetensorError
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
 from recnas.export.fit import check_fits
+from recnas.export.onnx import check_onnx, save_onnx
 from recnas.export.program import save_program
+from recnas.export.project import FOLDER as PROJECT
+from recnas.export.project import write_project
+from recnas.export.quantize import RoundedTable
 from recnas.export.readme import render_readme
 from recnas.export.record import TrainingRecord
 from recnas.nn.embeddings import WholeEmbeddings
@@ -30,11 +36,16 @@ from recnas.nn.model import CTRModel, found_network
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
 from recnas.space import Architecture
-from recnas.train.checkpoint import TABLES, load_model_tensors, save_model, tensors_in
+from recnas.train.checkpoint import TABLES, load_model_tensors, load_tensors, model_tensors, save_tensors
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
 
 ARCHITECTURE, WEIGHTS, PROGRAM, README = "architecture.json", "weights.safetensors", "program.pt2", "README.md"
+ONNX = "model.onnx"
+FORMATS = ("onnx", "torchrec")
+"""What a folder may hold besides the program."""
+SCALES = "scales."
+"""What precedes a feature's name for the scales of its rounded table, in the file of weights."""
 NEEDED = (ARCHITECTURE, SCHEMA, WEIGHTS)
 """The files that a model is read from."""
 
@@ -108,10 +119,10 @@ def read_model(architecture: Path, schema: Schema, weights: Path, device: torch.
         InputError: A file is missing or damaged, or they belong to different models.
     """
     arch = Architecture.load(architecture)
-    with tensors_in(weights) as tensors:
-        schema, dim = as_in_file(schema, {name: tensor.shape for name, tensor in tensors.items()}, weights)
-        model = CTRModel(schema, WholeEmbeddings(schema, dim, device), found_network(schema, arch, dim).to(device))
-        load_model_tensors(model, tensors, weights)
+    tensors = _whole(load_tensors(weights), weights)
+    schema, dim = as_in_file(schema, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, weights)
+    model = CTRModel(schema, WholeEmbeddings(schema, dim, device), found_network(schema, arch, dim).to(device))
+    load_model_tensors(model, tensors, weights)
     return model.eval()
 
 
@@ -127,7 +138,51 @@ def as_in_file(schema: Schema, shapes: Mapping[str, tuple[int, ...]], weights: P
     return schema.capped(max(rows for rows, _ in tables)), tables[0][1]
 
 
-def write_export(output: Path, model: CTRModel, record: TrainingRecord, overwrite: bool) -> Path:
+def _whole(tensors: Mapping[str, torch.Tensor], weights: Path) -> dict[str, torch.Tensor]:
+    """Weights with rounded tables made float32."""
+    whole = {name: tensor for name, tensor in tensors.items() if not name.startswith(SCALES)}
+    for name in whole:
+        if name.startswith(TABLES) and whole[name].dtype == torch.int8:
+            scales = tensors.get(SCALES + name.removeprefix(TABLES))
+            if scales is None or scales.shape != whole[name].shape[:1]:
+                raise InputError(f"{weights}: the scales of {name} are missing; this file belongs to another model")
+            whole[name] = RoundedTable(whole[name], scales).table()
+    return whole
+
+
+def _stored(model: CTRModel, rounded: Mapping[str, RoundedTable] | None) -> dict[str, torch.Tensor]:
+    """What the file of weights holds."""
+    tensors = model_tensors(model)
+    for name, table in (rounded or {}).items():
+        tensors |= {TABLES + name: table.numbers, SCALES + name: table.scales}
+    return tensors
+
+
+def check_formats(formats: Collection[str], rounded: bool) -> None:
+    """Looks ahead to `write_export`.
+
+    Raises:
+        InputError: There is no such format, what it needs is not installed, or it cannot hold rounded tables.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"no format is named {name!r}; known are {', '.join(FORMATS)}")
+    if "onnx" in formats:
+        check_onnx()
+    if "torchrec" in formats and rounded:
+        raise InputError(
+            "--format torchrec makes a project to train, which rounded tables are not for; export it without --quantize"
+        )
+
+
+def write_export(
+    output: Path,
+    model: CTRModel,
+    record: TrainingRecord,
+    overwrite: bool,
+    formats: Collection[str] = (),
+    rounded: Mapping[str, RoundedTable] | None = None,
+) -> Path:
     """Writes a found model's folder.
 
     Args:
@@ -135,6 +190,8 @@ def write_export(output: Path, model: CTRModel, record: TrainingRecord, overwrit
         model: On the CPU, with its tables held whole.
         record: How it was trained.
         overwrite: Replace an exported model of that name.
+        formats: Some of `FORMATS`, to be written too.
+        rounded: The model's tables, rounded, which are written in their place; the model must hold the same numbers.
 
     Returns:
         `output`.
@@ -143,15 +200,20 @@ def write_export(output: Path, model: CTRModel, record: TrainingRecord, overwrit
         InputError: Something is there and may not be replaced, or the folder cannot be made.
         RunError: The disk is full.
     """
+    check_formats(formats, rounded is not None)
     with _new_folder(output, overwrite) as folder:
         model.network.architecture.save(folder / ARCHITECTURE)
         model.schema.save(folder)
         record.save(folder)
-        save_model(folder / WEIGHTS, model)
+        save_tensors(folder / WEIGHTS, _stored(model, rounded))
         # safetensors makes files that only their owner can read.
         (folder / WEIGHTS).chmod((folder / ARCHITECTURE).stat().st_mode)
-        save_program(model, folder / PROGRAM)
-        (folder / README).write_text(render_readme(model, record), encoding="utf-8")
+        save_program(model, folder / PROGRAM, rounded)
+        if "onnx" in formats:
+            save_onnx(model, folder / ONNX, rounded)
+        if "torchrec" in formats:
+            write_project(folder / PROJECT, model, record)
+        (folder / README).write_text(render_readme(model, record, formats), encoding="utf-8")
     return output
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
 from recnas.data import Batch
+from recnas.export.quantize import RoundedTable
 from recnas.nn.model import CTRModel
 from recnas.schema import Schema, SparseFeature
 
@@ -32,13 +33,20 @@ class ProbabilityModel(nn.Module):
 
     Args:
         model: A finished model whose tables are held whole.
+        rounded: Tables to look up in the place of the model's.
     """
 
-    def __init__(self, model: CTRModel) -> None:
+    def __init__(self, model: CTRModel, rounded: Mapping[str, RoundedTable] | None = None) -> None:
         super().__init__()
-        tables = dict(zip(model.embeddings.features, model.embeddings.collection.embedding_bags.values(), strict=True))
         self.features: tuple[SparseFeature, ...] = model.schema.sparse
-        self.tables = nn.ParameterList(tables[feature.name].weight for feature in self.features)
+        if rounded is None:
+            bags = model.embeddings.collection.embedding_bags.values()
+            tables = {name: bag.weight for name, bag in zip(model.embeddings.features, bags, strict=True)}
+        else:
+            tables = {name: nn.Parameter(table.numbers, requires_grad=False) for name, table in rounded.items()}
+        scales = [] if rounded is None else [rounded[feature.name].scales for feature in self.features]
+        self.tables = nn.ParameterList(tables[feature.name] for feature in self.features)
+        self.scales = nn.ParameterList(nn.Parameter(scale, requires_grad=False) for scale in scales)
         self.network = model.network
 
     def forward(self, dense: Tensor, ids: Tensor, *lists: Tensor) -> Tensor:
@@ -56,16 +64,34 @@ class ProbabilityModel(nn.Module):
         """
         singles, rest = iter(ids.unbind(1)), iter(lists)
         fields = []
-        for feature, table in zip(self.features, self.tables, strict=True):
+        for place, feature in enumerate(self.features):
             if feature.multi_valued:
                 values, offsets = next(rest), next(rest)
-                # Cut to the length of `dense`: with `include_last_offset` a program of one row would be ruled out.
-                starts = offsets[: dense.shape[0]]
-                fields.append(F.embedding_bag(values, table, starts, mode=feature.pooling))
+                fields.append(pooled(self._look_up(place, values), offsets, dense.shape[0], feature.pooling))
             else:
                 # The sum or mean of one embedding is that embedding.
-                fields.append(F.embedding(next(singles), table))
+                fields.append(self._look_up(place, next(singles)))
         return torch.sigmoid(self.network(dense, torch.stack(fields, dim=1)))
+
+    def _look_up(self, place: int, rows: Tensor) -> Tensor:
+        """Rows of a table, `[rows, E]` float32; rounded ones become whole when looked up."""
+        found = F.embedding(rows, self.tables[place])
+        return found.float() * self.scales[place][rows].float().unsqueeze(1) if self.scales else found
+
+
+def pooled(embeddings: Tensor, offsets: Tensor, rows: int, pooling: str) -> Tensor:
+    """The sum or mean of the embeddings `[T, E]` of each list: `[rows, E]`, zeros for an empty one.
+
+    ONNX has nothing like `embedding_bag`, which becomes a loop over the rows there; this becomes a few operators.
+    """
+    starts = offsets[:rows]
+    begun = torch.zeros(embeddings.shape[0] + 1, dtype=torch.int64).index_add(0, starts, torch.ones_like(starts))
+    row = begun.cumsum(0)[:-1] - 1
+    sums = torch.zeros(rows, embeddings.shape[1]).index_add(0, row, embeddings)
+    if pooling == "sum":
+        return sums
+    counts = torch.zeros(rows).index_add(0, row, torch.ones_like(row, dtype=torch.float32))
+    return sums / counts.clamp(min=1).unsqueeze(1)
 
 
 def program_inputs(batch: Batch, schema: Schema) -> tuple[Tensor, ...]:
@@ -90,11 +116,12 @@ def program_inputs(batch: Batch, schema: Schema) -> tuple[Tensor, ...]:
     return (batch.dense, ids, *lists)
 
 
-def export_program(model: CTRModel) -> ExportedProgram:
+def export_program(model: CTRModel, rounded: Mapping[str, RoundedTable] | None = None) -> ExportedProgram:
     """Traces a finished model into a program that takes any number of rows and lists of any length.
 
     Args:
         model: On the CPU, with its tables held whole. The program shares its weights.
+        rounded: Tables to look up in the place of the model's; then these are shared.
     """
     rows = Dim("rows")
     lists: tuple[dict[int, object], ...] = ()
@@ -103,19 +130,19 @@ def export_program(model: CTRModel) -> ExportedProgram:
     # All lists are one argument to torch, which is absent when there are none.
     shapes = ({0: rows}, {0: rows}, *([lists] if lists else []))
     inputs = _example(model.schema)
-    with _quiet(), torch.no_grad():
-        return torch.export.export(ProbabilityModel(model).eval(), inputs, dynamic_shapes=shapes)
+    with quiet(), torch.no_grad():
+        return torch.export.export(ProbabilityModel(model, rounded).eval(), inputs, dynamic_shapes=shapes)
 
 
-def save_program(model: CTRModel, path: Path) -> None:
+def save_program(model: CTRModel, path: Path, rounded: Mapping[str, RoundedTable] | None = None) -> None:
     """Writes a finished model's program; arguments as in `export_program`.
 
     Raises:
         OSError: The file cannot be written.
     """
-    with _quiet(), open(path, "wb") as file:
+    with quiet(), open(path, "wb") as file:
         patient = _PatientFile(file)
-        torch.export.save(export_program(model), patient)
+        torch.export.save(export_program(model, rounded), patient)
     if patient.error is not None:
         raise patient.error
 
@@ -162,8 +189,25 @@ def _example(schema: Schema) -> tuple[Tensor, ...]:
     )
 
 
+def example_inputs(schema: Schema, rows: int, seed: int = 0) -> tuple[Tensor, ...]:
+    """Random inputs of the program, with lists of 0 to 3 ids."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def ids(feature: SparseFeature, count: int) -> Tensor:
+        return torch.randint(feature.rows, (count,), generator=generator)
+
+    lists: list[Tensor] = []
+    for feature in _lists(schema.sparse):
+        lengths = torch.randint(4, (rows,), generator=generator)
+        offsets = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
+        lists += [ids(feature, int(offsets[-1])), offsets]
+    singles = [ids(feature, rows) for feature in schema.sparse if not feature.multi_valued]
+    single = torch.stack(singles, dim=1) if singles else torch.empty(rows, 0, dtype=torch.int64)
+    return (torch.randn(rows, schema.num_dense, generator=generator), single, *lists)
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps torch's remarks on its own export format from the user; errors still come as exceptions."""
     logger = logging.getLogger("torch.export")
     level = logger.level

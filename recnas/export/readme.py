@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from recnas.export.onnx import OUTPUT, input_names
 from recnas.export.record import TrainingRecord
+from recnas.export.templates import render
 from recnas.nn.model import CTRModel, count_dense_parameters
 from recnas.space import Architecture, Block, cost
 from recnas.space.architecture import MERGED_FIELDS
 
 
-def render_readme(model: CTRModel, record: TrainingRecord) -> str:
+def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[str] = ()) -> str:
     """Markdown that says what a found model is, how good it is, and how to use it."""
-    environment = Environment(
-        loader=PackageLoader("recnas.export", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     schema, arch, dim = model.schema, model.network.architecture, model.embeddings.dim
-    return environment.get_template("readme.md").render(
+    return render(
+        "model-readme.md",
         id=arch.id,
         schema=schema,
         singles=[feature for feature in schema.sparse if not feature.multi_valued],
@@ -37,6 +32,10 @@ def render_readme(model: CTRModel, record: TrainingRecord) -> str:
         stages=record.stages,
         latest=record.stages[-1],
         settings=asdict(record.optimization),
+        quantization=record.quantization,
+        formats=formats,
+        onnx_inputs=input_names(schema),
+        onnx_output=OUTPUT,
     )
 
 

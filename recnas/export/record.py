@@ -37,15 +37,43 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """What rounding the tables to 8 bits did to the model's quality.
+
+    Attributes:
+        data: Name of the data set that it was measured on; None if it was not.
+        split: The split.
+        before: Quality with the tables as they were learned.
+        after: Quality with the rounded tables.
+    """
+
+    data: str | None = None
+    split: str = "test"
+    before: Quality | None = None
+    after: Quality | None = None
+
+    def __str__(self) -> str:
+        if self.before is None or self.after is None:
+            return "tables rounded to 8 bits; no data set to measure that on, `recnas evaluate` measures the new model"
+        losses = f"log loss {self.before.log_loss:.6f} -> {self.after.log_loss:.6f}"
+        aucs = f"AUC {self.before.auc:.6f} -> {self.after.auc:.6f}"
+        change = f"{self.after.log_loss - self.before.log_loss:+.6f}, {self.after.auc - self.before.auc:+.6f}"
+        return f"tables rounded to 8 bits; {self.split} {losses}, {aucs} ({change})"
+
+
+@dataclass(frozen=True)
 class TrainingRecord:
-    """How weights were learned, in stages from fresh weights to the present ones."""
+    """How weights were learned, in stages from fresh weights to the present ones; and how they were rounded, if so."""
 
     optimization: Optimization
     stages: tuple[Stage, ...]
+    quantization: Quantization | None = None
 
     def save(self, folder: Path) -> None:
         """Writes `training.json`."""
         record = {"version": VERSION, **asdict(self)}
+        if self.quantization is None:
+            del record["quantization"]
         (folder / FILE_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
@@ -66,11 +94,18 @@ class TrainingRecord:
                     Stage(**stage | {split: quality(stage[split]) for split in ("validation", "test")})
                     for stage in record["stages"]
                 ),
+                _quantization(record.get("quantization")),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{file}: damaged ({error}); export the model again") from None
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
+
+
+def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
+    if values is None:
+        return None
+    return Quantization(**{**values, "before": quality(values["before"]), "after": quality(values["after"])})
 
 
 def optimization_from(values: Mapping[str, Any]) -> Optimization:

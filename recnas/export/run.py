@@ -2,30 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recnas.data import Dataset
 from recnas.errors import InputError
-from recnas.export.folder import ARCHITECTURE, WEIGHTS, check_free, read_model, write_export
-from recnas.export.record import Stage, TrainingRecord, optimization_from, quality
+from recnas.export.fit import check_fits
+from recnas.export.folder import (
+    ARCHITECTURE,
+    PROGRAM,
+    WEIGHTS,
+    check_formats,
+    check_free,
+    load,
+    read_model,
+    write_export,
+)
+from recnas.export.quantize import RoundedTable, rounded
+from recnas.export.record import Quantization, Stage, TrainingRecord, optimization_from, quality
 from recnas.files import read_json, read_yaml
+from recnas.nn.model import CTRModel
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
 from recnas.space import Architecture
+from recnas.train.loop import evaluate
+from recnas.train.metrics import Quality
 
 RETRAIN = "retrain"
 """The folder of a run in which each of the best candidates has its own."""
 
 
-def export_run(run: str | Path, output: str | Path, overwrite: bool = False, model: str | None = None) -> Path:
+def export_run(
+    run: str | Path,
+    output: str | Path,
+    overwrite: bool = False,
+    model: str | None = None,
+    *,
+    formats: Collection[str] = (),
+    quantize: bool = False,
+    data: str | Path | None = None,
+) -> Path:
     """Writes a found model of a run as a folder that can be served, evaluated and trained further.
 
     Args:
-        run: A finished run's folder.
+        run: A finished run's folder, or a folder that was exported before.
         output: The folder to make; it appears when complete.
         overwrite: Replace an exported model of that name.
         model: The id of a model that was trained in the end; None for the best.
+        formats: `onnx`, `torchrec`: what is written besides the `torch.export` program.
+        quantize: Round the tables to 8 bits. What this does to log loss and AUC is measured on the test rows.
+        data: The data set to measure it on; None: the run's, if it is still there.
 
     Returns:
         `output`.
@@ -39,6 +67,41 @@ def export_run(run: str | Path, output: str | Path, overwrite: bool = False, mod
     """
     run, output = Path(run), Path(output)
     check_free(output, overwrite)
+    check_formats(formats, quantize)
+    if data is not None and not quantize:
+        raise InputError("--data is where the loss by --quantize is measured; without that it has no use")
+    if (run / PROGRAM).is_file() and model is None:
+        found, record = load(run), TrainingRecord.load(run)
+        if record.quantization is not None:
+            raise InputError(f"{run}: its tables are rounded already; export the model that it was made from")
+    else:
+        found, record, known = _read(run, model)
+        data = data if data is not None or not (known / SCHEMA).is_file() else known
+    tables = None
+    if quantize:
+        tables, record = _round(found, record, None if data is None else Path(data), run)
+    return write_export(output, found, record, overwrite, formats, tables)
+
+
+def _round(
+    model: CTRModel, record: TrainingRecord, data: Path | None, source: Path
+) -> tuple[dict[str, RoundedTable], TrainingRecord]:
+    """Rounds a model's tables, in it too, and measures what that does if there is a data set."""
+
+    def measured() -> Quality | None:
+        return None if dataset is None else evaluate(model, dataset, Quantization.split)
+
+    dataset = None if data is None else Dataset(data)
+    if dataset is not None:
+        check_fits(model.schema, dataset, source)
+    before, tables = measured(), rounded(model.embeddings.tables())
+    model.embeddings.load_tables({name: table.table() for name, table in tables.items()})
+    name = None if dataset is None else str(dataset.schema.source.get("name") or dataset.path.name)
+    return tables, replace(record, quantization=Quantization(name, before=before, after=measured()))
+
+
+def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]:
+    """A model of a run, how it was trained, and where its data set was."""
     if not run.is_dir():
         raise InputError(f"{run}: no such run folder; `recnas search --run {run}` makes one")
     remedy = f"`recnas search --run {run} --overwrite`, with the settings it began with, makes the run anew"
@@ -55,7 +118,7 @@ def export_run(run: str | Path, output: str | Path, overwrite: bool = False, mod
     if (found := Architecture.load(architecture).id) != chosen:
         raise InputError(f"{architecture}: this is {found}, not {chosen}; {remedy}")
     record = _record(run, results, entry)
-    return write_export(output, read_model(architecture, Schema.load(run), weights), record, overwrite)
+    return read_model(architecture, Schema.load(run), weights), record, Path(results["data"]["path"])
 
 
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:

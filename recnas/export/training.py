@@ -102,6 +102,10 @@ def continue_training(
     check_free(output, overwrite)
     check_export(directory)
     record = TrainingRecord.load(directory)
+    if record.quantization is not None:
+        raise InputError(
+            f"{directory}: its tables are rounded; export the model without --quantize to train it further"
+        )
     given = {"learning_rate": learning_rate, "batch_size": batch_size}
     optimization = replace(record.optimization, **{name: value for name, value in given.items() if value is not None})
     dataset = Dataset(data)

@@ -1,0 +1,19 @@
+"""The texts that an export writes, as Jinja templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render(name: str, **values: Any) -> str:
+    """The text of a file of that name."""
+    environment = Environment(
+        loader=PackageLoader("recnas.export", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(f"{name}.j2").render(**values)

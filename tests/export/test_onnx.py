@@ -1,0 +1,65 @@
+"""The ONNX file: the model's own probabilities, for any number of rows and lists of any length."""
+
+import sys
+from dataclasses import replace
+
+import onnxruntime
+import pytest
+import torch
+
+from recnas.errors import InputError
+from recnas.export import export_run, load, program_inputs
+from recnas.export.onnx import input_names, save_onnx
+from recnas.export.program import example_inputs
+
+
+def run_file(path, schema, inputs):
+    session = onnxruntime.InferenceSession(str(path))
+    given = dict(zip(input_names(schema), (tensor.numpy() for tensor in inputs), strict=True))
+    return torch.from_numpy(session.run(None, {entry.name: given[entry.name] for entry in session.get_inputs()})[0])
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["float32", "int8"])
+def folder(request, finished, tmp_path_factory):
+    """An export with an ONNX file; tests only look at it."""
+    output = tmp_path_factory.mktemp("onnx") / "model"
+    return export_run(finished.run, output, formats=["onnx"], quantize=request.param)
+
+
+def test_onnx_runtime_gives_the_models_probabilities(folder, make_batch):
+    model = load(folder)
+    for rows in (1, 2, 64, 1000):
+        batch = make_batch(model.schema, rows)
+        with torch.inference_mode():
+            expected = torch.sigmoid(model(batch))
+        found = run_file(folder / "model.onnx", model.schema, program_inputs(batch, model.schema))
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_lists_may_all_be_empty(folder):
+    model = load(folder)
+    dense, ids, *lists = example_inputs(model.schema, 3)
+    lists = [torch.zeros(4 if place % 2 else 0, dtype=torch.int64) for place in range(len(lists))]
+    program = torch.export.load(folder / "program.pt2").module()
+    found = run_file(folder / "model.onnx", model.schema, (dense, ids, *lists))
+    torch.testing.assert_close(found, program(dense, ids, *lists), rtol=0, atol=1e-6)
+
+
+def test_gating_sum_attention_and_cross_layers_become_onnx(finished, sample, make_model, tmp_path):
+    archs = [replace(arch, blocks=arch.blocks[:3], cross_layers=2) for arch in sample("nasrec-full", 300)]
+    wanted = {"gating", "sum", "attention"}
+    arch = next(
+        arch
+        for arch in archs
+        if wanted <= {o for b in arch.canonical().blocks for o in (*b.dense_operators, *b.sparse_operators)}
+    )
+    model = make_model(finished.model.schema, arch)
+    # It checks itself, and raises an error if the figures differ.
+    save_onnx(model, tmp_path / "model.onnx")
+
+
+def test_a_missing_package_is_named_before_anything_is_written(finished, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"onnxscript; pip install 'recnas\[onnx\]'"):
+        export_run(finished.run, tmp_path / "model", formats=["onnx"])
+    assert not any(tmp_path.iterdir())
