@@ -14,7 +14,7 @@ from recnas.files import read_json, read_yaml, write_json, write_text
 from recnas.search.about import say_rows
 from recnas.search.choice import best
 from recnas.search.costs import Costs
-from recnas.search.executor import Executor, sharing_cores
+from recnas.search.executor import open_executor
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
 from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run
@@ -42,8 +42,7 @@ def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progre
     costs, started = Costs(settings, dataset), time.perf_counter()
     say_rows(console, dataset)
     with (
-        sharing_cores(settings.workers),
-        Executor(settings.workers, start_training, (settings,)) as executor,
+        open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
         describe_data(run, dataset)
@@ -73,8 +72,7 @@ def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool)
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
     with (
-        sharing_cores(settings.workers),
-        Executor(settings.workers, start_training, (settings,)) as executor,
+        open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite=False, resume=True) as run,
     ):
         results = read_json(run / RESULTS)

@@ -119,7 +119,7 @@ def train_models(
         return entrant.flops(schema)
 
     def apply(jobs: list[Job]) -> Iterator[Trained]:
-        return executor.map(train_job, jobs, lambda job: effort(job.entrant))
+        return executor.map(train_job, jobs, lambda job: effort(job.entrant), apart=True)
 
     trainings = _train(
         run, settings.final, dataset.rows("train"), finalists, baselines, costs.objectives, apply, console
@@ -132,7 +132,7 @@ def train_models(
     entrants = [item.entrant for item in usable]
     test = {}
     with console.bar(len(entrants), TEST, "models") as bar:
-        for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
+        for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort, apart=True), strict=True):
             test[entrant] = quality
             bar.update()
     total = settings.final.epochs * dataset.rows("train")

@@ -18,7 +18,7 @@ from recnas.schema import Schema
 from recnas.search.about import say_rows
 from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, computing_with, refuse_torchrun, sharing_cores
+from recnas.search.executor import Executor, computing_with, open_executor, refuse_torchrun
 from recnas.search.expression import UNTRAINED
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
@@ -86,8 +86,7 @@ def search(
     say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
-        sharing_cores(settings.workers),
-        Executor(settings.workers, prepare_process, (settings,)) as executor,
+        open_executor(settings, prepare_process) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
         followed(run, console) if tensorboard else nullcontext(),
     ):
