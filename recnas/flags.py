@@ -23,7 +23,13 @@ FLAGS: dict[str, tuple[str, str]] = {
     "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
     "workers": (
         "--workers",
-        "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
+        "processes that score candidates and train finalists; 1: all candidates in this one, one a core; none: as many "
+        "as is usual, with --ray one for each CPU of the cluster",
+    ),
+    "ray": (
+        "--ray",
+        "a Ray cluster that does the work: local for one on this machine, auto for the one that this machine is part "
+        "of, or HOST:PORT of its head; none: no cluster",
     ),
     "warmup.amount": (
         "--warmup",
@@ -128,7 +134,7 @@ FLAGS: dict[str, tuple[str, str]] = {
 BASELINE_FLAGS = {
     name: flag
     for name, flag in FLAGS.items()
-    if name in ("seed", "workers", "checkpoint_seconds", "final.epochs")
+    if name in ("seed", "workers", "ray", "checkpoint_seconds", "final.epochs")
     or (name.startswith("final.optimization.") and name != "final.optimization.learning_rate")
 }
 """The flag of each setting of hand-made models."""

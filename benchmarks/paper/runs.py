@@ -174,7 +174,7 @@ class Runs:
         settings = StudySettings(**common, seeds=1, shares=())
         # What is done is only read: no processes are started for it.
         if all(is_done(settings, Training(arch, 0)) for arch in distinct):
-            settings = replace(settings, workers=1)
+            settings = replace(settings, workers=1, ray=None)
         with (
             open_executor(settings, start_trainings) as executor,
             open_run(settings, self.dataset.schema, overwrite=False, resume=True),

@@ -17,7 +17,7 @@ from recnas.search.costs import Costs
 from recnas.search.executor import open_executor
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
-from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run
+from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
 from recnas.search.run import describe_data
 from recnas.search.settings import Settings
 
@@ -45,6 +45,7 @@ def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progre
         open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
+        executor.check_files(shared_files(run, dataset.path))
         describe_data(run, dataset)
         results = run_finals(run, settings, dataset, [], costs, executor, console)
         results |= {"run": str(run), "search": None, "seconds": time.perf_counter() - started}
@@ -75,6 +76,7 @@ def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool)
         open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite=False, resume=True) as run,
     ):
+        executor.check_files(shared_files(run, dataset.path))
         results = read_json(run / RESULTS)
         known = [model["id"] for model in results["models"]]
         new = hand_made([name for name in names if name not in known])

@@ -12,6 +12,7 @@ from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -218,6 +219,13 @@ def open_executor(settings: Settings, start: Callable[[Any], None]) -> Iterator[
 
 
 def _executor(settings: Settings, workers: int, start: Callable[[Any], None]) -> Executor:
+    if settings.ray is not None:
+        # Ray is an extra.
+        from recnas.search.cluster import RayWorkers
+
+        # Elsewhere the working directory may be another one.
+        places = {name: os.path.abspath(getattr(settings, name)) for name in ("data", "run")}
+        return RayWorkers(settings.ray, settings.workers, start, (replace(settings, **places),))
     return ThisProcess(start, (settings,)) if workers == 1 else Processes(workers, start, (settings,))
 
 

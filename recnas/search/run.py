@@ -22,7 +22,7 @@ from recnas.search.executor import Executor, computing_with, open_executor, refu
 from recnas.search.expression import UNTRAINED
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.folder import RESULTS, SEARCH, finished, open_run, stages
+from recnas.search.folder import RESULTS, SEARCH, finished, open_run, shared_files, stages
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
@@ -90,6 +90,7 @@ def search(
         open_run(settings, dataset.schema, overwrite, resume) as run,
         followed(run, console) if tensorboard else nullcontext(),
     ):
+        executor.check_files(shared_files(run, dataset.path))
         if timed:
             # What is timed must have the machine to itself.
             executor.wait_for_start()

@@ -161,6 +161,8 @@ class Settings:
         seed: Where all random choices start.
         workers: Processes that score candidates and train finalists; with 1, which is the default here, as many
             candidates are scored side by side in this one as there are cores. The history does not depend on it.
+        ray: The Ray cluster that does the work instead, `local` for one on this machine; `workers` is then the number
+            of its actors, none for one a CPU. See docs/cluster.md.
         checkpoint_seconds: Between two writes of a training's state, to go on from with `--resume`.
         warmup: See `WarmupSettings`.
         proxy: See `ProxySettings`.
@@ -177,6 +179,7 @@ class Settings:
     strategy: str | None = None
     seed: int = 0
     workers: int | None = None
+    ray: str | None = None
     checkpoint_seconds: float = 120.0
     warmup: WarmupSettings = field(default_factory=WarmupSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)

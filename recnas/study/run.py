@@ -21,7 +21,16 @@ from recnas.proxies import find_proxy
 from recnas.search.about import data_entry, say_rows
 from recnas.search.costs import Costs
 from recnas.search.executor import Executor, computing_with, open_executor, refuse_torchrun
-from recnas.search.folder import CONFIG, RESULTS, begun_with, finished, is_finished, open_run, write_config
+from recnas.search.folder import (
+    CONFIG,
+    RESULTS,
+    begun_with,
+    finished,
+    is_finished,
+    open_run,
+    shared_files,
+    write_config,
+)
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warming import warm_up_supernet
 from recnas.space import Architecture, SearchSpace, cost
@@ -86,9 +95,10 @@ def study(
     say_rows(console, dataset)
     with (
         # What has been measured is only read.
-        open_executor(replace(settings, workers=1) if anew else settings, _prepare_process) as executor,
+        open_executor(replace(settings, workers=1, ray=None) if anew else settings, _prepare_process) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
+        executor.check_files(shared_files(run, dataset.path))
 
         def macs(arch: Architecture) -> int:
             return cost.flops(arch, *sizes(dataset.schema))
