@@ -223,7 +223,7 @@ class RayWorkers(Executor):
         self.workers = workers or max(1, int(ray.cluster_resources().get(scarce, 1)))
         self._preparation = _Preparation(start, arguments, os.getcwd())
         self._files: dict[str, str] = {}
-        self._deaths_at_start = 0
+        self._deaths_at_start, self._is_closed = 0, False
         self._actors: list[_Actor] = []
         self._fill_up()
 
@@ -260,8 +260,8 @@ class RayWorkers(Executor):
                                 self._end(actor)
                 yield results.pop(place)
         finally:
-            # Work that nobody waits for any more.
-            for reference, (_, actor) in under_way.items():
+            # Work that nobody waits for any more; after `close` it has ended, and Ray would connect anew to end it.
+            for reference, (_, actor) in () if self._is_closed else under_way.items():
                 if actor is not None:
                     self._end(actor)
                 else:
@@ -281,6 +281,7 @@ class RayWorkers(Executor):
             actor.starting.append(actor.handle.see.remote(self._files))
 
     def close(self, failed: bool) -> None:
+        self._is_closed = True
         self._end_actors()
         if self._is_ours:
             self._ray.shutdown()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import ray
 
+import data_prep
 from recnas.errors import InputError, RunError
 from recnas.search import cluster, run_search
 from recnas.search.cluster import RayWorkers, check_ray, connect
@@ -162,3 +163,23 @@ def test_without_ray_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_search_in_one_process_does_not_import_ray() -> None:
     program = "import sys, recnas.search.run; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_many_files_prepared_on_a_cluster_are_the_data_set_of_one_process(ray_cluster: None, tmp_path: Path) -> None:
+    (raw := tmp_path / "raw").mkdir()
+    for day in (2, 10, 1):
+        lines = [f"{number % 2}\t{day}{number}" + "\t" * 12 + "\tdeadbeef" * 26 for number in range(40)]
+        (raw / f"day_{day}").write_text("\n".join([*lines, "bad", *lines]) + "\n")
+    for name, address in (("alone", None), ("cluster", "local")):
+        data_prep.prepare("criteo", tmp_path / name, raw, on_bad_row="skip", progress=False, ray=address)
+    files = {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*") if path.is_file()}
+    assert files == {path.relative_to(tmp_path / "cluster") for path in (tmp_path / "cluster").rglob("*.*")}
+    for file in files:
+        assert (tmp_path / "alone" / file).read_bytes() == (tmp_path / "cluster" / file).read_bytes()
+    with pytest.raises(InputError, match=r"day_1:41: 1 fields where 40 are expected"):
+        data_prep.prepare("criteo", tmp_path / "bad", raw, progress=False, ray="local")
+
+
+def test_a_recipe_that_reads_no_many_files_refuses_a_cluster(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="movielens is prepared in one process; --ray is for criteo, avazu, kdd"):
+        data_prep.prepare("movielens", tmp_path / "out", progress=False, ray="local")
