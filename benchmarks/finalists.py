@@ -29,7 +29,7 @@ from recnas.data import Dataset
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.search.costs import Costs
 from recnas.search.evolution import Proposal
-from recnas.search.executor import Executor
+from recnas.search.executor import ThisProcess
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
 from recnas.search.history import FILE_NAME as HISTORY
@@ -136,7 +136,7 @@ def train(
         # Nobody is ranked here, and the preset's space and limits are not those of these candidates.
         values |= {"proxy": {"score": "none"}, "space": arguments.space, "limits": {"max_flops": None}}
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
-        with Executor(1, start_training, (settings,)) as executor:
+        with ThisProcess(start_training, (settings,)) as executor:
             start = time.process_time()
             results = run_finals(run, settings, dataset, history, Costs(settings, dataset), executor, Console(False))
             seconds = time.process_time() - start

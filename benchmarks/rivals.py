@@ -126,7 +126,7 @@ def affordable(settings: Settings, search: Results) -> int:
     scored = read_json_lines(Path(settings.run) / HISTORY)
     drawn = [Architecture.from_json(line["architecture"]) for line in scored if line["iteration"] == 0]
     mean = statistics.mean(costs.of(arch, "flops") for arch in drawn)
-    trainings = spent(Path(settings.run), search) * settings.workers / (seconds / work * mean)
+    trainings = spent(Path(settings.run), search) * settings.processes / (seconds / work * mean)
     return max(1, math.ceil(trainings) - len(other_learning_rates(settings.final)))
 
 
@@ -135,7 +135,7 @@ def spent(run: Path, results: Results) -> float:
     config, warmup = read_yaml(run / CONFIG), run / SUPERNET_WEIGHTS.with_name("warmup.json")
     trained = sum(model["seconds"] for model in results["models"])
     warmed = read_json(warmup)["seconds"] if warmup.exists() else 0.0
-    return warmed + results["search"]["seconds"] + trained / config["workers"]
+    return warmed + results["search"]["seconds"] + trained / (config["workers"] or 1)
 
 
 def best_of(results: Results) -> Model:

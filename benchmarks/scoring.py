@@ -33,7 +33,7 @@ from recnas.nn.model import Supernet
 from recnas.proxies import Instruments, ProxyBatches
 from recnas.proxies import statistics as proxy_statistics
 from recnas.schema import DenseFeature, Schema, SparseFeature
-from recnas.search.executor import Executor
+from recnas.search.executor import ThisProcess
 from recnas.search.expression import SIGEO, Expression
 from recnas.search.scoring import Scorer
 from recnas.space import SPACES, Architecture, SearchSpace, cost
@@ -187,7 +187,7 @@ def main() -> None:
         print(f"  seconds of a candidate, one thread              {quartiles(seconds)}")
         print(f"  share of the matrix rate, {rate / 1e9:.0f} G/s a thread        {quartiles(shares)}")
         torch.set_num_threads(arguments.threads)
-        with Executor(1, nullcontext, ()) as executor:
+        with ThisProcess(nullcontext) as executor:
             start = time.perf_counter()
             for _ in executor.map(scorer, candidates, lambda arch: macs(arch, 1), single_threaded=True):
                 pass

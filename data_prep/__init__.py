@@ -18,6 +18,7 @@ from data_prep.folder import new_folder
 from data_prep.kdd import read_kdd
 from data_prep.movielens import read_movielens
 from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit
+from data_prep.spread import spread_over
 from data_prep.synthetic import ROWS, read_synthetic
 from data_prep.tabular import TRANSFORMS, read_tabular
 from recnas.errors import InputError, RunError
@@ -58,6 +59,7 @@ class Recipe:
         example: a command.
         options: its own options by name; one with the option `confirm` guesses, and asks whether it may.
         tables: whether the input may be a table in memory.
+        spreads: whether its files may be read on a cluster.
     """
 
     read: Callable[..., RawTable]
@@ -65,6 +67,7 @@ class Recipe:
     example: str
     options: Mapping[str, Option] = field(default_factory=dict)
     tables: bool = False
+    spreads: bool = False
 
 
 RECIPES: dict[str, Recipe] = {
@@ -72,17 +75,20 @@ RECIPES: dict[str, Recipe] = {
         read_criteo,
         "Criteo's click logs: --input train.txt, a folder of day_0, day_1 … or a pattern 'day_*'",
         "recnas prepare criteo --input train.txt --output data/criteo",
+        spreads=True,
     ),
     "avazu": Recipe(
         read_avazu,
         "Avazu's click log: --input train",
         "recnas prepare avazu --input train.gz --output data/avazu --time-features",
         {"time_features": Option("hour of the day and weekday as features of their own", bool)},
+        spreads=True,
     ),
     "kdd": Recipe(
         read_kdd,
         "KDD Cup 2012, track 2: --input folder of training.txt and userid_profile.txt",
         "recnas prepare kdd --input track2 --output data/kdd",
+        spreads=True,
     ),
     "movielens": Recipe(
         read_movielens,
@@ -137,6 +143,7 @@ def prepare(
     split_seed: int = SEED,
     split_by: str | Sequence[str] = (),
     progress: bool = True,
+    ray: str | None = None,
     **options: Any,
 ) -> Schema:
     """Makes a data set from a raw log.
@@ -160,6 +167,8 @@ def prepare(
         split_by: for "hash" the features, or the one, of which only they are hashed, so that rows of the same
             user, say, stay together.
         progress: show progress on the terminal, if there is one.
+        ray: a Ray cluster whose tasks read the files, one each: "local" for one on this machine, "auto", or HOST:PORT;
+            all machines share input and output. The data set is the same.
         options: the recipe's own; see `RECIPES[name].options`.
 
     Returns:
@@ -181,6 +190,9 @@ def prepare(
         input = Path(input)
     elif input is not None and not recipe.tables:
         raise InputError(f"{name} reads files; input is a {type(input).__name__}, give a file's name")
+    if ray is not None and not recipe.spreads:
+        spreading = ", ".join(key for key, item in RECIPES.items() if item.spreads)
+        raise InputError(f"{name} is prepared in one process; --ray is for {spreading}")
     if isinstance(split_by, str):
         split_by = [split_by]
     output = Path(output)
@@ -188,9 +200,10 @@ def prepare(
         with new_folder(output, overwrite) as folder:
             bad_rows = BadRows(folder, on_bad_row)
             try:
-                table = recipe.read(input, bad_rows, progress, **options)
-                parting = make_split(split, split_seed, split_by, table)
-                return write_data_set(folder, table, parting, bad_rows, progress)
+                with spread_over(ray, folder):
+                    table = recipe.read(input, bad_rows, progress, **options)
+                    parting = make_split(split, split_seed, split_by, table)
+                    return write_data_set(folder, table, parting, bad_rows, progress)
             finally:
                 bad_rows.close()
     except (OSError, pl.exceptions.PolarsError) as error:

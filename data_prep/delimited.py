@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -15,6 +16,7 @@ import polars as pl
 
 from data_prep.bad_rows import BadRows
 from data_prep.pipeline import ahead
+from data_prep.spread import Misfit, Read, read_spread
 from data_prep.text import Piece, count_byte, read_pieces
 from recnas.console import BYTES, Bar, Console
 from recnas.errors import InputError
@@ -205,17 +207,25 @@ def read_rows(form: Form, paths: Sequence[Path], bad_rows: BadRows, progress: bo
         InputError: A file cannot be read or has other columns; a row does not fit and `bad_rows` stops at it.
     """
     size = sum(path.stat().st_size for path in paths)
-
-    def read(part: tuple[Path, Piece]) -> tuple[Path, pl.DataFrame | None, list[Misfit]]:
-        path, piece = part
-        return path, *_read_piece(form, path, piece)
-
     with Console(progress).bar(size, "reading", BYTES) as bar:
-        for path, rows, misfits in ahead(read, _pieces(form, paths, bar)):
+        spread = read_spread(partial(_read_file, form), paths)
+        for path, rows, misfits in _read_files(form, paths, bar) if spread is None else spread:
             for misfit in misfits:
                 bad_rows.add(path, *misfit)
             if rows is not None:
                 yield rows
+
+
+def _read_files(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[Read]:
+    def read(part: tuple[Path, Piece]) -> Read:
+        path, piece = part
+        return path, *_read_piece(form, path, piece)
+
+    return ahead(read, _pieces(form, paths, bar))
+
+
+def _read_file(form: Form, path: Path) -> Iterator[Read]:
+    return _read_files(form, [path], Bar())
 
 
 def _pieces(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[tuple[Path, Piece]]:
@@ -234,10 +244,6 @@ def _without_header(form: Form, path: Path, piece: Piece) -> Piece:
         expected = form.separator.join(form.columns)
         raise InputError(f"{path}:1: the columns are {header!r:.100}, {expected} are expected; check --input")
     return Piece(rest, 2, piece.num_lines - 1)
-
-
-Misfit = tuple[int, str, str]
-"""Line number, reason and text of a line that does not fit."""
 
 
 def _read_piece(form: Form, path: Path, piece: Piece) -> tuple[pl.DataFrame | None, list[Misfit]]:

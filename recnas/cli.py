@@ -246,6 +246,12 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
             )
     if "confirm" in recipe.options:
         sub.add_argument("--yes", action="store_true", help="do not ask whether what was inferred is right")
+    if recipe.spreads:
+        sub.add_argument(
+            "--ray",
+            metavar="ADDRESS",
+            help="a Ray cluster that reads many files, a task each: local, auto or HOST:PORT",
+        )
     sub.add_argument("--overwrite", action="store_true", help="replace a data set of that name")
     sub.add_argument(
         "--on-bad-row",
@@ -289,6 +295,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         split_seed=arguments.split_seed,
         split_by=arguments.split_by,
         progress=not arguments.quiet,
+        ray=given.get("ray"),
         **options,
     )
     for split, counts in schema.splits.items():

@@ -24,7 +24,13 @@ FLAGS: dict[str, tuple[str, str]] = {
     "checkpoint_seconds": ("--checkpoint-seconds", "seconds between two writes of a training's state, for --resume"),
     "workers": (
         "--workers",
-        "processes that score candidates and train finalists; 1: all candidates in this one, one a core",
+        "processes that score candidates and train finalists; 1: all candidates in this one, one a core; none: as many "
+        "as is usual, with --ray one for each CPU of the cluster",
+    ),
+    "ray": (
+        "--ray",
+        "a Ray cluster that does the work: local for one on this machine, auto for the one that this machine is part "
+        "of, or HOST:PORT of its head; none: no cluster",
     ),
     "sharding.types": ("--sharding", f"how tables may be split among processes, of {', '.join(TYPES)}; none: as safe"),
     "sharding.tables": ("--table-sharding", "the same for single features, such as item=row_wise"),
@@ -134,7 +140,7 @@ FLAGS: dict[str, tuple[str, str]] = {
 BASELINE_FLAGS = {
     name: flag
     for name, flag in FLAGS.items()
-    if name in ("seed", "workers", "checkpoint_seconds", "final.epochs")
+    if name in ("seed", "workers", "ray", "checkpoint_seconds", "final.epochs")
     or name.startswith("sharding.")
     or (name.startswith("final.optimization.") and name != "final.optimization.learning_rate")
 }

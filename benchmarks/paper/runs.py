@@ -21,7 +21,7 @@ from recnas.nn.model import sizes
 from recnas.search.baselines import train_baselines
 from recnas.search.costs import Costs
 from recnas.search.evolution import EvolutionSettings
-from recnas.search.executor import Executor, computing_with, sharing_cores
+from recnas.search.executor import ThisProcess, computing_with, open_executor
 from recnas.search.folder import FREE_TO_CHANGE, finished, open_run
 from recnas.search.run import find_candidates, prepare_process
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows
@@ -132,7 +132,7 @@ class Runs:
         if not (run / DONE).exists():
             self.console.say(f"search with seed {seed}: {method.label}")
             with (
-                Executor(1, prepare_process, (settings,)) as executor,
+                ThisProcess(prepare_process, (settings,)) as executor,
                 open_run(settings, self.dataset.schema, overwrite=False, resume=True),
             ):
                 costs = Costs(settings, self.dataset)
@@ -173,10 +173,10 @@ class Runs:
         }
         settings = StudySettings(**common, seeds=1, shares=())
         # What is done is only read: no processes are started for it.
-        workers = settings.workers if any(not is_done(settings, Training(arch, 0)) for arch in distinct) else 1
+        if all(is_done(settings, Training(arch, 0)) for arch in distinct):
+            settings = replace(settings, workers=1, ray=None)
         with (
-            sharing_cores(workers),
-            Executor(workers, start_trainings, (settings,)) as executor,
+            open_executor(settings, start_trainings) as executor,
             open_run(settings, self.dataset.schema, overwrite=False, resume=True),
         ):
             trained = train_all(settings, distinct, executor, self.macs, self.console)

@@ -15,10 +15,10 @@ from recnas.files import read_json, read_yaml, write_json, write_text
 from recnas.search.about import say_rows
 from recnas.search.choice import best
 from recnas.search.costs import Costs
-from recnas.search.executor import Executor, sharing_cores
+from recnas.search.executor import open_executor
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
-from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run
+from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
 from recnas.search.run import describe_data
 from recnas.search.settings import Settings
 from recnas.search.together import led
@@ -49,10 +49,10 @@ def _train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progr
     costs, started = Costs(settings, dataset), time.perf_counter()
     say_rows(console, dataset)
     with (
-        sharing_cores(settings.workers),
-        Executor(settings.workers, start_training, (settings,)) as executor,
+        open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
+        executor.check_files(shared_files(run, dataset.path))
         describe_data(run, dataset)
         results = run_finals(run, settings, dataset, [], costs, executor, console)
         results |= {"run": str(run), "search": None, "seconds": time.perf_counter() - started}
@@ -84,10 +84,10 @@ def _add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
     with (
-        sharing_cores(settings.workers),
-        Executor(settings.workers, start_training, (settings,)) as executor,
+        open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite=False, resume=True) as run,
     ):
+        executor.check_files(shared_files(run, dataset.path))
         results = read_json(run / RESULTS)
         known = [model["id"] for model in results["models"]]
         new = hand_made([name for name in names if name not in known])

@@ -1,4 +1,4 @@
-"""Where work runs: in this process, or in several; results always come back in the order of the work."""
+"""Where work runs: in this process, in several, or on a cluster; results always come back in the order of the work."""
 
 from __future__ import annotations
 
@@ -6,52 +6,51 @@ import multiprocessing
 import os
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from recnas.cores import available_cores
-from recnas.errors import RunError
-from recnas.nn.processes import leave_torchrun
+from recnas.errors import InputError, RunError
+from recnas.nn.processes import leave_torchrun, num_started
+from recnas.search.settings import Settings
 
 LAST = 8
 """For each of those side by side, how many of the last items begin with the longest."""
 
 
-class Executor:
-    """Applies functions to items, after each process has called `start(*arguments)` once.
+class Executor(ABC):
+    """Applies functions to items, after each worker has called `start(*arguments)` once.
 
-    Args:
-        workers: Processes, started at once; with 1, work is done in this one.
-        start: Prepares a process: sets what the functions need as module state.
-        arguments: What `start` is given.
+    What runs work is a kind of this: `ThisProcess`, `Processes`, and `recnas.search.cluster.RayWorkers`. The loops that
+    give the work out know this interface alone; `open_executor` chooses the kind that a run's settings ask for. It is
+    used in a `with` block, whose end ends the workers.
+
+    Attributes:
+        workers: How many work side by side.
+        in_this_process: Whether work is done in the process that asks for it, and shares its state.
     """
 
-    def __init__(self, workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self.workers = workers
-        self._pool = None
-        self._started: list[Future[None]] = []
-        if workers == 1:
-            start(*arguments)
-        else:
-            self._pool = ProcessPoolExecutor(
-                workers, multiprocessing.get_context("spawn"), _start_worker, (workers, start, arguments)
-            )
-            # A pool makes a process when work comes in and none is free; these come up while this one goes on.
-            self._started = [self._pool.submit(_nothing) for _ in range(workers)]
+    workers: int
+    in_this_process: bool = False
 
+    @abstractmethod
     def map(
         self,
         function: Callable[[Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
         single_threaded: bool = False,
+        apart: bool = False,
     ) -> Iterator[Any]:
         """`function(item)` for each item, in order.
 
@@ -62,62 +61,192 @@ class Executor:
                 that all end at one time.
             single_threaded: Whether to compute each item with one thread, so that its bits do not depend on cores and
                 workers; where there are no other processes, as many run side by side in this one as torch has threads.
+            apart: Whether items share nothing that a worker keeps from one to the next, as trainings do: on a cluster
+                each may then go wherever there is room.
 
         Raises:
-            RunError: A worker process died.
+            RunError: A worker died, and its work could not be done by another.
         """
-        if self._pool is None and not single_threaded:
-            yield from map(function, items)
-            return
-        if self._pool is not None and single_threaded:
-            function = partial(_with_one_thread, function)
-        with _telling_of_dead_workers(), _threads() if self._pool is None else nullcontext(self._pool) as pool:
-            in_order = range(max(0, len(items) - LAST * self.side_by_side))
-            longest_first = sorted(range(len(in_order), len(items)), key=lambda index: -effort(items[index]))
-            results = {index: pool.submit(function, items[index]) for index in (*in_order, *longest_first)}
-            for index in range(len(items)):
-                yield results[index].result()
 
     @property
     def side_by_side(self) -> int:
         """How many single-threaded items are under way at once."""
-        return torch.get_num_threads() if self._pool is None else self.workers
+        return self.workers
 
+    @abstractmethod
     def wait_for_start(self) -> None:
-        """Returns when all processes are up, and idle.
+        """Returns when all workers are up, and idle.
 
         Raises:
-            RunError: A worker process died.
+            RunError: A worker died.
         """
-        with _telling_of_dead_workers():
-            for future in self._started:
-                future.result()
 
+    @abstractmethod
     def check(self) -> None:
-        """Says early if processes could not be started.
+        """Says early if workers could not be started; returns at once.
 
         Raises:
-            RunError: A worker process died.
+            RunError: A worker died.
         """
-        with _telling_of_dead_workers():
-            for future in self._started:
-                if future.done():
-                    future.result()
+
+    @abstractmethod
+    def check_files(self, files: Sequence[Path]) -> None:
+        """Says early if workers elsewhere do not see files as they are here; asked before the first work.
+
+        Raises:
+            InputError: One does not.
+        """
+
+    @abstractmethod
+    def close(self, failed: bool) -> None:
+        """Ends the workers; after a failure, work under way is given up."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._pool is None:
+        self.close(failed=error[0] is not None)
+
+
+class ThisProcess(Executor):
+    """Does the work in this process: single-threaded items side by side, others one after the other.
+
+    Args:
+        start: Prepares this process: sets what the functions need as module state.
+        arguments: What `start` is given.
+    """
+
+    workers, in_this_process = 1, True
+
+    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
+        start(*arguments)
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        single_threaded: bool = False,
+        apart: bool = False,
+    ) -> Iterator[Any]:
+        if not single_threaded:
+            yield from map(function, items)
             return
-        if error[0] is not None:
-            # Work under way is of no use any more.
+        with _threads() as pool:
+            yield from _in_order(pool, function, items, beginning_order(items, effort, self.side_by_side))
+
+    @property
+    def side_by_side(self) -> int:
+        return torch.get_num_threads()
+
+    def wait_for_start(self) -> None:
+        """It is up."""
+
+    def check(self) -> None:
+        """It could be started."""
+
+    def check_files(self, files: Sequence[Path]) -> None:
+        """It sees what it sees."""
+
+    def close(self, failed: bool) -> None:
+        """It goes on."""
+
+
+class Processes(Executor):
+    """Does the work in several processes of this machine.
+
+    Args:
+        workers: How many, started at once.
+        start: Prepares each: sets what the functions need as module state.
+        arguments: What `start` is given.
+    """
+
+    def __init__(self, workers: int, start: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
+        self.workers = workers
+        self._pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _start_worker, (workers, start, arguments)
+        )
+        # A pool makes a process when work comes in and none is free; these come up while this one goes on.
+        self._started: list[Future[None]] = [self._pool.submit(_nothing) for _ in range(workers)]
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        single_threaded: bool = False,
+        apart: bool = False,
+    ) -> Iterator[Any]:
+        if single_threaded:
+            function = partial(with_one_thread, function)
+        with _telling_of_dead_workers():
+            yield from _in_order(self._pool, function, items, beginning_order(items, effort, self.side_by_side))
+
+    def wait_for_start(self) -> None:
+        with _telling_of_dead_workers():
+            for future in self._started:
+                future.result()
+
+    def check(self) -> None:
+        with _telling_of_dead_workers():
+            for future in self._started:
+                if future.done():
+                    future.result()
+
+    def check_files(self, files: Sequence[Path]) -> None:
+        """They see what this process sees."""
+
+    def close(self, failed: bool) -> None:
+        if failed:
             for process in list(self._pool._processes.values()):
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
 
 
-def _with_one_thread(function: Callable[[Any], Any], item: Any) -> Any:
+@contextmanager
+def open_executor(settings: Settings, start: Callable[[Any], None]) -> Iterator[Executor]:
+    """What runs the work of a run, as its settings ask for; this process has its share of the cores meanwhile.
+
+    Args:
+        settings: The run's; each worker calls `start(settings)` once.
+        start: Prepares a worker.
+
+    Raises:
+        InputError: There is no such cluster, or Ray is not installed.
+    """
+    workers = settings.processes
+    with sharing_cores(workers), _executor(settings, workers, start) as executor:
+        yield executor
+
+
+def _executor(settings: Settings, workers: int, start: Callable[[Any], None]) -> Executor:
+    if settings.ray is not None:
+        if num_started() > 1:
+            raise InputError("torchrun and --ray both say which processes do the work; take one of them")
+        # Ray is an extra.
+        from recnas.search.cluster import RayWorkers
+
+        # Elsewhere the working directory may be another one.
+        places = {name: os.path.abspath(getattr(settings, name)) for name in ("data", "run")}
+        return RayWorkers(settings.ray, settings.workers, start, (replace(settings, **places),))
+    return ThisProcess(start, (settings,)) if workers == 1 else Processes(workers, start, (settings,))
+
+
+def beginning_order(items: Sequence[Any], effort: Callable[[Any], float], side_by_side: int) -> list[int]:
+    """The places of items in the order in which to begin with them: as they come, the longest of the last first."""
+    first = max(0, len(items) - LAST * side_by_side)
+    return [*range(first), *sorted(range(first, len(items)), key=lambda place: -effort(items[place]))]
+
+
+def _in_order(pool: Pool, function: Callable[[Any], Any], items: Sequence[Any], order: Sequence[int]) -> Iterator[Any]:
+    """Results in the order of the items, of work that is begun in another order."""
+    results = {place: pool.submit(function, items[place]) for place in order}
+    for place in range(len(items)):
+        yield results[place].result()
+
+
+def with_one_thread(function: Callable[[Any], Any], item: Any) -> Any:
+    """`function(item)`, computed with one thread."""
     with computing_with(threads=1):
         return function(item)
 

@@ -123,7 +123,7 @@ def train_models(
     def apply(jobs: list[Job]) -> Iterator[Trained]:
         if num_started() > 1:
             return map_joined(train_job, jobs)
-        return executor.map(train_job, jobs, lambda job: effort(job.entrant))
+        return executor.map(train_job, jobs, lambda job: effort(job.entrant), apart=True)
 
     trainings = _train(
         run, settings.final, dataset.rows("train"), finalists, baselines, costs.objectives, apply, console
@@ -136,7 +136,7 @@ def train_models(
     entrants = [item.entrant for item in usable]
     test = {}
     with console.bar(len(entrants), TEST, "models") as bar:
-        for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort), strict=True):
+        for entrant, quality in zip(entrants, executor.map(measure_job, entrants, effort, apart=True), strict=True):
             test[entrant] = quality
             bar.update()
     total = settings.final.epochs * dataset.rows("train")

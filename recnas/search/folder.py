@@ -25,7 +25,7 @@ WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST = "warm-up", "search", "shortli
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
 # A resumed run may have more workers, write more often, or be somewhere else; what a study measured may be judged anew.
-FREE_TO_CHANGE = {"data", "run", "workers", "checkpoint_seconds", "sharding", "rankings"}
+FREE_TO_CHANGE = {"data", "run", "workers", "ray", "checkpoint_seconds", "sharding", "rankings"}
 
 
 def stages(settings: Settings) -> tuple[str, ...]:
@@ -82,6 +82,11 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
             raise
     finally:
         os.close(handle)
+
+
+def shared_files(run: Path, data: Path) -> list[Path]:
+    """The files of a run and its data set that tell whether another machine sees the same ones."""
+    return [data / FILE_NAME, run / CONFIG]
 
 
 def write_config(run: Path, settings: Settings, created: str) -> None:

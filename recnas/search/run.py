@@ -18,11 +18,11 @@ from recnas.schema import Schema
 from recnas.search.about import say_rows
 from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, computing_with, sharing_cores
+from recnas.search.executor import Executor, computing_with, open_executor
 from recnas.search.expression import UNTRAINED
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.folder import RESULTS, SEARCH, finished, open_run, stages
+from recnas.search.folder import RESULTS, SEARCH, finished, open_run, shared_files, stages
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
@@ -93,11 +93,11 @@ def _search(settings: Settings, *, overwrite: bool, resume: bool, progress: bool
     say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
-        sharing_cores(settings.workers),
-        Executor(settings.workers, prepare_process, (settings,)) as executor,
+        open_executor(settings, prepare_process) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
         followed(run, console) if tensorboard else nullcontext(),
     ):
+        executor.check_files(shared_files(run, dataset.path))
         if timed:
             # What is timed must have the machine to itself.
             executor.wait_for_start()

@@ -160,8 +160,10 @@ class Settings:
         strategy: `evolution`, or `random` for as many random candidates. None for evolution where there is one look and
             random where a second one follows: by the first look alone, evolution ends at extremes (docs/ranking.md).
         seed: Where all random choices start.
-        workers: Processes that score candidates and train finalists; with 1, as many candidates are scored side by
-            side in this one as there are cores. The history does not depend on it.
+        workers: Processes that score candidates and train finalists; with 1, which is the default here, as many
+            candidates are scored side by side in this one as there are cores. The history does not depend on it.
+        ray: The Ray cluster that does the work instead, `local` for one on this machine; `workers` is then the number
+            of its actors, none for one a CPU. See docs/cluster.md.
         checkpoint_seconds: Between two writes of a training's state, to go on from with `--resume`.
         sharding: How tables may be split among the processes that `torchrun` starts; see `Sharding`.
         warmup: See `WarmupSettings`.
@@ -178,7 +180,8 @@ class Settings:
     space: str = "nasrec-small"
     strategy: str | None = None
     seed: int = 0
-    workers: int = 1
+    workers: int | None = None
+    ray: str | None = None
     checkpoint_seconds: float = 120.0
     sharding: Sharding = field(default_factory=Sharding)
     warmup: WarmupSettings = field(default_factory=WarmupSettings)
@@ -191,12 +194,19 @@ class Settings:
         SearchSpace.named(self.space)
         if self.strategy not in (None, *STRATEGIES):
             raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
-        at_least(self, seed=0, workers=1, checkpoint_seconds=0)
+        at_least(self, seed=0, checkpoint_seconds=0)
+        if self.workers is not None:
+            at_least(self, workers=1)
         if self.command == "search" and self.ranking.second is not None and self.proxy.shortlist < self.final.top_k:
             raise InputError(
                 f"a shortlist of {self.proxy.shortlist} cannot give {self.final.top_k} finalists; raise --shortlist or "
                 "lower --top-k"
             )
+
+    @property
+    def processes(self) -> int:
+        """Processes that do the work on this machine; 1: this one."""
+        return self.workers or 1
 
     @property
     def ranking(self) -> Ranking:

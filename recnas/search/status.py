@@ -226,7 +226,7 @@ def _measured(settings: Settings, seconds: Sequence[float | None], total: int) -
     """How far candidates are measured, from the seconds that each took so far."""
     recent = [item for item in seconds[-RECENT_CANDIDATES:] if item]
     # One process measures as many candidates side by side as there are cores.
-    aside = settings.workers if settings.workers > 1 else available_cores()
+    aside = settings.processes if settings.processes > 1 else available_cores()
     return Progress(len(seconds), total, "candidates", aside / _mean(recent) if recent else None)
 
 
@@ -260,7 +260,7 @@ def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
             rates.append(last["rows_per_second"])
         done += max(seen, measured)
     # Between two trainings nothing is under way.
-    rate = sum(rates) or (settings.workers * _mean(last_rates) if last_rates else None)
+    rate = sum(rates) or (settings.processes * _mean(last_rates) if last_rates else None)
     return Progress(min(done, total), total, "rows", rate)
 
 

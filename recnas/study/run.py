@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,17 @@ from recnas.nn.processes import num_started
 from recnas.proxies import find_proxy
 from recnas.search.about import data_entry, say_rows
 from recnas.search.costs import Costs
-from recnas.search.executor import Executor, computing_with, sharing_cores
-from recnas.search.folder import CONFIG, RESULTS, begun_with, finished, is_finished, open_run, write_config
+from recnas.search.executor import Executor, computing_with, open_executor
+from recnas.search.folder import (
+    CONFIG,
+    RESULTS,
+    begun_with,
+    finished,
+    is_finished,
+    open_run,
+    shared_files,
+    write_config,
+)
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warming import warm_up_supernet
 from recnas.space import Architecture, SearchSpace, cost
@@ -86,11 +96,11 @@ def study(
     started = time.perf_counter()
     say_rows(console, dataset)
     with (
-        sharing_cores(settings.workers),
         # What has been measured is only read.
-        Executor(1 if anew else settings.workers, _prepare_process, (settings,)) as executor,
+        open_executor(replace(settings, workers=1, ray=None) if anew else settings, _prepare_process) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
+        executor.check_files(shared_files(run, dataset.path))
 
         def macs(arch: Architecture) -> int:
             return cost.flops(arch, *sizes(dataset.schema))
@@ -246,10 +256,10 @@ def train_all(
 
 def _in_order(executor: Executor, work: list[Training], macs: Macs) -> Iterator[Trained]:
     # In one process one after the other, not in threads: they draw their weights with torch's one generator.
-    aside = executor.workers > 1
+    aside = not executor.in_this_process
     with (
         nullcontext() if aside else computing_with(threads=1),
-        closing(executor.map(train, work, lambda item: macs(item.arch), single_threaded=aside)) as results,
+        closing(executor.map(train, work, lambda item: macs(item.arch), aside, apart=True)) as results,
     ):
         yield from results
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from recnas.cores import available_cores
@@ -24,7 +24,7 @@ class StudySettings(Settings):
         proxies: By name; empty for every one that recnas has.
         rankings: Weighted sums of proxies, judged beside the proxies themselves.
         shares: Shares of a training after which it is measured on validation, to see how early it can be judged.
-        workers: Processes that score and train.
+        workers: Processes that score and train; none: one a core.
     """
 
     command: ClassVar[str] = "study"
@@ -35,7 +35,6 @@ class StudySettings(Settings):
     proxies: tuple[str, ...] = ()
     rankings: tuple[str, ...] = (SIGEO, SECOND_LOOK)
     shares: tuple[float, ...] = (0.05, 0.125, 0.25, 0.5)
-    workers: int = field(default_factory=available_cores)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,3 +54,7 @@ class StudySettings(Settings):
                 raise InputError(f"{name} have {twice[0]} twice")
         if any(not 0 < share < 1 for share in self.shares):
             raise InputError("shares are above 0 and below 1")
+
+    @property
+    def processes(self) -> int:
+        return self.workers or available_cores()

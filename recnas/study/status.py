@@ -63,5 +63,5 @@ def _stage(folder: Path, settings: StudySettings) -> tuple[str, Progress | None]
         for seed in range(settings.seeds)
         for file in training_folder(folder, seed).glob("retrain/*/result.json")
     ]
-    rate = settings.workers * len(seconds) / sum(seconds) if seconds else None
+    rate = settings.processes * len(seconds) / sum(seconds) if seconds else None
     return TRAINING, Progress(len(seconds), candidates * settings.seeds, "trainings", rate)

@@ -21,7 +21,7 @@ from recnas.search import finalists as finalists_module
 from recnas.search.choice import front
 from recnas.search.costs import Costs
 from recnas.search.evolution import Proposal
-from recnas.search.executor import Executor
+from recnas.search.executor import ThisProcess
 from recnas.search.finalists import Entrant, Epoch, Trained, start_training
 from recnas.search.finals import run_finals, survivors
 from recnas.search.halving import planned_rows, rungs
@@ -108,7 +108,7 @@ def history(sample: Callable[..., list[Architecture]]) -> list[Recorded]:
 
 
 def finals(
-    data: Path, run: Path, history: list[Recorded], executor: type[Executor] = Executor, **final: Any
+    data: Path, run: Path, history: list[Recorded], executor: type[ThisProcess] = ThisProcess, **final: Any
 ) -> dict[str, Any]:
     """Results of the final training of five candidates; rungs are in the middle of a pass and at its end."""
     values = {"top_k": 5, "first_share": 0.25, "epochs": 2, "baselines": [], "other_learning_rates": [0.02]}
@@ -117,7 +117,7 @@ def finals(
         {"data": str(data), "run": str(run), "final": {**values, "optimization": optimization, **final}}
     )
     run.mkdir(exist_ok=True)
-    with executor(1, start_training, (settings,)) as workers:
+    with executor(start_training, (settings,)) as workers:
         return run_finals(
             run, settings, (dataset := Dataset(data)), history, Costs(settings, dataset), workers, Console(False)
         )
@@ -182,11 +182,16 @@ def test_a_dropped_model_keeps_its_figures_and_nothing_else(halved: tuple[Path, 
             assert model["validation"]["log_loss"] >= worst_kept
 
 
-class Backwards(Executor):
+class Backwards(ThisProcess):
     """Begins with the last item, as processes side by side may."""
 
     def map(
-        self, function: Callable[[Any], Any], items: Sequence[Any], effort: Callable[[Any], float]
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        single_threaded: bool = False,
+        apart: bool = False,
     ) -> Iterator[Any]:
         yield from reversed([function(item) for item in reversed(items)])
 

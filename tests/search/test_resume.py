@@ -107,7 +107,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
 
 
 def test_a_finished_run_is_left_alone_and_needs_no_data(undisturbed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recnas.search.run.Executor", None)
+    monkeypatch.setattr("recnas.search.run.open_executor", None)
     before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")}
     results = run_search("gone", undisturbed, progress=False, resume=True, workers=2)
     assert results == json.loads((undisturbed / "results.json").read_text())

@@ -1,0 +1,137 @@
+"""Scoring on Ray: two actors beside two processes and one, and what 16 and 256 workers would take, by simulation.
+
+    python -m benchmarks.cluster --data data/movielens
+
+Measured: candidates a second of a warm supernet, seconds of a candidate alone in one thread, seconds until the workers
+have done a first candidate each (imports, supernet and batches included), and seconds of a message, an empty item that
+goes to an actor and comes back. Simulated: a search of as many candidates as the published one, with the measured
+seconds and messages. The process that proposes sends one message after the other; a round ends with its last candidate,
+since parents are chosen by its scores. What proposing and writing the history take is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from recnas.console import Console
+from recnas.data import Dataset
+from recnas.search.cluster import RayWorkers
+from recnas.search.executor import Executor, Processes, ThisProcess, computing_with
+from recnas.search.run import prepare_process
+from recnas.search.scoring import Scored, scored_by, stop_scoring
+from recnas.search.settings import Settings
+from recnas.search.warming import warm_up_supernet
+from recnas.space import Architecture, SearchSpace
+
+POPULATION, CANDIDATES = 128, 2_048
+"""Of the published search: a first round, and all of them."""
+WORKERS = (1, 2, 16, 256)
+CHILDREN = (8, 32, 128)
+MESSAGES = 200
+
+
+def simulate(rounds: Sequence[int], workers: int, seconds: Sequence[float], message: float, seed: int = 0) -> float:
+    """Seconds of a search whose rounds have so many candidates.
+
+    Args:
+        rounds: Candidates of each round.
+        workers: How many.
+        seconds: What a candidate takes: drawn from these.
+        message: Seconds of a message; one after the other.
+        seed: Of the drawing.
+    """
+    rng, total = random.Random(seed), 0.0
+    for size in rounds:
+        free, sent, end = [0.0] * min(workers, size), 0.0, 0.0
+        for _ in range(size):
+            sent = max(sent, heapq.heappop(free)) + message
+            done = sent + rng.choice(seconds)
+            heapq.heappush(free, done)
+            end = max(end, done)
+        total += end
+    return total
+
+
+def rounds_of(children: int | None) -> list[int]:
+    """Candidates of each round; None for random search, which is one round."""
+    return [CANDIDATES] if children is None else [POPULATION] + [children] * ((CANDIDATES - POPULATION) // children)
+
+
+def measure(
+    make: Callable[[], Executor], dataset: Dataset, archs: Sequence[Architecture]
+) -> tuple[float, float, list[Scored], float]:
+    """Seconds to start, candidates a second, what they scored, seconds of a message."""
+    start = time.perf_counter()
+    with make() as executor:
+        first = archs[: executor.workers]
+        list(scored_by(executor, dataset.schema, first))
+        started = time.perf_counter() - start
+        start = time.perf_counter()
+        scored = list(scored_by(executor, dataset.schema, archs))
+        rate = len(archs) / (time.perf_counter() - start)
+        times = []
+        for _ in range(MESSAGES):
+            start = time.perf_counter()
+            list(executor.map(abs, [1], effort=float, single_threaded=True))
+            times.append(time.perf_counter() - start)
+    stop_scoring()
+    return started, rate, scored, statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a data set")
+    parser.add_argument("--candidates", type=int, default=128, help="random candidates to score")
+    parser.add_argument("--space", default="nasrec-small", help="search space")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    dataset, rng = Dataset(arguments.data), random.Random(0)
+    space = SearchSpace.named(arguments.space)
+    archs = [space.sample(rng) for _ in range(arguments.candidates)]
+    with tempfile.TemporaryDirectory() as folder:
+        values = {"data": str(arguments.data.absolute()), "run": folder, "space": arguments.space}
+        settings = Settings.from_mapping(values | {"proxy": {"score": "sigeo"}, "warmup": {"probe_candidates": 0}})
+        settings = replace(settings, warmup=replace(settings.warmup, amount=0.01))
+        with computing_with(threads=1):
+            warm_up_supernet(Path(folder), settings, dataset, lambda: None, Console(False))
+        kinds: dict[str, Callable[[], Executor]] = {
+            "this process": partial(ThisProcess, prepare_process, (settings,)),
+            "2 processes": partial(Processes, 2, prepare_process, (settings,)),
+            "2 Ray actors": partial(RayWorkers, "local", 2, prepare_process, (settings,)),
+        }
+        print(f"{len(archs)} random candidates of {arguments.space} by SiGeo, one thread each")
+        print(f"{'':<14} {'start':>7} {'candidates':>11} {'seconds of one':>15} {'message':>9}")
+        print(f"{'':<14} {'s':>7} {'a second':>11} {'median':>15} {'ms':>9}")
+        found = {name: measure(make, dataset, archs) for name, make in kinds.items()}
+    for name, (started, rate, scored, message) in found.items():
+        second = statistics.median(item.seconds for item in scored)
+        print(f"{name:<14} {started:>7.1f} {rate:>11.2f} {second:>15.3f} {1000 * message:>9.2f}")
+    values = [[item.values for item in scored] for _, _, scored, _ in found.values()]
+    print(f"the scores have the same bits: {'yes' if values[0] == values[1] == values[2] else 'NO'}")
+    seconds, message = [item.seconds for item in found["this process"][2]], found["2 Ray actors"][3]
+    print(f"\n{CANDIDATES:,} candidates, simulated: minutes (share of the workers' time that is used)")
+    ways = {f"--children {children}": rounds_of(children) for children in CHILDREN}
+    ways["--strategy random"] = rounds_of(None)
+    print(f"{'workers':<8}" + "".join(f"{name:>20}" for name in ways))
+    for workers in WORKERS:
+        cells = []
+        for rounds in ways.values():
+            taken = simulate(rounds, workers, seconds, message)
+            used = CANDIDATES * statistics.mean(seconds) / workers / taken
+            cells.append(f"{f'{taken / 60:.2f} ({used:.0%})':>20}")
+        print(f"{workers:<8}" + "".join(cells))
+
+
+if __name__ == "__main__":
+    main()
