@@ -5,6 +5,7 @@ recnas.describe("data/criteo")                                data set → what 
 recnas.search("data/criteo", "runs/criteo")                   data set → run
 recnas.baselines("data/criteo", "runs/criteo")                hand-made models, beside those of a run or alone
 recnas.study("data/criteo", "runs/criteo-study")              data set → how far each ranking can be trusted on it
+recnas.plan("data/criteo", world_size=8, device="cuda")       where tables would lie on several processes
 recnas.load("models/criteo")                                  exported model → torch module
 """
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from recnas.data import describe
     from recnas.export import load
     from recnas.search import run_baselines as baselines
+    from recnas.table_plan import plan
 
-__all__ = ["InputError", "RunError", "baselines", "describe", "load", "prepare", "search", "study"]
+__all__ = ["InputError", "RunError", "baselines", "describe", "load", "plan", "prepare", "search", "study"]
 
 
 def __getattr__(name: str) -> Any:
@@ -38,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from recnas.export import load
 
         return load
+    if name == "plan":
+        from recnas.table_plan import plan
+
+        return plan
     if name == "baselines":
         from recnas.search import run_baselines
 

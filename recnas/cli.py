@@ -17,7 +17,18 @@ from data_prep.bad_rows import POLICIES
 from data_prep.split import SEED, SPLIT_KINDS
 from recnas.errors import InputError
 from recnas.exits import exit_code
-from recnas.flags import BASELINE_FLAGS, FLAGS, STUDY_FLAGS, add_setting_flags, given_settings, joined, metavar, reader
+from recnas.flags import (
+    BASELINE_FLAGS,
+    FLAGS,
+    SHARDING_FLAGS,
+    STUDY_FLAGS,
+    add_setting_flags,
+    given_settings,
+    given_sharding,
+    joined,
+    metavar,
+    reader,
+)
 from recnas.nn.baselines import TITLES
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.folder import command_of
@@ -30,6 +41,7 @@ From a click log to an exported model:
 
   prepare    raw click log -> data set
   describe   data set -> what is in it: rows, click rates, features, table collisions
+  plan       data set -> where its embedding tables would lie on many processes, and the memory that takes
   search     data set -> run: thousands of candidates ranked, the best trained
   baselines  data set or run -> hand-made models (DLRM, DeepFM, ...), trained as a search trains its own
   study      data set -> how far each ranking can be trusted on it
@@ -96,6 +108,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     describe.add_argument("data", type=Path, metavar="DATA", help="the data set's folder")
     describe.add_argument("--json", action="store_true", help="print it as JSON")
+
+    plan = command(
+        "plan",
+        "show where embedding tables would lie on many processes, and the memory that takes",
+        "recnas plan data/criteo --world-size 8 --device cuda",
+        _plan,
+    )
+    plan.add_argument(
+        "data", metavar="DATA", help="the data set's folder, or criteo, avazu or kdd for the published table sizes"
+    )
+    plan.add_argument("--world-size", type=int, required=True, metavar="N", help="processes, one a device")
+    plan.add_argument("--local-world-size", type=int, metavar="N", help="processes of one host (default: all)")
+    plan.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="what they compute on (default: cpu)")
+    plan.add_argument("--batch-size", type=int, default=512, metavar="N", help="rows a step of each (default: 512)")
+    plan.add_argument("--max-rows-per-table", type=int, metavar="N", help="cap on the tables (default: none)")
+    plan.add_argument(
+        "--embedding-optimizer",
+        default="rowwise-adagrad",
+        metavar="NAME",
+        help="rowwise-adagrad or adagrad (default: rowwise-adagrad)",
+    )
+    plan.add_argument("--json", action="store_true", help="print it as JSON")
+    add_setting_flags(plan, Settings, SHARDING_FLAGS)
 
     search = command(
         "search",
@@ -370,6 +405,22 @@ def _baselines(arguments: argparse.Namespace) -> None:
     )
     print(result_table(results))
     print(f"\nlook at it: recnas report {results['run']}")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from recnas.table_plan import plan
+
+    found = plan(
+        arguments.data,
+        arguments.world_size,
+        device=arguments.device,
+        local_world_size=arguments.local_world_size,
+        batch_size=arguments.batch_size,
+        max_rows_per_table=arguments.max_rows_per_table,
+        optimizer=arguments.embedding_optimizer,
+        sharding=given_sharding(arguments),
+    )
+    print(json.dumps(found.to_json(), indent=2) if arguments.json else found)
 
 
 def _status(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from recnas.nn.baselines import TITLES
-from recnas.nn.sharding import KERNELS, TYPES
+from recnas.nn.sharding import KERNELS, TYPES, Sharding
 from recnas.search.settings import Settings, leaves
 
 FLAGS: dict[str, tuple[str, str]] = {
@@ -146,6 +146,9 @@ BASELINE_FLAGS = {
 }
 """The flag of each setting of hand-made models."""
 
+SHARDING_FLAGS = {name: flag for name, flag in FLAGS.items() if name.startswith("sharding.")}
+"""The flag of each setting that says how tables may be split."""
+
 STUDY_FLAGS: dict[str, tuple[str, str]] = {
     name: flag
     for name, flag in FLAGS.items()
@@ -268,6 +271,12 @@ def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
                 inner = inner.setdefault(part, {})
             inner[last] = joined(value)
     return given
+
+
+def given_sharding(arguments: argparse.Namespace) -> Sharding:
+    """How tables may be split, by the flags of `SHARDING_FLAGS`."""
+    given = given_settings(arguments).get("sharding", {})
+    return Sharding(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
 def joined(value: Any) -> Any:

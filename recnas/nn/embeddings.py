@@ -228,5 +228,13 @@ class ShardedEmbeddings(Embeddings):
         return {name: sums.whole() for name, sums in self.divided_sums(first_order).items()}
 
 
+def table_configs(rows: Mapping[str, int], dim: int) -> list[EmbeddingBagConfig]:
+    """Tables of so many rows, by feature, to be planned."""
+    return [
+        EmbeddingBagConfig(name=f"table_{place}", num_embeddings=count, embedding_dim=dim, feature_names=[feature])
+        for place, (feature, count) in enumerate(rows.items())
+    ]
+
+
 def _leave(weight: Tensor) -> None:
     """For TorchRec, which would fill each part by itself."""

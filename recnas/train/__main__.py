@@ -10,12 +10,9 @@ from functools import partial
 
 from recnas.console import Console
 from recnas.exits import exit_code
-from recnas.flags import FLAGS, add_setting_flags, given_settings
-from recnas.nn.sharding import Sharding
+from recnas.flags import SHARDING_FLAGS, add_setting_flags, given_sharding
 from recnas.search.settings import Settings
 from recnas.train.loop import Progress
-
-SHARDING_FLAGS = {name: flag for name, flag in FLAGS.items() if name.startswith("sharding.")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +26,6 @@ def _train(options: argparse.Namespace) -> None:
     from recnas.export import continue_training
     from recnas.nn.model import default_device
 
-    sharding = {name: tuple(value) if isinstance(value, list) else value for name, value in _sharding(options).items()}
     with _progress_bar() as report:
         result = continue_training(
             options.model,
@@ -42,7 +38,7 @@ def _train(options: argparse.Namespace) -> None:
             overwrite=options.in_place or options.overwrite,
             resume=options.resume,
             checkpoint_seconds=options.checkpoint_seconds,
-            sharding=Sharding(**sharding),
+            sharding=given_sharding(options),
             device=default_device(),
             report=report,
         )
@@ -50,10 +46,6 @@ def _train(options: argparse.Namespace) -> None:
     for when, quality in (("before", result.before), ("after", result.after)):
         print(f"validation {when:7}log loss {quality.log_loss:.6f}  AUC {quality.auc:.6f}")
     print(f"written to {result.directory}")
-
-
-def _sharding(options: argparse.Namespace) -> dict[str, object]:
-    return given_settings(options).get("sharding", {})
 
 
 def _parser() -> argparse.ArgumentParser:
