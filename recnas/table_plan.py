@@ -46,8 +46,9 @@ class ProcessMemory:
         process: Its rank.
         parts: Parts of tables that it has.
         rows: Rows of them.
-        device: Bytes of the device's memory, by TorchRec's estimate: weights, sums, and what a step looks up and sends.
+        device: Bytes of the device's memory, by TorchRec's estimate: weights, and what a step looks up and sends.
         host: The same of the host's.
+        sums: Bytes of the optimiser's sums, which come on top.
     """
 
     process: int
@@ -55,6 +56,7 @@ class ProcessMemory:
     rows: int
     device: int
     host: int
+    sums: int
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,10 @@ class TablePlan:
             f"{_ranges(table.processes)}"
             for table in sorted(self.tables, key=lambda table: -table.rows)
         ]
-        lines += ["", f"{'process':>7} {'parts':>6} {'rows':>12} {'device MiB':>11} {'host MiB':>9}"]
+        lines += ["", f"{'process':>7} {'parts':>6} {'rows':>12} {'device MiB':>11} {'host MiB':>9} {'sums MiB':>9}"]
         lines += [
-            f"{item.process:>7} {item.parts:>6} {item.rows:>12,} {item.device / MIB:>11,.1f} {item.host / MIB:>9,.1f}"
+            f"{item.process:>7} {item.parts:>6} {item.rows:>12,} {item.device / MIB:>11,.1f} {item.host / MIB:>9,.1f} "
+            f"{item.sums / MIB:>9,.1f}"
             for item in self.memory
         ]
         return "\n".join(lines)
@@ -127,7 +130,7 @@ def plan(
     """
     # Reading a schema needs no torch.
     from recnas.nn.embeddings import table_configs
-    from recnas.nn.planning import Planning
+    from recnas.nn.planning import Planning, sums_per_row
 
     for name, value in (("world_size", world_size), ("local_world_size", local_world_size), ("batch_size", batch_size)):
         if value is not None and value < 1:
@@ -140,7 +143,7 @@ def plan(
     # Table by table, as they were given.
     options = {option.name: option for option in planning.options()}
     by_feature = {feature: options[f"table_{place}"] for place, feature in enumerate(tables)}
-    sums = dim if optimizer == "adagrad" else 1
+    sums = sums_per_row(chosen, dim)
     placed = [
         PlacedTable(
             feature,
@@ -162,6 +165,8 @@ def plan(
                 sum(shard.size[0] for shard in parts),
                 sum(shard.storage.hbm for shard in parts),
                 sum(shard.storage.ddr for shard in parts),
+                # Parts of a row have a share of its sums each.
+                sum(shard.size[0] * (shard.size[1] if sums > 1 else 1) for shard in parts) * BYTES,
             )
         )
     return TablePlan(str(data), dim, optimizer, device, batch_size, tuple(placed), tuple(memory))

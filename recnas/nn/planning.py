@@ -32,6 +32,8 @@ LEAST_COLUMNS = 4
 """Columns of the narrowest part of a row."""
 RESERVED = 0.15
 """The share of a device's memory that is left for everything but tables."""
+UNKNOWN_DEVICE = 32 * 2**30
+"""Bytes that a CUDA device is taken to have where there is none to ask, as TorchRec takes it."""
 
 
 class Planning:
@@ -75,14 +77,19 @@ class Planning:
             ways = dict.fromkeys(ways, ("table_wise",))
         local_size = local_size or min(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
         self._kept = _KeptPlan()
+        # The planner leaves the optimiser's sums out.
+        weights = sum(config.num_embeddings * config.embedding_dim for config in configs)
+        sums = sum(config.num_embeddings * sums_per_row(optimizer, config.embedding_dim) for config in configs)
+        share = weights / (weights + sums)
+        device_memory = sharding.device_memory or _device_memory(device)
         with quiet_planner():
             self.planner = EmbeddingShardingPlanner(
                 topology=Topology(
                     world_size=size,
                     local_world_size=local_size,
                     compute_device=device,
-                    hbm_cap=sharding.device_memory or _device_memory(device),
-                    ddr_cap=sharding.host_memory or _host_memory() // local_size,
+                    hbm_cap=int(device_memory * share),
+                    ddr_cap=int((sharding.host_memory or _host_memory() // local_size) * share),
                 ),
                 batch_size=batch_size,
                 constraints={
@@ -136,9 +143,14 @@ def _telling_of_memory() -> Iterator[None]:
         ) from None
 
 
-def _device_memory(device: str) -> int | None:
+def sums_per_row(optimizer: EmbeddingOptimizer, dim: int) -> int:
+    """Running sums of squared gradients that a fused optimiser keeps for a row of `dim` weights."""
+    return dim if optimizer.name == "adagrad" else 1
+
+
+def _device_memory(device: str) -> int:
     if device != "cuda" or not torch.cuda.is_available():
-        return None
+        return UNKNOWN_DEVICE
     return torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
 
 
