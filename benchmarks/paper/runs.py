@@ -232,7 +232,7 @@ class Runs:
         then = Settings.from_mapping(before["settings"], str(path)).to_mapping()
         for place, _, _ in leaves():
             # Each search and each training has its own of the seed.
-            if place not in FREE_TO_CHANGE and place != ("seed",):
+            if place[0] not in FREE_TO_CHANGE and place != ("seed",):
                 self._compare(".".join(place), *(_at(item, place) for item in (then, now["settings"])))
 
     def _compare(self, name: str, before: Any, now: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from recnas.data import Batch, Dataset
 from recnas.errors import InputError
 from recnas.export.fit import check_fits
 from recnas.export.folder import ARCHITECTURE, WEIGHTS, as_in_file, check_export, check_free, read_model, write_export
+from recnas.export.record import FILE_NAME as TRAINING
 from recnas.export.record import Stage, TrainingRecord
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel, found_network
@@ -42,15 +44,15 @@ class Continued:
 
     Attributes:
         directory: The new export.
-        train_loss: Mean log loss over the training rows, each before the model learned from it.
-        before: Quality on the validation split at the beginning.
-        after: The same at the end.
+        after: Quality on the validation split at the end.
+        before: The same at the beginning; None when all had been done before.
+        train_loss: Mean log loss over the training rows, each before the model learned from it; None likewise.
     """
 
     directory: Path
-    train_loss: float
-    before: Quality
     after: Quality
+    before: Quality | None = None
+    train_loss: float | None = None
 
 
 def continue_training(
@@ -99,7 +101,6 @@ def continue_training(
     directory, output = Path(directory), Path(output)
     if epochs < 1:
         raise InputError(f"epochs is {epochs}, it must be 1 or more")
-    check_free(output, overwrite)
     check_export(directory)
     record = TrainingRecord.load(directory)
     if record.quantization is not None:
@@ -111,11 +112,21 @@ def continue_training(
     dataset = Dataset(data)
     processes = all_processes(device)
     checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), checkpoint_seconds, processes)
-    if not resume and processes.first(lambda: newest_state(checkpoint.folder)) is not None:
+    state = processes.first(partial(newest_state, checkpoint.folder))
+    name = str(dataset.schema.source.get("name") or dataset.path.name)
+    if state is not None and not resume:
         raise InputError(
             f"{checkpoint.folder}: the state of a training that has not ended; --resume goes on with it, without that "
             "folder it starts anew"
         )
+    stage = Stage(name, epochs, optimization.learning_rate)
+    if resume and not overwrite and state is None:
+        ended = processes.first(partial(_ended, output, TrainingRecord(optimization, (*record.stages, stage))))
+        if ended is not None:
+            return Continued(output, ended)
+    # A process may have been lost when the model was there and the state, too.
+    overwrite = overwrite or (resume and state is not None)
+    processes.first(partial(check_free, output, overwrite))
     arch, weights = Architecture.load(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
         schema, dim = as_in_file(
@@ -129,7 +140,6 @@ def continue_training(
         load_model_tensors(model, tensors, weights)
     learner = ModelLearner(model, optimization)
     settings = {"epochs": epochs, "seed": seed, "optimization": asdict(optimization)}
-    name = str(dataset.schema.source.get("name") or dataset.path.name)
     about = {"settings": settings, "model": str(directory.absolute()), "data": name}
     kept = checkpoint.restore(learner)
     if kept is not None and (other := kept["settings"]) != settings:
@@ -178,13 +188,28 @@ def continue_training(
     def write() -> Path:
         finished = read_model(directory / ARCHITECTURE, Schema.load(directory), weights)
         load_model_tensors(finished, tensors, output)
-        stage = Stage(name, epochs, optimization.learning_rate, after)
-        return write_export(output, finished, TrainingRecord(optimization, (*record.stages, stage)), overwrite)
+        stages = (*record.stages, replace(stage, validation=after))
+        return write_export(output, finished, TrainingRecord(optimization, stages), overwrite)
 
     # All wait until the model is there, and all raise what could not be written.
     written = processes.first(write)
     checkpoint.remove()
-    return Continued(written, train_loss, before, after)
+    return Continued(written, after, before, train_loss)
+
+
+def _ended(output: Path, record: TrainingRecord) -> Quality | None:
+    """What a training came to that has made its model already; None if it has not.
+
+    Args:
+        output: Where the model would be.
+        record: What it would say of its training, but for the quality.
+    """
+    if not (output / TRAINING).is_file():
+        return None
+    found = TrainingRecord.load(output)
+    *before, last = found.stages
+    same = replace(found, stages=(*before, replace(last, validation=None))) == record
+    return last.validation if same else None
 
 
 def is_checkpoint(folder: Path) -> bool:

@@ -84,7 +84,7 @@ def count_dense_parameters(model: CTRModel) -> int:
 
 
 def default_device() -> torch.device:
-    """The first CUDA device if there is one, else the CPU; `torchrun` gives each process of a host a device of its own."""
+    """The CPU, or the first CUDA device if there is one; of `torchrun`'s processes on a host each has its own."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     if "LOCAL_RANK" in os.environ:

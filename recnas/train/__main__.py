@@ -42,9 +42,13 @@ def _train(options: argparse.Namespace) -> None:
             device=default_device(),
             report=report,
         )
-    print(f"training loss      {result.train_loss:.6f}")
+    if result.train_loss is None:
+        print(f"{result.directory} is finished")
+    else:
+        print(f"training loss      {result.train_loss:.6f}")
     for when, quality in (("before", result.before), ("after", result.after)):
-        print(f"validation {when:7}log loss {quality.log_loss:.6f}  AUC {quality.auc:.6f}")
+        if quality is not None:
+            print(f"validation {when:7}log loss {quality.log_loss:.6f}  AUC {quality.auc:.6f}")
     print(f"written to {result.directory}")
 
 

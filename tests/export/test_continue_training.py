@@ -2,14 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 from recnas.errors import InputError
-from recnas.export import continue_training, evaluate_export, load
+from recnas.export import continue_training, evaluate_export, export_checkpoint, is_checkpoint, load
 from recnas.schema import Schema
 from recnas.train.__main__ import main
+from recnas.train.checkpoint import Checkpoint
 
 
 def test_going_on_lowers_the_loss_and_makes_an_export_of_the_same_form(finished, exported, tmp_path):
@@ -102,3 +104,42 @@ def test_a_damaged_training_record_is_named(finished, model_folder, tmp_path, te
     (model_folder / "training.json").write_text(text)
     with pytest.raises(InputError, match=rf"training\.json: .*{message}"):
         continue_training(model_folder, finished.data, tmp_path / "out")
+
+
+def test_a_training_that_was_stopped_goes_on_and_gives_the_same_model(finished, exported, tmp_path, monkeypatch):
+    alone, output = tmp_path / "alone", tmp_path / "stopped"
+    undisturbed = continue_training(exported, finished.data, alone, epochs=2)
+    save = Checkpoint.save
+
+    def save_and_stop(self, learner, notes):
+        save(self, learner, notes)
+        if notes["tally"]["steps"] == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            continue_training(exported, finished.data, output, epochs=2, checkpoint_seconds=0)
+    state = tmp_path / "stopped.checkpoint"
+    assert not output.exists()
+    assert is_checkpoint(state)
+    with pytest.raises(InputError, match=r"stopped\.checkpoint: .* has not ended; --resume goes on"):
+        continue_training(exported, finished.data, output, epochs=2)
+    with pytest.raises(InputError, match=r"stopped\.checkpoint: a training with .* has not ended"):
+        continue_training(exported, finished.data, output, epochs=3, resume=True)
+
+    half_way = load(export_checkpoint(state, tmp_path / "half-way"))
+    start, end = load(exported).embeddings.tables()["user"], load(alone).embeddings.tables()["user"]
+    assert not torch.equal(half_way.embeddings.tables()["user"], start)
+    assert not torch.equal(half_way.embeddings.tables()["user"], end)
+
+    resumed = continue_training(exported, finished.data, output, epochs=2, resume=True)
+    assert replace(resumed, directory=alone) == undisturbed
+    for name in ("weights.safetensors", "training.json"):
+        assert (output / name).read_bytes() == (alone / name).read_bytes()
+    assert not state.exists()
+    # A process may be lost after the model was written: the same command says that all is done.
+    again = continue_training(exported, finished.data, output, epochs=2, resume=True)
+    assert (again.after, again.before, again.train_loss) == (undisturbed.after, None, None)
+    with pytest.raises(InputError, match="--overwrite replaces it"):
+        continue_training(exported, finished.data, output, epochs=3, resume=True)

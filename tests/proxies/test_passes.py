@@ -34,7 +34,7 @@ def test_grasp_equals_finite_differences_of_the_gradient(space: str, make_case) 
 
         start, direction = [parameter.detach().clone() for parameter in parameters], gradient()
         # Small enough not to pass a ReLU's corner.
-        step = 1e-6 / max(item.abs().max().item() for item in direction)
+        step = 1e-7 / max(item.abs().max().item() for item in direction)
         ends = []
         for sign in (1, -1):
             with torch.no_grad():
