@@ -63,7 +63,9 @@ def torchrun(processes: int, *arguments: object) -> list[str]:
 def measure_rates(arguments: argparse.Namespace) -> int:
     """Trains in turns and prints medians; with `--kind`, this is one of the processes that are measured."""
     if arguments.kind is not None:
-        print(f"rate {KINDS[arguments.kind](arguments)}", flush=True)
+        rate = KINDS[arguments.kind](arguments)
+        if os.environ["RANK"] == "0":
+            print(f"rate {rate}", flush=True)
         return 0
     rates: dict[tuple[str, int], list[float]] = {}
     for _ in range(arguments.repeat):
@@ -74,7 +76,7 @@ def measure_rates(arguments: argparse.Namespace) -> int:
                 told = subprocess.run(
                     command, check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
                 ).stdout
-                rate = min(float(line.split()[1]) for line in told.splitlines() if line.startswith("rate "))
+                (rate,) = (float(line.split()[1]) for line in told.splitlines() if line.startswith("rate "))
                 rates.setdefault((kind, processes), []).append(rate)
     print(f"DLRM, {arguments.batch_size:,} rows a step, one thread a process, {arguments.repeat} trainings of each\n")
     print("| training | 1 process, rows/s | 2 processes, rows/s | ratio |\n| --- | --- | --- | --- |")
