@@ -483,6 +483,11 @@ def _export(arguments: argparse.Namespace) -> None:
     from recnas.export import TrainingRecord, export_checkpoint, export_run, is_checkpoint
 
     if is_checkpoint(Path(arguments.run)):
+        given = {"--model": arguments.model, "--format": arguments.format, "--quantize": arguments.quantize}
+        if refused := [flag for flag, value in given.items() if value]:
+            raise InputError(
+                f"{', '.join(refused)}: the state of a training becomes a plain export; export that once more"
+            )
         output = export_checkpoint(arguments.run, arguments.output, overwrite=arguments.overwrite)
     else:
         output = export_run(

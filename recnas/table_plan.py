@@ -135,6 +135,10 @@ def plan(
     for name, value in (("world_size", world_size), ("local_world_size", local_world_size), ("batch_size", batch_size)):
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}, it must be 1 or more")
+    if max_rows_per_table is not None and max_rows_per_table < 2:
+        raise InputError(f"max_rows_per_table is {max_rows_per_table}, it must be 2 or more")
+    if local_world_size is not None and world_size % local_world_size:
+        raise InputError(f"{world_size} processes are not shared out evenly over hosts of {local_world_size}")
     tables = _rows(data, max_rows_per_table)
     chosen = EmbeddingOptimizer(optimizer)
     planning = Planning(

@@ -68,6 +68,8 @@ def test_ways_are_those_that_are_allowed() -> None:
         (["criteo", "--world-size", "2", "--table-sharding", "C1"], "write it as item=row_wise"),
         (["criteo", "--world-size", "2", "--table-memory", "fused_uvm"], "a CPU has one memory"),
         (["criteo", "--world-size", "2", "--host-memory", "100M"], "the embedding tables cannot be placed"),
+        (["criteo", "--world-size", "2", "--max-rows-per-table", "-5"], "max_rows_per_table is -5"),
+        (["criteo", "--world-size", "8", "--local-world-size", "3"], "not shared out evenly over hosts of 3"),
         (["nowhere", "--world-size", "2"], "nowhere"),
     ],
 )

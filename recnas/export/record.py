@@ -27,6 +27,7 @@ class Stage:
         learning_rate: Peak of the schedule.
         validation: Quality on the validation split.
         test: Quality on the test split; None if it was not measured.
+        origin: A digest of what the stretch began with: model, rows and settings; None if nobody wrote it down.
     """
 
     data: str
@@ -34,6 +35,7 @@ class Stage:
     learning_rate: float
     validation: Quality | None = None
     test: Quality | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True)

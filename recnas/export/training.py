@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -119,14 +122,16 @@ def continue_training(
             f"{checkpoint.folder}: the state of a training that has not ended; --resume goes on with it, without that "
             "folder it starts anew"
         )
-    stage = Stage(name, epochs, optimization.learning_rate)
-    if resume and not overwrite and state is None:
-        ended = processes.first(partial(_ended, output, TrainingRecord(optimization, (*record.stages, stage))))
-        if ended is not None:
-            return Continued(output, ended)
-    # A process may have been lost when the model was there and the state, too.
-    overwrite = overwrite or (resume and state is not None)
+    settings = {"epochs": epochs, "seed": seed, "optimization": asdict(optimization)}
+    rows = {"name": name, "rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
+    in_place = output.absolute() == directory.absolute()
+    ended = processes.first(partial(_ended, output, record.stages, in_place, settings, rows)) if resume else None
+    if ended is not None:
+        # A process was lost when the model was there.
+        checkpoint.remove()
+        return Continued(output, ended)
     processes.first(partial(check_free, output, overwrite))
+    origin = _digest(record.stages, settings, rows)
     arch, weights = Architecture.load(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
         schema, dim = as_in_file(
@@ -139,11 +144,13 @@ def continue_training(
         model = CTRModel(schema, embeddings, found_network(schema, arch, dim).to(device))
         load_model_tensors(model, tensors, weights)
     learner = ModelLearner(model, optimization)
-    settings = {"epochs": epochs, "seed": seed, "optimization": asdict(optimization)}
-    about = {"settings": settings, "model": str(directory.absolute()), "data": name}
+    about = {"origin": origin, "settings": settings, "model": str(directory.absolute()), "data": name}
     kept = checkpoint.restore(learner)
-    if kept is not None and (other := kept["settings"]) != settings:
-        raise InputError(f"{checkpoint.folder}: a training with {other} has not ended; this one has {settings}")
+    if kept is not None and kept.get("origin") != origin:
+        raise InputError(
+            f"{checkpoint.folder}: the state of a training of another model, on other rows or with other settings; "
+            "without that folder this one starts anew"
+        )
     if kept is None:
         before, tally = evaluate(model, dataset, "validation", device=device), Tally()
     else:
@@ -188,8 +195,8 @@ def continue_training(
     def write() -> Path:
         finished = read_model(directory / ARCHITECTURE, Schema.load(directory), weights)
         load_model_tensors(finished, tensors, output)
-        stages = (*record.stages, replace(stage, validation=after))
-        return write_export(output, finished, TrainingRecord(optimization, stages), overwrite)
+        stage = Stage(name, epochs, optimization.learning_rate, after, origin=origin)
+        return write_export(output, finished, TrainingRecord(optimization, (*record.stages, stage)), overwrite)
 
     # All wait until the model is there, and all raise what could not be written.
     written = processes.first(write)
@@ -197,19 +204,29 @@ def continue_training(
     return Continued(written, after, before, train_loss)
 
 
-def _ended(output: Path, record: TrainingRecord) -> Quality | None:
+def _ended(
+    output: Path, stages: Sequence[Stage], in_place: bool, settings: Mapping[str, Any], rows: Mapping[str, Any]
+) -> Quality | None:
     """What a training came to that has made its model already; None if it has not.
 
     Args:
         output: Where the model would be.
-        record: What it would say of its training, but for the quality.
+        stages: Of the model that it began with or, in place, of the one that is there now.
+        in_place: Whether that is the same place.
+        settings: The training's.
+        rows: What it learns from.
     """
     if not (output / TRAINING).is_file():
         return None
-    found = TrainingRecord.load(output)
-    *before, last = found.stages
-    same = replace(found, stages=(*before, replace(last, validation=None))) == record
-    return last.validation if same else None
+    *before, last = TrainingRecord.load(output).stages
+    began_with = before if in_place else stages
+    return last.validation if last.origin == _digest(began_with, settings, rows) else None
+
+
+def _digest(stages: Sequence[Stage], settings: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+    """What a training begins with, as a short text."""
+    told = json.dumps([[asdict(stage) for stage in stages], settings, rows], sort_keys=True)
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -238,6 +255,8 @@ def export_checkpoint(folder: str | Path, output: str | Path, overwrite: bool = 
     if state is None:
         raise InputError(f"{folder}: no state of a training")
     notes = read_notes(state)
+    if "model" not in notes:
+        raise InputError(f"{state}: the state of a run's training, not of `python -m recnas.train`")
     base = Path(notes["model"])
     check_export(base)
     record, optimization = TrainingRecord.load(base), Optimization(**notes["settings"]["optimization"])

@@ -161,6 +161,7 @@ class ShardedEmbeddings(Embeddings):
         first_order: As in `Embeddings`.
         processes: Which processes hold the tables; None for this one alone.
         sharding: How tables may be split among them.
+        batch_size: Rows a step of each of them, for the planner's estimates.
     """
 
     def __init__(
@@ -172,15 +173,16 @@ class ShardedEmbeddings(Embeddings):
         first_order: bool = False,
         processes: Processes | None = None,
         sharding: Sharding | None = None,
+        batch_size: int | None = None,
     ) -> None:
         super().__init__(schema, dim, first_order)
         device, optimizer = torch.device(device), optimizer or EmbeddingOptimizer()
         self.processes = processes or this_process(device)
         configs = self._configs(schema)
-        planning = Planning(configs, optimizer, self.processes.size, device.type, sharding or Sharding())
+        planning = Planning(configs, optimizer, self.processes.size, device.type, sharding or Sharding(), batch_size)
         # What TorchRec draws on the way depends on how many processes there are; tables are to start alike.
         with quiet_planner(), torch.random.fork_rng(devices=[]):
-            plan = planning.together(self.processes.group)
+            plan = self.processes.first(planning.plan)
             self.collection = DistributedModelParallel(
                 planning.collection,
                 ShardingEnv.from_process_group(self.processes.group),

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from fbgemm_gpu.split_embedding_configs import EmbOptimType
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
@@ -102,23 +101,22 @@ class Planning:
                 stats=self._kept,
             )
 
-    def together(self, group: dist.ProcessGroup) -> ShardingPlan:
-        """The first process's plan, in all of them.
+    def plan(self) -> ShardingPlan:
+        """Where the tables are to lie; no process group is needed.
 
         Raises:
             InputError: The tables do not fit.
         """
         with _telling_of_memory(), quiet_planner():
-            return self.planner.collective_plan(self.collection, [self.sharder], group)
+            return self.planner.plan(self.collection, [self.sharder])
 
     def options(self) -> list[ShardingOption]:
-        """How each table would be placed, with the planner's estimates; no process group is needed.
+        """How `plan` places each table, with the planner's estimates.
 
         Raises:
             InputError: The tables do not fit.
         """
-        with _telling_of_memory(), quiet_planner():
-            self.planner.plan(self.collection, [self.sharder])
+        self.plan()
         return self._kept.options
 
 
@@ -136,7 +134,7 @@ def _telling_of_memory() -> Iterator[None]:
     try:
         yield
     except PlannerError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].rstrip(" .")
         raise InputError(
             f"the embedding tables cannot be placed ({reason}); more processes, more memory "
             "(--device-memory, --host-memory), other ways to split (--sharding) or smaller tables help"

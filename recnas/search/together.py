@@ -57,10 +57,12 @@ def led(lead: Callable[[], T], prepare: Callable[[], None]) -> T:
     try:
         result = lead()
     except Exception as error:
-        word = _End(error=error)
-        # Others that are gone cannot be told.
-        with suppress(RuntimeError):
-            processes.first(lambda: word)
+        # In the middle of what all do together nobody listens: the others see that this process is gone.
+        if not _left_alone(error):
+            word = _End(error=error)
+            # Others that are gone cannot be told.
+            with suppress(RuntimeError):
+                processes.first(lambda: word)
         raise
     processes.first(lambda: _End(result))
     return result
@@ -87,9 +89,21 @@ def joined(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
         function: What they do; to be found by its name.
         arguments: What it is given.
     """
-    if num_started() > 1:
-        all_processes(default_device()).first(partial(_Call, function, arguments))
-    yield
+    if num_started() == 1:
+        yield
+        return
+    all_processes(default_device()).first(partial(_Call, function, arguments))
+    try:
+        yield
+    except Exception as error:
+        if not all_raised(error):
+            error.left_alone = True
+        raise
+
+
+def _left_alone(error: Exception) -> bool:
+    """Whether this process alone has left what all were doing together."""
+    return getattr(error, "left_alone", False)
 
 
 def map_joined(function: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:

@@ -62,6 +62,40 @@ def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, torchrun:
     assert f"{two} is finished" in again.stderr
 
 
+def test_two_processes_warm_a_supernet_up(data: Path, tmp_path: Path, torchrun: list[str]) -> None:
+    run = tmp_path / "run"
+    warm = {"--warmup": "0.2", "--warmup-paths": "2", "--probe-candidates": "3", "--probe-rows": "50"}
+    few = {"--population": "3", "--iterations": "0", "--top-k": "1", "--finalists": "full", "--checkpoint-seconds": "0"}
+    flags = [text for pair in ({"--proxy": "loss"} | warm | few).items() for text in pair]
+    done = search(torchrun, data, run, *flags)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((run / "supernet" / "warmup.json").read_text())
+    assert [level["fraction"] for level in summary["levels"]] == [0, 0.01, 0.1, 1]
+    assert summary["levels"][-1]["median"] != summary["levels"][0]["median"]
+    names = {path.name for path in (run / "supernet").iterdir()}
+    assert names == {"weights.safetensors", "optimizer.safetensors", "warmup.json", "metrics.jsonl"}
+
+
+def test_what_only_the_first_process_meets_ends_all_of_them(data: Path, tmp_path: Path, torchrun: list[str]) -> None:
+    # Tables that cannot be placed are the planner's finding, and it runs in the first process alone.
+    failed = search(torchrun, data, tmp_path / "run", "--host-memory", "2000")
+    assert failed.returncode == 1, "torchrun's own"
+    told = [line for line in failed.stderr.splitlines() if line.startswith("recnas")]
+    assert len(told) == 1
+    assert "the embedding tables cannot be placed" in told[0]
+    # A folder stands where the first process is to write.
+    run = tmp_path / "blocked"
+    begun = search(torchrun, data, run)
+    assert begun.returncode == 0, begun.stderr
+    for path in (run / "retrain").rglob("training-*.json"):
+        path.unlink()
+        (path / "folder").mkdir(parents=True)
+    (run / "results.json").unlink()
+    failed = search(torchrun, data, run, "--resume")
+    assert failed.returncode == 1
+    assert any("Is a directory" in line or "cannot be" in line for line in failed.stderr.splitlines())
+
+
 def test_bad_input_is_said_once(tmp_path: Path, torchrun: list[str]) -> None:
     failed = search(torchrun, tmp_path / "nowhere", tmp_path / "run")
     assert failed.returncode == 1, "torchrun's own"
