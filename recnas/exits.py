@@ -29,6 +29,8 @@ def exit_code(command: Callable[[], None], debug: bool = False, remedy: str = ""
     try:
         with _silent() if rank else redirect_stdout(sys.stdout):
             command()
+        if size > 1 and _has_joined():
+            _leave()
     except (InputError, RunError, OSError) as error:
         if debug:
             traceback.print_exc()
@@ -51,6 +53,14 @@ def _has_joined() -> bool:
     """Whether this process has met the others; before that, what is wrong with a command all of them see alike."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.distributed.is_initialized()
+
+
+def _leave() -> None:
+    """Ends what the processes have in common, when all have come here: one that ends early makes the others fail."""
+    import torch.distributed as dist
+
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 @contextmanager
