@@ -80,7 +80,7 @@ def test_what_only_the_first_process_meets_ends_all_of_them(data: Path, tmp_path
     # Tables that cannot be placed are the planner's finding, and it runs in the first process alone.
     failed = search(torchrun, data, tmp_path / "run", "--host-memory", "2000")
     assert failed.returncode == 1, "torchrun's own"
-    told = [line for line in failed.stderr.splitlines() if line.startswith("recnas")]
+    told = [line for line in failed.stderr.splitlines() if line.startswith("recnas (process")]
     assert len(told) == 1
     assert "the embedding tables cannot be placed" in told[0]
     # A folder stands where the first process is to write.
