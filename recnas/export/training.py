@@ -139,7 +139,13 @@ def continue_training(
         )
         check_fits(schema, dataset, directory)
         embeddings = ShardedEmbeddings(
-            schema, dim, optimization.of_tables, device, processes=processes, sharding=sharding
+            schema,
+            dim,
+            optimization.of_tables,
+            device,
+            processes=processes,
+            sharding=sharding,
+            batch_size=optimization.batch_size,
         )
         model = CTRModel(schema, embeddings, found_network(schema, arch, dim).to(device))
         load_model_tensors(model, tensors, weights)

@@ -161,7 +161,7 @@ class ShardedEmbeddings(Embeddings):
         first_order: As in `Embeddings`.
         processes: Which processes hold the tables; None for this one alone.
         sharding: How tables may be split among them.
-        batch_size: Rows a step of each of them, for the planner's estimates.
+        batch_size: Rows a step of all of them together, for the planner's estimates; None: TorchRec's.
     """
 
     def __init__(
@@ -179,7 +179,9 @@ class ShardedEmbeddings(Embeddings):
         device, optimizer = torch.device(device), optimizer or EmbeddingOptimizer()
         self.processes = processes or this_process(device)
         configs = self._configs(schema)
-        planning = Planning(configs, optimizer, self.processes.size, device.type, sharding or Sharding(), batch_size)
+        size = self.processes.size
+        rows = None if batch_size is None else max(1, batch_size // size)
+        planning = Planning(configs, optimizer, size, device.type, sharding or Sharding(), rows)
         # What TorchRec draws on the way depends on how many processes there are; tables are to start alike.
         with quiet_planner(), torch.random.fork_rng(devices=[]):
             plan = self.processes.first(planning.plan)

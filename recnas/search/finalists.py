@@ -246,7 +246,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
         entrant.first_order,
         processes,
         settings.sharding,
-        max(1, optimization.batch_size // processes.size),
+        optimization.batch_size,
     )
     model = CTRModel(dataset.schema, embeddings, entrant.network(dataset.schema)).to(device)
     learner = ModelLearner(model, optimization)

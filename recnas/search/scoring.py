@@ -96,7 +96,7 @@ def build_supernet(settings: Settings, dataset: Dataset, processes: Processes | 
         device,
         processes=processes,
         sharding=settings.sharding if processes else None,
-        batch_size=max(1, optimization.batch_size // processes.size) if processes else None,
+        batch_size=optimization.batch_size if processes else None,
     )
     return Supernet(schema, embeddings, SearchSpace.named(settings.space)).to(device)
 
