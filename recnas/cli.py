@@ -33,6 +33,7 @@ from recnas.nn.baselines import TITLES
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.folder import command_of
 from recnas.study import StudySettings, run_study
+from recnas.tracking import TRACKERS, check_trackers
 
 DESCRIPTION = """\
 recnas finds click-through-rate (CTR) models by itself.
@@ -147,11 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         overwrite="replace an earlier run in that folder",
         resume="go on with the run in that folder, with its own settings, as if it had never stopped",
     )
-    search.add_argument(
-        "--tensorboard",
-        action="store_true",
-        help="write event files for `tensorboard --logdir RUN/tensorboard` (needs the extra recnas[tensorboard])",
-    )
+    _add_log_to(search)
     add_setting_flags(search, Settings, FLAGS)
 
     baselines = command(
@@ -168,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         overwrite="replace an earlier run without a search there",
         resume="go on with the run in that folder, as if it had never stopped",
     )
+    _add_log_to(baselines)
     baselines.add_argument(
         "--models", type=reader(tuple[str, ...]), nargs="*", metavar="NAME", help=f"some of {', '.join(TITLES)}"
     )
@@ -224,6 +222,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--quantize", choices=("int8",), help="round the embedding tables, and measure what it does")
     export.add_argument("--data", type=Path, help="the data set to measure that on (default: the run's)")
+    export.add_argument(
+        "--log-to",
+        nargs=1,
+        default=[],
+        choices=("mlflow",),
+        help="add the model to MLflow, to the run's own run there if the search had one (needs the extra "
+        "recnas[mlflow])",
+    )
     export.add_argument("--overwrite", action="store_true", help="replace an exported model in that folder")
 
     evaluate = command(
@@ -248,6 +254,19 @@ def _add_run_flags(
     parser.add_argument("--overwrite", action="store_true", help=overwrite)
     parser.add_argument("--resume", action="store_true", help=resume)
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+
+
+def _add_log_to(parser: argparse.ArgumentParser) -> None:
+    """The flag of a command that makes a run, for the trackers that are told of it."""
+    parser.add_argument(
+        "--log-to",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=tuple(TRACKERS),
+        help="tell MLflow of the run (where MLFLOW_TRACKING_URI says; needs the extra recnas[mlflow]); write event "
+        "files for `tensorboard --logdir RUN/tensorboard` (needs the extra recnas[tensorboard])",
+    )
 
 
 def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
@@ -383,12 +402,13 @@ def _search(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         progress=not arguments.quiet,
-        tensorboard=arguments.tensorboard,
+        log_to=arguments.log_to,
         **given_settings(arguments),
     )
     print(result_table(results))
     run = results["run"]
-    print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME")
+    logged = " --log-to mlflow" if "mlflow" in arguments.log_to else ""
+    print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME{logged}")
 
 
 def _baselines(arguments: argparse.Namespace) -> None:
@@ -401,6 +421,7 @@ def _baselines(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         resume=arguments.resume,
         progress=not arguments.quiet,
+        log_to=arguments.log_to,
         **given_settings(arguments),
     )
     print(result_table(results))
@@ -480,8 +501,9 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from recnas.export import TrainingRecord, export_checkpoint, export_run, is_checkpoint
+    from recnas.export import TrainingRecord, export_checkpoint, export_run, is_checkpoint, log_export
 
+    check_trackers(arguments.log_to)
     if is_checkpoint(Path(arguments.run)):
         given = {"--model": arguments.model, "--format": arguments.format, "--quantize": arguments.quantize}
         if refused := [flag for flag, value in given.items() if value]:
@@ -503,6 +525,8 @@ def _export(arguments: argparse.Namespace) -> None:
     quantization = TrainingRecord.load(output).quantization
     if quantization is not None:
         print(quantization)
+    for _ in arguments.log_to:
+        print(f"in MLflow as {log_export(arguments.run, output)}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

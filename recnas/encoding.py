@@ -80,9 +80,9 @@ def encode(schema: Schema, rows: Any, allow_absent: bool = False) -> Encoded:
     ids = np.empty((size, sum(not feature.multi_valued for feature in schema.sparse)), dtype=np.int64)
     lists: list[EncodedList] = []
     for feature in (*schema.dense, *schema.sparse):
-        if size and not allow_absent and not source.has(_column(feature)):
+        if size and not allow_absent and not source.has(column_of(feature)):
             called = "" if feature.column is None else f", for feature {feature.name}"
-            raise InputError(f"no row has a value {_column(feature)!r}{called}; give it, or None where it is missing")
+            raise InputError(f"no row has a value {column_of(feature)!r}{called}; give it, or None where it is missing")
     for place, feature in enumerate(schema.dense):
         dense[:, place] = feature.apply(source.numbers(feature))
     place = 0
@@ -104,7 +104,8 @@ def _with_missing(raw: np.ndarray, lengths: np.ndarray, feature: SparseFeature) 
     return EncodedList(values, np.concatenate([np.zeros(1, np.int64), np.cumsum(np.maximum(lengths, 1))]))
 
 
-def _column(feature: DenseFeature | SparseFeature) -> str:
+def column_of(feature: DenseFeature | SparseFeature) -> str:
+    """The column of raw rows that a feature is read from."""
     return feature.name if feature.column is None else feature.column
 
 
@@ -134,18 +135,18 @@ class _Rows:
         return any(column in row for row in self._rows)
 
     def numbers(self, feature: DenseFeature) -> np.ndarray:
-        column = _column(feature)
+        column = column_of(feature)
         values = [row.get(column) for row in self._rows]
         return np.array([_number(place, column, value, feature.missing) for place, value in enumerate(values)], float)
 
     def ids(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:
-        column = _column(feature)
+        column = column_of(feature)
         found = [self._id(place, column, row.get(column), feature) for place, row in enumerate(self._rows)]
         missing = np.array([value is None for value in found], dtype=bool)
         return np.array([value or 0 for value in found], dtype=np.uint32), missing
 
     def lists(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:
-        column, found, lengths = _column(feature), [], []
+        column, found, lengths = column_of(feature), [], []
         for place, row in enumerate(self._rows):
             value = row.get(column)
             if isinstance(value, np.ndarray):
@@ -213,7 +214,7 @@ class _Table:
 
         from recnas.tables import frame_of_arrow, frame_of_pandas
 
-        column = _column(feature)
+        column = column_of(feature)
         if not self.has(column):
             return pl.Series("value", [None] * len(self), dtype=pl.Null)
         place = self._names.index(column)
@@ -236,7 +237,7 @@ class _Table:
 
         series = self._series(feature)
         values, misfits = read_numbers(series)
-        self._check(series, misfits, _column(feature), _NUMBER)
+        self._check(series, misfits, column_of(feature), _NUMBER)
         return values.to_numpy()
 
     def ids(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:
@@ -244,7 +245,7 @@ class _Table:
 
         series = self._series(feature)
         values, misfits = read_ids_of(series, feature)
-        self._check(series, misfits, _column(feature), _wanted(feature))
+        self._check(series, misfits, column_of(feature), _wanted(feature))
         return values.fill_null(0).to_numpy(), values.is_null().to_numpy()
 
     def lists(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +253,7 @@ class _Table:
 
         series = self._series(feature)
         values, misfits = read_lists_of(series, feature)
-        self._check(series, misfits, _column(feature), _wanted(feature))
+        self._check(series, misfits, column_of(feature), _wanted(feature))
         lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
         flat = values.filter(lengths > 0).explode().drop_nulls()
         return flat.to_numpy().astype(np.uint32), lengths

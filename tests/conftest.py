@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -28,3 +29,20 @@ def sample() -> Callable[..., list[Architecture]]:
         return [SearchSpace.named(space).sample(rng) for _ in range(count)]
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mlflow")
+
+
+@pytest.fixture
+def _mlflow(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow in a folder of its own, which tells nobody that it is used."""
+    for name in os.environ:
+        if name.startswith("MLFLOW_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_folder}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Artifacts go to the working directory.
+    monkeypatch.chdir(mlflow_folder)

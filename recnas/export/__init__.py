@@ -1,6 +1,7 @@
 """What is taken away: a finished model as a folder that can be served, evaluated and trained further."""
 
 from recnas.export.folder import evaluate_export, load
+from recnas.export.mlflow_model import log_export
 from recnas.export.program import program_inputs
 from recnas.export.record import TrainingRecord
 from recnas.export.run import export_run
@@ -15,5 +16,6 @@ __all__ = [
     "export_run",
     "is_checkpoint",
     "load",
+    "log_export",
     "program_inputs",
 ]

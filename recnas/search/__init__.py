@@ -6,7 +6,7 @@ The package itself can be called: `recnas.search(data=…, run=…)` runs a whol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from recnas.errors import InputError
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.search.settings import Settings, merge, read_settings, resolve, with_preset
-from recnas.search.tensorboard import check_tensorboard
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
 
@@ -32,7 +31,7 @@ def run_search(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
-    tensorboard: bool = False,
+    log_to: str | Collection[str] = (),
     **settings: Any,
 ) -> dict[str, Any]:
     """Finds a model for a data set: warm-up, evolution, shortlist, final training.
@@ -44,14 +43,14 @@ def run_search(
         overwrite: Replace an earlier run in that folder.
         resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
         progress: Show progress on standard error.
-        tensorboard: Write event files for TensorBoard into the run's folder.
+        log_to: Trackers that are told of the run: `mlflow`, `tensorboard`.
         **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
 
     Returns:
         What the run's `results.json` holds.
 
     Raises:
-        InputError: The data set or the settings do not fit, the run's folder is taken, or TensorBoard is missing.
+        InputError: The data set or the settings do not fit, the run's folder is taken, or a tracker cannot be had.
         RunError: The training diverged.
 
     With several workers a script calls this under `if __name__ == "__main__":`, as every worker imports the script.
@@ -63,12 +62,10 @@ def run_search(
     resolved = resolve(Settings, data, run, preset, resume, settings)
     if not resolved.searches:
         raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains hand-made models")
-    if tensorboard:
-        check_tensorboard()
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.run import search
 
-    return search(resolved, overwrite=overwrite, resume=resume, progress=progress, tensorboard=tensorboard)
+    return search(resolved, overwrite=overwrite, resume=resume, progress=progress, log_to=_names(log_to))
 
 
 def run_baselines(
@@ -81,6 +78,7 @@ def run_baselines(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
+    log_to: str | Collection[str] = (),
     **settings: Any,
 ) -> dict[str, Any]:
     """Trains hand-made models: in a run of their own, or for a finished run, to whose results they are added.
@@ -97,13 +95,15 @@ def run_baselines(
         overwrite: Replace an earlier run without a search in that folder.
         resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
         progress: Show progress on standard error.
+        log_to: Trackers that are told of the run: `mlflow`, `tensorboard`.
         **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
 
     Returns:
         What the run's `results.json` holds.
 
     Raises:
-        InputError: The data set, the settings or the names do not fit, or the run's folder is taken.
+        InputError: The data set, the settings or the names do not fit, the run's folder is taken, or a
+            tracker cannot be had.
         RunError: No model could be trained to the end.
 
     Example:
@@ -138,13 +138,18 @@ def run_baselines(
     from recnas.search.baselines import add_baselines, train_baselines
 
     if finished:
-        return add_baselines(resolved, names, progress=progress)
-    return train_baselines(resolved, overwrite=overwrite, resume=resume, progress=progress)
+        return add_baselines(resolved, names, progress=progress, log_to=_names(log_to))
+    return train_baselines(resolved, overwrite=overwrite, resume=resume, progress=progress, log_to=_names(log_to))
 
 
 def _check_flags(overwrite: bool, resume: bool) -> None:
     if overwrite and resume:
         raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
+
+
+def _names(given: str | Collection[str]) -> tuple[str, ...]:
+    """One name, or several."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _rates(learning_rates: Sequence[float]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,12 @@ from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run
 from recnas.search.run import describe_data
 from recnas.search.settings import Settings
 from recnas.search.together import led
+from recnas.tracking import check_trackers, tracked
 
 
-def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progress: bool) -> dict[str, Any]:
+def train_baselines(
+    settings: Settings, *, overwrite: bool, resume: bool, progress: bool, log_to: Collection[str] = ()
+) -> dict[str, Any]:
     """Trains the hand-made models of `settings.final.baselines` in a run without a search.
 
     Args:
@@ -32,6 +36,7 @@ def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progre
         overwrite: Replace an earlier run without a search in that folder.
         resume: Go on with the run in that folder, if there is one.
         progress: Show how far it is and a line for each result, on standard error.
+        log_to: Trackers that are told of the run: `mlflow`, `tensorboard`.
 
     Returns:
         What `results.json` holds.
@@ -40,17 +45,21 @@ def train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progre
         InputError: The data set or the settings do not fit, or the run's folder is taken.
         RunError: No model could be trained to the end.
     """
-    lead = partial(_train_baselines, settings, overwrite=overwrite, resume=resume, progress=progress)
+    lead = partial(_train_baselines, settings, overwrite=overwrite, resume=resume, progress=progress, log_to=log_to)
     return led(lead, partial(start_training, settings))
 
 
-def _train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progress: bool) -> dict[str, Any]:
+def _train_baselines(
+    settings: Settings, *, overwrite: bool, resume: bool, progress: bool, log_to: Collection[str]
+) -> dict[str, Any]:
+    check_trackers(log_to)
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs, started = Costs(settings, dataset), time.perf_counter()
     say_rows(console, dataset)
     with (
         open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
+        tracked(run, log_to, console),
     ):
         executor.check_files(shared_files(run, dataset.path))
         describe_data(run, dataset)
@@ -60,7 +69,9 @@ def _train_baselines(settings: Settings, *, overwrite: bool, resume: bool, progr
     return results
 
 
-def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool) -> dict[str, Any]:
+def add_baselines(
+    settings: Settings, names: tuple[str, ...], *, progress: bool, log_to: Collection[str] = ()
+) -> dict[str, Any]:
     """Trains hand-made models with the settings of a finished run, and adds them to its results.
 
     Models that it has are left alone. A process that is killed loses the work in flight at most: the same call goes on.
@@ -68,7 +79,7 @@ def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool)
     Args:
         settings: The run's own.
         names: The models.
-        progress: As in `train_baselines`.
+        progress, log_to: As in `train_baselines`.
 
     Returns:
         What `results.json` holds then.
@@ -77,15 +88,20 @@ def add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool)
         InputError: The data set is another one than the run's.
         RunError: None of them could be trained to the end.
     """
-    return led(partial(_add_baselines, settings, names, progress=progress), partial(start_training, settings))
+    lead = partial(_add_baselines, settings, names, progress=progress, log_to=log_to)
+    return led(lead, partial(start_training, settings))
 
 
-def _add_baselines(settings: Settings, names: tuple[str, ...], *, progress: bool) -> dict[str, Any]:
+def _add_baselines(
+    settings: Settings, names: tuple[str, ...], *, progress: bool, log_to: Collection[str]
+) -> dict[str, Any]:
+    check_trackers(log_to)
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
     with (
         open_executor(settings, start_training) as executor,
         open_run(settings, dataset.schema, overwrite=False, resume=True) as run,
+        tracked(run, log_to, console),
     ):
         executor.check_files(shared_files(run, dataset.path))
         results = read_json(run / RESULTS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 import time
-from contextlib import closing, nullcontext
+from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,10 +35,10 @@ from recnas.search.scoring import (
 )
 from recnas.search.settings import Settings
 from recnas.search.shortlist import make_shortlist
-from recnas.search.tensorboard import followed
 from recnas.search.together import joined, led
 from recnas.search.warming import join_warm_up, warm_up_supernet
 from recnas.space import SearchSpace
+from recnas.tracking import check_trackers, tracked
 
 
 def search(
@@ -46,7 +47,7 @@ def search(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
-    tensorboard: bool = False,
+    log_to: Collection[str] = (),
 ) -> dict[str, Any]:
     """Finds a model for a data set; everything it decides, measures and makes is in the run's folder.
 
@@ -60,26 +61,28 @@ def search(
         overwrite: Replace an earlier run in that folder.
         resume: Go on with the run in that folder, if there is one.
         progress: Show how far it is and a line for each result, on standard error.
-        tensorboard: Write event files for TensorBoard into the run's folder.
+        log_to: Trackers that are told of the run: `mlflow`, `tensorboard`.
 
     Returns:
         What `results.json` holds.
 
     Raises:
-        InputError: The data set or the settings do not fit, or the run's folder is taken.
+        InputError: The data set or the settings do not fit, the run's folder is taken, or a tracker cannot be had.
         RunError: The training diverged.
     """
-    lead = partial(_search, settings, overwrite=overwrite, resume=resume, progress=progress, tensorboard=tensorboard)
+    lead = partial(_search, settings, overwrite=overwrite, resume=resume, progress=progress, log_to=log_to)
     return led(lead, partial(prepare_process, settings))
 
 
-def _search(settings: Settings, *, overwrite: bool, resume: bool, progress: bool, tensorboard: bool) -> dict[str, Any]:
+def _search(
+    settings: Settings, *, overwrite: bool, resume: bool, progress: bool, log_to: Collection[str]
+) -> dict[str, Any]:
     console = Console(progress, stages(settings))
+    check_trackers(log_to)
     if resume and (results := finished(settings)) is not None:
         console.say(f"{settings.run} is finished")
-        if tensorboard:
-            with followed(Path(settings.run), console):
-                pass
+        with tracked(Path(settings.run), log_to, console):
+            pass
         return results
     dataset = Dataset(settings.data)
     find_proxies(settings.ranking.names)
@@ -95,7 +98,7 @@ def _search(settings: Settings, *, overwrite: bool, resume: bool, progress: bool
     with (
         open_executor(settings, prepare_process) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
-        followed(run, console) if tensorboard else nullcontext(),
+        tracked(run, log_to, console),
     ):
         executor.check_files(shared_files(run, dataset.path))
         if timed:

@@ -1,0 +1,68 @@
+"""An exported model in MLflow: added by `recnas export --log-to mlflow`, and loaded by `mlflow.pyfunc.load_model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recnas.data.encoded import batch_of
+from recnas.encoding import column_of
+from recnas.export.folder import load
+from recnas.export.record import TrainingRecord
+from recnas.nn.model import CTRModel
+from recnas.schema import Schema
+from recnas.tracking.mlflow import log_model
+
+
+def log_export(source: str | Path, folder: str | Path) -> str:
+    """Adds an exported model to MLflow; gives its address there.
+
+    Args:
+        source: The run that it was exported from, which MLflow may know.
+        folder: The exported model.
+
+    Raises:
+        RunError: MLflow does not take it.
+    """
+    source, folder = Path(source), Path(folder)
+    schema, latest = Schema.load(folder), TrainingRecord.load(folder).stages[-1]
+    qualities = {"validation": latest.validation, "test": latest.test}
+    figures = {
+        f"{split}_{name}": value
+        for split, quality in qualities.items()
+        if quality is not None
+        for name, value in quality.to_json().items()
+    }
+    columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *schema.sparse))
+    return log_model(source, folder, __name__, list(columns), figures)
+
+
+class RawRowsModel:
+    """A model that takes raw rows, as MLflow calls it."""
+
+    def __init__(self, model: CTRModel) -> None:
+        self._model = model
+
+    @torch.inference_mode()
+    def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> np.ndarray:
+        """Click probabilities `[B]` of raw rows.
+
+        Args:
+            rows: What `Schema.encode` takes.
+            params: MLflow's; there are none.
+
+        Raises:
+            InputError: A value cannot be read.
+        """
+        schema = self._model.schema
+        encoded = schema.encode(rows)
+        return torch.sigmoid(self._model(batch_of(encoded, schema))).double().numpy()
+
+
+def _load_pyfunc(path: str) -> RawRowsModel:
+    """What MLflow calls to load the model of an exported folder."""
+    return RawRowsModel(load(path))

@@ -1,0 +1,141 @@
+"""What a run writes down, followed while it goes on, and written to trackers."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from recnas.console import Console
+from recnas.errors import InputError
+from recnas.tracking import mlflow, tensorboard
+from recnas.tracking.points import Point, RunPoints
+from recnas.tracking.telling import one_line
+
+EVERY = 10.0
+"""Seconds between two looks at what is new."""
+
+
+class Tracker(Protocol):
+    """What a run's curves are written to. `place` says where, for messages."""
+
+    place: str
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Writes new points; some of them may be there already."""
+
+    def end(self, status: str) -> None:
+        """Writes what is known at the end: the run is `FINISHED`, `FAILED` or `KILLED`."""
+
+    def close(self) -> None:
+        """Lets go of files; whatever was added is written."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of tracker.
+
+    Attributes:
+        packages: What is imported; an extra of the tracker's name brings it.
+        check: Raises InputError if what is needed besides is not there.
+        open: The tracker of a run's folder.
+    """
+
+    packages: tuple[str, ...]
+    check: Callable[[], None]
+    open: Callable[[Path], Tracker]
+
+
+TRACKERS = {
+    "mlflow": Kind(mlflow.PACKAGES, mlflow.check, mlflow.TrackedRun),
+    "tensorboard": Kind(tensorboard.PACKAGES, tensorboard.check, tensorboard.Events),
+}
+
+
+def check_trackers(names: Collection[str]) -> None:
+    """Looks ahead to `tracked`.
+
+    Raises:
+        InputError: There is no tracker of that name, its package is not installed, or its server is not reached.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise InputError(f"log_to {name!r} is none of {', '.join(TRACKERS)}")
+        for package in TRACKERS[name].packages:
+            if importlib.util.find_spec(package) is None:
+                raise InputError(f"--log-to {name} needs the package {package}; pip install 'recnas[{name}]' brings it")
+        TRACKERS[name].check()
+
+
+@contextmanager
+def tracked(run: Path, names: Collection[str], console: Console) -> Iterator[None]:
+    """Writes a run's curves to trackers while the `with` block lasts.
+
+    They are made from the run's own files and from nothing else: so a run that goes on has each point once, and one
+    that has ended can still be shown.
+
+    Args:
+        run: The run's folder.
+        names: Of trackers, which `check_trackers` has seen.
+        console: Told at the end what is missing, if it could not be written: that is no reason to give a search up.
+    """
+    with ExitStack() as stack:
+        for name in dict.fromkeys(names):
+            stack.enter_context(_followed(run, TRACKERS[name].open, name, console))
+        yield
+
+
+@contextmanager
+def _followed(run: Path, start: Callable[[Path], Tracker], name: str, console: Console) -> Iterator[None]:
+    opened: tuple[Tracker, RunPoints] | None = None
+    ended = threading.Event()
+
+    def look(status: str | None = None) -> Exception | None:
+        nonlocal opened
+        try:
+            if opened is None:
+                opened = start(run), RunPoints(run)
+            tracker, points = opened
+            tracker.add(points.new())
+            if status is not None:
+                tracker.end(status)
+        except Exception as error:
+            # What is left, on a full disk say, is begun anew at the next look.
+            close()
+            return error
+        return None
+
+    def close() -> None:
+        nonlocal opened
+        if opened is not None:
+            with suppress(Exception):
+                opened[0].close()
+        opened = None
+
+    def follow() -> None:
+        while not ended.wait(EVERY):
+            look()
+
+    look()
+    if opened is not None:
+        console.say(f"{name}: {opened[0].place}")
+    thread = threading.Thread(target=follow, name=f"recnas-{name}")
+    thread.start()
+    status = "KILLED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        ended.set()
+        thread.join()
+        if (error := look(status)) is not None:
+            remedy = f"the same command with --resume --log-to {name} completes it"
+            console.say(f"{name}: not complete ({one_line(error)}); {remedy}")
+        close()

@@ -1,0 +1,266 @@
+"""A run in MLflow: settings, curves, results and files, a nested run for each final training, and the exported model.
+
+Where: `MLFLOW_TRACKING_URI`, else what MLflow itself takes; in the experiment of `MLFLOW_EXPERIMENT_NAME`, else
+`recnas`. The run's folder remembers which of MLflow's runs is its own, so a run that goes on is still one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from recnas.errors import InputError, RunError
+from recnas.files import read_json, read_yaml, write_json
+from recnas.tracking.points import SEARCH, Point, final_training
+from recnas.tracking.telling import one_line, without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+T = TypeVar("T")
+
+PACKAGES = ("mlflow", "sqlalchemy", "alembic")
+FILE_NAME = "mlflow.json"
+"""The file of a run's folder with the id of MLflow's run."""
+EXPERIMENT = "recnas"
+FILES = ("config.yaml", "schema.json", "data.json", "history.jsonl", "results.json", "architecture.json")
+"""What is kept as artifacts at the end, where it is there."""
+MODEL = "model"
+PARENT = "mlflow.parentRunId"
+# A server that does not answer is given up soon, to be asked again at the next look.
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+MOST_METRICS, MOST_PARAMS = 1000, 100
+"""What MLflow takes at once."""
+
+
+def check() -> None:
+    """Asks the tracking server, or opens its database, which is made if there is none.
+
+    Raises:
+        InputError: It cannot be had.
+    """
+    try:
+        _client().search_experiments(max_results=1)
+    except Exception as error:
+        raise InputError(f"MLflow at {_uri()}: {one_line(error)}; MLFLOW_TRACKING_URI says where it is") from error
+
+
+class TrackedRun:
+    """MLflow's run of a run's folder: the one that it had before, or a new one.
+
+    Args:
+        run: The run's folder, with its settings.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._client = _client()
+        found = _known(self._client, run)
+        if found is None:
+            found = _create(self._client, run.resolve().name)
+            write_json(run / FILE_NAME, {"run": found})
+            self._log_settings(found)
+        else:
+            self._client.update_run(found, status="RUNNING")
+        self._experiment = self._client.get_run(found).info.experiment_id
+        self._runs = {SEARCH: found} | self._nested(found)
+        self._last: dict[tuple[str, str], int] = {}
+        self.place = f"run {found} at {_uri()}"
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Adds those points that lie to the right of what MLflow has of their curves."""
+        new: dict[str, list[Any]] = {}
+        for point in points:
+            run = self._mlflow_run(point.series)
+            if point.step > self._last_step(run, point.name):
+                new.setdefault(run, []).append(_metric(point.name, point.value, point.step))
+                self._last[run, point.name] = point.step
+        for run, metrics in new.items():
+            for part in _parts(metrics, MOST_METRICS):
+                self._client.log_batch(run, metrics=part)
+
+    def end(self, status: str) -> None:
+        """Adds the results, if there are some, and the run's files."""
+        if (self._run / "results.json").exists():
+            self._log_results(read_json(self._run / "results.json"))
+        for name in FILES:
+            if (self._run / name).exists():
+                self._client.log_artifact(self._runs[SEARCH], str(self._run / name))
+        for run in self._runs.values():
+            self._client.set_terminated(run, status)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _log_settings(self, run: str) -> None:
+        from mlflow.entities import Param, RunTag
+
+        config = read_yaml(self._run / "config.yaml")
+        tags = [RunTag(f"recnas.{name}", str(config.pop(name))) for name in ("version", "created")]
+        params = [Param(name, str(value)) for name, value in _flat(config)]
+        self._client.log_batch(run, tags=tags)
+        for part in _parts(params, MOST_PARAMS):
+            self._client.log_batch(run, params=part)
+
+    def _log_results(self, results: Mapping[str, Any]) -> None:
+        for model in results["models"]:
+            figures = {
+                f"{split}_{name}": value
+                for split in ("validation", "test")
+                for name, value in (model.get(split) or {}).items()
+            } | {name: model[name] for name in ("parameters", "flops") if model.get(name) is not None}
+            if model.get("learning_rate") is not None:
+                series = final_training(model["id"], model["learning_rate"])
+                self._log_figures(self._mlflow_run(series), figures)
+            if model["id"] == results["best"]:
+                self._log_figures(self._runs[SEARCH], figures)
+        self._client.set_tag(self._runs[SEARCH], "recnas.best", results["best"])
+
+    def _log_figures(self, run: str, figures: Mapping[str, float]) -> None:
+        """Logs figures that have no curve, where they are not what they were."""
+        there = self._client.get_run(run).data.metrics
+        changed = [_metric(name, value, 0) for name, value in figures.items() if there.get(name) != value]
+        self._client.log_batch(run, metrics=changed)
+
+    def _mlflow_run(self, series: str) -> str:
+        if series not in self._runs:
+            tags = {PARENT: self._runs[SEARCH]}
+            run = self._client.create_run(self._experiment, tags=tags, run_name=series)
+            self._runs[series] = run.info.run_id
+        return self._runs[series]
+
+    def _nested(self, parent: str) -> dict[str, str]:
+        """The nested runs that there are, by series."""
+        found: dict[str, str] = {}
+        token = None
+        while True:
+            page = self._client.search_runs([self._experiment], f"tags.`{PARENT}` = '{parent}'", page_token=token)
+            found |= {run.info.run_name: run.info.run_id for run in page}
+            token = page.token
+            if not token:
+                return found
+
+    def _last_step(self, run: str, name: str) -> int:
+        if (run, name) not in self._last:
+            points = self._client.get_metric_history(run, name)
+            self._last[run, name] = max((point.step for point in points), default=-1)
+        return self._last[run, name]
+
+
+def log_model(source: Path, folder: Path, loader: str, columns: Sequence[str], figures: Mapping[str, float]) -> str:
+    """Adds an exported model to MLflow, where `mlflow.pyfunc.load_model` gives it; nothing in it is pickled.
+
+    Args:
+        source: The run that it was exported from. If MLflow has that, the model becomes its own, else a new run's.
+        folder: The exported model.
+        loader: The module whose `_load_pyfunc` loads such a folder.
+        columns: What it takes, by name.
+        figures: What a new run says of it.
+
+    Returns:
+        The model's address in MLflow.
+
+    Raises:
+        RunError: MLflow does not take it.
+    """
+    try:
+        client = _client()
+        run = _known(client, source)
+        if run is None:
+            run = _create(client, folder.resolve().name)
+            client.log_batch(run, metrics=[_metric(name, value, 0) for name, value in figures.items()])
+        return _log_model(run, folder, loader, columns)
+    except Exception as error:
+        raise RunError(f"{folder} is written, but MLflow at {_uri()} did not take it: {one_line(error)}") from error
+
+
+def _log_model(run: str, folder: Path, loader: str, columns: Sequence[str]) -> str:
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+
+    # Raw values come as text, numbers or lists.
+    inputs = Schema([ColSpec(AnyType(), name, required=False) for name in columns])
+    outputs = Schema([ColSpec(DataType.double)])
+    with mlflow.start_run(run_id=run), warnings.catch_warnings():
+        # It misses an example of the input.
+        warnings.simplefilter("ignore")
+        logged = mlflow.pyfunc.log_model(
+            name=MODEL,
+            loader_module=loader,
+            data_path=str(folder),
+            signature=ModelSignature(inputs=inputs, outputs=outputs),
+            pip_requirements=[f"recnas=={version('recnas')}"],
+        )
+    return logged.model_uri
+
+
+def _client() -> MlflowClient:
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    # They tell of each step in making the database, and of each try to reach a server.
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return MlflowClient()
+
+
+def _uri() -> str:
+    import mlflow
+
+    return without_password(mlflow.get_tracking_uri())
+
+
+def _known(client: MlflowClient, folder: Path) -> str | None:
+    """MLflow's run of a folder, if it has one there that nobody deleted."""
+    from mlflow.exceptions import MlflowException
+
+    if not (folder / FILE_NAME).exists():
+        return None
+    known = str(read_json(folder / FILE_NAME)["run"])
+    try:
+        run = client.get_run(known)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        # Another server than before.
+        return None
+    return known if run.info.lifecycle_stage == "active" else None
+
+
+def _create(client: MlflowClient, name: str) -> str:
+    """A new run in the experiment that the environment names, which is made if there is none."""
+    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if not experiment:
+        called = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+        found = client.get_experiment_by_name(called)
+        experiment = client.create_experiment(called) if found is None else found.experiment_id
+    return client.create_run(experiment, run_name=name).info.run_id
+
+
+def _metric(name: str, value: float, step: int) -> Metric:
+    from mlflow.entities import Metric
+
+    return Metric(name, float(value), int(1000 * time.time()), step)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _parts(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    """Items, so many at a time."""
+    return (items[start : start + most] for start in range(0, len(items), most))

@@ -1,0 +1,118 @@
+"""The points of a run's curves, read from what it writes down, while it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recnas.files import read_json
+
+SEARCH = "search"
+"""The series of warm-up and search."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve.
+
+    Attributes:
+        series: `SEARCH`, or a final training.
+        name: What was measured.
+        value: What it was.
+        step: Rows learned from, or the number of the candidate.
+    """
+
+    series: str
+    name: str
+    value: float
+    step: int
+
+
+def final_training(model: str, learning_rate: float) -> str:
+    """The series of a model's final training."""
+    return f"{model} at {learning_rate:g}"
+
+
+class RunPoints:
+    """Reads a run's files as they grow; a file that another took the place of is read from its start."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._tails: dict[Path, _Tail] = {}
+        self._last: dict[tuple[str, str], int] = {}
+        self._candidates, self._best, self._listed = 0, -float("inf"), 0
+
+    def new(self) -> list[Point]:
+        """What the run has written down since, each point to the right of all before it on its curve."""
+        points = []
+        for point in self._read():
+            curve = point.series, point.name
+            if point.step > self._last.get(curve, -1):
+                self._last[curve] = point.step
+                points.append(point)
+        return points
+
+    def _read(self) -> Iterator[Point]:
+        for line in self._new(self._run / "supernet" / "metrics.jsonl"):
+            for name in ("loss", "rows_per_second", "learning_rate"):
+                yield Point(SEARCH, f"warm-up/{name}", line[name], line["rows"])
+        for level in self._levels():
+            for name in ("p10", "median", "p90"):
+                yield Point(SEARCH, f"inherited log loss/{name}", level[name], level["rows"])
+        for line in self._new(self._run / "history.jsonl"):
+            self._candidates, self._best = self._candidates + 1, max(self._best, line["score"])
+            values = {"score/score": line["score"], "score/best so far": self._best}
+            values |= {f"proxy/{name}": value for name, value in line["proxy"].items()}
+            for name, value in values.items():
+                yield Point(SEARCH, name, value, self._candidates)
+        for line in self._new(self._run / "shortlist.jsonl"):
+            self._listed += 1
+            for name, value in line["proxy"].items():
+                yield Point(SEARCH, f"shortlist/{name}", value, self._listed)
+        for folder in (*self._run.glob("retrain/*"), *self._run.glob("baselines/*")):
+            yield from self._final_trainings(folder)
+
+    def _final_trainings(self, folder: Path) -> Iterator[Point]:
+        for file in folder.glob("progress-*.jsonl"):
+            series = final_training(folder.name, float(file.stem.removeprefix("progress-")))
+            for line in self._new(file):
+                yield Point(series, "final training/train_loss", line["loss"], line["rows"])
+        for line in self._new(folder / "metrics.jsonl"):
+            series = final_training(folder.name, line["learning_rate"])
+            for name, value in line["validation"].items():
+                yield Point(series, f"final training/validation_{name}", value, line["rows"])
+
+    def _levels(self) -> list[dict[str, Any]]:
+        summary = self._run / "supernet" / "warmup.json"
+        return read_json(summary)["levels"] if summary.exists() else []
+
+    def _new(self, file: Path) -> Iterator[dict[str, Any]]:
+        return self._tails.setdefault(file, _Tail(file)).new()
+
+
+class _Tail:
+    """The lines that are appended to a file of JSON lines."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._inode, self._read = -1, 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """The whole lines since the last call; all of them when another file has taken its place."""
+        try:
+            with self._file.open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                if inode != self._inode:
+                    self._inode, self._read = inode, 0
+                file.seek(self._read)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.splitlines():
+            yield json.loads(line)

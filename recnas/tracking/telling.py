@@ -1,0 +1,15 @@
+"""What is said of trackers' errors and addresses."""
+
+from __future__ import annotations
+
+import re
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line and without a password."""
+    return without_password(" ".join(str(error).split())) or type(error).__name__
+
+
+def without_password(text: str) -> str:
+    """A text whose addresses name no user."""
+    return re.sub(r"//[^/@\s]*@", "//", text)

@@ -1,0 +1,69 @@
+"""An exported model in MLflow: raw rows in, the model's probabilities out, and nothing pickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from recnas.console import Console
+from recnas.data import batch_of
+from recnas.errors import RunError
+from recnas.export import load, log_export
+from recnas.export.record import TrainingRecord
+from recnas.tracking import tracked
+
+pytestmark = pytest.mark.usefixtures("_mlflow")
+
+ROWS = [
+    {"age": 31, "visits": 2, "price": 0.5, "user": "3", "tags": ["1", "2"], "item": 7, "places": []},
+    {"age": None, "visits": 0, "price": None, "user": None, "tags": [], "item": 8, "places": ["5"]},
+]
+
+
+def test_mlflow_gives_the_model_back_which_takes_raw_rows(exported: Path, tmp_path: Path) -> None:
+    address = log_export(tmp_path, exported)
+    served = mlflow.pyfunc.load_model(address).predict(pd.DataFrame(ROWS).astype(object))
+    model = load(exported)
+    with torch.inference_mode():
+        offline = torch.sigmoid(model(batch_of(model.schema.encode(ROWS), model.schema)))
+    np.testing.assert_array_equal(served, offline.double().numpy())
+    (info,) = MlflowClient().search_logged_models(
+        [mlflow.get_experiment_by_name("recnas").experiment_id], filter_string="name = 'model'"
+    )
+    run = MlflowClient().get_run(info.source_run_id)
+    latest = TrainingRecord.load(exported).stages[-1]
+    assert run.info.run_name == exported.name
+    assert run.data.metrics["test_auc"] == latest.test.auc
+    folder = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(tmp_path / "taken")))
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
+    assert {column["name"] for column in mlflow.models.get_model_info(address).signature.inputs.to_dict()} == set(
+        ROWS[0]
+    )
+
+
+def test_a_tracked_run_s_model_is_its_own_in_mlflow(exported: Path, run: Path, tmp_path: Path) -> None:
+    (run / "config.yaml").write_text("version: 1\ncreated: today\n")
+    with tracked(run, ["mlflow"], Console(False)):
+        pass
+    address = log_export(run, exported)
+    info = mlflow.models.get_model_info(address)
+    assert info.run_id in (run / "mlflow.json").read_text()
+    assert MlflowClient().get_run(info.run_id).info.status == "FINISHED"
+
+
+def test_what_mlflow_refuses_is_told_in_one_line(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(
+        RunError, match=r"model is written, but MLflow at http://127\.0\.0\.1:9 did not take it"
+    ) as told:
+        log_export(tmp_path, exported)
+    assert "\n" not in str(told.value)
