@@ -180,7 +180,7 @@ def continue_training(
             first = 0
 
     def keep_if_due(step: int, tally: Tally) -> None:
-        if step < an_epoch * epochs and checkpoint.due:
+        if step < an_epoch * epochs and checkpoint.due():
             checkpoint.save(learner, about | {"before": before.to_json(), "tally": asdict(tally)})
 
     train_loss = train(

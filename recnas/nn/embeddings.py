@@ -97,7 +97,9 @@ class Embeddings(nn.Module):
             return self._with_weights(pooled)
         fields = pooled.values().unflatten(1, (len(self.features), self.dim))
         if (keys := pooled.keys()) != self.features:
-            fields = fields[:, [keys.index(name) for name in self.features]]
+            # An index in their place is slower, its gradient most of all.
+            by_key = dict(zip(keys, fields.unbind(1), strict=True))
+            fields = torch.stack([by_key[name] for name in self.features], dim=1)
         return fields
 
     def _with_weights(self, pooled: KeyedTensor) -> Tensor:

@@ -57,6 +57,22 @@ class Processes:
             dist.all_reduce(tensor, group=self.group)
         return tensor
 
+    def start_mean(self, value: Tensor) -> Callable[[], float]:
+        """Begins to exchange a number of every process; gives a function that waits for the mean of all.
+
+        Exchanges of others may be begun before it is waited for.
+        """
+        if self.alone:
+            return value.item
+        total = value.detach().double()
+        under_way = dist.all_reduce(total, group=self.group, async_op=True)
+
+        def mean() -> float:
+            under_way.wait()
+            return total.item() / self.size
+
+        return mean
+
     def first(self, function: Callable[[], T]) -> T:
         """What a function gives in the first process, in all of them; what it raises there, all of them raise."""
         if self.alone:

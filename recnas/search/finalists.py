@@ -264,7 +264,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
         torch.manual_seed((order + step) * processes.size + processes.rank)
 
     def save_if_due(step: int, tally: Tally) -> None:
-        if checkpoint.due:
+        if checkpoint.due():
             save(tally)
 
     pass_rows = dataset.rows("train")

@@ -32,6 +32,8 @@ from recnas.train.loop import Learner
 
 NETWORK, TABLES, FIRST_ORDER, SUMS = "network.", "tables.", "first_order.", "sums."
 NOTES, UNFINISHED = "notes.json", ".unfinished"
+LOOK_EVERY, LOOK_SHARE = 1.0, 0.1
+"""Seconds between two looks at the clock of several processes, and the share of those between two writes, at most."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -154,12 +156,25 @@ class Checkpoint:
 
     def __init__(self, folder: Path, seconds: float, processes: Processes) -> None:
         self.folder, self.seconds, self.processes = folder, seconds, processes
-        self._written = time.monotonic()
+        self._written = self._looked = time.monotonic()
+        self._steps, self._next_look = 0, 1
 
-    @property
     def due(self) -> bool:
-        """Whether the last write, or the start, was long enough ago, by the first process's clock."""
-        return self.processes.first(lambda: time.monotonic() - self._written >= self.seconds)
+        """Asked after each step: whether the last write, or the start, was long enough ago, by the first process's
+        clock. It tells the others now and then, not at each step."""
+        self._steps += 1
+        if self._steps < self._next_look:
+            return False
+        is_due, self._next_look = self.processes.first(self._look)
+        self._steps = 0
+        return is_due
+
+    def _look(self) -> tuple[bool, int]:
+        """Whether it is time to write, and the steps to the next look."""
+        now = time.monotonic()
+        rate, self._looked = self._steps / max(now - self._looked, 1e-9), now
+        steps = 1 if self.processes.alone else max(1, round(min(LOOK_EVERY, LOOK_SHARE * self.seconds) * rate))
+        return now - self._written >= self.seconds, steps
 
     def save(self, learner: Learner, notes: Mapping[str, Any]) -> None:
         """Writes all that the training needs to go on, and notes of plain JSON values, in place of what was there.

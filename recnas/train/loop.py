@@ -28,6 +28,8 @@ REPORT_EVERY = 0.5
 """Seconds between two reports of a loop's progress."""
 
 
+ONE_BUCKET = 1024
+"""Megabytes of gradients exchanged at once that hold any model's dense part."""
 FIELDS_SHARE_OF_CLIP = 1 / 6
 """The bound on the gradient at the fields, as a share of the bound on the dense part's."""
 
@@ -212,11 +214,17 @@ def processes_of(model: CTRModel) -> Processes:
 
 def _data_parallel(network: nn.Module, processes: Processes) -> nn.Module:
     device = next(network.parameters()).device
+    on_cuda = device.type == "cuda"
     return DistributedDataParallel(
         network,
-        device_ids=[device] if device.type == "cuda" else None,
+        device_ids=[device] if on_cuda else None,
         process_group=processes.group,
         gradient_as_bucket_view=True,
+        # Of all that a finished model has, buffers do not change, and each step computes the same.
+        broadcast_buffers=False,
+        static_graph=True,
+        # CPUs have nothing beside them that would exchange a first part while they compute the next.
+        bucket_cap_mb=None if on_cuda else ONE_BUCKET,
     )
 
 
@@ -269,8 +277,9 @@ def train(
         lr = cosine_with_warmup(step, steps, learning_rate)
         learner.set_learning_rate(lr)
         loss = learner.loss(batch)
+        mean_of_all = processes.start_mean(loss)
         loss.backward()
-        value = _over_all(loss.item(), processes)
+        value = mean_of_all()
         if not math.isfinite(value):
             raise shared(Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate"))
         learner.step()
@@ -285,13 +294,6 @@ def train(
         if after_step is not None:
             after_step(step, tally)
     return tally.mean
-
-
-def _over_all(value: float, processes: Processes) -> float:
-    """The mean of a number over all processes."""
-    if processes.alone:
-        return value
-    return processes.sum(torch.tensor(value, dtype=torch.float64, device=processes.device)).item() / processes.size
 
 
 @torch.no_grad()

@@ -278,7 +278,7 @@ def warm_up(
     measured = [(fraction, seen, [_known(loss) for loss in losses]) for fraction, seen, losses in kept_levels]
 
     def keep(step: int, tally: Tally) -> None:
-        if checkpoint is not None and checkpoint.due and step < steps:
+        if checkpoint is not None and checkpoint.due() and step < steps:
             if quality is not None:
                 quality.work_off()
             known = [(*at, [loss.result() for loss in losses]) for *at, losses in measured]

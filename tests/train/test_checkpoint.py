@@ -1,7 +1,12 @@
 """Weights on disk: what is written is read back, and what does not fit is refused by name."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -121,3 +126,30 @@ def test_a_refused_file_leaves_the_model_as_it_was(make_learner, tmp_path: Path)
 def test_a_folder_in_place_of_a_weights_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         load_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(("seconds", "step"), [(120.0, 0.01), (120.0, 5.0), (2.0, 0.01), (0.0, 0.01)])
+def test_several_processes_look_at_the_clock_now_and_then_and_write_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, step: float
+) -> None:
+    now, looks, written = 0.0, 0, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def first(look: Callable[[], Any]) -> Any:
+        nonlocal looks
+        looks += 1
+        return look()
+
+    kept = checkpoint.Checkpoint(tmp_path, seconds, SimpleNamespace(alone=False, first=first))
+    steps = round(3.5 * max(seconds, 1) / step)
+    for _ in range(steps):
+        now += step
+        if kept.due():
+            written.append(now)
+            kept._written = now
+    between = min(1.0, 0.1 * seconds)
+    gaps = [after - before for before, after in pairwise(written)]
+    assert len(gaps) >= 3
+    assert all(seconds - 1e-6 <= gap <= seconds + between + 2 * step for gap in gaps)
+    # The first look is at the first step.
+    assert looks <= 1 + min(steps, 1.1 * now / max(between, step))
