@@ -20,7 +20,7 @@ from recnas.export.record import FILE_NAME as TRAINING
 from recnas.export.record import Stage, TrainingRecord
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel, found_network
-from recnas.nn.processes import all_processes
+from recnas.nn.processes import all_processes, shared
 from recnas.nn.sharding import Sharding
 from recnas.schema import Schema
 from recnas.space import Architecture
@@ -113,14 +113,22 @@ def continue_training(
     given = {"learning_rate": learning_rate, "batch_size": batch_size}
     optimization = replace(record.optimization, **{name: value for name, value in given.items() if value is not None})
     dataset = Dataset(data)
+    arch, weights = Architecture.load(directory / ARCHITECTURE), directory / WEIGHTS
+    with tensors_in(weights) as tensors:
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    schema, dim = as_in_file(Schema.load(directory), shapes, weights)
+    check_fits(schema, dataset, directory)
+    # What is wrong with the input is told by one process, as long as they do not know each other.
     processes = all_processes(device)
     checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), checkpoint_seconds, processes)
     state = processes.first(partial(newest_state, checkpoint.folder))
     name = str(dataset.schema.source.get("name") or dataset.path.name)
     if state is not None and not resume:
-        raise InputError(
-            f"{checkpoint.folder}: the state of a training that has not ended; --resume goes on with it, without that "
-            "folder it starts anew"
+        raise shared(
+            InputError(
+                f"{checkpoint.folder}: the state of a training that has not ended; --resume goes on with it, without "
+                "that folder it starts anew"
+            )
         )
     settings = {"epochs": epochs, "seed": seed, "optimization": asdict(optimization)}
     rows = {"name": name, "rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
@@ -132,30 +140,28 @@ def continue_training(
         return Continued(output, ended)
     processes.first(partial(check_free, output, overwrite))
     origin = _digest(record.stages, settings, rows)
-    arch, weights = Architecture.load(directory / ARCHITECTURE), directory / WEIGHTS
-    with tensors_in(weights) as tensors:
-        schema, dim = as_in_file(
-            Schema.load(directory), {name: tensor.shape for name, tensor in tensors.items()}, weights
-        )
-        check_fits(schema, dataset, directory)
-        embeddings = ShardedEmbeddings(
-            schema,
-            dim,
-            optimization.of_tables,
-            device,
-            processes=processes,
-            sharding=sharding,
-            batch_size=optimization.batch_size,
-        )
-        model = CTRModel(schema, embeddings, found_network(schema, arch, dim).to(device))
-        load_model_tensors(model, tensors, weights)
+    embeddings = ShardedEmbeddings(
+        schema,
+        dim,
+        optimization.of_tables,
+        device,
+        processes=processes,
+        sharding=sharding,
+        batch_size=optimization.batch_size,
+    )
+    model = CTRModel(schema, embeddings, found_network(schema, arch, dim).to(device))
+    if state is None:
+        with tensors_in(weights) as tensors:
+            load_model_tensors(model, tensors, weights)
     learner = ModelLearner(model, optimization)
     about = {"origin": origin, "settings": settings, "model": str(directory.absolute()), "data": name}
     kept = checkpoint.restore(learner)
     if kept is not None and kept.get("origin") != origin:
-        raise InputError(
-            f"{checkpoint.folder}: the state of a training of another model, on other rows or with other settings; "
-            "without that folder this one starts anew"
+        raise shared(
+            InputError(
+                f"{checkpoint.folder}: the state of a training of another model, on other rows or with other settings; "
+                "without that folder this one starts anew"
+            )
         )
     if kept is None:
         before, tally = evaluate(model, dataset, "validation", device=device), Tally()
