@@ -6,7 +6,6 @@ import gc
 import json
 import math
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -251,13 +250,13 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     model = CTRModel(dataset.schema, embeddings, entrant.network(dataset.schema)).to(device)
     learner = ModelLearner(model, optimization)
     order, batch_size = stage_seed(settings, "train"), optimization.batch_size
-    kept = checkpoint.restore(learner) or {"epochs": [], "tally": {}, "seconds": 0.0}
+    kept = checkpoint.restore(learner) or {"epochs": [], "tally": {}}
     epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
-    tally, start = Tally(**kept["tally"]), time.perf_counter() - kept["seconds"]
+    tally = Tally(**kept["tally"])
 
     def save(tally: Tally) -> None:
         notes = {"epochs": [item.to_json() for item in epochs], "tally": asdict(tally)}
-        checkpoint.save(learner, notes | {"seconds": time.perf_counter() - start})
+        checkpoint.save(learner, notes)
 
     def seed_step(step: int) -> None:
         # What dropout draws hangs on the step alone: a training that goes on draws what it would have drawn.
@@ -311,11 +310,11 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
             break
         if whole and all(quality.log_loss < item.validation.log_loss for item in epochs if item.whole):
             save_model(weights_file(run, entrant, learning_rate), model)
-        epochs.append(Epoch(learning_rate, epoch, rows, loss, quality, time.perf_counter() - start))
+        epochs.append(Epoch(learning_rate, epoch, rows, loss, quality, checkpoint.spent))
         if whole:
             tally = Tally()
     finished = diverged is None and job.rows == final.epochs * pass_rows
-    seconds, parameters = time.perf_counter() - start, count_dense_parameters(model)
+    seconds, parameters = checkpoint.spent, count_dense_parameters(model)
     trained = Trained(entrant, learning_rate, tuple(epochs), finished, diverged, seconds, parameters)
     if trained.paused:
         save(tally)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +59,6 @@ def warm_up_supernet(
     learner = build_learner(settings, build_supernet(settings, dataset, processes))
     rate = dataset.schema.positive_rate("validation")
     constant = constant_log_loss(dataset.schema.positive_rate("train"), rate)
-    start = time.perf_counter()
     with console.bar(rows * amount.epochs, stage, "rows") as bar:
         log = ProgressLog(folder / "metrics.jsonl") if processes.leads else None
 
@@ -100,7 +98,7 @@ def warm_up_supernet(
             summary,
             {
                 "rows": rows * amount.epochs,
-                "seconds": time.perf_counter() - start,
+                "seconds": checkpoint.spent,
                 "constant_log_loss": constant,
                 "candidates": warmup.probe_candidates,
                 "validation_rows": probe.rows,

@@ -156,8 +156,13 @@ class Checkpoint:
 
     def __init__(self, folder: Path, seconds: float, processes: Processes) -> None:
         self.folder, self.seconds, self.processes = folder, seconds, processes
-        self._written = self._looked = time.monotonic()
+        self._start = self._written = self._looked = time.monotonic()
         self._steps, self._next_look = 0, 1
+
+    @property
+    def spent(self) -> float:
+        """Seconds since `restore`, and those up to the state that the training went on from."""
+        return time.monotonic() - self._start
 
     def due(self) -> bool:
         """Asked after each step: whether the last write, or the start, was long enough ago, by the first process's
@@ -188,7 +193,7 @@ class Checkpoint:
         with _telling_of_files(self.folder), _quiet():
             dcp.save(state, storage_writer=writer, **self._among)
         if self.processes.leads:
-            notes = {**notes, "memory": learner.memory()}
+            notes = {**notes, "memory": learner.memory(), "spent": self.spent}
             write_text(new / NOTES, json.dumps(notes))
             new.rename(new.with_suffix(""))
             self._remove_all_but(new.with_suffix(""))
@@ -200,6 +205,7 @@ class Checkpoint:
         Raises:
             InputError: The state is damaged, or of another training.
         """
+        self._start = time.monotonic()
         state = self.processes.first(partial(newest_state, self.folder))
         if state is None:
             return None
@@ -216,6 +222,7 @@ class Checkpoint:
         with _telling_of_damage(state), _quiet():
             dcp.load(_held(parts), storage_reader=reader, **self._among)
         learner.recall(notes.pop("memory"))
+        self._start -= notes.pop("spent")
         return notes
 
     def remove(self) -> None:
@@ -269,7 +276,7 @@ def read_notes(state: Path) -> dict[str, Any]:
     """
     with _telling_of_damage(state):
         notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
-    if not isinstance(notes, dict) or "memory" not in notes:
+    if not isinstance(notes, dict) or not {"memory", "spent"} <= set(notes):
         raise InputError(f"{state}: not the state of a training")
     return notes
 

@@ -153,3 +153,20 @@ def test_several_processes_look_at_the_clock_now_and_then_and_write_in_time(
     assert all(seconds - 1e-6 <= gap <= seconds + between + 2 * step for gap in gaps)
     # The first look is at the first step.
     assert looks <= 1 + min(steps, 1.1 * now / max(between, step))
+
+
+def test_the_seconds_of_a_killed_process_count_up_to_its_last_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_learner
+) -> None:
+    learner, now = make_learner(), 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    killed = checkpoint.Checkpoint(tmp_path, 0.0, learner.processes)
+    now += 60.0
+    assert killed.restore(learner) is None
+    now += 5.0
+    killed.save(learner, {"note": 1})
+    now += 100.0
+    kept = checkpoint.Checkpoint(tmp_path, 0.0, learner.processes)
+    assert kept.restore(learner) == {"note": 1}
+    now += 2.0
+    assert kept.spent == 7.0
