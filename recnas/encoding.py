@@ -22,7 +22,8 @@ from recnas.schema import DenseFeature, Schema, SparseFeature, table_rows
 if TYPE_CHECKING:
     import polars as pl
 
-_NUMBER, _ID, _LIST = "a finite number", "an id: a string or a whole number", "a list of strings or whole numbers"
+A_NUMBER, AN_ID, A_LIST = "a finite number", "an id: a string or a whole number", "a list of strings or whole numbers"
+"""What a value should be, for messages."""
 
 
 class EncodedList(NamedTuple):
@@ -112,7 +113,7 @@ def column_of(feature: DenseFeature | SparseFeature) -> str:
 def _wanted(feature: SparseFeature) -> str:
     if feature.reading is not None:
         return wanted(feature.reading)
-    return _LIST if feature.multi_valued else _ID
+    return A_LIST if feature.multi_valued else AN_ID
 
 
 def _misfit(row: int, column: str, value: Any, what: str) -> InputError:
@@ -176,7 +177,7 @@ def _number(row: int, column: str, value: Any, missing: Sequence[str]) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.inf
     if math.isinf(number):
-        raise _misfit(row, column, value, _NUMBER)
+        raise _misfit(row, column, value, A_NUMBER)
     return number
 
 
@@ -237,7 +238,7 @@ class _Table:
 
         series = self._series(feature)
         values, misfits = read_numbers(series)
-        self._check(series, misfits, column_of(feature), _NUMBER)
+        self._check(series, misfits, column_of(feature), A_NUMBER)
         return values.to_numpy()
 
     def ids(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:

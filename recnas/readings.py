@@ -60,7 +60,7 @@ def wanted(reading: Mapping[str, Any]) -> str:
         return "a text of up to 8 hexadecimal digits"
     if reading["name"] == "time":
         return "a number of whole seconds" if reading["form"] == "seconds" else "an hour as YYMMDDHH"
-    least, most = _bounds(reading)
+    least, most = bounds(reading)
     return f"a whole number from {least} to {most - 1}"
 
 
@@ -84,7 +84,7 @@ def read_value(reading: Mapping[str, Any], value: Any) -> int | None:
         number = int(value, 16)
         return number % reading["modulus"] if "modulus" in reading else number
     number = _whole(value)
-    least, most = _bounds(reading)
+    least, most = bounds(reading)
     if number is None or not least <= number < most:
         raise InputError(f"{value!r:.40} is not {wanted(reading)}")
     if reading["name"] == "decimal":
@@ -95,7 +95,8 @@ def read_value(reading: Mapping[str, Any], value: Any) -> int | None:
         raise InputError(f"{value!r:.40} is not {wanted(reading)}") from None
 
 
-def _bounds(reading: Mapping[str, Any]) -> tuple[int, int]:
+def bounds(reading: Mapping[str, Any]) -> tuple[int, int]:
+    """The least whole number that a `decimal` or `time` reading takes, and the first above all that it takes."""
     if reading["name"] == "time":
         return 0, 2**32
     if reading.get("signed"):

@@ -101,7 +101,8 @@ def raw_value(value: str | int | float | None) -> int | None:
     if value is None or value == "" or value != value:
         return None
     if not isinstance(value, str):
-        if not math.isfinite(value) or value != int(value):
+        # A whole number may be too large for a float.
+        if not isinstance(value, int) and (not math.isfinite(value) or value != int(value)):
             raise InputError(f"{value!r} is not an id: a string or a whole number")
         value = str(int(value))
     if not WHOLE_NUMBER.fullmatch(value):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from recnas.export.python_text import call
 from recnas.nn.network import CROSS, ChoiceNetwork, merged_name
 from recnas.nn.operators import ATTENTION_HEADS, STEM
 from recnas.space import Block
@@ -23,8 +24,6 @@ from recnas.space.architecture import (
 
 TITLES = {FC: "FC", DOT_PRODUCT: "Dot-Product", GATING: "Gating", "sum": "Sum", EFC: "EFC", ATTENTION: "Attention"}
 """What operators are called in the paper."""
-LINE, INDENT = 120, 8
-"""Columns of a line of code, as `ruff format --line-length` counts them, and those before a method's statements."""
 
 
 @dataclass
@@ -219,7 +218,7 @@ class NetworkCode:
         for place, value in enumerate(values):
             self.weights[f"last.weights.{place}"] = self._own[f"last.weight.{value.source}"].reshape(1, -1)
         self._take("last.bias", "last.bias")
-        self._now.steps += _call("return self.last(", [value.name for value in values], ").squeeze(1)")
+        self._now.steps += call("return self.last(", [value.name for value in values], ").squeeze(1)")
 
     def _sparse_inputs(self, block: Block) -> list[_Value]:
         return [value for source in block.sparse_inputs for value in self._sparse[source]]
@@ -272,7 +271,7 @@ class NetworkCode:
         self._now.layers.append(f"self.{name} = {made}")
 
     def _set(self, result: str, function: str, inputs: Sequence[_Value]) -> None:
-        self._now.steps += _call(f"{result} = {function}(", [value.name for value in inputs], ")")
+        self._now.steps += call(f"{result} = {function}(", [value.name for value in inputs], ")")
 
 
 def _title(number: int, block: Block) -> str:
@@ -295,13 +294,3 @@ def _tuple(widths: object) -> str:
 
 def _padded(value: _Value, width: int) -> str:
     return value.name if value.width == width else f"F.pad({value.name}, (0, {width - value.width}))"
-
-
-def _call(head: str, arguments: Sequence[str], tail: str) -> list[str]:
-    """A call on one line, or broken as `ruff format` breaks it."""
-    inside = ", ".join(arguments)
-    if INDENT + len(head + inside + tail) <= LINE:
-        return [head + inside + tail]
-    if INDENT + 4 + len(inside) <= LINE:
-        return [head, f"    {inside}", tail]
-    return [head, *(f"    {argument}," for argument in arguments), tail]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recnas.export.network_code import NetworkCode
 from recnas.export.record import TrainingRecord
+from recnas.export.rows_code import RowsCode, example_lines
 from recnas.export.templates import render
 from recnas.nn.model import CTRModel
 from recnas.nn.operators import ATTENTION_NORM_START
@@ -18,7 +19,7 @@ from recnas.train.loop import FIELDS_SHARE_OF_CLIP
 from recnas.train.schedule import WARMUP_SHARE
 
 FOLDER = "torchrec"
-FILES = ("model.py", "data.py", "train.py", "serve.py", "README.md", "requirements.txt")
+FILES = ("model.py", "data.py", "train.py", "rows.py", "serve.py", "README.md", "requirements.txt")
 """What is written from a template of that name."""
 
 
@@ -35,15 +36,18 @@ def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None
         OSError: Another file cannot be written.
     """
     code = NetworkCode(model.network)
+    # Older schemas do not say how raw rows are read.
+    rows_code = RowsCode(model.schema) if model.schema.version >= 2 else None
     folder.mkdir()
     for name in FILES:
         text = render(
             name,
             id=model.network.architecture.id,
             num_dense=model.schema.num_dense,
-            dense=[feature.name for feature in model.schema.dense],
             tables=model.schema.sparse,
-            label=model.schema.label,
+            version=model.schema.version,
+            code=rows_code,
+            example=example_lines(model.schema),
             dim=model.embeddings.dim,
             blocks=code.blocks,
             uses=code.uses,

@@ -8,6 +8,7 @@ from typing import Any
 
 from recnas.export.onnx import OUTPUT, input_names
 from recnas.export.record import TrainingRecord
+from recnas.export.rows_code import example_lines
 from recnas.export.templates import render
 from recnas.nn.model import CTRModel, count_dense_parameters
 from recnas.space import Architecture, Block, cost
@@ -23,6 +24,7 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         schema=schema,
         singles=[feature for feature in schema.sparse if not feature.multi_valued],
         lists=[feature for feature in schema.sparse if feature.multi_valued],
+        example=example_lines(schema),
         blocks=_blocks(arch),
         cross_layers=arch.cross_layers,
         dim=dim,

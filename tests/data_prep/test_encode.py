@@ -1,4 +1,7 @@
-"""Serving reads raw values as preparation did: raw file → data set → batches, against `Schema.encode` of raw rows."""
+"""Serving reads raw values as preparation did: raw file → data set → batches, against `Schema.encode` of raw rows.
+
+The code that an export writes for those who have no recnas must read the same.
+"""
 
 import datetime
 import json
@@ -20,9 +23,11 @@ from data_prep.avazu import FORM as AVAZU
 from data_prep.avazu import HEXADECIMAL
 from data_prep.criteo import FORM as CRITEO
 from data_prep.kdd import FORM as KDD
+from data_prep.synthetic import generate
 from recnas.data import Dataset, batch_of
 from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
+from tests.export.written_rows import assert_project_reads
 
 COUNTS = {name: {"rows": 10, "positives": 4} for name in SPLITS}
 
@@ -41,6 +46,7 @@ def assert_same_as_prepared(folder, rows) -> None:
     for given_rows in (rows, pd.DataFrame(rows), pl.DataFrame(rows), pa.Table.from_pylist(rows)):
         encoded = schema.encode(given_rows)
         assert sorted(examples_of(batch_of(encoded, schema))) == sorted(prepared)
+    assert_project_reads(schema, folder.parent / "project", rows)
 
 
 def lines_to(path, names, rows, separator="\t", header=False) -> None:
@@ -99,6 +105,11 @@ def test_movielens(tmp_path, movielens_folder) -> None:
     prepare("movielens", tmp_path / "out", movielens_folder, progress=False)
     rows = [rating | users[rating["user_id"]] | items[rating["item_id"]] for rating in read("inter")]
     assert_same_as_prepared(tmp_path / "out", rows)
+
+
+def test_synthetic(tmp_path) -> None:
+    prepare("synthetic", tmp_path / "out", rows=2000, progress=False)
+    assert_same_as_prepared(tmp_path / "out", pl.concat(generate(2000)).to_dicts())
 
 
 numbers = st.sampled_from(["", "0", "-3", "1.5", "1e3", " 7 ", "2500000000"])

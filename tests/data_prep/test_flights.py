@@ -17,6 +17,7 @@ import pytest
 from data_prep import prepare
 from recnas.errors import InputError
 from recnas.schema import SPLITS, Schema
+from tests.export.written_rows import assert_project_reads
 
 NUM_FLIGHTS = 120
 CANCELLED = range(0, NUM_FLIGHTS, 12)
@@ -105,6 +106,17 @@ def _rows(schema: Schema, folder: Path) -> dict[float, Row]:
 
 def _number(row: Mapping[str, str], name: str) -> float | None:
     return float(row[name]) if row.get(name, "NA") != "NA" else None
+
+
+def test_a_written_project_reads_joined_rows_as_encode_does(tmp_path, raw):
+    prepare("flights", tmp_path / "out", raw, progress=False)
+    schema = Schema.load(tmp_path / "out")
+    rows = [
+        {feature.name: randomness.choice(("NA", "12.5", 30)) for feature in schema.dense}
+        | {feature.name: randomness.choice(feature.vocabulary or (3, "3", None)) for feature in schema.sparse}
+        for randomness in map(random.Random, range(20))
+    ]
+    assert_project_reads(schema, tmp_path / "project", rows)
 
 
 def test_the_files_become_the_rows_that_plain_python_computes(tmp_path, raw):

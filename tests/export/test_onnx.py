@@ -1,5 +1,6 @@
 """The ONNX file: the model's own probabilities, for any number of rows and lists of any length."""
 
+import re
 import sys
 from dataclasses import replace
 
@@ -34,6 +35,14 @@ def test_onnx_runtime_gives_the_models_probabilities(folder, make_batch):
             expected = torch.sigmoid(model(batch))
         found = run_file(folder / "model.onnx", model.schema, program_inputs(batch, model.schema))
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_the_readmes_code_gives_the_programs_probabilities_in_onnx_runtime_too(folder, monkeypatch, capsys):
+    *_, torch_code, onnx_code = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    exec(torch_code + onnx_code, {})
+    first, second = (re.findall(r"0\.\d{4}", line) for line in capsys.readouterr().out.splitlines())
+    assert [float(number) for number in first] == pytest.approx([float(number) for number in second], abs=2e-4)
 
 
 def test_lists_may_all_be_empty(folder):

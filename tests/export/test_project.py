@@ -1,6 +1,6 @@
 """The TorchRec project: plain code without recnas that computes, serves and trains the same model."""
 
-import importlib.util
+import io
 import json
 import os
 import re
@@ -13,12 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recnas.export import export_run
+from recnas.data import batch_of
+from recnas.export import export_run, load
 from recnas.export.project import write_project
 from recnas.export.record import TrainingRecord
 from recnas.nn.network import ChoiceNetwork
 from recnas.nn.operators import Attention
 from recnas.space import cost
+from tests.export.written_rows import module_of
 
 SAMPLES = dict.fromkeys(("nasrec-small", "nasrec-full", "nasrec-cross"), 8)
 
@@ -32,13 +34,6 @@ def project(finished, tmp_path_factory) -> Path:
 @pytest.fixture
 def record(project) -> TrainingRecord:
     return TrainingRecord.load(project.parent)
-
-
-def module_of(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"written_{file.parent.name}", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def stir(network: ChoiceNetwork) -> None:
@@ -102,32 +97,60 @@ def run_python(project: Path, *arguments: str, given: str = "") -> str:
     return done.stdout
 
 
-def test_raw_rows_are_served_as_the_program_of_the_readme_serves_them(project):
-    rows = [
-        {"age": 41.5, "visits": -3.0, "price": 2.0, "user": 7, "item": 4_000_000_000, "tags": [3, 3, 9], "places": []},
-        {"age": None, "user": None, "tags": None, "places": [1, None]},
-        {},
-    ]
-    printed = run_python(project, "serve.py", given="".join(json.dumps(row) + "\n" for row in rows))
-    code = re.findall(r"```python\n(.*?)```", (project.parent / "README.md").read_text(), re.DOTALL)[-1]
-    names: dict = {}
-    here = Path.cwd()
-    os.chdir(project.parent)
-    try:
-        exec(code, names)
-    finally:
-        os.chdir(here)
-    expected = names["program"](*names["inputs"](rows))
+ROWS = [
+    {"age": 41.5, "visits": -3.0, "price": 2.0, "user": 7, "item": 4_000_000_000, "tags": [3, 3, 9], "places": []},
+    {"age": None, "user": "anna", "tags": None, "places": [1, None]},
+    {},
+]
+
+
+def test_raw_rows_are_served_with_the_probabilities_of_the_loaded_model(project):
+    model = load(project.parent)
+    with torch.inference_mode():
+        expected = torch.sigmoid(model(batch_of(model.schema.encode(ROWS), model.schema)))
+    printed = run_python(project, "serve.py", given="".join(json.dumps(row) + "\n" for row in ROWS))
     torch.testing.assert_close(torch.tensor([float(line) for line in printed.split()]), expected, rtol=0, atol=1e-6)
 
 
-def test_raw_values_are_hashed_as_in_preparation(project, monkeypatch):
-    from recnas.schema import raw_value
+def serve_of(project: Path) -> ModuleType:
+    """The project's `serve.py`, in this process."""
+    data, model = (module_of(project / f"{name}.py") for name in ("data", "model"))
+    return module_of(project / "serve.py", model=model, rows=module_of(project / "rows.py", data=data))
 
-    monkeypatch.syspath_prepend(str(project))
-    data = module_of(project / "data.py")
-    for value in (0, 5, "5", "5.0", 5.0, -1, 2**32, 2**40 + 7, "Alien (1979)", "007", "", None, float("nan"), "-3"):
-        assert data.raw_value(value) == raw_value(value)
+
+def test_many_rows_are_served_in_batches(project, monkeypatch):
+    serve = serve_of(project)
+    model = serve.load_model()
+    at_once = serve.predict(model, ROWS * 3)
+    monkeypatch.setattr(serve, "BATCH", 2)
+    assert serve.predict(model, ROWS * 3) == pytest.approx(at_once, abs=1e-6)
+    assert serve.predict(model, []) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"age": 1}\n', "serve.py: no row has a value 'visits'; give it, or None where it is missing"),
+        (json.dumps(ROWS[0]) + '\n\n{"age": "old"}\n', "serve.py: row 2: age is 'old', which is not a finite number"),
+        (json.dumps(ROWS[0]) + "\n{\n", "serve.py: row 2 is not JSON (Expecting property name"),
+        (json.dumps(ROWS[0]) + "\n3\n", "serve.py: row 2 is 3, which is not an object of columns and values"),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(project, monkeypatch, capsys, lines, message):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    with pytest.raises(SystemExit) as stopped:
+        serve_of(project).main()
+    assert str(stopped.value).startswith(message)
+    assert "\n" not in str(stopped.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_readmes_code_works(project, monkeypatch, capsys):
+    code = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(project)
+    monkeypatch.setitem(sys.modules, "serve", serve_of(project))
+    exec(code[0], {})
+    assert all(0 < probability < 1 for probability in json.loads(capsys.readouterr().out))
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -149,4 +172,5 @@ def test_torchrun_trains_the_project_and_serve_takes_the_weights(finished, proje
     assert {name: tensor.shape for name, tensor in before.items()} == {n: t.shape for n, t in after.items()}
     assert all(not torch.equal(before[name], after[name]) for name in before if "table_0" in name or "last" in name)
     (folder / "weights.safetensors").write_bytes(trained.read_bytes())
-    assert 0 < float(run_python(folder, "serve.py", given="{}")) < 1
+    serve = serve_of(folder)
+    assert 0 < serve.predict(serve.load_model(), ROWS)[0] < 1

@@ -8,7 +8,8 @@ from recnas.export.record import Stage, TrainingRecord
 from recnas.nn.model import CTRModel
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from tests.export.conftest import OPTIMIZATION
-from tests.export.test_project import module_of, stir
+from tests.export.test_project import stir
+from tests.export.written_rows import module_of
 from tests.space.test_published_subnets import published  # noqa: F401
 
 

@@ -1,4 +1,4 @@
-"""From a raw file to a probability: the offline path against encoded raw rows, in the model and in its program."""
+"""From a raw file to a probability: the offline path against raw rows, in the model, its program and its project."""
 
 import random
 
@@ -10,10 +10,14 @@ from data_prep import prepare
 from recnas.data import Dataset, batch_of
 from recnas.export import load
 from recnas.export.program import save_program
+from recnas.export.project import write_project
+from recnas.export.record import Stage, TrainingRecord
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.schema import SPLITS
 from recnas.train.checkpoint import model_tensors, save_tensors
+from tests.export.conftest import OPTIMIZATION
+from tests.export.test_project import serve_of
 
 
 @pytest.fixture
@@ -47,6 +51,7 @@ def test_the_probability_of_a_raw_row_is_that_of_the_prepared_one(finished, raw_
     own.save(folder)
     save_tensors(folder / "weights.safetensors", model_tensors(model))
     save_program(model, folder / "program.pt2")
+    write_project(folder / "torchrec", model, TrainingRecord(OPTIMIZATION, (Stage("toy", 1, 0.1),)))
 
     with torch.inference_mode():
         offline = [
@@ -58,8 +63,11 @@ def test_the_probability_of_a_raw_row_is_that_of_the_prepared_one(finished, raw_
         program = torch.export.load(folder / "program.pt2").module()(*map(torch.from_numpy, encoded.arrays))
         single = [batch_of(served.schema.encode(row), served.schema) for row in raw_rows[:20]]
         one_by_one = [torch.sigmoid(served(batch)) for batch in single]
+        serve = serve_of(folder / "torchrec")
+        project = torch.tensor(serve.predict(serve.load_model(), raw_rows))
     assert online.std() > 1e-4
     # The splits' order is not the file's.
     np.testing.assert_allclose(np.sort(torch.cat(offline)), np.sort(online), rtol=0, atol=1e-6)
     torch.testing.assert_close(program, online, rtol=0, atol=1e-6)
+    torch.testing.assert_close(project, online, rtol=0, atol=1e-6)
     torch.testing.assert_close(torch.cat(one_by_one), online[:20], rtol=0, atol=1e-6)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from recnas.export.python_text import literal
+
 
 def render(name: str, **values: Any) -> str:
     """The text of a file of that name."""
+    return _environment().get_template(f"{name}.j2").render(**values)
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("recnas.export", "templates"),
         undefined=StrictUndefined,
@@ -16,4 +24,5 @@ def render(name: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(f"{name}.j2").render(**values)
+    environment.filters["literal"] = literal
+    return environment

@@ -1,0 +1,161 @@
+"""How a schema reads raw rows, as lines of Python: each feature, and the readers and helpers that these need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recnas.encoding import A_LIST, AN_ID
+from recnas.errors import InputError
+from recnas.export.python_text import call, literal
+from recnas.readings import bounds, wanted
+from recnas.schema import DenseFeature, Schema, SparseFeature
+
+SHARED_EXAMPLE = "14102123"
+"""For a column that features read differently: a number, hexadecimal digits, whole seconds, an hour as YYMMDDHH."""
+
+
+@dataclass(frozen=True)
+class WrittenReading:
+    """A reading of `recnas.readings` as a function.
+
+    Args:
+        name: Of the function.
+        kind: "hexadecimal", "decimal" or "time".
+        wanted: What a value should be.
+        least, most: The whole numbers that are allowed, `most` being above them.
+        modulus: What they are reduced by; None: nothing.
+        form, part: Of a time.
+    """
+
+    name: str
+    kind: str
+    wanted: str
+    least: int
+    most: int
+    modulus: int | None
+    form: str | None
+    part: str | None
+
+    @classmethod
+    def of(cls, reading: Mapping[str, Any]) -> WrittenReading:
+        kind, modulus = reading["name"], reading.get("modulus")
+        form, part = reading.get("form"), reading.get("part")
+        if kind == "time":
+            name = f"{part}_of_{form.lower()}"
+        else:
+            name = f"{'signed_' if reading.get('signed') else ''}{kind}{f'_modulo_{modulus}' if modulus else ''}"
+        return cls(name, kind, wanted(reading), *bounds(reading), modulus, form, part)
+
+
+class RowsCode:
+    """The reading of raw rows, written out for the features of a schema.
+
+    Args:
+        schema: Of the version that says how raw values are read.
+
+    Attributes:
+        dense: Lines, one call for each dense feature.
+        sparse: Lines, one call for each sparse feature.
+        uses: Names of the helpers that the code needs.
+        readings: The readings that it needs.
+        wanted: By the name of a reader of single ids, what a value should be.
+        wanted_in_lists: The same of one that reads lists.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.uses: set[str] = set()
+        self.readings: list[WrittenReading] = []
+        self.wanted: dict[str, str] = {}
+        self.wanted_in_lists: dict[str, str] = {}
+        self.dense = [line for feature in schema.dense for line in self._dense_feature(feature)]
+        self.sparse = [line for feature in schema.sparse for line in self._sparse_feature(feature)]
+        self.readings.sort(key=lambda reading: reading.name)
+
+    @property
+    def modules(self) -> list[str]:
+        """Of Python's own, those that the code needs."""
+        texts = self.uses & {"raw_value", "hexadecimal", "whole"}
+        needed = {
+            "datetime": any(reading.form == "YYMMDDHH" for reading in self.readings),
+            "hashlib": "raw_value" in self.uses,
+            "math": self.dense,
+            "re": texts,
+        }
+        return [name for name, is_needed in needed.items() if is_needed]
+
+    def _dense_feature(self, feature: DenseFeature) -> list[str]:
+        function = {"none": "unchanged", "standardize": "standardized"}.get(feature.transform["name"], "log1p")
+        numbers = [f"{key}={feature.transform[key]!r}" for key in ("mean", "std") if key in feature.transform]
+        self.uses |= {function} | ({"missing numbers"} if feature.missing else set())
+        return call(f"{function}(", ["rows", literal(feature.name), *numbers, *self._column(feature)], "),")
+
+    def _sparse_feature(self, feature: SparseFeature) -> list[str]:
+        function = "several" if feature.multi_valued else "single"
+        self.uses |= {function} | ({"missing ids"} if feature.missing else set())
+        listed = [key for key in ("vocabulary", "kept") if getattr(feature, key) is not None]
+        self.uses |= {*listed, "known" if listed else "unlisted"}
+        separator = [] if feature.separator is None or not feature.multi_valued else [feature.separator]
+        self.uses |= {"separator"} if separator else set()
+        arguments = ["rows", literal(feature.name), self._reader(feature), *self._column(feature)]
+        return call(f"{function}(", [*arguments, *(f"separator={literal(text)}" for text in separator)], "),")
+
+    def _reader(self, feature: SparseFeature) -> str:
+        """The name of the function that reads an id."""
+        if feature.reading is not None:
+            reading = WrittenReading.of(feature.reading)
+            if reading not in self.readings:
+                self.readings.append(reading)
+            self.uses.add("whole" if reading.kind != "hexadecimal" else "hexadecimal")
+            name, what = reading.name, reading.wanted
+        else:
+            name = "raw_value" if feature.vocabulary is None else "word"
+            what = A_LIST if feature.multi_valued else AN_ID
+            self.uses |= {name, "word"}
+        (self.wanted_in_lists if feature.multi_valued else self.wanted)[name] = what
+        return name
+
+    def _column(self, feature: DenseFeature | SparseFeature) -> list[str]:
+        if feature.column is None:
+            return []
+        self.uses.add("column")
+        return [f"column={literal(feature.column)}"]
+
+
+def example_row(schema: Schema) -> dict[str, Any]:
+    """A raw row that the schema can read."""
+    row: dict[str, Any] = {}
+    columns = [
+        feature.name if feature.column is None else feature.column for feature in (*schema.dense, *schema.sparse)
+    ]
+    for column, feature in zip(columns, (*schema.dense, *schema.sparse), strict=True):
+        row.setdefault(column, _example(feature))
+    try:
+        schema.encode(row)
+    except InputError:
+        row |= {column: SHARED_EXAMPLE for column in columns if columns.count(column) > 1}
+    return row
+
+
+def example_lines(schema: Schema) -> list[str]:
+    """The entries of `example_row` as lines of Python, to stand between braces; none if raw rows cannot be read."""
+    if schema.version < 2:
+        return []
+    row = example_row(schema)
+    return [f"{literal(column)}: {_literals(value)}," for column, value in row.items()]
+
+
+def _literals(value: Any) -> str:
+    return f"[{', '.join(map(literal, value))}]" if isinstance(value, list) else literal(value)
+
+
+def _example(feature: DenseFeature | SparseFeature) -> Any:
+    if isinstance(feature, DenseFeature):
+        mean = float(f"{feature.transform.get('mean', 2):.3g}")
+        return int(mean) if mean.is_integer() else mean
+    kind = (feature.reading or {}).get("name")
+    values: Sequence[Any] = {"hexadecimal": ("68fd1e64",), "time": (int(SHARED_EXAMPLE),)}.get(kind, (7,))
+    if feature.vocabulary is not None:
+        values = feature.vocabulary[:2]
+    return list(values) if feature.multi_valued else values[0]

@@ -1,0 +1,118 @@
+"""Raw rows in a project: read by plain code of its own as `Schema.encode` reads them, whatever the schema."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recnas.errors import InputError
+from recnas.export.rows_code import example_row
+from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from tests.export.test_project import lint
+from tests.export.written_rows import ODD, assert_read_alike, outcome_of_encode, write_rows, written_rows
+
+COUNTS = {name: {"rows": 10, "positives": 4} for name in SPLITS}
+NAMES = ["a", "price", "ad id", "Children's", 'the "top"', "\\n", "naïve", "区域", "😀", "x" * 90, "y " * 40]
+WORDS = st.sampled_from(["NA", "Rome", "94043", "7", "a", "b", "", "14102123", "ff"])
+VALUES = st.one_of(
+    st.sampled_from(ODD),
+    WORDS,
+    st.integers(),
+    st.integers(-3, 2**32 + 3),
+    st.floats(),
+    st.text(max_size=3),
+    st.from_regex(r"-?[0-9]{1,20}(\.0)?|[0-9a-f]{1,9}", fullmatch=True),
+    st.lists(st.one_of(WORDS, st.integers(0, 9), st.none()), max_size=4),
+    st.lists(WORDS, max_size=3).map("|".join),
+)
+missing = st.lists(WORDS, max_size=2, unique=True).map(tuple)
+readings = st.one_of(
+    st.sampled_from([{}, {"modulus": 1}, {"modulus": 2147483647}]).map(lambda most: {"name": "hexadecimal"} | most),
+    st.sampled_from([{}, {"modulus": 97}, {"modulus": 2**32}]).map(lambda most: {"name": "decimal"} | most),
+    st.just({"name": "decimal", "modulus": 97, "signed": True}),
+    st.fixed_dictionaries(
+        {
+            "name": st.just("time"),
+            "form": st.sampled_from(["seconds", "YYMMDDHH"]),
+            "part": st.sampled_from(["hour", "weekday"]),
+        }
+    ),
+)
+known = st.one_of(
+    st.just({}),
+    st.lists(WORDS, min_size=1, max_size=4, unique=True).map(lambda words: {"vocabulary": tuple(words)}),
+    st.lists(st.integers(0, 9), max_size=4, unique=True).map(lambda values: {"kept": tuple(sorted(values))}),
+    readings.map(lambda reading: {"reading": reading}),
+)
+transforms = st.one_of(
+    st.sampled_from([{"name": "log1p"}, {"name": "none"}]),
+    st.builds(
+        lambda mean, std: {"name": "standardize", "mean": mean, "std": std},
+        st.floats(-1e6, 1e6) | st.integers(-9, 9),
+        st.floats(1e-9, 1e9),
+    ),
+)
+
+
+@st.composite
+def schemas(draw) -> Schema:
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6, unique=True))
+    num_dense = draw(st.integers(0, len(names) - 1))
+    columns = st.sampled_from([None, None, "hour", "a", "col\tumn"])
+    dense = [DenseFeature(name, draw(transforms), draw(columns), draw(missing)) for name in names[:num_dense]]
+    sparse = []
+    for name in names[num_dense:]:
+        options = draw(known) | {"column": draw(columns), "missing": draw(missing)}
+        if draw(st.booleans()):
+            options |= {"multi_valued": True, "separator": draw(st.sampled_from([None, "|", " "]))}
+        sparse.append(SparseFeature(name, draw(st.sampled_from([2, 5, 2**31 - 1])), **options))
+    return Schema("label", tuple(dense), tuple(sparse), COUNTS)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_row_is_read_as_encode_reads_it(tmp_path, data) -> None:
+    schema = data.draw(schemas())
+    module = written_rows(schema, tmp_path)
+    assert isinstance(outcome_of_encode(schema, [example_row(schema)]), list)
+    columns = sorted({feature.column or feature.name for feature in (*schema.dense, *schema.sparse)})
+    one = st.dictionaries(st.sampled_from(columns), VALUES) | st.fixed_dictionaries(dict.fromkeys(columns, VALUES))
+    for rows in data.draw(st.lists(st.lists(one, min_size=1, max_size=3), min_size=1, max_size=8)):
+        assert_read_alike(schema, module, rows)
+
+
+def test_the_code_is_as_ruff_would_have_it(tmp_path) -> None:
+    folders = (tmp_path / str(number) for number in range(1000))
+
+    @settings(max_examples=150, deadline=None, database=None, derandomize=True)
+    @given(schemas())
+    def write(schema) -> None:
+        write_rows(schema, next(folders))
+
+    write()
+    lint(tmp_path)
+
+
+def test_the_code_holds_what_the_schema_needs_and_nothing_else(tmp_path) -> None:
+    dense = tuple(DenseFeature(f"I{number}", {"name": "log1p"}) for number in range(1, 14))
+    sparse = tuple(SparseFeature(f"C{number}", 100, reading={"name": "hexadecimal"}) for number in range(1, 27))
+    criteo = (write_rows(Schema("label", dense, sparse, COUNTS), tmp_path / "criteo") / "rows.py").read_text()
+    assert criteo.count("log1p(rows, ") == 13
+    assert criteo.count("single(rows, ") == 26
+    for word in ("several", "standardized", "KNOWN", "MISSING", "hashlib", "datetime", "column=", "separator"):
+        assert word not in criteo
+    genres = SparseFeature("genres", 9, multi_valued=True, vocabulary=("a", "b"), column="class", separator=" ")
+    movies = (write_rows(Schema("label", (), (genres,), COUNTS), tmp_path / "movies") / "rows.py").read_text()
+    assert 'several(rows, "genres", word, column="class", separator=" "),' in movies
+    for word in ("single", "log1p", "hexadecimal", "raw_value", "math", "numbers(", "MISSING"):
+        assert word not in movies
+
+
+def test_an_older_schema_is_refused_as_encode_refuses_it(tmp_path) -> None:
+    schema = Schema("label", (), (SparseFeature("a", 5),), COUNTS, version=1)
+    module = written_rows(schema, tmp_path)
+    with pytest.raises(InputError) as refused:
+        schema.encode({"a": 1})
+    with pytest.raises(ValueError, match="version 1") as written:
+        module.batches_of_rows([{"a": 1}], 1)
+    assert str(written.value) == str(refused.value)
+    lint(tmp_path)
