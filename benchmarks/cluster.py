@@ -27,7 +27,7 @@ import torch
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.search.cluster import RayWorkers
-from recnas.search.executor import Executor, Processes, ThisProcess, computing_with
+from recnas.search.executor import Executor, LocalProcesses, ThisProcess, computing_with
 from recnas.search.run import prepare_process
 from recnas.search.scoring import Scored, scored_by, stop_scoring
 from recnas.search.settings import Settings
@@ -107,7 +107,7 @@ def main() -> None:
             warm_up_supernet(Path(folder), settings, dataset, lambda: None, Console(False))
         kinds: dict[str, Callable[[], Executor]] = {
             "this process": partial(ThisProcess, prepare_process, (settings,)),
-            "2 processes": partial(Processes, 2, prepare_process, (settings,)),
+            "2 processes": partial(LocalProcesses, 2, prepare_process, (settings,)),
             "2 Ray actors": partial(RayWorkers, "local", 2, prepare_process, (settings,)),
         }
         print(f"{len(archs)} random candidates of {arguments.space} by SiGeo, one thread each")

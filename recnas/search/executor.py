@@ -31,9 +31,9 @@ LAST = 8
 class Executor(ABC):
     """Applies functions to items, after each worker has called `start(*arguments)` once.
 
-    What runs work is a kind of this: `ThisProcess`, `Processes`, and `recnas.search.cluster.RayWorkers`. The loops that
-    give the work out know this interface alone; `open_executor` chooses the kind that a run's settings ask for. It is
-    used in a `with` block, whose end ends the workers.
+    What runs work is a kind of this: `ThisProcess`, `LocalProcesses`, and `recnas.search.cluster.RayWorkers`. The loops
+    that give the work out know this interface alone; `open_executor` chooses the kind that a run's settings ask for. It
+    is used in a `with` block, whose end ends the workers.
 
     Attributes:
         workers: How many work side by side.
@@ -152,7 +152,7 @@ class ThisProcess(Executor):
         """It goes on."""
 
 
-class Processes(Executor):
+class LocalProcesses(Executor):
     """Does the work in several processes of this machine.
 
     Args:
@@ -229,7 +229,7 @@ def _executor(settings: Settings, workers: int, start: Callable[[Any], None]) ->
         # Elsewhere the working directory may be another one.
         places = {name: os.path.abspath(getattr(settings, name)) for name in ("data", "run")}
         return RayWorkers(settings.ray, settings.workers, start, (replace(settings, **places),))
-    return ThisProcess(start, (settings,)) if workers == 1 else Processes(workers, start, (settings,))
+    return ThisProcess(start, (settings,)) if workers == 1 else LocalProcesses(workers, start, (settings,))
 
 
 def beginning_order(items: Sequence[Any], effort: Callable[[Any], float], side_by_side: int) -> list[int]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from recnas.errors import RunError
-from recnas.search.executor import Executor, Processes, ThisProcess
+from recnas.search.executor import Executor, LocalProcesses, ThisProcess
 
 
 def _nothing() -> None:
@@ -32,7 +32,7 @@ def _die(number: int) -> int:
     return number
 
 
-@pytest.mark.parametrize("kind", [ThisProcess, partial(Processes, 2)])
+@pytest.mark.parametrize("kind", [ThisProcess, partial(LocalProcesses, 2)])
 def test_results_come_in_the_order_of_the_work_whatever_the_effort(kind: Callable[..., Executor]) -> None:
     with kind(_nothing) as executor:
         assert list(executor.map(_square, [3, 1, 2], effort=lambda number: number)) == [9, 1, 4]
@@ -85,7 +85,7 @@ def _begun(item: tuple[str, int]) -> None:
 
 def test_the_longest_work_is_begun_first(tmp_path: Path) -> None:
     items = [(str(tmp_path / "order"), number) for number in (1, 4, 2, 3)]
-    with Processes(2, _nothing) as executor:
+    with LocalProcesses(2, _nothing) as executor:
         list(executor.map(_begun, items, effort=lambda item: item[1]))
     order = list(map(int, (tmp_path / "order").read_text().split()))
     assert set(order[:2]) == {3, 4}
@@ -93,7 +93,7 @@ def test_the_longest_work_is_begun_first(tmp_path: Path) -> None:
 
 def test_work_begins_in_order_but_for_the_last(tmp_path: Path) -> None:
     numbers = list(range(20))
-    with Processes(2, _nothing) as executor:
+    with LocalProcesses(2, _nothing) as executor:
         list(executor.map(_begun, [(str(tmp_path / "order"), number) for number in numbers], lambda item: item[1]))
     order = list(map(int, (tmp_path / "order").read_text().split()))
     # Of two side by side, either may be the first to write.
@@ -109,20 +109,20 @@ def test_a_worker_that_cannot_start_is_said_before_there_is_work() -> None:
             executor.check()
             time.sleep(0.05)
 
-    with pytest.raises(RunError, match="a worker process died"), Processes(2, os._exit, (1,)) as executor:
+    with pytest.raises(RunError, match="a worker process died"), LocalProcesses(2, os._exit, (1,)) as executor:
         check_for_a_minute(executor)
 
 
 def test_a_worker_that_dies_is_said() -> None:
-    with pytest.raises(RunError, match="a worker process died"), Processes(2, _nothing) as executor:
+    with pytest.raises(RunError, match="a worker process died"), LocalProcesses(2, _nothing) as executor:
         list(executor.map(_die, [1, 2], effort=float))
 
 
 def test_workers_end_when_their_parent_is_killed() -> None:
     program = (
-        "import os, time; from recnas.search.executor import Processes\n"
+        "import os, time; from recnas.search.executor import LocalProcesses\n"
         "if __name__ == '__main__':\n"
-        "    executor = Processes(2, print)\n"
+        "    executor = LocalProcesses(2, print)\n"
         "    print(*executor.map(abs, [1, 2], effort=float), flush=True)\n"
         "    print('workers', *executor._pool._processes, flush=True)\n"
         "    time.sleep(60)\n"
