@@ -26,9 +26,8 @@ from recnas.cores import available_cores
 from recnas.errors import InputError, RunError
 from recnas.nn.model import default_device
 from recnas.search.executor import Executor, beginning_order
+from recnas.search.settings import LOCAL
 
-LOCAL = "local"
-"""The address that stands for a cluster on this machine, started and ended with the work."""
 MOST_DEATHS = 5
 """How many workers the same work may take with it: by then it is the work."""
 START_WITHIN = 300.0

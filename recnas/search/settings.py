@@ -20,6 +20,9 @@ from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
 
+LOCAL = "local"
+"""The address of a Ray cluster on this machine, started and ended with the work."""
+
 
 @dataclass(frozen=True)
 class WarmupSettings:

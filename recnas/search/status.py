@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recnas.console import amount, clock, size, speed
 from recnas.cores import available_cores
@@ -26,8 +26,11 @@ from recnas.search.folder import (
     stages,
 )
 from recnas.search.halving import planned_rows, rungs
-from recnas.search.settings import Kind, Settings
+from recnas.search.settings import LOCAL, Kind, Settings
 from recnas.train.settings import Amount
+
+if TYPE_CHECKING:
+    from recnas.study.settings import StudySettings
 
 RECENT_REPORTS, RECENT_CANDIDATES = 20, 100
 """How many of the last ones a rate is taken from."""
@@ -41,7 +44,7 @@ class Progress:
         done: How much is done.
         total: Of how much.
         unit: Of what.
-        rate: How much a second of late; None when nothing is known.
+        rate: How much a second of late; None when nothing is known, as of a cluster whose workers were not counted.
     """
 
     done: float
@@ -225,9 +228,18 @@ def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress 
 def _measured(settings: Settings, seconds: Sequence[float | None], total: int) -> Progress:
     """How far candidates are measured, from the seconds that each took so far."""
     recent = [item for item in seconds[-RECENT_CANDIDATES:] if item]
-    # One process measures as many candidates side by side as there are cores.
-    aside = settings.processes if settings.processes > 1 else available_cores()
-    return Progress(len(seconds), total, "candidates", aside / _mean(recent) if recent else None)
+    workers = workers_of(settings)
+    if workers == 1 and settings.ray is None:
+        # One process measures as many candidates side by side as there are cores.
+        workers = available_cores()
+    return Progress(len(seconds), total, "candidates", workers / _mean(recent) if workers and recent else None)
+
+
+def workers_of(settings: Settings | StudySettings) -> int | None:
+    """How many workers a run has; None where the cluster, which is not asked, has one for each of its CPUs."""
+    if settings.ray is None:
+        return settings.processes
+    return settings.workers or (available_cores() if settings.ray == LOCAL else None)
 
 
 def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
@@ -260,7 +272,8 @@ def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
             rates.append(last["rows_per_second"])
         done += max(seen, measured)
     # Between two trainings nothing is under way.
-    rate = sum(rates) or (settings.processes * _mean(last_rates) if last_rates else None)
+    workers = workers_of(settings)
+    rate = sum(rates) or (workers * _mean(last_rates) if workers and last_rates else None)
     return Progress(min(done, total), total, "rows", rate)
 
 

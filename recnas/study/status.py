@@ -8,7 +8,7 @@ from pathlib import Path
 from recnas.files import read_json, read_json_lines
 from recnas.schema import Schema
 from recnas.search.folder import RESULTS, is_at_work
-from recnas.search.status import RECENT_REPORTS, Progress, Status, settings_in, written
+from recnas.search.status import RECENT_REPORTS, Progress, Status, settings_in, workers_of, written
 from recnas.study.folder import SCORES, TRAINING, scoring_stage, stages, training_folder, warmup_folder, warmup_stage
 from recnas.study.settings import StudySettings
 from recnas.train.settings import Amount
@@ -63,5 +63,6 @@ def _stage(folder: Path, settings: StudySettings) -> tuple[str, Progress | None]
         for seed in range(settings.seeds)
         for file in training_folder(folder, seed).glob("retrain/*/result.json")
     ]
-    rate = settings.processes * len(seconds) / sum(seconds) if seconds else None
+    workers = workers_of(settings)
+    rate = workers * len(seconds) / sum(seconds) if workers and seconds else None
     return TRAINING, Progress(len(seconds), candidates * settings.seeds, "trainings", rate)

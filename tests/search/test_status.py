@@ -113,6 +113,26 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     assert {model.id: model.kind for model in read_status(run).models}["dlrm"] == "baseline"
 
 
+@pytest.mark.parametrize(
+    ("ray", "workers", "seconds_left"),
+    [("auto", None, None), ("auto", 6, 0.25), ("auto", 1, 1.5), ("local", None, 0.5), (None, None, 0.5)],
+)
+def test_how_fast_a_cluster_is_is_known_only_with_its_workers(
+    run: Path, monkeypatch: pytest.MonkeyPatch, ray: str | None, workers: int | None, seconds_left: float | None
+) -> None:
+    monkeypatch.setattr("recnas.search.status.available_cores", lambda: 3)
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"ray": ray, "workers": workers}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    search(run, candidates=5)
+    # Three are left, half a second each.
+    assert read_status(run).progress.seconds_left == (seconds_left and pytest.approx(seconds_left))
+    train(run, "retrain/c2", 0.1, 2400, ended=True)
+    assert (read_status(run).progress.rate is None) == (seconds_left is None)
+    # What is under way tells how fast it is.
+    train(run, "retrain/c1", 0.1, 1000, ended=False)
+    assert read_status(run).progress.rate == 300
+
+
 def test_progress_is_known_up_to_a_damaged_line(run: Path) -> None:
     search(run, candidates=8)
     train(run, "retrain/c1", 0.1, 1000, ended=False)
