@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,8 @@ from recnas.schema import FILE_NAME, Schema
 from recnas.search.settings import Settings, leaves
 
 CONFIG, RESULTS, LATENCIES, SHORTLISTED = "config.yaml", "results.json", "latency.jsonl", "shortlist.jsonl"
+DATA = "data.json"
+"""What is told of the data."""
 WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST = "warm-up", "search", "shortlist", "final training", "test"
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
@@ -97,13 +99,12 @@ def write_config(run: Path, settings: Settings, created: str) -> None:
 
 def _remove_if_fruitless(run: Path) -> None:
     """Removes the folder of a run that was refused before it had done anything: the next try finds it free."""
-    made = {CONFIG, FILE_NAME, LATENCIES}
-    if {path.name for path in run.iterdir()} <= made:
+    # What has been done is in none of these, nor in a file that was opened for it and has nothing yet.
+    begun_with = {CONFIG, FILE_NAME, LATENCIES, DATA}
+    files = [path for path in run.rglob("*") if not path.is_dir()]
+    if all(path.relative_to(run).as_posix() in begun_with or not path.stat().st_size for path in files):
         # What cannot be removed is no reason to say anything else than why the run was refused.
-        with suppress(OSError):
-            for name in made:
-                (run / name).unlink(missing_ok=True)
-            run.rmdir()
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def _lock(handle: int, run: Path) -> bool:

@@ -23,7 +23,7 @@ from recnas.search.executor import Executor, computing_with, open_executor
 from recnas.search.expression import UNTRAINED
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.folder import RESULTS, SEARCH, finished, open_run, shared_files, stages
+from recnas.search.folder import DATA, RESULTS, SEARCH, finished, open_run, shared_files, stages
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
@@ -192,9 +192,9 @@ def find_candidates(
 
 def describe_data(run: Path, dataset: Dataset) -> None:
     """What the report tells about the data; written now, as the data set may be gone when the report is made."""
-    if not (run / "data.json").exists():
+    if not (run / DATA).exists():
         # One look at every column: seconds for millions of rows, beside minutes of warm-up.
-        write_json(run / "data.json", describe(dataset.path).to_json())
+        write_json(run / DATA, describe(dataset.path).to_json())
 
 
 def _evolution(settings: Settings, costs: Costs) -> RegularizedEvolution:

@@ -9,6 +9,7 @@ import pytest
 
 from recnas.errors import InputError, RunError
 from recnas.schema import Schema
+from recnas.search import run_search
 from recnas.search.evolution import Proposal
 from recnas.search.folder import open_run
 from recnas.search.history import History
@@ -63,17 +64,24 @@ def test_a_refused_run_leaves_no_folder_but_one_that_was_there_before(data: Path
     assert run.exists() == (kind != "new")
 
 
+def test_a_run_whose_tables_do_not_fit_leaves_nothing(data: Path, tmp_path: Path, small: dict) -> None:
+    with pytest.raises(InputError, match="the embedding tables cannot be placed"):
+        run_search(data, tmp_path / "run", progress=False, sharding={"host_memory": 1000}, **small)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_has_done_something_is_not_removed(data: Path, tmp_path: Path) -> None:
     settings, schema = Settings(data=str(data), run=str(tmp_path / "run")), Schema.load(data)
 
     def fail_late() -> None:
         with open_run(settings, schema, overwrite=False, resume=False) as run:
             (run / "supernet").mkdir()
+            (run / "supernet" / "metrics.jsonl").write_text("{}\n")
             raise InputError("no")
 
     with pytest.raises(InputError, match="no"):
         fail_late()
-    assert (tmp_path / "run" / "supernet").exists()
+    assert (tmp_path / "run" / "supernet" / "metrics.jsonl").exists()
 
 
 def test_a_full_disk_cuts_the_last_line_of_a_history_and_no_other(tmp_path: Path, sample) -> None:
