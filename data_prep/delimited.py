@@ -208,7 +208,7 @@ def read_rows(form: Form, paths: Sequence[Path], bad_rows: BadRows, progress: bo
     """
     size = sum(path.stat().st_size for path in paths)
     with Console(progress).bar(size, "reading", BYTES) as bar:
-        spread = read_spread(partial(_read_file, form), paths)
+        spread = read_spread(partial(_read_file, form), paths, bar)
         for path, rows, misfits in _read_files(form, paths, bar) if spread is None else spread:
             for misfit in misfits:
                 bad_rows.add(path, *misfit)
@@ -224,8 +224,8 @@ def _read_files(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[Read]:
     return ahead(read, _pieces(form, paths, bar))
 
 
-def _read_file(form: Form, path: Path) -> Iterator[Read]:
-    return _read_files(form, [path], Bar())
+def _read_file(form: Form, path: Path, bar: Bar) -> Iterator[Read]:
+    return _read_files(form, [path], bar)
 
 
 def _pieces(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[tuple[Path, Piece]]:

@@ -165,13 +165,19 @@ def test_a_search_in_one_process_does_not_import_ray() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_many_files_prepared_on_a_cluster_are_the_data_set_of_one_process(ray_cluster: None, tmp_path: Path) -> None:
+def test_many_files_prepared_on_a_cluster_are_the_data_set_of_one_process(
+    ray_cluster: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (raw := tmp_path / "raw").mkdir()
     for day in (2, 10, 1):
         lines = [f"{number % 2}\t{day}{number}" + "\t" * 12 + "\tdeadbeef" * 26 for number in range(40)]
         (raw / f"day_{day}").write_text("\n".join([*lines, "bad", *lines]) + "\n")
     for name, address in (("alone", None), ("cluster", "local")):
-        data_prep.prepare("criteo", tmp_path / name, raw, on_bad_row="skip", progress=False, ray=address)
+        data_prep.prepare("criteo", tmp_path / name, raw, on_bad_row="skip", ray=address)
+    # The last line of each bar, but for the time that it took.
+    shown = [line for line in capsys.readouterr().err.splitlines() if line.startswith("reading") and "took" in line]
+    assert len(shown) == 2
+    assert len({line.split(" · ")[1] for line in shown}) == 1
     files = {path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*") if path.is_file()}
     assert files == {path.relative_to(tmp_path / "cluster") for path in (tmp_path / "cluster").rglob("*.*")}
     for file in files:
