@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recnas.encoding import A_LIST, AN_ID
+from recnas.encoding import A_LIST, AN_ID, column_of
 from recnas.errors import InputError
 from recnas.export.python_text import call, literal
 from recnas.readings import bounds, wanted
@@ -126,14 +126,13 @@ class RowsCode:
 def example_row(schema: Schema) -> dict[str, Any]:
     """A raw row that the schema can read."""
     row: dict[str, Any] = {}
-    columns = [
-        feature.name if feature.column is None else feature.column for feature in (*schema.dense, *schema.sparse)
-    ]
-    for column, feature in zip(columns, (*schema.dense, *schema.sparse), strict=True):
-        row.setdefault(column, _example(feature))
+    features = (*schema.dense, *schema.sparse)
+    for feature in features:
+        row.setdefault(column_of(feature), _example(feature))
     try:
         schema.encode(row)
     except InputError:
+        columns = [column_of(feature) for feature in features]
         row |= {column: SHARED_EXAMPLE for column in columns if columns.count(column) > 1}
     return row
 
