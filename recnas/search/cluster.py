@@ -130,10 +130,11 @@ def check_ray() -> None:
     """Looks ahead to a cluster.
 
     Raises:
-        InputError: Ray is not installed.
+        InputError: Ray is not installed, or what asks whether a cluster is there.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise InputError("--ray needs the package ray; pip install 'recnas[ray]' brings it")
+    for package, module in (("ray", "ray"), ("grpcio", "grpc")):
+        if importlib.util.find_spec(module) is None:
+            raise InputError(f"--ray needs the package {package}; pip install 'recnas[ray]' brings it")
 
 
 def connect(address: str, workers: int | None) -> bool:
@@ -173,7 +174,11 @@ def connect(address: str, workers: int | None) -> bool:
 
 
 def _reach(address: str) -> None:
-    """Ray itself tries for minutes."""
+    """Asks whether a cluster's head is there: Ray itself tries for minutes.
+
+    Raises:
+        InputError: Nobody answers, or another program does.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise InputError(f"--ray {address}: give local, auto or the HOST:PORT of a cluster's head")
@@ -182,6 +187,20 @@ def _reach(address: str) -> None:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--ray {address}: no cluster can be reached there ({reason})") from None
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        # Only Ray knows the certificates.
+        return
+    import grpc
+
+    # gRPC's health checking protocol, which a head speaks. Like Ray, this goes past a proxy.
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=REACHED_WITHIN)
+        except grpc.RpcError:
+            raise InputError(
+                f"--ray {address}: what answers there is not the head of a Ray cluster; `ray start --head` says its "
+                "address, with port 6379 unless told otherwise"
+            ) from None
 
 
 @dataclass(eq=False)

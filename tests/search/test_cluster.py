@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import importlib.util
 import json
 import os
@@ -9,9 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 import ray
 
@@ -154,9 +158,27 @@ def test_an_address_where_no_cluster_is_is_one_line() -> None:
         cluster._reach("somewhere")
 
 
-def test_without_ray_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'recnas\[ray\]'"):
+def test_a_clusters_head_is_known_from_what_else_answers(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster._reach(ray.get_runtime_context().gcs_address)
+    monkeypatch.setattr(cluster, "REACHED_WITHIN", 0.5)
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    # As Ray's own port for its client is.
+    other = grpc.server(ThreadPoolExecutor(1))
+    other_port = other.add_insecure_port("127.0.0.1:0")
+    other.start()
+    with web, socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (web.server_port, other_port, silent.getsockname()[1]):
+            with pytest.raises(InputError, match=rf"^--ray 127.0.0.1:{port}: what answers there is not the head of"):
+                cluster._reach(f"127.0.0.1:{port}")
+        web.shutdown()
+    other.stop(None)
+
+
+@pytest.mark.parametrize(("module", "package"), [("ray", "ray"), ("grpc", "grpcio")])
+def test_without_ray_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch, module: str, package: str) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else name)
+    with pytest.raises(InputError, match=rf"the package {package}; pip install 'recnas\[ray\]'"):
         check_ray()
 
 
