@@ -108,7 +108,7 @@ def main() -> None:
         kinds: dict[str, Callable[[], Executor]] = {
             "this process": partial(ThisProcess, prepare_process, (settings,)),
             "2 processes": partial(LocalProcesses, 2, prepare_process, (settings,)),
-            "2 Ray actors": partial(RayWorkers, "local", 2, prepare_process, (settings,)),
+            "2 Ray actors": partial(RayWorkers, "local", 2, print, prepare_process, (settings,)),
         }
         print(f"{len(archs)} random candidates of {arguments.space} by SiGeo, one thread each")
         print(f"{'':<14} {'start':>7} {'candidates':>11} {'seconds of one':>15} {'message':>9}")

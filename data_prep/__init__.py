@@ -21,6 +21,7 @@ from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, T
 from data_prep.spread import spread_over
 from data_prep.synthetic import ROWS, read_synthetic
 from data_prep.tabular import TRANSFORMS, read_tabular
+from recnas.console import Console
 from recnas.errors import InputError, RunError
 from recnas.schema import Schema
 
@@ -200,7 +201,7 @@ def prepare(
         with new_folder(output, overwrite) as folder:
             bad_rows = BadRows(folder, on_bad_row)
             try:
-                with spread_over(ray, folder):
+                with spread_over(ray, folder, Console(progress).say):
                     table = recipe.read(input, bad_rows, progress, **options)
                     parting = make_split(split, split_seed, split_by, table)
                     return write_data_set(folder, table, parting, bad_rows, progress)

@@ -31,12 +31,13 @@ _spread: ContextVar["tuple[Executor, Path] | None"] = ContextVar("spread", defau
 
 
 @contextmanager
-def spread_over(ray: str | None, folder: Path) -> Iterator[None]:
+def spread_over(ray: str | None, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Files that are read while the `with` block lasts are read on a cluster.
 
     Args:
         ray: Its address, see `recnas.search.cluster.connect`; None: they are read here.
         folder: Where tasks set rows down; all machines share it.
+        say: Told, in a line, of what keeps tasks waiting.
 
     Raises:
         InputError: Ray is not installed, or the cluster cannot be reached.
@@ -47,7 +48,7 @@ def spread_over(ray: str | None, folder: Path) -> Iterator[None]:
     # Ray is an extra, and this brings torch.
     from recnas.search.cluster import RayWorkers
 
-    with RayWorkers(ray, None, _nothing) as executor, tempfile.TemporaryDirectory(dir=folder) as place:
+    with RayWorkers(ray, None, say, _nothing) as executor, tempfile.TemporaryDirectory(dir=folder) as place:
         token = _spread.set((executor, Path(place).absolute()))
         try:
             yield

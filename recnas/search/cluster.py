@@ -34,6 +34,8 @@ START_WITHIN = 300.0
 """Seconds within which a worker must be up; a cluster that grows on demand takes minutes."""
 REACHED_WITHIN, SEEN_WITHIN = 5.0, 10.0
 """Seconds within which a cluster answers, and a file that is written here is seen elsewhere."""
+SAID_AFTER = 15.0
+"""Seconds after which it is said what workers wait for; one that has room starts within these."""
 STORE_BYTES = 256 << 20
 """Ray's shared memory on this machine: architectures and figures go through it, and nothing large."""
 
@@ -70,15 +72,16 @@ class _Worker:
 
 def _work_apart(
     preparation: _Preparation, files: Mapping[str, str], function: Callable[[Any], Any], item: Any
-) -> _Outcome:
-    """A task: prepares the process that it is given, and does one item."""
+) -> Iterator[_Outcome]:
+    """A task: says that it has begun, prepares the process that it is given, and does one item."""
+    yield _Outcome()
 
     def do() -> Any:
         preparation()
         _see(files)
         return function(item)
 
-    return _attempt(do)
+    yield _attempt(do)
 
 
 @dataclass(frozen=True)
@@ -221,6 +224,7 @@ class RayWorkers(Executor):
     Args:
         address: See `connect`.
         workers: How many; None for one for each CPU, or GPU, of the cluster.
+        say: Told once, in a line, what work waits for on a full cluster.
         start: Prepares each: sets what the functions need as module state.
         arguments: What `start` is given.
 
@@ -229,20 +233,32 @@ class RayWorkers(Executor):
     """
 
     def __init__(
-        self, address: str, workers: int | None, start: Callable[..., None], arguments: tuple[Any, ...] = ()
+        self,
+        address: str,
+        workers: int | None,
+        say: Callable[[str], None],
+        start: Callable[..., None],
+        arguments: tuple[Any, ...] = (),
     ) -> None:
         self._is_ours = connect(address, workers)
         import ray
 
         self._ray = ray
-        needs = {"num_cpus": 1} | ({"num_gpus": 1} if default_device().type == "cuda" else {})
-        scarce = "GPU" if "num_gpus" in needs else "CPU"
-        self._actor, self._task = ray.remote(**needs)(_Worker), ray.remote(**needs, max_retries=0)(_work_apart)
-        self.workers = workers or max(1, int(ray.cluster_resources().get(scarce, 1)))
+        # What each worker takes one of, the scarcest last.
+        self._kinds = ("CPU", "GPU") if default_device().type == "cuda" else ("CPU",)
+        needs = {f"num_{kind.lower()}s": 1 for kind in self._kinds}
+        self._actor, self._task = (
+            ray.remote(**needs)(_Worker),
+            ray.remote(**needs, max_retries=0, num_returns="streaming")(_work_apart),
+        )
+        self.workers = workers or max(1, int(ray.cluster_resources().get(self._kinds[-1], 1)))
+        self._address, self._say, self._has_said = address, say, False
         self._preparation = _Preparation(start, arguments, os.getcwd())
         self._files: dict[str, str] = {}
         self._deaths_at_start, self._is_closed = 0, False
         self._actors: list[_Actor] = []
+        # The tasks that have said so.
+        self._begun: set[Any] = set()
         self._fill_up()
 
     def map(
@@ -267,8 +283,10 @@ class RayWorkers(Executor):
                         under_way[self._begin(actor, function, items[item])] = item, actor
                     for reference in self._some_done(under_way):
                         item, actor = under_way.pop(reference)
+                        only_begins = actor is None and reference not in self._begun
+                        self._begun.discard(reference)
                         try:
-                            results[item] = self._get(reference)
+                            result = self._get(reference if actor is not None else next(reference))
                         except _WorkerLost as lost:
                             deaths[item] += 1
                             if deaths[item] == MOST_DEATHS:
@@ -276,6 +294,12 @@ class RayWorkers(Executor):
                             waiting.appendleft(item)
                             if actor is not None:
                                 self._end(actor)
+                        else:
+                            if only_begins:
+                                self._begun.add(reference)
+                                under_way[reference] = item, actor
+                            else:
+                                results[item] = result
                 yield results.pop(place)
         finally:
             # Work that nobody waits for any more; after `close` it has ended, and Ray would connect anew to end it.
@@ -284,6 +308,7 @@ class RayWorkers(Executor):
                     self._end(actor)
                 else:
                     self._ray.cancel(reference, force=True)
+            self._begun.clear()
 
     def wait_for_start(self) -> None:
         self._fill_up()
@@ -327,15 +352,32 @@ class RayWorkers(Executor):
         return self._task.remote(self._preparation, self._files, function, item)
 
     def _some_done(self, under_way: Mapping[Any, Any]) -> list[Any]:
-        """Waits for work or for the start of actors; gives the work that is done."""
+        """Waits for work or for the start of actors; gives the work that is done, and the tasks that have begun."""
         starting = [reference for actor in self._actors for reference in actor.starting]
-        done, _ = self._ray.wait([*under_way, *starting], timeout=None if under_way else START_WITHIN)
+        waited_for = [*under_way, *starting]
+        done, _ = self._ray.wait(waited_for, timeout=SAID_AFTER)
+        if not done:
+            self._say_what_waits(under_way)
+            done, _ = self._ray.wait(waited_for, timeout=None if under_way else START_WITHIN - SAID_AFTER)
         if not done:
             raise RunError(
                 f"no Ray worker was up within {START_WITHIN:.0f} s; has the cluster room for it? `ray status` shows it"
             )
         self._note_started(timeout=0)
         return [reference for reference in done if reference in under_way]
+
+    def _say_what_waits(self, under_way: Mapping[Any, tuple[int, _Actor | None]]) -> None:
+        """Says, once, if work waits for room: Ray does so without a word."""
+        free, there = self._ray.available_resources(), self._ray.cluster_resources()
+        shares = [f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}s" for kind in self._kinds]
+        waiting = sum(actor is None and task not in self._begun for task, (_, actor) in under_way.items())
+        waiting += sum(bool(actor.starting) for actor in self._actors)
+        if waiting and not self._has_said and any(free.get(kind, 0) < 1 for kind in self._kinds):
+            self._has_said = True
+            self._say(
+                f"--ray {self._address}: {waiting} of {self.workers} workers have not begun after {SAID_AFTER:.0f} s; "
+                f"each takes 1 {' and 1 '.join(self._kinds)}, free are {', '.join(shares)}"
+            )
 
     def _note_started(self, timeout: float) -> None:
         """Takes note of actors that are up, and of those that died on the way."""

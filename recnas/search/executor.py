@@ -204,22 +204,23 @@ class LocalProcesses(Executor):
 
 
 @contextmanager
-def open_executor(settings: Settings, start: Callable[[Any], None]) -> Iterator[Executor]:
+def open_executor(settings: Settings, start: Callable[[Any], None], say: Callable[[str], None]) -> Iterator[Executor]:
     """What runs the work of a run, as its settings ask for; this process has its share of the cores meanwhile.
 
     Args:
         settings: The run's; each worker calls `start(settings)` once.
         start: Prepares a worker.
+        say: Told, in a line, of what keeps workers waiting.
 
     Raises:
         InputError: There is no such cluster, or Ray is not installed.
     """
     workers = settings.processes
-    with sharing_cores(workers), _executor(settings, workers, start) as executor:
+    with sharing_cores(workers), _executor(settings, workers, start, say) as executor:
         yield executor
 
 
-def _executor(settings: Settings, workers: int, start: Callable[[Any], None]) -> Executor:
+def _executor(settings: Settings, workers: int, start: Callable[[Any], None], say: Callable[[str], None]) -> Executor:
     if settings.ray is not None:
         if num_started() > 1:
             raise InputError("torchrun and --ray both say which processes do the work; take one of them")
@@ -228,7 +229,7 @@ def _executor(settings: Settings, workers: int, start: Callable[[Any], None]) ->
 
         # Elsewhere the working directory may be another one.
         places = {name: os.path.abspath(getattr(settings, name)) for name in ("data", "run")}
-        return RayWorkers(settings.ray, settings.workers, start, (replace(settings, **places),))
+        return RayWorkers(settings.ray, settings.workers, say, start, (replace(settings, **places),))
     return ThisProcess(start, (settings,)) if workers == 1 else LocalProcesses(workers, start, (settings,))
 
 

@@ -96,7 +96,7 @@ def _search(
     say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
-        open_executor(settings, prepare_process) as executor,
+        open_executor(settings, prepare_process, console.say) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
         tracked(run, log_to, console),
     ):

@@ -97,7 +97,9 @@ def study(
     say_rows(console, dataset)
     with (
         # What has been measured is only read.
-        open_executor(replace(settings, workers=1, ray=None) if anew else settings, _prepare_process) as executor,
+        open_executor(
+            replace(settings, workers=1, ray=None) if anew else settings, _prepare_process, console.say
+        ) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
         executor.check_files(shared_files(run, dataset.path))

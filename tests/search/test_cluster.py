@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +37,7 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def workers(ray_cluster: None) -> Iterator[RayWorkers]:
-    with RayWorkers("local", 2, int) as executor:
+    with RayWorkers("local", 2, print, int) as executor:
         yield executor
 
 
@@ -96,6 +97,31 @@ def test_work_that_kills_every_worker_ends_in_one_line(workers: RayWorkers, monk
     with pytest.raises(RunError, match=r"^2 Ray workers died at the same work .*out of memory") as caught:
         list(workers.map(_die, [1], effort=float, apart=True))
     assert "\n" not in str(caught.value)
+
+
+@by_value
+class _Others:
+    """Somebody else's work."""
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_work_waits_for_on_a_full_cluster_is_said_once(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    monkeypatch.setattr(cluster, "SAID_AFTER", 1.0)
+    others = [ray.remote(num_cpus=1)(_Others).remote() for _ in range(4)]
+    while ray.available_resources().get("CPU", 0):
+        time.sleep(0.1)
+    said = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        while others:
+            ray.kill(others.pop())
+
+    with RayWorkers("local", 2, say, int) as executor:
+        assert list(executor.map(_square, [3, 1], effort=float, apart=apart)) == [9, 1]
+    assert said == ["--ray local: 2 of 2 workers have not begun after 1 s; each takes 1 CPU, free are 0 of 4 CPUs"]
 
 
 MORTAL = '''
