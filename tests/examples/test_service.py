@@ -1,0 +1,170 @@
+"""The example service: raw rows over HTTP give the offline path's probabilities, and what is wrong is told."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from data_prep import prepare
+from recnas.export.onnx import save_onnx
+from recnas.nn.embeddings import WholeEmbeddings
+from recnas.nn.model import CTRModel, found_network
+from recnas.space import Architecture, SearchSpace
+from recnas.train.checkpoint import load_tensors, model_tensors, save_tensors
+
+SERVICE = Path(__file__).parents[2] / "examples" / "service"
+
+
+@pytest.fixture(scope="module")
+def raw_rows() -> list[dict[str, Any]]:
+    rng = random.Random(0)
+    return [
+        {
+            "click": rng.randint(0, 1),
+            "price": rng.choice(["", "3.5", "-1", "1200"]),
+            "user": rng.choice(["", "5", "anna", "4294967297"]),
+            "tags": rng.choice(["", "a", "a|b", "b|7|7"]),
+        }
+        for _ in range(300)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(raw_rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the raw rows, the data set that was prepared from them, and a model."""
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in raw_rows))
+    roles = {"label": "click", "dense": ["price"], "sparse": ["user"], "multi": ["tags"]}
+    schema = prepare("tabular", folder / "data", folder / "rows.jsonl", progress=False, **roles)
+    arch = SearchSpace.named("nasrec-small").sample(random.Random(0))
+    torch.manual_seed(0)
+    model = CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch)).eval()
+    (folder / "model").mkdir()
+    arch.save(folder / "model" / "architecture.json")
+    schema.save(folder / "model")
+    save_tensors(folder / "model" / "weights.safetensors", model_tensors(model))
+    save_onnx(model, folder / "model" / "model.onnx")
+    return folder
+
+
+def start(model: Path, port: int) -> subprocess.Popen[str]:
+    command = [sys.executable, SERVICE / "service.py", model, "--port", str(port), "--workers", "2"]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """A running service; at the end it goes when it is told to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process, address = start(folder / "model", port), f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5).close()
+            break
+        except urllib.error.URLError:
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.1)
+    yield address
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=30)[1]
+    assert "Finished server process" in told, told
+
+
+def ask(address: str, body: Any) -> tuple[int, Any]:
+    """The status and the answer of `/predict`."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(f"{address}/predict", data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def load_test(folder: Path, address: str) -> subprocess.CompletedProcess[str]:
+    flags = ["--clients", "2", "--rows-a-request", "1", "7", "--seconds", "0.2"]
+    command = [sys.executable, SERVICE / "load_test.py", address, folder / "rows.jsonl", *flags]
+    places = ["--model", folder / "model", "--data", folder / "data"]
+    return subprocess.run([*command, *places], capture_output=True, text=True)
+
+
+def test_the_load_test_finds_the_offline_paths_probabilities(folder: Path, address: str) -> None:
+    ended = load_test(folder, address)
+    assert ended.returncode == 0, ended.stderr
+    *_, one, seven, _, compared = ended.stdout.splitlines()
+    assert one.startswith("| 1 | 2 | ")
+    assert one.endswith("| 0 |")
+    assert seven.startswith("| 7 | 2 | ")
+    assert compared.startswith("300 rows, largest difference from the offline path: ")
+
+
+def test_the_load_test_tells_of_another_model(folder: Path, address: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    weights = other / "model" / "weights.safetensors"
+    save_tensors(weights, {name: 1.5 * tensor for name, tensor in load_tensors(weights).items()})
+    ended = load_test(other, address)
+    assert ended.returncode == 1
+    assert "largest difference" in ended.stdout
+
+
+def test_rows_of_a_request_keep_their_order(address: str, raw_rows: list[dict[str, Any]]) -> None:
+    status, together = ask(address, {"rows": raw_rows[:5]})
+    assert status == 200
+    single = [ask(address, {"rows": [row]})[1]["probabilities"][0] for row in raw_rows[:5]]
+    np.testing.assert_allclose(together["probabilities"], single, atol=1e-6)
+    assert len(set(single)) > 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"price": 1, "user": "a", "tags": ""}, {"price": "dear", "user": "a", "tags": ""}], "row 2: price is 'dear'"),
+        ([{"price": 1, "user": "a"}], "no row has a value 'tags'"),
+        ([], "at least 1"),
+        ([3], "valid dictionary"),
+    ],
+)
+def test_what_cannot_be_read_is_told(address: str, rows: list[Any], told: str) -> None:
+    status, answer = ask(address, {"rows": rows})
+    assert status == 422
+    assert told in str(answer["detail"])
+
+
+def test_what_is_no_json_is_refused(address: str) -> None:
+    assert ask(address, b"rows")[0] == 422
+
+
+def test_a_client_can_ask_what_to_send(folder: Path, address: str) -> None:
+    with urllib.request.urlopen(f"{address}/model", timeout=30) as answer:
+        model = json.load(answer)
+    assert model["columns"] == {"price": "number", "user": "id", "tags": "list of ids"}
+    assert model["id"] == Architecture.load(folder / "model" / "architecture.json").id
+
+
+@pytest.mark.parametrize(("removed", "told"), [("model.onnx", "--format onnx"), ("schema.json", "no such file")])
+def test_a_folder_that_cannot_be_served_is_one_line(folder: Path, tmp_path: Path, removed: str, told: str) -> None:
+    shutil.copytree(folder / "model", tmp_path / "model")
+    (tmp_path / "model" / removed).unlink()
+    process = start(tmp_path / "model", 0)
+    (line,) = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 2
+    assert line.startswith("service: ")
+    assert told in line
