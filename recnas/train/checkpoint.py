@@ -193,7 +193,7 @@ class Checkpoint:
         with _telling_of_files(self.folder), _quiet():
             dcp.save(state, storage_writer=writer, **self._among)
         if self.processes.leads:
-            notes = {**notes, "memory": learner.memory(), "spent": self.spent}
+            notes = {**notes, "memory": learner.memory(), "seconds": self.spent}
             write_text(new / NOTES, json.dumps(notes))
             new.rename(new.with_suffix(""))
             self._remove_all_but(new.with_suffix(""))
@@ -222,7 +222,7 @@ class Checkpoint:
         with _telling_of_damage(state), _quiet():
             dcp.load(_held(parts), storage_reader=reader, **self._among)
         learner.recall(notes.pop("memory"))
-        self._start -= notes.pop("spent")
+        self._start -= notes.pop("seconds")
         return notes
 
     def remove(self) -> None:
@@ -276,7 +276,7 @@ def read_notes(state: Path) -> dict[str, Any]:
     """
     with _telling_of_damage(state):
         notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
-    if not isinstance(notes, dict) or not {"memory", "spent"} <= set(notes):
+    if not isinstance(notes, dict) or not {"memory", "seconds"} <= set(notes):
         raise InputError(f"{state}: not the state of a training")
     return notes
 
