@@ -135,6 +135,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return parse_yaml(text, str(path))
 
 
+def by_dotted_name(settings: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings by dotted names: `{"a": {"b": 1}}` gives `("a.b", 1)`."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from by_dotted_name(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
     """Reads a YAML mapping with the safe loader.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from recnas.description import Description
 from recnas.errors import InputError
-from recnas.files import read_yaml
+from recnas.files import by_dotted_name, read_yaml
 from recnas.nn.baselines import TITLES
 from recnas.search.folder import SHORTLISTED
 from recnas.space import Architecture
@@ -255,15 +255,7 @@ def _best_architecture(file: Path, history: tuple[Candidate, ...]) -> Architectu
 
 
 def _read_settings(file: Path) -> dict[str, Any]:
-    return dict(_flatten(read_yaml(file)))
-
-
-def _flatten(settings: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    return dict(by_dotted_name(read_yaml(file)))
 
 
 def _read_object(file: Path, parse: Any) -> Any:

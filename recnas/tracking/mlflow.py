@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from recnas.errors import InputError, RunError
-from recnas.files import read_json, read_yaml, write_json
+from recnas.files import by_dotted_name, read_json, read_yaml, write_json
 from recnas.tracking.points import SEARCH, Point, final_training
 from recnas.tracking.telling import one_line, without_password
 
@@ -104,7 +104,7 @@ class TrackedRun:
 
         config = read_yaml(self._run / "config.yaml")
         tags = [RunTag(f"recnas.{name}", str(config.pop(name))) for name in ("version", "created")]
-        params = [Param(name, str(value)) for name, value in _flat(config)]
+        params = [Param(name, str(value)) for name, value in by_dotted_name(config)]
         self._client.log_batch(run, tags=tags)
         for part in _parts(params, MOST_PARAMS):
             self._client.log_batch(run, params=part)
@@ -250,15 +250,6 @@ def _metric(name: str, value: float, step: int) -> Metric:
     from mlflow.entities import Metric
 
     return Metric(name, float(value), int(1000 * time.time()), step)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings by dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _parts(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
