@@ -74,35 +74,48 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, place: str, count: int, after: bool
     monkeypatch.setattr(owner, name, counting)
 
 
-PLACES = [
-    ("recnas.search.folder.write_text", 1, False),
-    ("recnas.train.warmup.PathLearner.step", 4, True),
-    ("recnas.train.checkpoint.Checkpoint.remove", 1, False),
-    ("recnas.search.history.History.add", 6, True),
-    # The history has eight lines, the shortlist four.
-    ("recnas.search.history.History.add", 10, True),
-    ("recnas.train.loop.ModelLearner.step", 3, True),
-    ("recnas.search.finalists.write_json", 3, True),
-    ("recnas.search.finals.forget_state", 1, True),
-    ("recnas.train.loop.ModelLearner.step", 8, True),
-    ("recnas.search.finals.keep_weights", 1, True),
-    ("recnas.search.warming.write_json", 1, False),
-    ("recnas.search.run.write_json", 2, False),
-]
+# Each run is stopped at some places, one after the other: all stages, before and after what they write.
+CHAINS = {
+    "a": [
+        ("recnas.search.folder.write_text", 1, False),
+        ("recnas.train.warmup.PathLearner.step", 4, True),
+        ("recnas.search.history.History.add", 6, True),
+        ("recnas.train.loop.ModelLearner.step", 3, True),
+        ("recnas.search.finals.keep_weights", 1, True),
+    ],
+    "b": [
+        ("recnas.train.checkpoint.Checkpoint.remove", 1, False),
+        # The history has eight lines, the shortlist four.
+        ("recnas.search.history.History.add", 10, True),
+        ("recnas.search.finalists.write_json", 3, True),
+        # What says what is in the data was written before.
+        ("recnas.search.run.write_json", 1, False),
+    ],
+    "c": [
+        ("recnas.search.warming.write_json", 1, False),
+        ("recnas.train.loop.ModelLearner.step", 8, True),
+        ("recnas.search.finals.forget_state", 1, True),
+    ],
+}
 
 
-@pytest.mark.parametrize(("place", "count", "after"), PLACES)
+@pytest.mark.parametrize("chain", CHAINS)
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
-    undisturbed: Path, data: Path, tmp_path: Path, settings: dict, place: str, count: int, after: bool
+    undisturbed: Path, data: Path, tmp_path: Path, settings: dict, chain: str
 ) -> None:
     run = tmp_path / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, place, count, after)
-        with pytest.raises(Stopped):
-            run_search(data, run, progress=False, resume=True, **settings)
-    assert not (run / "results.json").exists()
-    # The settings are the run's own, once it has any.
-    run_search(data, run, progress=False, resume=True, **({} if (run / "config.yaml").exists() else settings))
+
+    def search() -> None:
+        # The settings are the run's own, once it has any.
+        run_search(data, run, progress=False, resume=True, **({} if (run / "config.yaml").exists() else settings))
+
+    for place, count, after in CHAINS[chain]:
+        with pytest.MonkeyPatch.context() as patch:
+            stop_at(patch, place, count, after)
+            with pytest.raises(Stopped):
+                search()
+        assert not (run / "results.json").exists()
+    search()
     assert outcome_of(run) == outcome_of(undisturbed)
 
 
