@@ -80,7 +80,8 @@ CHAINS = {
         ("recnas.search.folder.write_text", 1, False),
         ("recnas.train.warmup.PathLearner.step", 4, True),
         ("recnas.search.history.History.add", 6, True),
-        ("recnas.train.loop.ModelLearner.step", 3, True),
+        # The shortlist takes eight steps, and each finalist two until one is dropped.
+        ("recnas.train.loop.ModelLearner.step", 12, True),
         ("recnas.search.finals.keep_weights", 1, True),
     ],
     "b": [
@@ -93,7 +94,7 @@ CHAINS = {
     ],
     "c": [
         ("recnas.search.warming.write_json", 1, False),
-        ("recnas.train.loop.ModelLearner.step", 8, True),
+        ("recnas.train.loop.ModelLearner.step", 16, True),
         ("recnas.search.finals.forget_state", 1, True),
     ],
 }
