@@ -525,7 +525,7 @@ def _export(arguments: argparse.Namespace) -> None:
     quantization = TrainingRecord.load(output).quantization
     if quantization is not None:
         print(quantization)
-    for _ in arguments.log_to:
+    if arguments.log_to:
         print(f"in MLflow as {log_export(arguments.run, output)}")
 
 

@@ -15,6 +15,9 @@ from recnas.space import Architecture, SearchSpace
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // int(workers))))
 
+# Tests tell nobody that MLflow is used; it looks when it is imported.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
 # Times vary with the machine; what CI draws does not.
 settings.register_profile("recnas", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("recnas")
@@ -38,11 +41,10 @@ def mlflow_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def _mlflow(mlflow_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow in a folder of its own, which tells nobody that it is used."""
+    """MLflow in a folder of its own."""
     for name in os.environ:
-        if name.startswith("MLFLOW_"):
+        if name.startswith("MLFLOW_") and name != "MLFLOW_DISABLE_TELEMETRY":
             monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_folder}/mlflow.db")
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     # Artifacts go to the working directory.
     monkeypatch.chdir(mlflow_folder)

@@ -121,7 +121,16 @@ def main() -> int:
     arguments = parser.parse_args()
     if (arguments.model is None) != (arguments.data is None):
         parser.error("--model and --data are given together")
-    rows = [json.loads(line) for line in arguments.rows.read_text().splitlines() if line.strip()]
+    if urlsplit(arguments.address).scheme != "http":
+        parser.error(f"{arguments.address!r} is no address such as http://127.0.0.1:8000")
+    if min(*arguments.clients, *arguments.rows_a_request, 1) < 1:
+        parser.error("--clients and --rows-a-request are 1 or more")
+    try:
+        rows = [json.loads(line) for line in arguments.rows.read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        parser.error(f"{arguments.rows}: {error}")
+    if not rows:
+        parser.error(f"{arguments.rows}: no rows")
     # Not file order, in which neighbours are alike.
     random.Random(0).shuffle(rows)
     failed = False

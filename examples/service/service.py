@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from recnas.encoding import column_of
@@ -34,6 +36,10 @@ MODEL = "RECNAS_MODEL"
 """The environment variable that tells worker processes the model's folder."""
 MOST_ROWS = 10_000
 """The largest request."""
+MOST_TOLD = 3
+"""How many of a request's errors are told."""
+STARTING = 60
+"""Seconds that a worker process has to load the model."""
 
 
 class Predictor:
@@ -118,6 +124,12 @@ def create_app() -> FastAPI:
         except InputError as error:
             raise HTTPException(422, str(error)) from None
 
+    # FastAPI's own answer repeats the whole request, and fails where that holds no JSON, such as NaN.
+    @app.exception_handler(RequestValidationError)
+    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+        told = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:MOST_TOLD]]
+        return JSONResponse({"detail": "; ".join(told)}, 422)
+
     @app.get("/model")
     def model() -> Model:
         return Model(id=predictor.id, columns=predictor.columns())
@@ -141,14 +153,21 @@ def main() -> int:
         # Here, as each worker would tell of it in its own way.
         Predictor(arguments.model)
         listening = socket.create_server((arguments.host, arguments.port), backlog=2048)
-    except (InputError, OSError) as error:
+    except (InputError, OSError, OverflowError) as error:
         print(f"service: {error}", file=sys.stderr)
         return 2
     # Connections inherit this. Without it each answer's second packet waits 40 ms for a word on its first, where
     # processes share a socket: asyncio does not see then that it is TCP's.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     os.environ[MODEL] = str(arguments.model.resolve())
-    uvicorn.run("service:create_app", factory=True, fd=listening.fileno(), workers=arguments.workers, access_log=False)
+    uvicorn.run(
+        "service:create_app",
+        factory=True,
+        fd=listening.fileno(),
+        workers=arguments.workers,
+        timeout_worker_healthcheck=STARTING,
+        access_log=False,
+    )
     return 0
 
 

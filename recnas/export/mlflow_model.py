@@ -11,10 +11,11 @@ import torch
 
 from recnas.data.encoded import batch_of
 from recnas.encoding import column_of
-from recnas.export.folder import load
+from recnas.export.folder import ARCHITECTURE, load
 from recnas.export.record import TrainingRecord
 from recnas.nn.model import CTRModel
 from recnas.schema import Schema
+from recnas.space import Architecture
 from recnas.tracking.mlflow import log_model
 
 
@@ -38,7 +39,8 @@ def log_export(source: str | Path, folder: str | Path) -> str:
         for name, value in quality.to_json().items()
     }
     columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *schema.sparse))
-    return log_model(source, folder, __name__, list(columns), figures)
+    id = Architecture.load(folder / ARCHITECTURE).id
+    return log_model(source, folder, __name__, list(columns), figures, id, latest.learning_rate)
 
 
 class RawRowsModel:
@@ -60,6 +62,8 @@ class RawRowsModel:
         """
         schema = self._model.schema
         encoded = schema.encode(rows)
+        if not len(encoded):
+            return np.zeros(0)
         return torch.sigmoid(self._model(batch_of(encoded, schema))).double().numpy()
 
 

@@ -19,6 +19,7 @@ from recnas.errors import InputError
 from recnas.files import PARTIAL, read_json, read_yaml, write_text
 from recnas.schema import FILE_NAME, Schema
 from recnas.search.settings import Settings, leaves
+from recnas.tracking.mlflow import FILE_NAME as TRACKED
 
 CONFIG, RESULTS, LATENCIES, SHORTLISTED = "config.yaml", "results.json", "latency.jsonl", "shortlist.jsonl"
 DATA = "data.json"
@@ -100,7 +101,7 @@ def write_config(run: Path, settings: Settings, created: str) -> None:
 def _remove_if_fruitless(run: Path) -> None:
     """Removes the folder of a run that was refused before it had done anything: the next try finds it free."""
     # What has been done is in none of these, nor in a file that was opened for it and has nothing yet.
-    begun_with = {CONFIG, FILE_NAME, LATENCIES, DATA}
+    begun_with = {CONFIG, FILE_NAME, LATENCIES, DATA, TRACKED}
     files = [path for path in run.rglob("*") if not path.is_dir()]
     if all(path.relative_to(run).as_posix() in begun_with or not path.stat().st_size for path in files):
         # What cannot be removed is no reason to say anything else than why the run was refused.

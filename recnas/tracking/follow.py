@@ -81,7 +81,8 @@ def tracked(run: Path, names: Collection[str], console: Console) -> Iterator[Non
     Args:
         run: The run's folder.
         names: Of trackers, which `check_trackers` has seen.
-        console: Told at the end what is missing, if it could not be written: that is no reason to give a search up.
+        console: Where it is said what the run is called there. What cannot be written is said on standard error in any
+            case: that is no reason to give a search up.
     """
     with ExitStack() as stack:
         for name in dict.fromkeys(names):
@@ -120,8 +121,11 @@ def _followed(run: Path, start: Callable[[Path], Tracker], name: str, console: C
         while not ended.wait(EVERY):
             look()
 
-    look()
-    if opened is not None:
+    # What is not written is said though no progress is wanted.
+    warn = Console(True).say
+    if (error := look()) is not None:
+        warn(f"{name}: {one_line(error)}; it is tried again every {EVERY:g} s")
+    elif opened is not None:
         console.say(f"{name}: {opened[0].place}")
     thread = threading.Thread(target=follow, name=f"recnas-{name}")
     thread.start()
@@ -136,6 +140,6 @@ def _followed(run: Path, start: Callable[[Path], Tracker], name: str, console: C
         ended.set()
         thread.join()
         if (error := look(status)) is not None:
-            remedy = f"the same command with --resume --log-to {name} completes it"
-            console.say(f"{name}: not complete ({one_line(error)}); {remedy}")
+            remedy = f"the same command with --resume --log-to {name} tries again"
+            warn(f"{name}: not complete ({one_line(error)}); {remedy}")
         close()

@@ -1,7 +1,8 @@
 """A run in MLflow: settings, curves, results and files, a nested run for each final training, and the exported model.
 
-Where: `MLFLOW_TRACKING_URI`, else what MLflow itself takes; in the experiment of `MLFLOW_EXPERIMENT_NAME`, else
-`recnas`. The run's folder remembers which of MLflow's runs is its own, so a run that goes on is still one.
+Where: `MLFLOW_TRACKING_URI`, else what MLflow itself takes; in the experiment of `MLFLOW_EXPERIMENT_ID` or
+`MLFLOW_EXPERIMENT_NAME`, else `recnas`. The run's folder remembers which of MLflow's runs is its own, so a run that
+goes on is still one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +24,7 @@ from recnas.tracking.telling import one_line, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 T = TypeVar("T")
 
@@ -34,8 +36,9 @@ FILES = ("config.yaml", "schema.json", "data.json", "history.jsonl", "results.js
 """What is kept as artifacts at the end, where it is there."""
 MODEL = "model"
 PARENT = "mlflow.parentRunId"
-# A server that does not answer is given up soon, to be asked again at the next look.
+VERSION, CREATED, BEST = "recnas.version", "recnas.created", "recnas.best"
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""A server that does not answer is given up soon where it is asked again at the next look."""
 MOST_METRICS, MOST_PARAMS = 1000, 100
 """What MLflow takes at once."""
 
@@ -47,7 +50,10 @@ def check() -> None:
         InputError: It cannot be had.
     """
     try:
-        _client().search_experiments(max_results=1)
+        with _little_patience():
+            _experiment(_client())
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"MLflow at {_uri()}: {one_line(error)}; MLFLOW_TRACKING_URI says where it is") from error
 
@@ -62,29 +68,43 @@ class TrackedRun:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._client = _client()
-        found = _known(self._client, run)
-        if found is None:
-            found = _create(self._client, run.resolve().name)
-            write_json(run / FILE_NAME, {"run": found})
-            self._log_settings(found)
-        else:
+        with _little_patience():
+            known = _known(self._client, run)
+            found = self._new_run() if known is None else known
+            there = self._client.get_run(found)
+            if VERSION not in there.data.tags:
+                self._log_settings(found)
             self._client.update_run(found, status="RUNNING")
-        self._experiment = self._client.get_run(found).info.experiment_id
-        self._runs = {SEARCH: found} | self._nested(found)
+            self._experiment = there.info.experiment_id
+            nested = _nested(self._client, self._experiment, found)
+        self._runs = {SEARCH: found} | {item.info.run_name: item.info.run_id for item in nested}
+        # Those that ended before keep the time and the way of their end.
+        self._running = {found, *(item.info.run_id for item in nested if item.info.status == "RUNNING")}
         self._last: dict[tuple[str, str], int] = {}
         self.place = f"run {found} at {_uri()}"
+
+    def _new_run(self) -> str:
+        found = _create(self._client, self._run.resolve().name)
+        try:
+            write_json(self._run / FILE_NAME, {"run": found})
+        except Exception:
+            # The next try would make another one.
+            self._client.delete_run(found)
+            raise
+        return found
 
     def add(self, points: Iterable[Point]) -> None:
         """Adds those points that lie to the right of what MLflow has of their curves."""
         new: dict[str, list[Any]] = {}
-        for point in points:
-            run = self._mlflow_run(point.series)
-            if point.step > self._last_step(run, point.name):
-                new.setdefault(run, []).append(_metric(point.name, point.value, point.step))
-                self._last[run, point.name] = point.step
-        for run, metrics in new.items():
-            for part in _parts(metrics, MOST_METRICS):
-                self._client.log_batch(run, metrics=part)
+        with _little_patience():
+            for point in points:
+                run = self._mlflow_run(point.series)
+                if point.step > self._last_step(run, point.name):
+                    new.setdefault(run, []).append(_metric(point.name, point.value, point.step))
+                    self._last[run, point.name] = point.step
+            for run, metrics in new.items():
+                for part in _parts(metrics, MOST_METRICS):
+                    self._client.log_batch(run, metrics=part)
 
     def end(self, status: str) -> None:
         """Adds the results, if there are some, and the run's files."""
@@ -93,7 +113,7 @@ class TrackedRun:
         for name in FILES:
             if (self._run / name).exists():
                 self._client.log_artifact(self._runs[SEARCH], str(self._run / name))
-        for run in self._runs.values():
+        for run in self._running:
             self._client.set_terminated(run, status)
 
     def close(self) -> None:
@@ -103,11 +123,12 @@ class TrackedRun:
         from mlflow.entities import Param, RunTag
 
         config = read_yaml(self._run / "config.yaml")
-        tags = [RunTag(f"recnas.{name}", str(config.pop(name))) for name in ("version", "created")]
+        tags = [RunTag(CREATED, str(config.pop("created"))), RunTag(VERSION, str(config.pop("version")))]
         params = [Param(name, str(value)) for name, value in by_dotted_name(config)]
-        self._client.log_batch(run, tags=tags)
         for part in _parts(params, MOST_PARAMS):
             self._client.log_batch(run, params=part)
+        # Last, as they say that the settings are there.
+        self._client.log_batch(run, tags=tags)
 
     def _log_results(self, results: Mapping[str, Any]) -> None:
         for model in results["models"]:
@@ -121,7 +142,7 @@ class TrackedRun:
                 self._log_figures(self._mlflow_run(series), figures)
             if model["id"] == results["best"]:
                 self._log_figures(self._runs[SEARCH], figures)
-        self._client.set_tag(self._runs[SEARCH], "recnas.best", results["best"])
+        self._client.set_tag(self._runs[SEARCH], BEST, results["best"])
 
     def _log_figures(self, run: str, figures: Mapping[str, float]) -> None:
         """Logs figures that have no curve, where they are not what they were."""
@@ -134,18 +155,8 @@ class TrackedRun:
             tags = {PARENT: self._runs[SEARCH]}
             run = self._client.create_run(self._experiment, tags=tags, run_name=series)
             self._runs[series] = run.info.run_id
+            self._running.add(run.info.run_id)
         return self._runs[series]
-
-    def _nested(self, parent: str) -> dict[str, str]:
-        """The nested runs that there are, by series."""
-        found: dict[str, str] = {}
-        token = None
-        while True:
-            page = self._client.search_runs([self._experiment], f"tags.`{PARENT}` = '{parent}'", page_token=token)
-            found |= {run.info.run_name: run.info.run_id for run in page}
-            token = page.token
-            if not token:
-                return found
 
     def _last_step(self, run: str, name: str) -> int:
         if (run, name) not in self._last:
@@ -154,15 +165,20 @@ class TrackedRun:
         return self._last[run, name]
 
 
-def log_model(source: Path, folder: Path, loader: str, columns: Sequence[str], figures: Mapping[str, float]) -> str:
+def log_model(
+    source: Path, folder: Path, loader: str, columns: Sequence[str], figures: Mapping[str, float], id: str, rate: float
+) -> str:
     """Adds an exported model to MLflow, where `mlflow.pyfunc.load_model` gives it; nothing in it is pickled.
 
     Args:
-        source: The run that it was exported from. If MLflow has that, the model becomes its own, else a new run's.
+        source: The run that it was exported from. If MLflow has that, the best model becomes its own, another one that
+            of its final training; else the model is a new run's.
         folder: The exported model.
         loader: The module whose `_load_pyfunc` loads such a folder.
         columns: What it takes, by name.
         figures: What a new run says of it.
+        id: The architecture.
+        rate: The learning rate that it was trained with.
 
     Returns:
         The model's address in MLflow.
@@ -172,13 +188,40 @@ def log_model(source: Path, folder: Path, loader: str, columns: Sequence[str], f
     """
     try:
         client = _client()
-        run = _known(client, source)
+        run = _run_of_model(client, source, id, rate)
         if run is None:
             run = _create(client, folder.resolve().name)
             client.log_batch(run, metrics=[_metric(name, value, 0) for name, value in figures.items()])
         return _log_model(run, folder, loader, columns)
     except Exception as error:
-        raise RunError(f"{folder} is written, but MLflow at {_uri()} did not take it: {one_line(error)}") from error
+        raise RunError(
+            f"{folder} is written, but MLflow at {_uri()} did not take it: {one_line(error)}; the same command with "
+            "--overwrite tries again"
+        ) from error
+
+
+def _run_of_model(client: MlflowClient, source: Path, id: str, rate: float) -> str | None:
+    """MLflow's run that a model of a run belongs to, if it has one."""
+    known = _known(client, source)
+    if known is None:
+        return None
+    run = client.get_run(known)
+    if run.data.tags.get(BEST, id) == id:
+        return known
+    nested = _nested(client, run.info.experiment_id, known)
+    return next((item.info.run_id for item in nested if item.info.run_name == final_training(id, rate)), known)
+
+
+def _nested(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
+    """The runs within another one."""
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment], f"tags.`{PARENT}` = '{parent}'", page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def _log_model(run: str, folder: Path, loader: str, columns: Sequence[str]) -> str:
@@ -189,7 +232,7 @@ def _log_model(run: str, folder: Path, loader: str, columns: Sequence[str]) -> s
     # Raw values come as text, numbers or lists.
     inputs = Schema([ColSpec(AnyType(), name, required=False) for name in columns])
     outputs = Schema([ColSpec(DataType.double)])
-    with mlflow.start_run(run_id=run), warnings.catch_warnings():
+    with mlflow.start_run(run_id=run, nested=True), warnings.catch_warnings():
         # It misses an example of the input.
         warnings.simplefilter("ignore")
         logged = mlflow.pyfunc.log_model(
@@ -202,9 +245,21 @@ def _log_model(run: str, folder: Path, loader: str, columns: Sequence[str]) -> s
     return logged.model_uri
 
 
+@contextmanager
+def _little_patience() -> Iterator[None]:
+    """With `PATIENCE` where the environment says nothing else."""
+    given = {name: value for name, value in PATIENCE.items() if name not in os.environ}
+    os.environ |= given
+    try:
+        yield
+    finally:
+        for name in given:
+            os.environ.pop(name, None)
+
+
 def _client() -> MlflowClient:
-    for name, value in PATIENCE.items():
-        os.environ.setdefault(name, value)
+    # At the end of a run it would print the server's address, with its password.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from mlflow import MlflowClient
 
     # They tell of each step in making the database, and of each try to reach a server.
@@ -225,7 +280,9 @@ def _known(client: MlflowClient, folder: Path) -> str | None:
 
     if not (folder / FILE_NAME).exists():
         return None
-    known = str(read_json(folder / FILE_NAME)["run"])
+    kept = read_json(folder / FILE_NAME)
+    if not isinstance(kept, dict) or not isinstance(known := kept.get("run"), str):
+        raise InputError(f"{folder / FILE_NAME}: damaged; without it MLflow gets a new run")
     try:
         run = client.get_run(known)
     except MlflowException as error:
@@ -236,13 +293,26 @@ def _known(client: MlflowClient, folder: Path) -> str | None:
     return known if run.info.lifecycle_stage == "active" else None
 
 
+def _experiment(client: MlflowClient) -> str | None:
+    """The experiment that the environment names; None if it is to be made.
+
+    Raises:
+        InputError: It was deleted.
+        MlflowException: There is none of that number.
+    """
+    number = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    found = client.get_experiment(number) if number else client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage != "active":
+        raise InputError(
+            f"MLflow at {_uri()}: experiment {found.name!r} was deleted; MLFLOW_EXPERIMENT_NAME takes another"
+        )
+    return None if found is None else found.experiment_id
+
+
 def _create(client: MlflowClient, name: str) -> str:
     """A new run in the experiment that the environment names, which is made if there is none."""
-    experiment = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if not experiment:
-        called = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-        found = client.get_experiment_by_name(called)
-        experiment = client.create_experiment(called) if found is None else found.experiment_id
+    experiment = _experiment(client) or client.create_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT)
     return client.create_run(experiment, run_name=name).info.run_id
 
 

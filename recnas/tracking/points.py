@@ -105,9 +105,9 @@ class _Tail:
         """The whole lines since the last call; all of them when another file has taken its place."""
         try:
             with self._file.open("rb") as file:
-                inode = os.fstat(file.fileno()).st_ino
-                if inode != self._inode:
-                    self._inode, self._read = inode, 0
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._read:
+                    self._inode, self._read = status.st_ino, 0
                 file.seek(self._read)
                 data = file.read()
         except FileNotFoundError:

@@ -11,5 +11,5 @@ def one_line(error: Exception) -> str:
 
 
 def without_password(text: str) -> str:
-    """A text whose addresses name no user."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    """A text whose addresses name neither users nor passwords."""
+    return re.sub(r"(?i)([?&](?:password|pwd|token)=)[^&\s]*", r"\1…", re.sub(r"//\S*@", "//", text))

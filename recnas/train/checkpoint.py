@@ -276,7 +276,7 @@ def read_notes(state: Path) -> dict[str, Any]:
     """
     with _telling_of_damage(state):
         notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
-    if not isinstance(notes, dict) or not {"memory", "seconds"} <= set(notes):
+    if not isinstance(notes, dict) or "memory" not in notes or not isinstance(notes.get("seconds"), float | int):
         raise InputError(f"{state}: not the state of a training")
     return notes
 

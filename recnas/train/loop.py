@@ -26,8 +26,6 @@ from recnas.train.settings import Optimization
 
 REPORT_EVERY = 0.5
 """Seconds between two reports of a loop's progress."""
-
-
 ONE_BUCKET = 1024
 """Megabytes of gradients exchanged at once that hold any model's dense part."""
 FIELDS_SHARE_OF_CLIP = 1 / 6

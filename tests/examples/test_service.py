@@ -78,7 +78,7 @@ def address(folder: Path) -> Iterator[str]:
         try:
             urllib.request.urlopen(f"{address}/health", timeout=5).close()
             break
-        except urllib.error.URLError:
+        except OSError:
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.1)
     yield address
@@ -148,8 +148,44 @@ def test_what_cannot_be_read_is_told(address: str, rows: list[Any], told: str) -
     assert told in str(answer["detail"])
 
 
-def test_what_is_no_json_is_refused(address: str) -> None:
-    assert ask(address, b"rows")[0] == 422
+@pytest.mark.parametrize("body", [b"rows", b'{"rows": [NaN]}', b'{"rows": Infinity}', b'{"rows": ["\\ud800"]}'])
+def test_what_is_no_request_is_refused(address: str, body: bytes) -> None:
+    status, answer = ask(address, body)
+    assert status == 422
+    assert answer["detail"].startswith("body")
+
+
+def test_a_request_of_too_many_rows_is_refused_without_repeating_it(address: str) -> None:
+    status, answer = ask(address, {"rows": [{"user": "a"}] * 10_001})
+    assert status == 422
+    assert "at most 10000" in answer["detail"]
+    assert len(answer["detail"]) < 200
+
+
+@pytest.mark.parametrize("port", [-1, 99999])
+def test_a_port_that_cannot_be_is_one_line(folder: Path, port: int) -> None:
+    process = start(folder / "model", port)
+    (line,) = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 2
+    assert line.startswith("service: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["127.0.0.1:8000", "rows.jsonl"], "no address"),
+        (["http://127.0.0.1:9", "gone.jsonl"], "gone.jsonl: "),
+        (["http://127.0.0.1:9", "empty.jsonl"], "empty.jsonl: no rows"),
+        (["http://127.0.0.1:9", "rows.jsonl", "--rows-a-request", "0"], "1 or more"),
+    ],
+)
+def test_what_the_load_test_cannot_do_is_told(folder: Path, tmp_path: Path, arguments: list[str], told: str) -> None:
+    shutil.copy(folder / "rows.jsonl", tmp_path)
+    (tmp_path / "empty.jsonl").touch()
+    command = [sys.executable, SERVICE / "load_test.py", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert told in ended.stderr.splitlines()[-1]
 
 
 def test_a_client_can_ask_what_to_send(folder: Path, address: str) -> None:
