@@ -1,5 +1,6 @@
 """What every room's tests share."""
 
+import gc
 import os
 import random
 from collections.abc import Callable
@@ -21,6 +22,12 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # Times vary with the machine; what CI draws does not.
 settings.register_profile("recnas", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("recnas")
+
+
+def pytest_collection_finish() -> None:
+    """Sets what has been imported aside: each training ends with a full collection, which would go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,19 @@
-"""Trainings of a toy data set in as many processes as this is started in: `trainings.py DATA OUTPUT [FROM]`.
+"""Trainings of a toy data set in one, two and three processes: `trainings.py DATA OUTPUT`.
 
-Writes losses, metrics, weights and checkpoints into OUTPUT, and goes on from the checkpoints of FROM.
+Writes losses, metrics, weights and checkpoints into OUTPUT/1, OUTPUT/2 and OUTPUT/3. Several processes also go on from
+the checkpoints of one. All are forks of this one, as what they import takes longer than what they compute.
 """
 
 import json
+import os
 import random
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.multiprocessing import start_processes
 
 from recnas.data import Dataset
 from recnas.nn.baselines.table import BASELINES
@@ -108,7 +112,8 @@ def losses_of(learner: Learner, dataset: Dataset, first: int, stop: int) -> list
     return found
 
 
-def main(data: Path, output: Path, kept: Path | None) -> None:
+def train_all(data: Path, output: Path, kept: Path | None) -> None:
+    """What each of the processes does."""
     dataset, processes = Dataset(data), all_processes("cpu")
     output.mkdir(parents=True, exist_ok=True)
     results = {}
@@ -134,5 +139,30 @@ def main(data: Path, output: Path, kept: Path | None) -> None:
         (output / "results.json").write_text(json.dumps(results))
 
 
+def as_torchrun(rank: int, count: int, port: int, data: Path, output: Path, kept: Path | None) -> None:
+    """One of several processes, which know each other by what `torchrun` tells its own."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+    os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    train_all(data, output, kept)
+
+
+def alone(_: int, data: Path, output: Path) -> None:
+    train_all(data, output, None)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def main(data: Path, output: Path) -> None:
+    start_processes(alone, (data, output / "1"), nprocs=1, start_method="fork")
+    for count in (2, 3):
+        arguments = (count, free_port(), data, output / str(count), output / "1")
+        start_processes(as_torchrun, arguments, nprocs=count, start_method="fork")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

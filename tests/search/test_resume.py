@@ -18,6 +18,7 @@ import pytest
 
 from benchmarks.kills import outcome_of
 from recnas.errors import InputError
+from recnas.search import run as run_module
 from recnas.search import run_search
 
 
@@ -27,7 +28,8 @@ def settings() -> dict[str, Any]:
         "seed": 3,
         "strategy": "evolution",
         "checkpoint_seconds": 0.0,
-        "warmup": {"amount": 2, "probe_candidates": 3, "probe_rows": 50, "optimization": {"batch_size": 512}},
+        # Two passes of two steps; of what is kept of a warm-up a step writes 160 MB.
+        "warmup": {"amount": 2, "probe_candidates": 3, "probe_rows": 50, "optimization": {"batch_size": 700}},
         "proxy": {"score": "zico + fr - loss | jacov - brief", "shortlist": 4, "batch_size": 8, "brief_rows": 128},
         "evolution": {"population": 4, "iterations": 2, "tournament": 3, "children": 2},
         "final": {
@@ -41,11 +43,35 @@ def settings() -> dict[str, Any]:
     }
 
 
+SEARCH, FINAL_TRAINING = "search", "final training"
+
+
 @pytest.fixture(scope="module")
-def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory, settings: dict) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "undisturbed"
-    run_search(data, run, progress=False, **settings)
-    return run
+def moments(data: Path, tmp_path_factory: pytest.TempPathFactory, settings: dict) -> dict[str, Path]:
+    """What a kill would leave of a run at the beginning of some stages, and its `end`."""
+    folder = tmp_path_factory.mktemp("runs")
+    left = {moment: folder / moment for moment in (SEARCH, FINAL_TRAINING, "end")}
+
+    def copy_before(patch: pytest.MonkeyPatch, name: str, stage: str) -> None:
+        function = getattr(run_module, name)
+
+        def copy_and_go_on(*arguments: Any) -> Any:
+            shutil.copytree(left["end"], left[stage])
+            return function(*arguments)
+
+        patch.setattr(run_module, name, copy_and_go_on)
+
+    with pytest.MonkeyPatch.context() as patch:
+        copy_before(patch, "History", SEARCH)
+        copy_before(patch, "run_finals", FINAL_TRAINING)
+        run_search(data, left["end"], progress=False, **settings)
+    return left
+
+
+@pytest.fixture(scope="module")
+def undisturbed(moments: dict[str, Path]) -> Path:
+    """A run that was left alone."""
+    return moments["end"]
 
 
 class Stopped(BaseException):
@@ -65,58 +91,60 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, place: str, count: int, after: bool
     def counting(*arguments: Any, **options: Any) -> Any:
         calls[0] += 1
         if calls[0] == count and not after:
-            raise Stopped
+            raise Stopped(place)
         result = original(*arguments, **options)
         if calls[0] == count:
-            raise Stopped
+            raise Stopped(place)
         return result
 
     monkeypatch.setattr(owner, name, counting)
 
 
-# Each run is stopped at some places, one after the other: all stages, before and after what they write.
-CHAINS = {
-    "a": [
+STOPS = {
+    "warm-up": [
         ("recnas.search.folder.write_text", 1, False),
-        ("recnas.train.warmup.PathLearner.step", 4, True),
-        ("recnas.search.history.History.add", 6, True),
-        # The shortlist takes eight steps, and each finalist two until one is dropped.
-        ("recnas.train.loop.ModelLearner.step", 12, True),
-        ("recnas.search.finals.keep_weights", 1, True),
-    ],
-    "b": [
+        ("recnas.train.warmup.PathLearner.step", 3, True),
+        ("recnas.search.warming.write_json", 1, False),
         ("recnas.train.checkpoint.Checkpoint.remove", 1, False),
-        # The history has eight lines, the shortlist four.
-        ("recnas.search.history.History.add", 10, True),
-        ("recnas.search.finalists.write_json", 3, True),
-        # What says what is in the data was written before.
+    ],
+    # The history has eight lines, the shortlist four.
+    SEARCH: [
+        ("recnas.search.history.History.add", 6, True),
+        ("recnas.train.loop.ModelLearner.step", 3, True),
+        ("recnas.search.history.History.add", 2, True),
+    ],
+    FINAL_TRAINING: [
+        # In the second finalist's first rung, and in the second rung.
+        ("recnas.train.loop.ModelLearner.step", 3, True),
+        ("recnas.search.finalists.write_json", 2, True),
+        ("recnas.search.finals.forget_state", 1, True),
+        ("recnas.train.loop.ModelLearner.step", 6, True),
+        ("recnas.search.finals.keep_weights", 1, True),
         ("recnas.search.run.write_json", 1, False),
     ],
-    "c": [
-        ("recnas.search.warming.write_json", 1, False),
-        ("recnas.train.loop.ModelLearner.step", 16, True),
-        ("recnas.search.finals.forget_state", 1, True),
-    ],
 }
+"""By the stage that they begin in, where a run is stopped, each time once it has gone on from the stop before."""
 
 
-@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("stage", STOPS)
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
-    undisturbed: Path, data: Path, tmp_path: Path, settings: dict, chain: str
+    moments: dict[str, Path], undisturbed: Path, data: Path, tmp_path: Path, settings: dict, stage: str
 ) -> None:
     run = tmp_path / "run"
+    if stage in moments:
+        shutil.copytree(moments[stage], run)
 
-    def search() -> None:
+    def go_on() -> None:
         # The settings are the run's own, once it has any.
         run_search(data, run, progress=False, resume=True, **({} if (run / "config.yaml").exists() else settings))
 
-    for place, count, after in CHAINS[chain]:
+    for place, count, after in STOPS[stage]:
         with pytest.MonkeyPatch.context() as patch:
             stop_at(patch, place, count, after)
-            with pytest.raises(Stopped):
-                search()
+            with pytest.raises(Stopped, match=place):
+                go_on()
         assert not (run / "results.json").exists()
-    search()
+    go_on()
     assert outcome_of(run) == outcome_of(undisturbed)
 
 
@@ -128,18 +156,21 @@ def test_a_finished_run_is_left_alone_and_needs_no_data(undisturbed: Path, monke
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*")} == before
 
 
-def stopped_in_the_search(data: Path, run: Path, settings: dict) -> Path:
+@pytest.fixture
+def stopped_in_the_search(moments: dict[str, Path], data: Path, tmp_path: Path) -> Path:
+    run = tmp_path / "run"
+    shutil.copytree(moments[SEARCH], run)
     with pytest.MonkeyPatch.context() as patch:
         stop_at(patch, "recnas.search.history.History.add", 6)
         with pytest.raises(Stopped):
-            run_search(data, run, progress=False, **settings)
+            run_search(data, run, progress=False, resume=True)
     return run
 
 
 def test_a_line_cut_short_is_said_and_scored_again(
-    undisturbed: Path, data: Path, tmp_path: Path, settings: dict, capfd: pytest.CaptureFixture[str]
+    undisturbed: Path, stopped_in_the_search: Path, data: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run = stopped_in_the_search(data, tmp_path / "run", settings)
+    run = stopped_in_the_search
     history = run / "history.jsonl"
     history.write_bytes(history.read_bytes()[:-40])
     run_search(data, run, resume=True)
@@ -147,8 +178,8 @@ def test_a_line_cut_short_is_said_and_scored_again(
     assert outcome_of(run) == outcome_of(undisturbed)
 
 
-def test_what_does_not_fit_a_run_is_said(data: Path, tmp_path: Path, settings: dict) -> None:
-    run = stopped_in_the_search(data, tmp_path / "run", settings)
+def test_what_does_not_fit_a_run_is_said(stopped_in_the_search: Path, data: Path, tmp_path: Path) -> None:
+    run = stopped_in_the_search
     with pytest.raises(InputError, match=r"was begun with proxy\.batch_size 8, not 16; leave that setting out"):
         run_search(data, run, resume=True, progress=False, proxy={"batch_size": 16})
     with pytest.raises(InputError, match="--overwrite makes a run anew, --resume goes on with it"):
