@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import mlflow
@@ -16,6 +17,7 @@ from recnas.data import batch_of
 from recnas.errors import RunError
 from recnas.export import load, log_export
 from recnas.export.record import TrainingRecord
+from recnas.space import Architecture
 from recnas.tracking import tracked
 
 pytestmark = pytest.mark.usefixtures("_mlflow")
@@ -67,3 +69,22 @@ def test_what_mlflow_refuses_is_told_in_one_line(
     ) as told:
         log_export(tmp_path, exported)
     assert "\n" not in str(told.value)
+
+
+def test_another_model_than_the_best_goes_to_its_own_training(exported: Path, run: Path) -> None:
+    client, stage = MlflowClient(), TrainingRecord.load(exported).stages[-1]
+    (run / "config.yaml").write_text("version: 1\ncreated: today\n")
+    (run / "retrain" / Architecture.load(exported / "architecture.json").id / "metrics.jsonl").write_text(
+        json.dumps({"learning_rate": stage.learning_rate, "rows": 5, "validation": {"auc": 0.5}}) + "\n"
+    )
+    with tracked(run, ["mlflow"], Console(False)):
+        pass
+    parent = json.loads((run / "mlflow.json").read_text())["run"]
+    client.set_tag(parent, "recnas.best", "another")
+    found = mlflow.models.get_model_info(log_export(run, exported)).run_id
+    assert client.get_run(found).data.tags["mlflow.parentRunId"] == parent
+
+
+def test_no_rows_have_no_probabilities(exported: Path, tmp_path: Path) -> None:
+    served = mlflow.pyfunc.load_model(log_export(tmp_path, exported))
+    assert len(served.predict(pd.DataFrame(ROWS).astype(object)[:0])) == 0

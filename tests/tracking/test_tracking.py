@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from tensorboard.backend.event_processing import event_accumulator
@@ -21,8 +23,11 @@ from recnas.console import Console
 from recnas.errors import InputError
 from recnas.search import run_baselines, run_search
 from recnas.tracking import TRACKERS, check_trackers, follow, mlflow, tensorboard, tracked
+from recnas.tracking.telling import without_password
 
 pytestmark = pytest.mark.usefixtures("_mlflow")
+
+SECRETS = st.text("0123456789@/:", min_size=9).filter(lambda text: "/" not in text[-1:])
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]
 """By series and name: where each point is on the horizontal axis, and its value."""
@@ -136,10 +141,12 @@ def test_points_that_could_not_be_written_come_later_and_no_search_fails_for_the
     writer: type,
     failures: int,
 ) -> None:
-    add, looks = writer.add, iter(range(1_000_000))
+    add, looks = writer.add, 0
 
     def failing(*arguments: Any) -> None:
-        if 4 <= next(looks) < 4 + failures:
+        nonlocal looks
+        looks += 1
+        if 4 < looks <= 4 + failures:
             raise OSError(28, "No space left\non device")
         add(*arguments)
 
@@ -147,7 +154,9 @@ def test_points_that_could_not_be_written_come_later_and_no_search_fails_for_the
     monkeypatch.setattr(writer, "add", failing)
     with tracked(run, [name], Console(True)):
         append(run / "supernet" / "metrics.jsonl", *[report(step) for step in (1, 2, 3)])
-        time.sleep(0.5)
+        deadline = time.monotonic() + 30
+        while looks < 9 and time.monotonic() < deadline:
+            time.sleep(0.02)
     first, *others = capsys.readouterr().err.splitlines()
     assert first.startswith(f"{name}: ")
     if failures == 3:
@@ -223,6 +232,88 @@ def test_a_server_that_is_not_there_is_told_before_anything_is_made(
     assert "\n" not in str(told.value)
     assert "secret" not in str(told.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_that_mlflow_did_not_take_come_with_the_next_look(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_batch, calls = MlflowClient.log_batch, 0
+
+    def failing_once(*arguments: Any, **options: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError("busy")
+        log_batch(*arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", failing_once)
+    with tracked(run, ["mlflow"], Console(False)):
+        pass
+    (found,) = mlflow_runs(run).values()
+    assert found.data.params["seed"] == "3"
+    assert found.data.tags["recnas.version"] == "0.1.0"
+    # It is said though no progress is wanted.
+    assert capsys.readouterr().err == "mlflow: busy; it is tried again every 10 s\n"
+
+
+def test_a_run_whose_number_cannot_be_kept_is_not_made_again_and_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(follow, "EVERY", 0.02)
+    monkeypatch.setattr(mlflow, "write_json", full)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "orphans")
+    with tracked(run, ["mlflow"], Console(False)):
+        time.sleep(0.2)
+    experiment = MlflowClient().get_experiment_by_name("orphans")
+    assert list(MlflowClient().search_runs([experiment.experiment_id])) == []
+    assert "not complete" in capsys.readouterr().err
+
+
+def test_trainings_that_had_ended_keep_their_end(run: Path) -> None:
+    progress = run / "retrain" / "abc" / "progress-0.05.jsonl"
+    append(progress, report(1))
+    with tracked(run, ["mlflow"], Console(False)):
+        pass
+    append(progress.with_name("progress-0.1.jsonl"), report(1))
+    with pytest.raises(KeyboardInterrupt), tracked(run, ["mlflow"], Console(False)):
+        raise KeyboardInterrupt
+    ends = {series: item.info.status for series, item in mlflow_runs(run).items()}
+    assert ends == {"search": "KILLED", "abc at 0.05": "FINISHED", "abc at 0.1": "KILLED"}
+
+
+@pytest.mark.parametrize("variable", ["MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"])
+def test_an_experiment_that_is_gone_is_told_before_anything_is_made(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    number = MlflowClient().create_experiment(f"gone {variable}")
+    MlflowClient().delete_experiment(number)
+    monkeypatch.setenv(variable, f"gone {variable}" if variable.endswith("NAME") else number)
+    with pytest.raises(InputError, match=rf"experiment 'gone {variable}' was deleted"):
+        run_search(data, tmp_path / "run", progress=False, log_to="mlflow")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "4711")
+    with pytest.raises(InputError, match="4711"):
+        run_search(data, tmp_path / "run", progress=False, log_to="mlflow")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_a_run_that_is_refused_leaves_nothing(data: Path, small: dict, tmp_path: Path, name: str) -> None:
+    small["warmup"] = {"amount": 1.0, "probe_candidates": 0}
+    small["proxy"]["score"] = "sigeo"
+    with pytest.raises(InputError):
+        run_search(data, tmp_path / "run", progress=False, log_to=name, sharding={"host_memory": 1000}, **small)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(user=st.text("abc", min_size=1), password=SECRETS)
+def test_no_password_is_said(user: str, password: str) -> None:
+    server = without_password(f"cannot reach http://{user}:{password}@host:80/path now")
+    assert server == "cannot reach http://host:80/path now"
+    assert password not in without_password(f"postgresql://host/db?user=me&password={password}")
+    assert without_password("sqlite:///mlflow.db, http://host:80/a") == "sqlite:///mlflow.db, http://host:80/a"
 
 
 def test_an_unknown_tracker_is_named() -> None:
