@@ -8,8 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +31,18 @@ def _die(number: int) -> int:
     return number
 
 
-@pytest.mark.parametrize("kind", [ThisProcess, partial(LocalProcesses, 2)])
-def test_results_come_in_the_order_of_the_work_whatever_the_effort(kind: Callable[..., Executor]) -> None:
-    with kind(_nothing) as executor:
-        assert list(executor.map(_square, [3, 1, 2], effort=lambda number: number)) == [9, 1, 4]
+@pytest.fixture(scope="module")
+def processes() -> Iterator[LocalProcesses]:
+    """Two that stay alive."""
+    with LocalProcesses(2, _nothing) as executor:
+        executor.wait_for_start()
+        yield executor
+
+
+def test_results_come_in_the_order_of_the_work_whatever_the_effort(processes: LocalProcesses) -> None:
+    with ThisProcess(_nothing) as executor:
+        for each in (executor, processes):
+            assert list(each.map(_square, [3, 1, 2], effort=lambda number: number)) == [9, 1, 4]
 
 
 def test_threads_share_torchs_threads_and_leave_them_as_they_were() -> None:
@@ -83,18 +90,16 @@ def _begun(item: tuple[str, int]) -> None:
     time.sleep(0.1)
 
 
-def test_the_longest_work_is_begun_first(tmp_path: Path) -> None:
+def test_the_longest_work_is_begun_first(processes: LocalProcesses, tmp_path: Path) -> None:
     items = [(str(tmp_path / "order"), number) for number in (1, 4, 2, 3)]
-    with LocalProcesses(2, _nothing) as executor:
-        list(executor.map(_begun, items, effort=lambda item: item[1]))
+    list(processes.map(_begun, items, effort=lambda item: item[1]))
     order = list(map(int, (tmp_path / "order").read_text().split()))
     assert set(order[:2]) == {3, 4}
 
 
-def test_work_begins_in_order_but_for_the_last(tmp_path: Path) -> None:
-    numbers = list(range(20))
-    with LocalProcesses(2, _nothing) as executor:
-        list(executor.map(_begun, [(str(tmp_path / "order"), number) for number in numbers], lambda item: item[1]))
+def test_work_begins_in_order_but_for_the_last(processes: LocalProcesses, tmp_path: Path) -> None:
+    items = [(str(tmp_path / "order"), number) for number in range(20)]
+    list(processes.map(_begun, items, effort=lambda item: item[1]))
     order = list(map(int, (tmp_path / "order").read_text().split()))
     # Of two side by side, either may be the first to write.
     assert {order[0], order[1]} == {0, 1}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,8 +26,20 @@ def history_of(run: Path) -> list[dict]:
     return lines
 
 
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many threads for torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process and one thread; tests only look at it."""
     run = tmp_path_factory.mktemp("runs") / "one"
     settings = {
         "warmup": {"amount": 0.2, "probe_candidates": 3, "probe_rows": 50},
@@ -33,7 +47,8 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
         "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
     }
-    run_search(data, run, progress=False, **settings)
+    with threads(1):
+        run_search(data, run, progress=False, **settings)
     return run
 
 
@@ -83,43 +98,25 @@ def test_kept_weights_give_the_reported_figures(finished: Path, data: Path) -> N
         assert quality.to_json() == pytest.approx(best[split], abs=1e-6)
 
 
-def test_two_workers_give_the_history_and_results_of_one(finished: Path, data: Path, tmp_path: Path) -> None:
+def test_other_threads_and_workers_give_the_same_bits_in_the_history_and_the_same_results(
+    finished: Path, data: Path, tmp_path: Path
+) -> None:
     config = yaml.safe_load((finished / "config.yaml").read_text())
     for key in ("version", "created", "data", "run"):
         del config[key]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        run_search(data, tmp_path / "two", progress=False, **(config | {"workers": 2}))
+    with threads(2):
+        run_search(data, tmp_path / "workers", progress=False, **(config | {"workers": 2}))
         assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
-    one, two = history_of(finished), history_of(tmp_path / "two")
-    assert one == two
-    left, right = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "two"))
+        with pytest.MonkeyPatch.context() as patch:
+            # The history is complete; what comes after it is not looked at.
+            patch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
+            run_search(data, tmp_path / "threads", progress=False, **config)
+    assert history_of(finished) == history_of(tmp_path / "workers") == history_of(tmp_path / "threads")
+    left, right = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "workers"))
     assert left["best"] == right["best"]
     for ours, theirs in zip(left["models"], right["models"], strict=True):
         assert ours["id"] == theirs["id"]
         assert ours["test"] == pytest.approx(theirs["test"], abs=1e-4)
-
-
-def test_the_history_has_the_same_bits_with_any_number_of_threads_and_workers(
-    data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The history is complete; what comes after it is not looked at.
-    monkeypatch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
-    before, histories = torch.get_num_threads(), []
-    try:
-        for threads, workers in ((1, 1), (2, 1), (1, 2)):
-            torch.set_num_threads(threads)
-            monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
-            run = tmp_path / f"{threads}-{workers}"
-            run_search(data, run, progress=False, workers=workers, **small)
-            histories.append(history_of(run))
-    finally:
-        torch.set_num_threads(before)
-    one_thread, two_threads, two_workers = histories
-    assert one_thread == two_threads == two_workers
 
 
 def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, small: dict) -> None:
@@ -190,11 +187,15 @@ def test_a_short_training_ranks_without_a_warm_up(
 ) -> None:
     small["proxy"] |= {"score": "brief", "brief_rows": 200, "brief_batch_size": 32}
     small["warmup"] |= {"max_rows_per_table": 100}
+    small["evolution"]["iterations"] = 1
     # It needs neither a supernet nor the rows of proxy batches.
     small["proxy"]["batch_size"] = 10**6
     monkeypatch.setattr("recnas.search.scoring.build_supernet", lambda *_: pytest.fail("a supernet is made"))
     runs = []
     for workers in (1, 2):
+        if workers == 2:
+            # The history is complete; what comes after it is not looked at.
+            monkeypatch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
         run_search(data, run := tmp_path / f"run{workers}", progress=False, workers=workers, **small)
         runs.append([(line["id"], line["proxy"], line["score"]) for line in history_of(run)])
         assert not (run / "supernet").exists()

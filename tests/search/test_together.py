@@ -1,9 +1,12 @@
-"""A search of two processes that `torchrun` started, and of one."""
+"""A search of two processes, as `torchrun` starts them, and of one."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -25,24 +28,59 @@ FLAGS = {
 }
 
 
-def search(launcher: list[str], data: Path, run: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    flags = [text for pair in FLAGS.items() for text in pair]
-    command = [*launcher, "recnas", "search", "--data", str(data), "--run", str(run), *flags, *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+FORKS = Path(__file__).with_name("forks.py")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+class Ended(NamedTuple):
+    """How a process ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Search = Callable[..., list[Ended]]
+
+
+def flags_of(data: Path, run: Path, more: dict[str, str]) -> list[str]:
+    given = {"--data": str(data), "--run": str(run)} | FLAGS | more
+    return ["search", *(text for pair in given.items() for text in pair if text)]
+
+
+def torchrun(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    # What follows `--` is recnas': `--run` looks like one of torchrun's own flags.
+    return subprocess.run([*TORCHRUN, "-m", "--", "recnas", *arguments], capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
-def torchrun() -> list[str]:
-    # What follows `--` is recnas': `--run` looks like one of torchrun's own flags.
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--"]
+def search() -> Iterator[Search]:
+    """Searches in some processes: `search(2, data, run, {"--seed": "1"})`."""
+    command = [sys.executable, str(FORKS)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forks:
+
+        def search(size: int, data: Path, run: Path, more: dict[str, str] | None = None) -> list[Ended]:
+            print(json.dumps([size, flags_of(data, run, more or {})]), file=forks.stdin, flush=True)
+            return [Ended(*ended) for ended in json.loads(forks.stdout.readline())]
+
+        yield search
+        forks.stdin.close()
 
 
-def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, torchrun: list[str]) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    alone, together = search([sys.executable, "-m"], data, one), search(torchrun, data, two)
-    assert alone.returncode == 0, alone.stderr
-    assert together.returncode == 0, together.stderr
-    assert together.stdout.count("<- best") == 1, "one of the processes prints"
+@pytest.fixture(scope="module")
+def together(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search of two processes that has ended; tests only look at it."""
+    run = tmp_path_factory.mktemp("runs") / "two"
+    ended = torchrun(flags_of(data, run, {}))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("<- best") == 1, "one of the processes prints"
+    return run
+
+
+def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, search: Search, together: Path) -> None:
+    one, two = tmp_path / "one", together
+    (alone,) = search(1, data, one)
+    assert alone.code == 0, alone.err
 
     def history(run: Path) -> list[tuple[str, float]]:
         lines = (run / "history.jsonl").read_text().splitlines()
@@ -57,18 +95,19 @@ def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, torchrun:
     assert sorted(path.name for path in two.rglob("weights.safetensors")) == ["weights.safetensors"] * 3
     assert not list(two.rglob("checkpoint-*"))
 
-    again = search(torchrun, data, two, "--resume")
-    assert again.returncode == 0, again.stderr
-    assert f"{two} is finished" in again.stderr
+
+def test_a_search_that_has_ended_stays_as_it_is(data: Path, search: Search, together: Path) -> None:
+    first, second = search(2, data, together, {"--resume": ""})
+    assert (first.code, second.code) == (0, 0), first.err
+    assert f"{together} is finished" in first.err
 
 
-def test_two_processes_warm_a_supernet_up(data: Path, tmp_path: Path, torchrun: list[str]) -> None:
+def test_two_processes_warm_a_supernet_up(data: Path, tmp_path: Path, search: Search) -> None:
     run = tmp_path / "run"
     warm = {"--warmup": "0.2", "--warmup-paths": "2", "--probe-candidates": "3", "--probe-rows": "50"}
     few = {"--population": "3", "--iterations": "0", "--top-k": "1", "--finalists": "full", "--checkpoint-seconds": "0"}
-    flags = [text for pair in ({"--proxy": "loss"} | warm | few).items() for text in pair]
-    done = search(torchrun, data, run, *flags)
-    assert done.returncode == 0, done.stderr
+    first, second = search(2, data, run, {"--proxy": "loss"} | warm | few)
+    assert (first.code, second.code) == (0, 0), first.err + second.err
     summary = json.loads((run / "supernet" / "warmup.json").read_text())
     assert [level["fraction"] for level in summary["levels"]] == [0, 0.01, 0.1, 1]
     assert summary["levels"][-1]["median"] != summary["levels"][0]["median"]
@@ -76,28 +115,29 @@ def test_two_processes_warm_a_supernet_up(data: Path, tmp_path: Path, torchrun: 
     assert names == {"weights.safetensors", "optimizer.safetensors", "warmup.json", "metrics.jsonl"}
 
 
-def test_what_only_the_first_process_meets_ends_all_of_them(data: Path, tmp_path: Path, torchrun: list[str]) -> None:
+def test_what_only_the_first_process_meets_ends_all_of_them(
+    data: Path, tmp_path: Path, search: Search, together: Path
+) -> None:
     # Tables that cannot be placed are the planner's finding, and it runs in the first process alone.
-    failed = search(torchrun, data, tmp_path / "run", "--host-memory", "2000")
-    assert failed.returncode == 1, "torchrun's own"
-    told = [line for line in failed.stderr.splitlines() if line.startswith("recnas (process")]
-    assert len(told) == 1
-    assert "the embedding tables cannot be placed" in told[0]
-    # A folder stands where the first process is to write.
+    ended = search(2, data, tmp_path / "run", {"--host-memory": "2000"})
+    assert [process.code for process in ended] == [2, 2]
+    (told,) = [line for process in ended for line in process.err.splitlines() if line.startswith("recnas")]
+    assert told.startswith("recnas (process 0): the embedding tables cannot be placed")
+    # A folder stands where the first process reads a file.
     run = tmp_path / "blocked"
-    begun = search(torchrun, data, run)
-    assert begun.returncode == 0, begun.stderr
+    shutil.copytree(together, run)
     for path in (run / "retrain").rglob("training-*.json"):
         path.unlink()
         (path / "folder").mkdir(parents=True)
     (run / "results.json").unlink()
-    failed = search(torchrun, data, run, "--resume")
-    assert failed.returncode == 1
-    assert any("Is a directory" in line or "cannot be" in line for line in failed.stderr.splitlines())
+    ended = search(2, data, run, {"--resume": ""})
+    assert [process.code for process in ended] == [2, 2]
+    (told,) = [line for process in ended for line in process.err.splitlines() if line.startswith("recnas")]
+    assert "cannot be read (Is a directory)" in told
 
 
-def test_bad_input_is_said_once(tmp_path: Path, torchrun: list[str]) -> None:
-    failed = search(torchrun, tmp_path / "nowhere", tmp_path / "run")
+def test_bad_input_is_said_once(tmp_path: Path) -> None:
+    failed = torchrun(flags_of(tmp_path / "nowhere", tmp_path / "run", {}))
     assert failed.returncode == 1, "torchrun's own"
     assert sum("nowhere" in line and line.startswith("recnas") for line in failed.stderr.splitlines()) == 1
     assert "Traceback" not in failed.stderr.partition("ChildFailedError")[0].partition("Traceback (most recent")[0]
