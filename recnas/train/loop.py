@@ -219,7 +219,7 @@ def _data_parallel(network: nn.Module, processes: Processes) -> nn.Module:
         process_group=processes.group,
         gradient_as_bucket_view=True,
         # Of all that a finished model has, buffers do not change, and each step computes the same.
-        broadcast_buffers=False,
+        forward_sync_buffers=False,
         static_graph=True,
         # CPUs have nothing beside them that would exchange a first part while they compute the next.
         bucket_cap_mb=None if on_cuda else ONE_BUCKET,
