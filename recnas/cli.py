@@ -379,15 +379,22 @@ def _describe(arguments: argparse.Namespace) -> None:
     print(json.dumps(description.to_json(), indent=2) if arguments.json else description)
 
 
+def _of_run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of `_add_run_flags` and of the settings say, as every function that makes a run takes it."""
+    return {
+        "preset": arguments.preset,
+        "overwrite": arguments.overwrite,
+        "resume": arguments.resume,
+        "progress": not arguments.quiet,
+        **given_settings(arguments),
+    }
+
+
 def _study(arguments: argparse.Namespace) -> None:
     results = run_study(
         arguments.data,
         arguments.run,
-        preset=arguments.preset,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-        progress=not arguments.quiet,
-        **given_settings(arguments),
+        **_of_run(arguments),
     )
     from recnas.study.text import to_text
 
@@ -398,12 +405,8 @@ def _search(arguments: argparse.Namespace) -> None:
     results = run_search(
         arguments.data,
         arguments.run,
-        preset=arguments.preset,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-        progress=not arguments.quiet,
         log_to=arguments.log_to,
-        **given_settings(arguments),
+        **_of_run(arguments),
     )
     print(result_table(results))
     run = results["run"]
@@ -417,12 +420,8 @@ def _baselines(arguments: argparse.Namespace) -> None:
         arguments.run,
         models=joined(arguments.models),
         learning_rates=joined(arguments.learning_rates),
-        preset=arguments.preset,
-        overwrite=arguments.overwrite,
-        resume=arguments.resume,
-        progress=not arguments.quiet,
         log_to=arguments.log_to,
-        **given_settings(arguments),
+        **_of_run(arguments),
     )
     print(result_table(results))
     print(f"\nlook at it: recnas report {results['run']}")

@@ -31,16 +31,13 @@ def log_export(source: str | Path, folder: str | Path) -> str:
     """
     source, folder = Path(source), Path(folder)
     schema, latest = Schema.load(folder), TrainingRecord.load(folder).stages[-1]
-    qualities = {"validation": latest.validation, "test": latest.test}
-    figures = {
-        f"{split}_{name}": value
-        for split, quality in qualities.items()
-        if quality is not None
-        for name, value in quality.to_json().items()
+    qualities = {
+        split: None if quality is None else quality.to_json()
+        for split, quality in (("validation", latest.validation), ("test", latest.test))
     }
     columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *schema.sparse))
     id = Architecture.load(folder / ARCHITECTURE).id
-    return log_model(source, folder, __name__, list(columns), figures, id, latest.learning_rate)
+    return log_model(source, folder, __name__, list(columns), qualities, id, latest.learning_rate)
 
 
 class RawRowsModel:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 T = TypeVar("T")
+Qualities = Mapping[str, Mapping[str, float] | None]
+"""By split, log loss and AUC; None where they were not measured."""
 
 PACKAGES = ("mlflow", "sqlalchemy", "alembic")
 FILE_NAME = "mlflow.json"
@@ -69,13 +71,11 @@ class TrackedRun:
         self._run = run
         self._client = _client()
         with _little_patience():
-            known = _known(self._client, run)
-            found = self._new_run() if known is None else known
-            there = self._client.get_run(found)
+            there = _known(self._client, run) or self._new_run()
+            found, self._experiment = there.info.run_id, there.info.experiment_id
             if VERSION not in there.data.tags:
                 self._log_settings(found)
             self._client.update_run(found, status="RUNNING")
-            self._experiment = there.info.experiment_id
             nested = _nested(self._client, self._experiment, found)
         self._runs = {SEARCH: found} | {item.info.run_name: item.info.run_id for item in nested}
         # Those that ended before keep the time and the way of their end.
@@ -83,13 +83,13 @@ class TrackedRun:
         self._last: dict[tuple[str, str], int] = {}
         self.place = f"run {found} at {_uri()}"
 
-    def _new_run(self) -> str:
+    def _new_run(self) -> Run:
         found = _create(self._client, self._run.resolve().name)
         try:
-            write_json(self._run / FILE_NAME, {"run": found})
+            write_json(self._run / FILE_NAME, {"run": found.info.run_id})
         except Exception:
             # The next try would make another one.
-            self._client.delete_run(found)
+            self._client.delete_run(found.info.run_id)
             raise
         return found
 
@@ -132,11 +132,8 @@ class TrackedRun:
 
     def _log_results(self, results: Mapping[str, Any]) -> None:
         for model in results["models"]:
-            figures = {
-                f"{split}_{name}": value
-                for split in ("validation", "test")
-                for name, value in (model.get(split) or {}).items()
-            } | {name: model[name] for name in ("parameters", "flops") if model.get(name) is not None}
+            figures = _figures({split: model.get(split) for split in ("validation", "test")})
+            figures |= {name: model[name] for name in ("parameters", "flops") if model.get(name) is not None}
             if model.get("learning_rate") is not None:
                 series = final_training(model["id"], model["learning_rate"])
                 self._log_figures(self._mlflow_run(series), figures)
@@ -166,7 +163,7 @@ class TrackedRun:
 
 
 def log_model(
-    source: Path, folder: Path, loader: str, columns: Sequence[str], figures: Mapping[str, float], id: str, rate: float
+    source: Path, folder: Path, loader: str, columns: Sequence[str], qualities: Qualities, id: str, rate: float
 ) -> str:
     """Adds an exported model to MLflow, where `mlflow.pyfunc.load_model` gives it; nothing in it is pickled.
 
@@ -176,7 +173,7 @@ def log_model(
         folder: The exported model.
         loader: The module whose `_load_pyfunc` loads such a folder.
         columns: What it takes, by name.
-        figures: What a new run says of it.
+        qualities: What a new run says of it.
         id: The architecture.
         rate: The learning rate that it was trained with.
 
@@ -190,8 +187,8 @@ def log_model(
         client = _client()
         run = _run_of_model(client, source, id, rate)
         if run is None:
-            run = _create(client, folder.resolve().name)
-            client.log_batch(run, metrics=[_metric(name, value, 0) for name, value in figures.items()])
+            run = _create(client, folder.resolve().name).info.run_id
+            client.log_batch(run, metrics=[_metric(name, value, 0) for name, value in _figures(qualities).items()])
         return _log_model(run, folder, loader, columns)
     except Exception as error:
         raise RunError(
@@ -202,10 +199,10 @@ def log_model(
 
 def _run_of_model(client: MlflowClient, source: Path, id: str, rate: float) -> str | None:
     """MLflow's run that a model of a run belongs to, if it has one."""
-    known = _known(client, source)
-    if known is None:
+    run = _known(client, source)
+    if run is None:
         return None
-    run = client.get_run(known)
+    known = run.info.run_id
     if run.data.tags.get(BEST, id) == id:
         return known
     nested = _nested(client, run.info.experiment_id, known)
@@ -274,7 +271,7 @@ def _uri() -> str:
     return without_password(mlflow.get_tracking_uri())
 
 
-def _known(client: MlflowClient, folder: Path) -> str | None:
+def _known(client: MlflowClient, folder: Path) -> Run | None:
     """MLflow's run of a folder, if it has one there that nobody deleted."""
     from mlflow.exceptions import MlflowException
 
@@ -290,7 +287,11 @@ def _known(client: MlflowClient, folder: Path) -> str | None:
             raise
         # Another server than before.
         return None
-    return known if run.info.lifecycle_stage == "active" else None
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+def _experiment_name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
 
 
 def _experiment(client: MlflowClient) -> str | None:
@@ -301,8 +302,7 @@ def _experiment(client: MlflowClient) -> str | None:
         MlflowException: There is none of that number.
     """
     number = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    found = client.get_experiment(number) if number else client.get_experiment_by_name(name)
+    found = client.get_experiment(number) if number else client.get_experiment_by_name(_experiment_name())
     if found is not None and found.lifecycle_stage != "active":
         raise InputError(
             f"MLflow at {_uri()}: experiment {found.name!r} was deleted; MLFLOW_EXPERIMENT_NAME takes another"
@@ -310,10 +310,15 @@ def _experiment(client: MlflowClient) -> str | None:
     return None if found is None else found.experiment_id
 
 
-def _create(client: MlflowClient, name: str) -> str:
+def _create(client: MlflowClient, name: str) -> Run:
     """A new run in the experiment that the environment names, which is made if there is none."""
-    experiment = _experiment(client) or client.create_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT)
-    return client.create_run(experiment, run_name=name).info.run_id
+    experiment = _experiment(client) or client.create_experiment(_experiment_name())
+    return client.create_run(experiment, run_name=name)
+
+
+def _figures(qualities: Qualities) -> dict[str, float]:
+    """Log loss and AUC by the names that they have in MLflow, such as `test_auc`."""
+    return {f"{split}_{name}": value for split, quality in qualities.items() for name, value in (quality or {}).items()}
 
 
 def _metric(name: str, value: float, step: int) -> Metric:
