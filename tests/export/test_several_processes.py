@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from recnas.train.checkpoint import newest_state, read_notes, state_tensors
 
-SCRIPT = Path(__file__).with_name("trainings.py")
+ROOT = Path(__file__).parents[2]
 NAMES = ("rowwise", "columns", "clipped", "first_order", "warm_up")
 KEPT_AT = 11
 
@@ -21,8 +21,8 @@ KEPT_AT = 11
 def trainings(finished, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """What one, two and three processes came to; the latter also go on from what one had kept."""
     folder = tmp_path_factory.mktemp("several")
-    command = [sys.executable, str(SCRIPT), str(finished.data), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "tests.export.trainings", str(finished.data), str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return {count: folder / str(count) for count in (1, 2, 3)}
 

@@ -1,13 +1,11 @@
-"""Trainings of a toy data set in one, two and three processes: `trainings.py DATA OUTPUT`.
+"""Trainings of a toy data set in one, two and three processes: `python -m tests.export.trainings DATA OUTPUT`.
 
 Writes losses, metrics, weights and checkpoints into OUTPUT/1, OUTPUT/2 and OUTPUT/3. Several processes also go on from
 the checkpoints of one. All are forks of this one, as what they import takes longer than what they compute.
 """
 
 import json
-import os
 import random
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from recnas.train.checkpoint import Checkpoint, save_model
 from recnas.train.loop import Learner, ModelLearner, evaluate, train
 from recnas.train.settings import Optimization
 from recnas.train.warmup import PathLearner
+from tests.joining import free_port, join
 
 BATCH, EPOCHS, KEPT_AT = 64, 3, 11
 """Of 600 rows the last step of an epoch has 24."""
@@ -141,20 +140,12 @@ def train_all(data: Path, output: Path, kept: Path | None) -> None:
 
 def as_torchrun(rank: int, count: int, port: int, data: Path, output: Path, kept: Path | None) -> None:
     """One of several processes, which know each other by what `torchrun` tells its own."""
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-    os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    join(rank, count, port)
     train_all(data, output, kept)
 
 
 def alone(_: int, data: Path, output: Path) -> None:
     train_all(data, output, None)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def main(data: Path, output: Path) -> None:

@@ -5,7 +5,6 @@ Reads lines of JSON, `[PROCESSES, ARGUMENTS]`; answers each with a line `[[EXIT 
 
 import json
 import os
-import socket
 import sys
 import tempfile
 from multiprocessing import get_context
@@ -14,15 +13,10 @@ from pathlib import Path
 # What the forks would import.
 import recnas.search.run  # noqa: F401
 from recnas.cli import main
+from tests.joining import free_port, join
 
 PATIENCE = 120
 """Seconds after which a process hangs."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run(rank: int, size: int, port: int, arguments: list[str], folder: Path) -> None:
@@ -30,8 +24,7 @@ def run(rank: int, size: int, port: int, arguments: list[str], folder: Path) -> 
     for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
         os.dup2(os.open(folder / f"{rank}.{name}", os.O_CREAT | os.O_WRONLY), stream.fileno())
     if size > 1:
-        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_PORT": port}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1"} | {name: str(value) for name, value in places.items()}
+        join(rank, size, port)
     sys.exit(main(arguments))
 
 

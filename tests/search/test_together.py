@@ -28,7 +28,7 @@ FLAGS = {
 }
 
 
-FORKS = Path(__file__).with_name("forks.py")
+ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
@@ -56,8 +56,8 @@ def torchrun(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def search() -> Iterator[Search]:
     """Searches in some processes: `search(2, data, run, {"--seed": "1"})`."""
-    command = [sys.executable, str(FORKS)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forks:
+    command = [sys.executable, "-m", "tests.search.forks"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as forks:
 
         def search(size: int, data: Path, run: Path, more: dict[str, str] | None = None) -> list[Ended]:
             print(json.dumps([size, flags_of(data, run, more or {})]), file=forks.stdin, flush=True)
