@@ -54,6 +54,7 @@ class RawTable:
         summary: what the recipe adds to `source` after the rows are split: given each chunk with the rows' splits, and
             asked at the end.
         raw: for dense features what `DenseFeature` is told of their raw values, `column` and `missing`.
+        positive: the schema's `positive`, which values of the raw label were a click.
     """
 
     label: str
@@ -66,6 +67,7 @@ class RawTable:
     extra: tuple[str, ...] = ()
     summary: "Summary | None" = None
     raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    positive: tuple[str, ...] | None = None
 
 
 class Summary:
@@ -152,6 +154,7 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
         splits=counts,
         source=table.source | summary | {"rejected_rows": bad_rows.count},
         split=split.to_json(),
+        positive=table.positive,
     )
     schema.save(folder)
     return schema

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -295,6 +296,7 @@ class Schema:
         source: what the data set was made from: `name`, `size` in bytes, `fingerprint`, and whatever a recipe adds.
         split: how the rows were split, `{"name": "autoctr", "seed": 2018}`.
         version: version of the format on disk.
+        positive: the label's values that are a click, as `recnas.values.label_words` spells them; None: 1 and true.
 
     Raises:
         InputError: something in it is missing, twice or out of range.
@@ -313,9 +315,15 @@ class Schema:
     source: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=lambda: {"name": "autoctr", "seed": 2018})
     version: int = VERSION
+    positive: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.label)
+        positive = self.positive
+        if positive is not None and not (
+            isinstance(positive, tuple) and positive and all(isinstance(word, str) and word for word in positive)
+        ):
+            raise InputError("positive must be a list of at least one text, the label's values that are a click")
         _check_version(self.version)
         if not self.sparse:
             raise InputError("the data set has no sparse feature; a model needs at least one")
@@ -401,6 +409,7 @@ class Schema:
         return {
             "version": self.version,
             "label": self.label,
+            **({} if self.positive is None else {"positive": list(self.positive)}),
             "dense": [{"name": f.name, "transform": dict(f.transform)} | _raw_keys(f) for f in self.dense],
             "sparse": [
                 {"name": f.name, "rows": f.rows, "pooling": f.pooling, "multi_valued": f.multi_valued}
@@ -426,7 +435,7 @@ class Schema:
             # A newer format may well have other keys, so this comes before they are looked at.
             _check_version(value.get("version", VERSION))
         keys = ("version", "label", "dense", "sparse", "splits", "split", "source")
-        _check_keys(value, "the schema", keys)
+        _check_keys(value, "the schema", keys, ("positive",))
         dense = []
         for entry in _list(value["dense"], "dense"):
             _check_keys(entry, "a dense feature", ("name", "transform"), _RAW_KEYS)
@@ -436,7 +445,7 @@ class Schema:
             optional = ("pooling", "multi_valued", "vocabulary", "kept", "reading", "separator", *_RAW_KEYS)
             _check_keys(entry, "a sparse feature", ("name", "rows"), optional)
             sparse.append(SparseFeature(**_with_tuples(entry, "vocabulary", "kept", "missing")))
-        return cls(**value | {"dense": tuple(dense), "sparse": tuple(sparse)})
+        return cls(**_with_tuples(value, "positive") | {"dense": tuple(dense), "sparse": tuple(sparse)})
 
     def save(self, path: str | Path) -> None:
         """Writes `schema.json` into the folder `path`."""
@@ -454,13 +463,29 @@ class Schema:
         try:
             return cls.from_json(json.loads(file.read_text(encoding="utf-8")))
         except (FileNotFoundError, NotADirectoryError):
-            raise InputError(f"{file}: no such file; `recnas prepare` makes a data set") from None
+            raise InputError(_without_schema(Path(path))) from None
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror})") from None
         except ValueError as error:
             raise InputError(f"{file}: not JSON ({error}); prepare the data set again") from None
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
+
+
+_LOG_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz", ".zst", ".zip"))
+"""What the files of a raw log end in, and of no data set, run or model that has lost its schema."""
+
+
+def _without_schema(path: Path) -> str:
+    """What is wrong with a folder that has no `schema.json`, or with a file in its place."""
+    is_log = path.is_file() or (
+        path.is_dir() and any(child.suffix.lower() in _LOG_SUFFIXES and child.is_file() for child in path.iterdir())
+    )
+    if not is_log:
+        return f"{path / FILE_NAME}: no such file; `recnas prepare` makes a data set"
+    what = "this is a log" if path.is_file() else "this is a folder of logs"
+    example = shlex.join(("recnas", "prepare", "tabular", "--input", str(path), "--output", f"data/{path.stem}"))
+    return f"{path}: {what}, not a data set; prepare it first: {example} (or another recipe of recnas prepare --help)"
 
 
 def _check_name(name: Any) -> None:

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import re
+import shlex
 import subprocess
 import sys
 
@@ -60,6 +62,7 @@ def schemas(draw) -> Schema:
         ),
         splits={name: draw(counts) for name in SPLITS},
         source=draw(st.dictionaries(names, st.text() | st.integers())),
+        positive=draw(st.none() | st.lists(names, min_size=1, max_size=3).map(tuple)),
     )
 
 
@@ -123,6 +126,9 @@ def _broken(**changes):
         (_broken(splits__train__positives=11), "splits.train has 10 rows and 11 positives"),
         (_broken(splits__holdout={"rows": 1, "positives": 0}), "splits.holdout is none of"),
         (_broken(source=[]), "source must be an object"),
+        (_broken(positive="yes"), "positive must be a list of at least one text"),
+        (_broken(positive=[]), "positive must be a list of at least one text"),
+        (_broken(positive=[1]), "positive must be a list of at least one text"),
     ],
 )
 def test_a_schema_that_does_not_fit_is_refused_in_one_line(value, message):
@@ -134,6 +140,21 @@ def test_a_schema_that_does_not_fit_is_refused_in_one_line(value, message):
 def test_a_missing_schema_names_the_file_and_the_remedy(tmp_path):
     with pytest.raises(InputError, match=r"schema\.json: no such file; `recnas prepare`"):
         Schema.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["my clicks.csv", "train.gz", "train"])
+def test_a_log_in_place_of_a_data_set_is_to_be_prepared_first(tmp_path, name):
+    log = tmp_path / "raw" / name
+    log.parent.mkdir()
+    log.write_text("y,id\n1,2\n")
+    command = f"recnas prepare tabular --input {shlex.quote(str(log))} --output"
+    with pytest.raises(
+        InputError, match=re.escape(f"{log}: this is a log, not a data set; prepare it first: {command}")
+    ):
+        Schema.load(log)
+    if log.suffix:
+        with pytest.raises(InputError, match="raw: this is a folder of logs, not a data set; prepare it first: recnas"):
+            Schema.load(log.parent)
 
 
 def test_a_schema_that_is_not_json_names_the_file(tmp_path):
