@@ -68,11 +68,8 @@ class Encoded:
 
 def encode(schema: Schema, rows: Any, allow_absent: bool = False) -> Encoded:
     """Encodes raw rows; see `Schema.encode`."""
-    if schema.version < 2:
-        raise InputError(
-            f"the schema has version {schema.version}, which does not say how raw values are read; prepare the "
-            "data set again and train on it"
-        )
+    if schema.unreadable is not None:
+        raise InputError(schema.unreadable)
     if isinstance(rows, Mapping):
         rows = [rows]
     source: _Rows | _Table = _Rows(rows) if isinstance(rows, list | tuple) else _Table(rows)

@@ -26,9 +26,9 @@ from recnas.readings import check_reading, read_value
 if TYPE_CHECKING:
     from recnas.encoding import Encoded
 
-VERSION = 2
-READABLE = (1, 2)
-"""Versions of the format that can be read; before 2 it did not say how raw values are read (see `Schema.encode`)."""
+VERSION = 3
+READABLE = (1, 2, 3)
+"""Versions of the format that can be read; see `Schema.unreadable` for what the older ones lack."""
 FILE_NAME = "schema.json"
 SPLITS = ("train", "validation", "test")
 POOLINGS = ("sum", "mean")
@@ -394,7 +394,7 @@ class Schema:
 
         Raises:
             InputError: a value cannot be read (the message names row, from 1, and column), no row has the column of a
-                feature, or the schema is of an older version that does not say how values are read.
+                feature, or the schema is of an older version by which values were read otherwise (`unreadable`).
 
         Example:
             schema = Schema.load("models/criteo")
@@ -403,6 +403,26 @@ class Schema:
         from recnas.encoding import encode
 
         return encode(self, rows, allow_absent)
+
+    @property
+    def unreadable(self) -> str | None:
+        """Why raw rows cannot be read as this data set's were; None: they can.
+
+        Version 1 did not say how raw values are read. Up to version 2 the value of an id had another rule: `" 5"` and
+        `"2.5e+16"` were not the numbers 5 and 2.5e16. Only features with a `reading` are as they were.
+        """
+        remedy = "prepare the data set again and train on it"
+        if self.version < 2:
+            return f"the schema has version {self.version}, which does not say how raw values are read; {remedy}"
+        if self.read_by_the_old_rule is not None:
+            return f"the schema has version {self.version}, whose rule for the values of ids is another one; {remedy}"
+        return None
+
+    @property
+    def read_by_the_old_rule(self) -> str | None:
+        """The first feature whose ids were made by the rule of versions below 3; None: there is none."""
+        names = (feature.name for feature in self.sparse if self.version < 3 and feature.reading is None)
+        return next(names, None)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, always in the same order."""

@@ -34,6 +34,11 @@ def check_fits(schema: Schema, dataset: Dataset, model: Path) -> None:
             fail(
                 f"its {kind} features are {', '.join(other_names) or 'none'} where {', '.join(names) or 'none'} belong"
             )
+    if (mine := schema.read_by_the_old_rule) != (theirs := other.read_by_the_old_rule):
+        raise InputError(
+            f"{dataset.path}: does not fit the model {model}: their schemas' versions, {other.version} and "
+            f"{schema.version}, have different rules for the ids of {mine or theirs}; prepare the older's data again"
+        )
     for mine, other_dense in zip(schema.dense, other.dense, strict=True):
         if dict(mine.transform) != dict(other_dense.transform):
             fail(

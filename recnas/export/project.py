@@ -36,8 +36,7 @@ def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None
         OSError: Another file cannot be written.
     """
     code = NetworkCode(model.network)
-    # Older schemas do not say how raw rows are read.
-    rows_code = RowsCode(model.schema) if model.schema.version >= 2 else None
+    rows_code = RowsCode(model.schema) if model.schema.unreadable is None else None
     folder.mkdir()
     for name in FILES:
         text = render(
@@ -45,7 +44,7 @@ def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None
             id=model.network.architecture.id,
             num_dense=model.schema.num_dense,
             tables=model.schema.sparse,
-            version=model.schema.version,
+            unreadable=model.schema.unreadable,
             code=rows_code,
             example=example_lines(model.schema),
             dim=model.embeddings.dim,

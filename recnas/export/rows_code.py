@@ -53,7 +53,7 @@ class RowsCode:
     """The reading of raw rows, written out for the features of a schema.
 
     Args:
-        schema: Of the version that says how raw values are read.
+        schema: One whose raw rows can be read.
 
     Attributes:
         dense: Lines, one call for each dense feature.
@@ -139,7 +139,7 @@ def example_row(schema: Schema) -> dict[str, Any]:
 
 def example_lines(schema: Schema) -> list[str]:
     """The entries of `example_row` as lines of Python, to stand between braces; none if raw rows cannot be read."""
-    if schema.version < 2:
+    if schema.unreadable is not None:
         return []
     row = example_row(schema)
     return [f"{literal(column)}: {_literals(value)}," for column, value in row.items()]

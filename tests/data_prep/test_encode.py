@@ -231,6 +231,15 @@ def test_what_is_no_row_is_refused() -> None:
         SCHEMA.encode(3)
     with pytest.raises(InputError, match="version 1, which does not say how raw values are read"):
         replace(SCHEMA, version=1).encode(GOOD)
+    with pytest.raises(InputError, match="version 2, whose rule for the values of ids is another one; prepare the"):
+        replace(SCHEMA, version=2).encode(GOOD)
+
+
+def test_a_version_2_schema_whose_ids_have_readings_of_their_own_is_served_as_ever() -> None:
+    published = replace(SCHEMA, sparse=tuple(feature for feature in SCHEMA.sparse if feature.reading is not None))
+    old, new = (replace(published, version=version).encode(GOOD) for version in (2, 3))
+    for array, expected in zip(old.arrays, new.arrays, strict=True):
+        np.testing.assert_array_equal(array, expected)
 
 
 def test_readings_and_columns_survive_json() -> None:

@@ -107,12 +107,13 @@ def test_the_code_holds_what_the_schema_needs_and_nothing_else(tmp_path) -> None
         assert word not in movies
 
 
-def test_an_older_schema_is_refused_as_encode_refuses_it(tmp_path) -> None:
-    schema = Schema("label", (), (SparseFeature("a", 5),), COUNTS, version=1)
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_schema_is_refused_as_encode_refuses_it(tmp_path, version) -> None:
+    schema = Schema("label", (), (SparseFeature("a", 5),), COUNTS, version=version)
     module = written_rows(schema, tmp_path)
     with pytest.raises(InputError) as refused:
         schema.encode({"a": 1})
-    with pytest.raises(ValueError, match="version 1") as written:
+    with pytest.raises(ValueError, match=f"version {version}") as written:
         module.batches_of_rows([{"a": 1}], 1)
     assert str(written.value) == str(refused.value)
     lint(tmp_path)

@@ -44,8 +44,8 @@ def write_rows(schema: Schema, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     schema.save(folder)
     for name in ("data.py", "rows.py"):
-        code = RowsCode(schema) if schema.version > 1 else None
-        (folder / name).write_text(render(name, code=code, version=schema.version), encoding="utf-8")
+        code = RowsCode(schema) if schema.unreadable is None else None
+        (folder / name).write_text(render(name, code=code, unreadable=schema.unreadable), encoding="utf-8")
     return folder
 
 
