@@ -114,13 +114,12 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
         for name, kind in table.dense.items()
     )
     sparse = tuple(table.sparse if table.measured is None else table.measured())
-    kept = {item.name: np.array(item.kept, dtype=np.uint32) for item in sparse if item.kept is not None}
     counts = {name: {"rows": 0, "positives": 0} for name in SPLITS}
     writers = [_SplitWriter(folder / name) for name in SPLITS]
 
     def transform(part: Part) -> tuple[Part, list[pl.DataFrame]]:
         chunk, places = part
-        columns = _transformed(chunk, table, dense, sparse, kept)
+        columns = _transformed(chunk, table, dense, sparse)
         return part, [columns.filter(places == place) for place in range(len(SPLITS))]
 
     # Rows are counted as they are set down; where they are not, reading has a bar of its own.
@@ -194,7 +193,6 @@ def _transformed(
     table: RawTable,
     dense: Sequence[DenseFeature],
     sparse: Sequence[SparseFeature],
-    kept: Mapping[str, np.ndarray],
 ) -> pl.DataFrame:
     """The columns as they are on disk, in the schema's order."""
     columns = [chunk[table.label].cast(pl.Int8)]
@@ -202,7 +200,7 @@ def _transformed(
         columns.append(pl.Series(feature.name, feature.apply(chunk[feature.name].cast(pl.Float64).to_numpy())))
     for feature in sparse:
         column = chunk[feature.name].cast(pl.List(pl.UInt32) if feature.multi_valued else pl.UInt32)
-        columns.append(places_of_kept(column, kept[feature.name]) if feature.name in kept else column)
+        columns.append(column if feature.kept is None else places_of_kept(column, feature))
     return pl.DataFrame([*columns, *(chunk[name] for name in table.extra)])
 
 

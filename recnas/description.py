@@ -39,8 +39,8 @@ class SparseDescription:
         missing: Share of rows without a value, or with one that has no id of its own (`SparseFeature.kept`).
         table_rows: Rows of its embedding table.
         collisions: Share of the different values that have to share their table row with another one.
-        most_frequent: The most frequent values with their share of all values; words where there is a vocabulary, else
-            the raw 32-bit values.
+        most_frequent: The most frequent values with their share of all values: as they were given where the schema
+            knows (`SparseFeature.words`), else the raw 32-bit values.
     """
 
     name: str

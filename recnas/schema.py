@@ -13,7 +13,6 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,9 @@ READABLE = (1, 2, 3)
 FILE_NAME = "schema.json"
 SPLITS = ("train", "validation", "test")
 POOLINGS = ("sum", "mean")
+MISSING, SHARED = "missing", "shared"
+UNSEEN = (MISSING, SHARED)
+"""What a value that is not kept counts as: missing, or one of those that share an id; see `SparseFeature`."""
 # Table rows are handled as 32-bit signed numbers between the disk and the model.
 MAX_ROWS = 2**31 - 1
 
@@ -200,8 +202,12 @@ class SparseFeature:
         pooling: "sum" or "mean", how the embeddings of several ids become one.
         multi_valued: whether an example has a list of ids.
         vocabulary: the strings that have an id, which is their index; None: the ids stand for themselves.
-        kept: the raw values (`raw_value`), ascending, that have an id, which is their index; every other counts as
-            missing. None: the ids stand for themselves.
+        kept: the raw values (`raw_value`), ascending, that have an id, which is their index. None: the ids stand for
+            themselves.
+        unseen: what every other value is if some are kept: "missing", or "shared", which is the id after the last
+            kept one. Such a table has a row for missing values, one for each kept one, and one that the others share.
+        words: the most frequent values as they were given, the most frequent first, for people to read: what `id_of`
+            gives for each is the id that it stands for.
         column: where its raw value is in a raw row; None: under its own name.
         missing: texts that stand for a missing value, beside the empty one.
         reading: how a raw value is read if not by `raw_value`; see `recnas.readings`.
@@ -214,6 +220,8 @@ class SparseFeature:
     multi_valued: bool = False
     vocabulary: tuple[str, ...] | None = None
     kept: tuple[int, ...] | None = None
+    unseen: str = MISSING
+    words: tuple[str, ...] = ()
     column: str | None = None
     missing: tuple[str, ...] = ()
     reading: Mapping[str, Any] | None = None
@@ -225,8 +233,8 @@ class SparseFeature:
         where = f"sparse feature {self.name}"
         if self.reading is not None:
             check_reading(self.reading, where)
-            if self.vocabulary is not None or self.kept is not None:
-                raise InputError(f"{where}: has a reading, and a vocabulary or kept values")
+            if self.vocabulary is not None or self.kept is not None or self.words:
+                raise InputError(f"{where}: has a reading, and a vocabulary, kept values or words")
         if self.separator is not None and not (isinstance(self.separator, str) and self.separator):
             raise InputError(f"{where}: separator {self.separator!r} is not a text")
         if not _is_int(self.rows) or not 2 <= self.rows <= MAX_ROWS:
@@ -239,10 +247,16 @@ class SparseFeature:
             if self.vocabulary is not None:
                 raise InputError(f"{where}: has both a vocabulary and kept values")
             kept = self.kept
-            if not isinstance(kept, tuple) or not all(_is_int(value) and 0 <= value < 2**32 for value in kept):
+            # There may be very many, so nothing looks at one after the other in Python.
+            whole = isinstance(kept, tuple) and set(map(type, kept)) <= {int}
+            if not whole or (kept and not 0 <= min(kept) <= max(kept) < 2**32):
                 raise InputError(f"{where}: kept values must be a list of whole numbers from 0 to {2**32 - 1}")
-            if any(value >= following for value, following in pairwise(kept)):
+            if not np.all(self.kept_array[1:] > self.kept_array[:-1]):
                 raise InputError(f"{where}: kept values must ascend")
+        if self.unseen not in UNSEEN or (self.unseen == SHARED and self.kept is None):
+            raise InputError(f"{where}: unseen is {self.unseen!r}; it is {MISSING}, or with kept values {SHARED}")
+        if not isinstance(self.words, tuple) or not all(isinstance(word, str) for word in self.words):
+            raise InputError(f"{where}: words must be a list of strings")
         if self.vocabulary is None:
             return
         words = self.vocabulary
@@ -253,6 +267,8 @@ class SparseFeature:
 
     def id_of(self, value: str | int | float | None) -> int | None:
         """The id of a value, as preparation makes it: what a data set holds, and `table_rows` takes; None: missing.
+
+        A value that is not among the kept ones has the id that they share, if `unseen` says so; else it is missing.
 
         Args:
             value: a string, a whole number, or a missing value; for a feature with a vocabulary one of its strings, or
@@ -277,7 +293,22 @@ class SparseFeature:
         if self.kept is None or raw is None:
             return raw
         place = bisect.bisect_left(self.kept, raw)
-        return place if place < len(self.kept) and self.kept[place] == raw else None
+        return place if place < len(self.kept) and self.kept[place] == raw else self.shared_id
+
+    @property
+    def shared_id(self) -> int | None:
+        """The id of all values that are not kept; None: there is none, they are missing or all values have an id."""
+        return len(self.kept) if self.kept is not None and self.unseen == SHARED else None
+
+    @cached_property
+    def kept_array(self) -> np.ndarray:
+        """`[K]` uint32: the kept values."""
+        return np.array(self.kept or (), dtype=np.uint32)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """The words by the id that they stand for."""
+        return {place: word for word in reversed(self.words) if (place := self.id_of(word)) is not None}
 
     @cached_property
     def _places(self) -> dict[str | None, int]:
@@ -364,7 +395,8 @@ class Schema:
             return self
         if not _is_int(max_rows) or max_rows < 2:
             raise InputError(f"a table of {max_rows!r} rows cannot be; the most rows per table must be 2 or more")
-        return replace(self, sparse=tuple(replace(f, rows=min(f.rows, max_rows)) for f in self.sparse))
+        # What stays as it is need not be checked again, which takes its time where many values are kept.
+        return replace(self, sparse=tuple(f if f.rows <= max_rows else replace(f, rows=max_rows) for f in self.sparse))
 
     def rows(self, split: str) -> int:
         """Number of rows of "train", "validation" or "test"."""
@@ -434,6 +466,8 @@ class Schema:
             "sparse": [
                 {"name": f.name, "rows": f.rows, "pooling": f.pooling, "multi_valued": f.multi_valued}
                 | {key: list(words) for key in ("vocabulary", "kept") if (words := getattr(f, key)) is not None}
+                | ({} if f.unseen == MISSING else {"unseen": f.unseen})
+                | ({"words": list(f.words)} if f.words else {})
                 | ({} if f.reading is None else {"reading": dict(f.reading)})
                 | ({} if f.separator is None else {"separator": f.separator})
                 | _raw_keys(f)
@@ -462,9 +496,10 @@ class Schema:
             dense.append(DenseFeature(**_with_tuples(entry, "missing")))
         sparse = []
         for entry in _list(value["sparse"], "sparse"):
-            optional = ("pooling", "multi_valued", "vocabulary", "kept", "reading", "separator", *_RAW_KEYS)
+            listed = ("vocabulary", "kept", "words", "missing")
+            optional = ("pooling", "multi_valued", "unseen", "reading", "separator", *listed, "column")
             _check_keys(entry, "a sparse feature", ("name", "rows"), optional)
-            sparse.append(SparseFeature(**_with_tuples(entry, "vocabulary", "kept", "missing")))
+            sparse.append(SparseFeature(**_with_tuples(entry, *listed)))
         return cls(**_with_tuples(value, "positive") | {"dense": tuple(dense), "sparse": tuple(sparse)})
 
     def save(self, path: str | Path) -> None:

@@ -83,7 +83,7 @@ def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
     """UInt32, what `feature.id_of` gives for each value, null = missing."""
     if feature.reading is None and feature.vocabulary is None and not (feature.missing and column.dtype == pl.Object):
         ids, misfits = read_ids(column)
-        return (ids if feature.kept is None else places_of_kept(ids, np.array(feature.kept, np.uint32))), misfits
+        return (ids if feature.kept is None else places_of_kept(ids, feature)), misfits
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.Object:
@@ -143,14 +143,17 @@ def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids
     return lists, sums[ends] > sums[ends - lengths]
 
 
-def places_of_kept(column: pl.Series, kept: np.ndarray) -> pl.Series:
-    """Raw values, or lists of them, as their places among the kept ones `[K]`; others become null or leave the list."""
+def places_of_kept(column: pl.Series, feature: SparseFeature) -> pl.Series:
+    """Raw values, or lists of them, as their places among the feature's kept ones; others become its shared id, or null
+    or leave the list if it has none."""
+    kept, shared = feature.kept_array, feature.shared_id
 
     def places(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
         raw = values.fill_null(0).to_numpy()
         found = np.minimum(np.searchsorted(kept, raw), max(0, len(kept) - 1)).astype(np.uint32)
         known = kept[found] == raw if len(kept) else np.zeros(len(raw), dtype=bool)
-        return found, known & values.is_not_null().to_numpy()
+        present = values.is_not_null().to_numpy()
+        return (found, known & present) if shared is None else (np.where(known, found, np.uint32(shared)), present)
 
     # Without the name that the user gave it: many of a Series' methods take `^a$` for a pattern.
     values = column.alias("value")

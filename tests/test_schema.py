@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -230,5 +231,9 @@ def test_the_id_of_a_value_is_its_place_in_a_vocabulary_or_among_the_kept_values
     kept = SparseFeature("user", 4, kept=tuple(sorted(raw_value(value) for value in values)))
     assert [kept.kept[kept.id_of(value)] for value in values] == [raw_value(value) for value in values]
     assert [kept.id_of(value) for value in ("y", 6, "", None)] == [None] * 4
+    shared = replace(kept, rows=5, unseen="shared")
+    assert [shared.id_of(value) for value in ("y", 6, "", None)] == [3, 3, None, None]
+    assert [shared.id_of(value) for value in values] == [kept.id_of(value) for value in values]
+    assert table_rows(np.array([0, 1, 2, 3], dtype=np.uint32), shared.rows).tolist() == [1, 2, 3, 4]
     plain = SparseFeature("user", 4)
     assert [plain.id_of(value) for value in (5, "5", "x", None)] == [5, 5, raw_value("x"), None]

@@ -13,6 +13,8 @@ from recnas.schema import SPLITS, SparseFeature
 
 MOST_FREQUENT = 3
 """Values of a sparse feature that are named."""
+RARE = "(rare or unseen)"
+"""What stands for the values that share an id."""
 
 
 def describe(path: str | Path) -> Description:
@@ -68,7 +70,6 @@ def _sparse(frame: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDes
     # Of equally frequent values the smallest come first.
     top = counts.sort("count", "value", descending=[True, False]).head(MOST_FREQUENT)
     total = int(counts["count"].sum())
-    names = feature.kept if feature.vocabulary is None else feature.vocabulary
     # As in `recnas.schema.table_rows`.
     shared = counts.group_by(pl.col("value") % (feature.rows - 1)).len().filter(pl.col("len") > 1)["len"].sum()
     return SparseDescription(
@@ -77,5 +78,14 @@ def _sparse(frame: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDes
         missing / rows,
         feature.rows,
         shared / max(1, len(counts)),
-        tuple((str(value if names is None else names[value]), count / total) for value, count in top.iter_rows()),
+        tuple((_name(feature, value), count / total) for value, count in top.iter_rows()),
     )
+
+
+def _name(feature: SparseFeature, value: int) -> str:
+    """What stands for an id on disk before a person: its word where it is known, else its number."""
+    if value == feature.shared_id:
+        return RARE
+    if feature.vocabulary is not None:
+        return feature.vocabulary[value]
+    return feature.names.get(value) or str(value if feature.kept is None else feature.kept[value])

@@ -95,6 +95,8 @@ class RowsCode:
         function = "several" if feature.multi_valued else "single"
         self.uses |= {function} | ({"missing ids"} if feature.missing else set())
         listed = [key for key in ("vocabulary", "kept") if getattr(feature, key) is not None]
+        if listed:
+            self.uses.add("not shared" if feature.shared_id is None else "shared")
         self.uses |= {*listed, "known" if listed else "unlisted"}
         separator = [] if feature.separator is None or not feature.multi_valued else [feature.separator]
         self.uses |= {"separator"} if separator else set()
@@ -153,6 +155,8 @@ def _example(feature: DenseFeature | SparseFeature) -> Any:
     if isinstance(feature, DenseFeature):
         mean = float(f"{feature.transform.get('mean', 2):.3g}")
         return int(mean) if mean.is_integer() else mean
+    if feature.words:
+        return list(feature.words[:2]) if feature.multi_valued else feature.words[0]
     kind = (feature.reading or {}).get("name")
     values: Sequence[Any] = {"hexadecimal": ("68fd1e64",), "time": (int(SHARED_EXAMPLE),)}.get(kind, (7,))
     if feature.vocabulary is not None:

@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ import recnas
 from recnas.cli import main
 from recnas.data import describe
 from recnas.description import Description
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
 
 
 @pytest.fixture
@@ -99,6 +100,21 @@ def test_of_a_thinned_out_feature_the_raw_values_are_shown(folder: Path) -> None
     shares = [sum(value == place for value in column) / column.count() for place in (1, 0)]
     assert site.most_frequent == (("4000000000", shares[0]), ("77", shares[1]))
     assert (site.distinct, site.missing, site.collisions) == (2, column.null_count() / 100, 0)
+
+
+def test_the_words_of_the_schema_stand_for_values_and_one_for_those_that_share_an_id(folder: Path) -> None:
+    schema = Schema.load(folder)
+    frequent = Counter(_columns(folder)["id"].drop_nulls()).most_common(1)[0][0]
+    sparse = (
+        # A word whose value does not occur is no harm.
+        replace(schema.sparse[0], words=("Rome", str(frequent) + ".0")),
+        *schema.sparse[1:3],
+        replace(schema.sparse[3], kept=(raw_value("Zürich"),), unseen="shared", words=("Zürich",)),
+    )
+    replace(schema, sparse=sparse).save(folder)
+    ids, _, _, site = describe(folder).sparse
+    assert ids.most_frequent[0][0] == f"{frequent}.0"
+    assert [name for name, _ in site.most_frequent] == ["(rare or unseen)", "Zürich"]
 
 
 def test_a_description_comes_back_from_json(folder: Path) -> None:

@@ -40,7 +40,12 @@ readings = st.one_of(
 known = st.one_of(
     st.just({}),
     st.lists(WORDS, min_size=1, max_size=4, unique=True).map(lambda words: {"vocabulary": tuple(words)}),
-    st.lists(st.integers(0, 9), max_size=4, unique=True).map(lambda values: {"kept": tuple(sorted(values))}),
+    st.builds(
+        lambda values, unseen, words: {"kept": tuple(sorted(values)), "unseen": unseen, "words": words},
+        st.lists(st.integers(0, 9), max_size=4, unique=True),
+        st.sampled_from(["missing", "shared"]),
+        st.lists(WORDS, max_size=3).map(tuple),
+    ),
     readings.map(lambda reading: {"reading": reading}),
 )
 transforms = st.one_of(
