@@ -358,10 +358,11 @@ class Schema:
         _check_version(self.version)
         if not self.sparse:
             raise InputError("the data set has no sparse feature; a model needs at least one")
-        names = [self.label, *(feature.name for feature in (*self.dense, *self.sparse))]
-        for name in names:
-            if names.count(name) > 1:
+        seen: set[str] = set()
+        for name in (self.label, *(feature.name for feature in (*self.dense, *self.sparse))):
+            if name in seen:
                 raise InputError(f"the name {name} is there twice; the label and all features need different names")
+            seen.add(name)
         for name in SPLITS:
             counts = self.splits.get(name) if isinstance(self.splits, Mapping) else None
             if not isinstance(counts, Mapping) or set(counts) != {"rows", "positives"}:

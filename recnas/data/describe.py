@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -9,18 +10,21 @@ from polars import selectors
 
 from recnas.data.dataset import Dataset
 from recnas.description import DenseDescription, Description, SparseDescription
-from recnas.schema import SPLITS, SparseFeature
+from recnas.schema import SPLITS, DenseFeature, SparseFeature
 
 MOST_FREQUENT = 3
 """Values of a sparse feature that are named."""
 RARE = "(rare or unseen)"
 """What stands for the values that share an id."""
+_VALUES_AT_ONCE = 1 << 22
+"""Values of sparse features that are held in memory, 16 MB: of a wide table many columns are read in one go."""
 
 
 def describe(path: str | Path) -> Description:
-    """Looks at every row of a data set once, a feature at a time.
+    """Looks at every row of a data set: once for all dense features, and for as many sparse ones as fit in memory.
 
-    Memory grows with the number of different values of one feature (about 20 bytes each), not with the rows.
+    Memory grows with the number of different values of one feature (about 20 bytes each), not with the rows; the time
+    grows with the rows and with the columns.
 
     Args:
         path: The data set's folder.
@@ -33,40 +37,70 @@ def describe(path: str | Path) -> Description:
     """
     dataset = Dataset(path)
     schema = dataset.schema
-    frame = pl.concat([pl.scan_parquet(sorted((dataset.path / split).glob("*.parquet"))) for split in SPLITS])
+    files = [file for split in SPLITS for file in sorted((dataset.path / split).glob("*.parquet"))]
+    # A path is no pattern: a folder may be called "clicks [v1]".
+    frame = pl.scan_parquet(files, glob=False)
     rows = sum(dataset.rows(split) for split in SPLITS)
-    dense = []
-    for feature in schema.dense:
-        value = _column(feature.name)
-        figures = frame.select(
-            minimum=value.min(),
-            mean=value.cast(pl.Float64).mean(),
-            maximum=value.max(),
-            deviation=value.cast(pl.Float64).std(),
-            zero_or_missing=(value == 0).mean(),
-        ).collect(engine="streaming")
-        dense.append(DenseDescription(feature.name, feature.transform["name"], **figures.row(0, named=True)))
     return Description(
         {split: dataset.rows(split) for split in SPLITS},
         {split: schema.positive_rate(split) for split in SPLITS},
-        tuple(dense),
-        tuple(_sparse(frame, feature, rows) for feature in schema.sparse),
+        _dense(frame, schema.dense),
+        tuple(_sparse(column, feature, rows) for feature, column in _columns(frame, schema.sparse, rows)),
     )
 
 
-def _column(name: str) -> pl.Expr:
-    """The column of just this name: `pl.col` takes one such as "*" for a pattern."""
-    return selectors.by_name(name).as_expr()
+def _dense(frame: pl.LazyFrame, features: Sequence[DenseFeature]) -> tuple[DenseDescription, ...]:
+    """All dense features in one pass."""
+    if not features:
+        return ()
+    value = selectors.by_name([feature.name for feature in features])
+    wide = value.cast(pl.Float64)
+    figures = {
+        "minimum": value.min(),
+        "mean": wide.mean(),
+        "maximum": value.max(),
+        "deviation": wide.std(),
+        "zero_or_missing": (value == 0).mean(),
+    }
+    each = [figure.name.prefix(f"{name} ") for name, figure in figures.items()]
+    found = frame.select(each).collect(engine="streaming").row(0, named=True)
+    return tuple(
+        DenseDescription(
+            feature.name, feature.transform["name"], **{name: found[f"{name} {feature.name}"] for name in figures}
+        )
+        for feature in features
+    )
 
 
-def _sparse(frame: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDescription:
-    column = frame.select(value=_column(feature.name))
-    absent = pl.col("value").is_null()
-    if feature.multi_valued:
-        absent = absent | (pl.col("value").list.len() == 0)
-    missing = column.select(absent.sum()).collect(engine="streaming").item()
+def _columns(
+    frame: pl.LazyFrame, features: Sequence[SparseFeature], rows: int
+) -> Iterator[tuple[SparseFeature, pl.LazyFrame]]:
+    """Each feature with its column, `value`.
+
+    Each scan of a file looks at all its columns, so a scan for each column would be quadratic in them.
+    """
+    at_once = max(1, _VALUES_AT_ONCE // rows)
+    for start in range(0, len(features), at_once):
+        group = features[start : start + at_once]
+        if len(group) == 1:
+            # So many rows that even one column is better not held in memory.
+            (feature,) = group
+            yield feature, frame.select(selectors.by_name(feature.name).as_expr().alias("value"))
+            continue
+        held = frame.select(selectors.by_name([feature.name for feature in group])).collect(engine="streaming")
+        for feature in group:
+            yield feature, held.get_column(feature.name).alias("value").to_frame().lazy()
+
+
+def _sparse(column: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDescription:
     values = column.explode("value") if feature.multi_valued else column
-    counts = values.drop_nulls().group_by("value").len("count").collect(engine="streaming")
+    counts = values.group_by("value").len("count").collect(engine="streaming")
+    if feature.multi_valued:
+        absent = pl.col("value").is_null() | (pl.col("value").list.len() == 0)
+        missing = column.select(absent.sum()).collect(engine="streaming").item()
+    else:
+        missing = int(counts.filter(pl.col("value").is_null())["count"].sum())
+    counts = counts.drop_nulls()
     # Of equally frequent values the smallest come first.
     top = counts.sort("count", "value", descending=[True, False]).head(MOST_FREQUENT)
     total = int(counts["count"].sum())

@@ -7,6 +7,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -87,6 +88,47 @@ def test_figures_are_those_of_plain_python(folder: Path) -> None:
     assert tags.distinct == len(set(flat))
     assert tags.missing == sum(not len(row) for row in frame["tags"]) / 100
     assert tags.most_frequent[0][1] == Counter(flat).most_common(1)[0][1] / len(flat)
+
+
+def test_columns_one_at_a_time_have_the_figures_of_many_at_once(folder: Path, monkeypatch) -> None:
+    at_once = describe(folder)
+    # The package gives its function the module's name.
+    monkeypatch.setattr(import_module("recnas.data.describe"), "_VALUES_AT_ONCE", 1)
+    assert describe(folder) == at_once
+
+
+def test_a_wide_table_is_scanned_once_for_its_dense_and_once_for_its_sparse_columns(
+    tmp_path: Path, monkeypatch
+) -> None:
+    width = 40
+    columns = {f"d{place}": [0.0, 1.0, float(place)] for place in range(width)}
+    ids = {f"s{place}": [None, place, 7] for place in range(width)}
+    frame = pl.DataFrame({**columns, **ids}).cast({pl.Float64: pl.Float32, pl.Int64: pl.UInt32})
+    frame = frame.with_columns(pl.Series("label", [0, 1, 0], pl.Int8))
+    for split in SPLITS:
+        (tmp_path / split).mkdir()
+        frame.write_parquet(tmp_path / split / "part-00000.parquet")
+    Schema(
+        "label",
+        tuple(DenseFeature(name, {"name": "none"}) for name in columns),
+        tuple(SparseFeature(name, 100) for name in ids),
+        {split: {"rows": 3, "positives": 1} for split in SPLITS},
+    ).save(tmp_path)
+    scans = []
+    collect = pl.LazyFrame.collect
+
+    def counted(query: pl.LazyFrame, *args: object, **options: object) -> pl.DataFrame:
+        scans.extend(line for line in query.explain().splitlines() if "SCAN" in line and "DF" not in line)
+        return collect(query, *args, **options)
+
+    monkeypatch.setattr(pl.LazyFrame, "collect", counted)
+    found = describe(tmp_path)
+    assert len(scans) == 2
+    # Each column has its own figures.
+    assert [item.maximum for item in found.dense] == [max(1.0, float(place)) for place in range(width)]
+    assert [item.mean for item in found.dense] == pytest.approx([(1 + place) / 3 for place in range(width)])
+    assert [item.distinct for item in found.sparse] == [1 if place == 7 else 2 for place in range(width)]
+    assert all(item.missing == pytest.approx(1 / 3) for item in found.sparse)
 
 
 def test_words_stand_for_values_and_a_roomy_table_has_no_collisions(folder: Path) -> None:
