@@ -29,8 +29,8 @@ from pydantic import BaseModel, Field
 
 from recnas.encoding import column_of
 from recnas.errors import InputError
+from recnas.nn.definition import Definition
 from recnas.schema import Schema
-from recnas.space import Architecture
 
 MODEL = "RECNAS_MODEL"
 """The environment variable that tells worker processes the model's folder."""
@@ -54,7 +54,7 @@ class Predictor:
 
     def __init__(self, folder: Path) -> None:
         self.schema = Schema.load(folder)
-        self.id = Architecture.load(folder / "architecture.json").id
+        self.id = Definition.load(folder / "architecture.json").id
         program = folder / "model.onnx"
         if not program.is_file():
             raise InputError(f"{program}: no such file; `recnas export … --format onnx` writes it")

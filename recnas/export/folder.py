@@ -1,6 +1,6 @@
 """An exported model on disk: written whole or not at all, read back as a model.
 
-architecture.json    the canonical architecture, without dead parts
+architecture.json    the canonical architecture, without dead parts, or the name of a baseline
 schema.json          the features and the size of their tables
 weights.safetensors  dense part and tables, by name
 training.json        how the weights were learned
@@ -31,12 +31,12 @@ from recnas.export.project import write_project
 from recnas.export.quantize import RoundedTable
 from recnas.export.readme import render_readme
 from recnas.export.record import TrainingRecord
+from recnas.nn.definition import BASELINE, Definition
 from recnas.nn.embeddings import WholeEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
-from recnas.space import Architecture
-from recnas.train.checkpoint import TABLES, load_model_tensors, load_tensors, model_tensors, save_tensors
+from recnas.train.checkpoint import FIRST_ORDER, TABLES, load_model_tensors, load_tensors, model_tensors, save_tensors
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
 
@@ -113,29 +113,38 @@ def check_export(directory: Path) -> None:
 
 
 def read_model(architecture: Path, schema: Schema, weights: Path, device: torch.device | str = "cpu") -> CTRModel:
-    """A found model from its files; tables are capped where those in the file of weights are.
+    """A searched model or a baseline from its files; tables are capped where those in the file of weights are.
 
     Raises:
         InputError: A file is missing or damaged, or they belong to different models.
     """
-    arch = Architecture.load(architecture)
+    return model_from(Definition.load(architecture), schema, weights, device)
+
+
+def model_from(definition: Definition, schema: Schema, weights: Path, device: torch.device | str = "cpu") -> CTRModel:
+    """A model whose definition is known already; otherwise as `read_model`."""
     tensors = _whole(load_tensors(weights), weights)
     schema, dim = as_in_file(schema, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, weights)
-    model = CTRModel(schema, WholeEmbeddings(schema, dim, device), found_network(schema, arch, dim).to(device))
+    embeddings = WholeEmbeddings(schema, dim, device, definition.first_order)
+    model = CTRModel(schema, embeddings, definition.network(schema, dim).to(device))
     load_model_tensors(model, tensors, weights)
     return model.eval()
 
 
 def as_in_file(schema: Schema, shapes: Mapping[str, tuple[int, ...]], weights: Path) -> tuple[Schema, int]:
-    """A schema with its tables capped where those in a file of weights are, and the columns of these.
+    """A schema with its tables capped where those in a file of weights are, and the columns of the embeddings.
+
+    A model of first-order weights alone has embeddings of no columns.
 
     Raises:
         InputError: There are no tables.
     """
-    tables = [shape for name, shape in shapes.items() if name.startswith(TABLES) and len(shape) == 2]
-    if not tables:
+    matrices = {name: shape for name, shape in shapes.items() if len(shape) == 2}
+    tables = [shape for name, shape in matrices.items() if name.startswith(TABLES)]
+    first_order = [shape for name, shape in matrices.items() if name.startswith(FIRST_ORDER)]
+    if not tables and not first_order:
         raise InputError(f"{weights}: no embedding tables; this file belongs to another model")
-    return schema.capped(max(rows for rows, _ in tables)), tables[0][1]
+    return schema.capped(max(rows for rows, _ in tables or first_order)), tables[0][1] if tables else 0
 
 
 def _whole(tensors: Mapping[str, torch.Tensor], weights: Path) -> dict[str, torch.Tensor]:
@@ -158,11 +167,17 @@ def _stored(model: CTRModel, rounded: Mapping[str, RoundedTable] | None) -> dict
     return tensors
 
 
-def check_formats(formats: Collection[str], rounded: bool) -> None:
+def check_formats(formats: Collection[str], rounded: bool, definition: Definition | None = None) -> None:
     """Looks ahead to `write_export`.
 
+    Args:
+        formats: Some of `FORMATS`.
+        rounded: Whether the tables are to be rounded.
+        definition: What model is to be written, where that is known.
+
     Raises:
-        InputError: There is no such format, what it needs is not installed, or it cannot hold rounded tables.
+        InputError: There is no such format, what it needs is not installed, it cannot hold rounded tables, or it cannot
+            be had of such a model.
     """
     for name in formats:
         if name not in FORMATS:
@@ -173,6 +188,14 @@ def check_formats(formats: Collection[str], rounded: bool) -> None:
         raise InputError(
             "--format torchrec makes a project to train, which rounded tables are not for; export it without --quantize"
         )
+    if definition is not None and definition.kind == BASELINE:
+        if "torchrec" in formats:
+            raise InputError(
+                f"--format torchrec writes searched architectures out as code, and {definition.id} is a baseline; "
+                "leave it out: program.pt2 and --format onnx can be had"
+            )
+        if rounded and not definition.dim:
+            raise InputError(f"{definition.id} has no embedding tables to round; export it without --quantize")
 
 
 def write_export(
@@ -183,7 +206,7 @@ def write_export(
     formats: Collection[str] = (),
     rounded: Mapping[str, RoundedTable] | None = None,
 ) -> Path:
-    """Writes a found model's folder.
+    """Writes a model's folder.
 
     Args:
         output: The folder, which appears when complete.
@@ -200,9 +223,10 @@ def write_export(
         InputError: Something is there and may not be replaced, or the folder cannot be made.
         RunError: The disk is full.
     """
-    check_formats(formats, rounded is not None)
+    definition = Definition.of(model.network)
+    check_formats(formats, rounded is not None, definition)
     with _new_folder(output, overwrite) as folder:
-        model.network.architecture.save(folder / ARCHITECTURE)
+        definition.save(folder / ARCHITECTURE)
         model.schema.save(folder)
         record.save(folder)
         save_tensors(folder / WEIGHTS, _stored(model, rounded))

@@ -13,9 +13,9 @@ from recnas.data.encoded import batch_of
 from recnas.encoding import column_of
 from recnas.export.folder import ARCHITECTURE, load
 from recnas.export.record import TrainingRecord
+from recnas.nn.definition import Definition
 from recnas.nn.model import CTRModel
 from recnas.schema import Schema
-from recnas.space import Architecture
 from recnas.tracking.mlflow import log_model
 
 
@@ -36,7 +36,7 @@ def log_export(source: str | Path, folder: str | Path) -> str:
         for split, quality in (("validation", latest.validation), ("test", latest.test))
     }
     columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *schema.sparse))
-    id = Architecture.load(folder / ARCHITECTURE).id
+    id = Definition.load(folder / ARCHITECTURE).id
     return log_model(source, folder, __name__, list(columns), qualities, id, latest.learning_rate)
 
 

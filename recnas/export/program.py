@@ -39,15 +39,17 @@ class ProbabilityModel(nn.Module):
     def __init__(self, model: CTRModel, rounded: Mapping[str, RoundedTable] | None = None) -> None:
         super().__init__()
         self.features: tuple[SparseFeature, ...] = model.schema.sparse
-        if rounded is None:
-            bags = model.embeddings.collection.embedding_bags.values()
-            tables = {name: bag.weight for name, bag in zip(model.embeddings.features, bags, strict=True)}
-        else:
-            tables = {name: nn.Parameter(table.numbers, requires_grad=False) for name, table in rounded.items()}
-        scales = [] if rounded is None else [rounded[feature.name].scales for feature in self.features]
-        self.tables = nn.ParameterList(tables[feature.name] for feature in self.features)
-        self.scales = nn.ParameterList(nn.Parameter(scale, requires_grad=False) for scale in scales)
+        tables = model.embeddings.tables() if rounded is None else {n: table.numbers for n, table in rounded.items()}
+        scales = {} if rounded is None else {name: table.scales for name, table in rounded.items()}
+        # The columns of a first-order weight are equal, and their mean is what the model reads.
+        weights = {n: table.mean(1, keepdim=True) for n, table in model.embeddings.tables(first_order=True).items()}
+        self.tables, self.scales, self.weights = map(self._listed, (tables, scales, weights))
         self.network = model.network
+
+    def _listed(self, tables: Mapping[str, Tensor]) -> nn.ParameterList:
+        """Tensors in the order of the features; none where a model has none of the kind."""
+        listed = [tables[feature.name] for feature in self.features] if tables else []
+        return nn.ParameterList(nn.Parameter(tensor, requires_grad=False) for tensor in listed)
 
     def forward(self, dense: Tensor, ids: Tensor, *lists: Tensor) -> Tensor:
         """Click probabilities.
@@ -74,9 +76,17 @@ class ProbabilityModel(nn.Module):
         return torch.sigmoid(self.network(dense, torch.stack(fields, dim=1)))
 
     def _look_up(self, place: int, rows: Tensor) -> Tensor:
-        """Rows of a table, `[rows, E]` float32; rounded ones become whole when looked up."""
-        found = F.embedding(rows, self.tables[place])
-        return found.float() * self.scales[place][rows].float().unsqueeze(1) if self.scales else found
+        """Rows of a table, float32: their embeddings, then the first-order weight, as the model has one or both."""
+        found = []
+        if self.tables:
+            embeddings = F.embedding(rows, self.tables[place])
+            if self.scales:
+                # Rounded ones become whole when looked up.
+                embeddings = embeddings.float() * self.scales[place][rows].float().unsqueeze(1)
+            found.append(embeddings)
+        if self.weights:
+            found.append(F.embedding(rows, self.weights[place]))
+        return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 
 
 def pooled(embeddings: Tensor, offsets: Tensor, rows: int, pooling: str) -> Tensor:

@@ -10,26 +10,32 @@ from recnas.export.onnx import OUTPUT, input_names
 from recnas.export.record import TrainingRecord
 from recnas.export.rows_code import example_lines
 from recnas.export.templates import render
+from recnas.nn.definition import Definition
 from recnas.nn.model import CTRModel, count_dense_parameters
-from recnas.space import Architecture, Block, cost
+from recnas.space import Architecture, Block
 from recnas.space.architecture import MERGED_FIELDS
 
 
 def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[str] = ()) -> str:
-    """Markdown that says what a found model is, how good it is, and how to use it."""
-    schema, arch, dim = model.schema, model.network.architecture, model.embeddings.dim
+    """Markdown that says what a model is, how good it is, and how to use it."""
+    schema, dim = model.schema, model.embeddings.dim
+    definition = Definition.of(model.network)
+    arch = definition.arch
     return render(
         "model-readme.md",
-        id=arch.id,
+        id=definition.id,
+        title=definition.title,
+        searched=arch is not None,
         schema=schema,
         singles=[feature for feature in schema.sparse if not feature.multi_valued],
         lists=[feature for feature in schema.sparse if feature.multi_valued],
         example=example_lines(schema),
-        blocks=_blocks(arch),
-        cross_layers=arch.cross_layers,
+        blocks=[] if arch is None else _blocks(arch),
+        cross_layers=0 if arch is None else arch.cross_layers,
         dim=dim,
+        first_order=model.embeddings.first_order,
         parameters=count_dense_parameters(model),
-        flops=cost.flops(arch, schema.num_dense, schema.num_sparse, dim),
+        flops=definition.flops(schema, dim),
         table_rows=sum(feature.rows for feature in schema.sparse),
         stages=record.stages,
         latest=record.stages[-1],

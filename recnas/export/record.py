@@ -23,7 +23,7 @@ class Stage:
 
     Attributes:
         data: Name of the data set.
-        epochs: Passes over its training rows; None if nobody wrote them down.
+        epochs: Passes over its training rows up to the epoch whose weights were kept; None if nobody wrote them down.
         learning_rate: Peak of the schedule.
         validation: Quality on the validation split.
         test: Quality on the test split; None if it was not measured.

@@ -1,4 +1,4 @@
-"""A finished run's best model, or another that it found → an exported folder."""
+"""A finished run's best model, or another that it trained → an exported folder."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ from recnas.export.folder import (
     check_formats,
     check_free,
     load,
-    read_model,
+    model_from,
     write_export,
 )
 from recnas.export.quantize import RoundedTable, rounded
 from recnas.export.record import Quantization, Stage, TrainingRecord, optimization_from, quality
 from recnas.files import read_json, read_yaml
+from recnas.nn.definition import BASELINE, KINDS, Definition
 from recnas.nn.model import CTRModel
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
-from recnas.space import Architecture
+from recnas.search.folder import BASELINES, CONFIG, RESULTS, RETRAIN, check_finished, made_anew
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
-
-RETRAIN = "retrain"
-"""The folder of a run in which each of the best candidates has its own."""
 
 
 def export_run(
@@ -44,13 +42,14 @@ def export_run(
     quantize: bool = False,
     data: str | Path | None = None,
 ) -> Path:
-    """Writes a found model of a run as a folder that can be served, evaluated and trained further.
+    """Writes a trained model of a run as a folder that can be served, evaluated and trained further.
 
     Args:
         run: A finished run's folder, or a folder that was exported before.
         output: The folder to make; it appears when complete.
         overwrite: Replace an exported model of that name.
-        model: The id of a model that was trained in the end; None for the best.
+        model: The id of a searched model that was trained in the end, or a baseline's name; None for the best on
+            validation, whichever that is.
         formats: `onnx`, `torchrec`: what is written besides the `torch.export` program.
         quantize: Round the tables to 8 bits. What this does to log loss and AUC is measured on the test rows.
         data: The data set to measure it on; None: the run's, if it is still there.
@@ -59,7 +58,8 @@ def export_run(
         `output`.
 
     Raises:
-        InputError: The run is not finished or damaged or has no such model, or something is at `output` already.
+        InputError: The run is not finished or damaged or has no such model, a format cannot be had of it, or something
+            is at `output` already.
         RunError: The disk is full.
 
     Example:
@@ -77,6 +77,7 @@ def export_run(
     else:
         found, record, known = _read(run, model)
         data = data if data is not None or not (known / SCHEMA).is_file() else known
+    check_formats(formats, quantize, Definition.of(found.network))
     tables = None
     if quantize:
         tables, record = _round(found, record, None if data is None else Path(data), run)
@@ -102,38 +103,41 @@ def _round(
 
 def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]:
     """A model of a run, how it was trained, and where its data set was."""
-    if not run.is_dir():
-        raise InputError(f"{run}: no such run folder; `recnas search --run {run}` makes one")
-    remedy = f"`recnas search --run {run} --overwrite`, with the settings it began with, makes the run anew"
-    results = read_json(run / "results.json", remedy)
+    check_finished(run)
+    if not (run / CONFIG).is_file():
+        raise InputError(f"{run / CONFIG}: no such file; without it nobody knows how the run's models were trained")
+    remedy = made_anew(run)
+    results = read_json(run / RESULTS, remedy)
     best = results.get("best")
     if not isinstance(best, str):
-        raise InputError(f"{run / 'results.json'}: no best model; {remedy}")
-    chosen = best if model is None else model
-    entry = _entry(run, results, chosen)
-    architecture, weights = run / RETRAIN / chosen / ARCHITECTURE, run / RETRAIN / chosen / WEIGHTS
-    for file in (architecture, run / SCHEMA, run / "config.yaml", weights):
+        raise InputError(f"{run / RESULTS}: no best model; {remedy}")
+    entry = _entry(run, results, best if model is None else model)
+    chosen, is_baseline = entry["id"], entry["kind"] == BASELINE
+    folder = run / (BASELINES if is_baseline else RETRAIN) / chosen
+    weights, architecture = folder / WEIGHTS, folder / ARCHITECTURE
+    if not (run / SCHEMA).is_file():
+        raise InputError(f"{run / SCHEMA}: no such file; the data set's own is the same, copy it there")
+    for file in (weights,) if is_baseline else (architecture, weights):
         if not file.is_file():
             raise InputError(f"{file}: no such file; {remedy}")
-    if (found := Architecture.load(architecture).id) != chosen:
-        raise InputError(f"{architecture}: this is {found}, not {chosen}; {remedy}")
+    definition = Definition.baseline(chosen) if is_baseline else Definition.load(architecture)
+    if definition.id != chosen:
+        raise InputError(f"{architecture}: this is {definition.id}, not {chosen}; {remedy}")
     record = _record(run, results, entry)
-    return read_model(architecture, Schema.load(run), weights), record, Path(results["data"]["path"])
+    return model_from(definition, Schema.load(run), weights), record, Path(results["data"]["path"])
 
 
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A found model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
+    """A model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
     try:
-        found = {
-            entry["id"]: entry
-            for entry in results["models"]
-            if entry["kind"] == "found" and entry["status"] == "trained"
+        trained = {
+            entry["id"]: entry for entry in results["models"] if entry["status"] == "trained" and entry["kind"] in KINDS
         }
     except (KeyError, TypeError) as error:
-        raise InputError(f"{run / 'results.json'}: damaged ({error!r})") from None
-    if name not in found:
-        raise InputError(f"{run / 'results.json'}: no found model {name!r} to export; there are {', '.join(found)}")
-    return found[name]
+        raise InputError(f"{run / RESULTS}: damaged ({error!r}); {made_anew(run)}") from None
+    if name not in trained:
+        raise InputError(f"{run / RESULTS}: no trained model {name!r} to export; there are {', '.join(trained)}")
+    return trained[name]
 
 
 def _record(run: Path, results: Mapping[str, Any], entry: Mapping[str, Any]) -> TrainingRecord:

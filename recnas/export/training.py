@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,18 +13,19 @@ from typing import Any
 
 import torch
 
-from recnas.data import Batch, Dataset
+from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.export.fit import check_fits
 from recnas.export.folder import ARCHITECTURE, WEIGHTS, as_in_file, check_export, check_free, read_model, write_export
 from recnas.export.record import FILE_NAME as TRAINING
 from recnas.export.record import Stage, TrainingRecord
+from recnas.nn.definition import Definition
 from recnas.nn.embeddings import ShardedEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel
 from recnas.nn.processes import all_processes, shared
 from recnas.nn.sharding import Sharding
 from recnas.schema import Schema
-from recnas.space import Architecture
+from recnas.train.best_epoch import BestWeights, Epoch, best_epoch
 from recnas.train.checkpoint import (
     Checkpoint,
     load_model_tensors,
@@ -33,12 +35,14 @@ from recnas.train.checkpoint import (
     state_tensors,
     tensors_in,
 )
-from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, largest_table, train
+from recnas.train.loop import Diverged, ModelLearner, Progress, Tally, evaluate, largest_table, train
 from recnas.train.metrics import Quality
 from recnas.train.settings import Optimization
 
 CHECKPOINT = ".checkpoint"
 """What the name of a folder ends in that holds the state of a training under way."""
+KEEP = ("best", "last")
+"""Which epoch's weights a training may leave."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,22 @@ class Continued:
 
     Attributes:
         directory: The new export.
-        after: Quality on the validation split at the end.
+        after: Quality of the exported weights on the validation split.
         before: The same at the beginning; None when all had been done before.
-        train_loss: Mean log loss over the training rows, each before the model learned from it; None likewise.
+        epochs: Every pass over the training rows; none when all had been done before.
+        kept: The number of the epoch whose weights were exported.
     """
 
     directory: Path
     after: Quality
     before: Quality | None = None
-    train_loss: float | None = None
+    epochs: tuple[Epoch, ...] = ()
+    kept: int | None = None
+
+    @property
+    def worse(self) -> bool:
+        """Whether the training made the model worse on validation than it was."""
+        return self.before is not None and self.after.log_loss > self.before.log_loss
 
 
 def continue_training(
@@ -67,6 +78,7 @@ def continue_training(
     learning_rate: float | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    keep: str = "best",
     overwrite: bool = False,
     resume: bool = False,
     checkpoint_seconds: float = 120.0,
@@ -74,7 +86,7 @@ def continue_training(
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
 ) -> Continued:
-    """Trains an exported model further with its optimiser's settings, and exports the outcome.
+    """Trains an exported model further with its optimiser's settings, and exports the epoch that is best on validation.
 
     The optimiser's running sums begin anew, under a schedule of its own: a linear rise, then a half cosine to 0. Of
     several processes that `torchrun` started all call this; the outcome is one process's, but for rounding. The state
@@ -88,6 +100,7 @@ def continue_training(
         learning_rate: Peak of the schedule; None: as before.
         batch_size: Rows a step, of all processes together; None: as before.
         seed: Decides the rows' order.
+        keep: Which epoch's weights are exported: `best` on validation, or the `last`.
         overwrite: Replace an exported model at `output`.
         resume: Go on with a training that was stopped, if there is one; the number of processes may be another.
         checkpoint_seconds: Between two writes of the training's state.
@@ -104,6 +117,8 @@ def continue_training(
     directory, output = Path(directory), Path(output)
     if epochs < 1:
         raise InputError(f"epochs is {epochs}, it must be 1 or more")
+    if keep not in KEEP:
+        raise InputError(f"keep is {keep!r}; it must be {' or '.join(KEEP)}")
     check_export(directory)
     record = TrainingRecord.load(directory)
     if record.quantization is not None:
@@ -113,7 +128,7 @@ def continue_training(
     given = {"learning_rate": learning_rate, "batch_size": batch_size}
     optimization = replace(record.optimization, **{name: value for name, value in given.items() if value is not None})
     dataset = Dataset(data)
-    arch, weights = Architecture.load(directory / ARCHITECTURE), directory / WEIGHTS
+    definition, weights = Definition.load(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
     schema, dim = as_in_file(Schema.load(directory), shapes, weights)
@@ -130,7 +145,7 @@ def continue_training(
                 "that folder it starts anew"
             )
         )
-    settings = {"epochs": epochs, "seed": seed, "optimization": asdict(optimization)}
+    settings = {"epochs": epochs, "seed": seed, "keep": keep, "optimization": asdict(optimization)}
     rows = {"name": name, "rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
     in_place = output.absolute() == directory.absolute()
     ended = processes.first(partial(_ended, output, record.stages, in_place, settings, rows)) if resume else None
@@ -145,11 +160,12 @@ def continue_training(
         dim,
         optimization.of_tables,
         device,
+        definition.first_order,
         processes=processes,
         sharding=sharding,
         batch_size=optimization.batch_size,
     )
-    model = CTRModel(schema, embeddings, found_network(schema, arch, dim).to(device))
+    model = CTRModel(schema, embeddings, definition.network(schema, dim).to(device))
     if state is None:
         with tensors_in(weights) as tensors:
             load_model_tensors(model, tensors, weights)
@@ -164,56 +180,118 @@ def continue_training(
             )
         )
     if kept is None:
-        before, tally = evaluate(model, dataset, "validation", device=device), Tally()
+        before, tally, known = evaluate(model, dataset, "validation", device=device), Tally(), []
     else:
         before, tally = Quality(**kept["before"]), Tally(**kept["tally"])
-    cap, batch_size = largest_table(model), optimization.batch_size
-    an_epoch = len(dataset.batches("train", batch_size))
+        known = [Epoch.from_json(item) for item in kept["epochs"]]
+    best = BestWeights(checkpoint.folder, processes, known)
 
-    def batches() -> Iterable[Batch]:
-        epoch, first = divmod(tally.steps, an_epoch)
-        for number in range(epoch, epochs):
-            yield from dataset.batches(
-                "train",
-                batch_size,
-                seed=seed,
-                epoch=number,
-                max_rows_per_table=cap,
-                rank=processes.rank,
-                world_size=processes.size,
-                first_batch=first,
-            )
-            first = 0
+    def save(tally: Tally, done: Sequence[Epoch]) -> None:
+        notes = {"before": before.to_json(), "tally": asdict(tally), "epochs": [item.to_json() for item in done]}
+        checkpoint.save(learner, about | notes)
+        best.state_written(done)
 
-    def keep_if_due(step: int, tally: Tally) -> None:
-        if step < an_epoch * epochs and checkpoint.due():
-            checkpoint.save(learner, about | {"before": before.to_json(), "tally": asdict(tally)})
-
-    train_loss = train(
+    done = _train_epochs(
         learner,
-        batches(),
-        steps=an_epoch * epochs,
-        first_step=tally.steps,
-        learning_rate=optimization.learning_rate,
-        device=device,
+        dataset,
+        epochs,
+        seed,
+        tally,
+        known,
         report=report if processes.leads else None,
-        after_step=keep_if_due,
-        tally=tally,
+        save=lambda tally, done: save(tally, done) if checkpoint.due() else None,
+        # The last epoch's weights are the model's own.
+        ended=lambda done: best.keep(model, done) if keep == "best" and len(done) < epochs else None,
     )
-    after = evaluate(model, dataset, "validation", device=device)
-
-    tensors = model_tensors(model)
+    chosen = done[-1] if keep == "last" else best_epoch(done)
+    tensors = model_tensors(model) if chosen == done[-1] else None
 
     def write() -> Path:
         finished = read_model(directory / ARCHITECTURE, Schema.load(directory), weights)
-        load_model_tensors(finished, tensors, output)
-        stage = Stage(name, epochs, optimization.learning_rate, after, origin=origin)
+        load_model_tensors(finished, best.load(chosen) if tensors is None else tensors, output)
+        stage = Stage(name, chosen.number, optimization.learning_rate, chosen.validation, origin=origin)
         return write_export(output, finished, TrainingRecord(optimization, (*record.stages, stage)), overwrite)
 
     # All wait until the model is there, and all raise what could not be written.
     written = processes.first(write)
     checkpoint.remove()
-    return Continued(written, after, before, train_loss)
+    return Continued(written, chosen.validation, before, tuple(done), chosen.number)
+
+
+def _train_epochs(
+    learner: ModelLearner,
+    dataset: Dataset,
+    epochs: int,
+    seed: int,
+    tally: Tally,
+    known: Sequence[Epoch],
+    *,
+    report: Callable[[Progress], None] | None,
+    save: Callable[[Tally, Sequence[Epoch]], None],
+    ended: Callable[[Sequence[Epoch]], None],
+) -> list[Epoch]:
+    """Trains a model for some epochs, and measures it on validation after each.
+
+    Args:
+        learner: The model and its optimisers.
+        dataset: Training and validation rows.
+        epochs: How many there are in all.
+        seed: Decides the rows' order, and with the step what dropout draws.
+        tally: What was done before in the epoch that is under way.
+        known: The epochs that have ended before.
+        report: Told of the progress.
+        save: Called after each step but the last with what was done in its epoch, and with the epochs that have ended.
+        ended: Called after each epoch with those that have ended.
+
+    Raises:
+        Diverged: A loss is not a finite number.
+    """
+    model, optimization, processes = learner.model, learner.optimization, learner.processes
+    cap, device = largest_table(model), processes.device
+    an_epoch, done = len(dataset.batches("train", optimization.batch_size)), list(known)
+
+    def seed_step(step: int) -> None:
+        # What dropout draws hangs on the step alone: a training that goes on draws what it would have drawn.
+        torch.manual_seed((seed + step) * processes.size + processes.rank)
+
+    def save_if_more(step: int, tally: Tally) -> None:
+        if step < an_epoch * epochs:
+            save(tally, done)
+
+    while len(done) < epochs:
+        rows_before = len(done) * dataset.rows("train")
+
+        def report_all(now: Progress, rows_before: int = rows_before) -> None:
+            report(replace(now, rows=rows_before + now.rows))
+
+        loss = train(
+            learner,
+            dataset.batches(
+                "train",
+                optimization.batch_size,
+                seed=seed,
+                epoch=len(done),
+                max_rows_per_table=cap,
+                rank=processes.rank,
+                world_size=processes.size,
+                first_batch=tally.steps,
+            ),
+            steps=an_epoch * epochs,
+            first_step=an_epoch * len(done) + tally.steps,
+            learning_rate=optimization.learning_rate,
+            device=device,
+            report=None if report is None else report_all,
+            before_step=seed_step,
+            after_step=save_if_more,
+            tally=tally,
+        )
+        quality = evaluate(model, dataset, "validation", device=device)
+        if not math.isfinite(quality.log_loss):
+            raise shared(Diverged(f"the validation log loss is {quality.log_loss} after epoch {len(done) + 1}"))
+        done.append(Epoch(len(done) + 1, loss, quality))
+        ended(done)
+        tally = Tally()
+    return done
 
 
 def _ended(

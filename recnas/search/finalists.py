@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from recnas.data import Dataset
 from recnas.files import read_json, write_json, write_text
-from recnas.nn.baselines.table import BASELINES
+from recnas.nn.definition import FOUND, Definition
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
-from recnas.nn.model import CTRModel, count_dense_parameters, default_device, found_network, sizes
-from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.model import CTRModel, count_dense_parameters, default_device
 from recnas.nn.processes import all_processes
 from recnas.schema import Schema
+from recnas.search.folder import BASELINES, RETRAIN
 from recnas.search.scoring import stage_seed, stop_scoring
 from recnas.search.settings import Settings
-from recnas.space import Architecture, cost
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
 from recnas.train.log import ProgressLog
 from recnas.train.loop import Diverged, ModelLearner, Progress, Tally, evaluate, train
@@ -34,44 +32,12 @@ from recnas.train.metrics import Quality
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A model that takes part in the final training.
-
-    Attributes:
-        id: The architecture's id, or the hand-made model's name.
-        kind: `found` or `baseline`.
-        arch: The architecture of a found one.
-    """
-
-    id: str
-    kind: str
-    arch: Architecture | None = None
+class Entrant(Definition):
+    """A model that takes part in the final training."""
 
     def folder(self, run: Path) -> Path:
         """Where the run keeps its figures and weights."""
-        return run / ("retrain" if self.kind == "found" else "baselines") / self.id
-
-    def flops(self, schema: Schema) -> int:
-        """Multiply–accumulates a row of its dense part."""
-        if self.arch is None:
-            return BASELINES[self.id].flops(schema)
-        return cost.flops(self.arch, *sizes(schema))
-
-    def network(self, schema: Schema) -> nn.Module:
-        """Its dense part, with fresh weights."""
-        if self.arch is None:
-            return BASELINES[self.id].network(schema)
-        return found_network(schema, self.arch)
-
-    @property
-    def dim(self) -> int:
-        """Columns of the embeddings that it reads; 0 for none."""
-        return BASELINES[self.id].dim if self.arch is None else EMBEDDING_DIM
-
-    @property
-    def first_order(self) -> bool:
-        """Whether it reads a first-order weight of each table row."""
-        return self.arch is None and BASELINES[self.id].first_order
+        return run / (RETRAIN if self.kind == FOUND else BASELINES) / self.id
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from recnas.search.settings import Settings, leaves
 from recnas.tracking.mlflow import FILE_NAME as TRACKED
 
 CONFIG, RESULTS, LATENCIES, SHORTLISTED = "config.yaml", "results.json", "latency.jsonl", "shortlist.jsonl"
+RETRAIN, BASELINES = "retrain", "baselines"
+"""The folders in which each finalist and each baseline has its own."""
 DATA = "data.json"
 """What is told of the data."""
 WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST = "warm-up", "search", "shortlist", "final training", "test"
@@ -134,6 +137,49 @@ def is_at_work(run: Path) -> bool:
     return False
 
 
+def resume_command(run: Path | str) -> str:
+    """The command that goes on with a run that has not ended, whatever began it.
+
+    Raises:
+        InputError: Its settings cannot be read.
+    """
+    command = command_of(run) or Settings.command
+    if command == Settings.command and not holds_search(Path(run)) and _is_run(Path(run)):
+        command = "baselines"
+    return f"recnas {command} --run {shlex.quote(str(run))} --resume"
+
+
+def made_anew(run: Path | str) -> str:
+    """What helps where a file of a finished run is missing or damaged: what the run has kept is not done again.
+
+    Raises:
+        InputError: Its settings cannot be read.
+    """
+    return f"without {Path(run) / RESULTS}, `{resume_command(run)}` makes anew what is missing, from what the run has"
+
+
+def check_finished(run: Path) -> None:
+    """Looks at a folder whose models are to be taken.
+
+    Raises:
+        InputError: It is no run's or a study's, or the run has not ended; with what to do.
+    """
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run folder; `recnas search --run {shlex.quote(str(run))}` makes one")
+    command = command_of(run)
+    if command is None and not is_finished(run):
+        raise InputError(f"{run}: no {CONFIG}, so this is not a run's folder; `recnas search` makes one")
+    if command == "study":
+        raise InputError(f"{run} is the folder of a study, which keeps no models; a run of `recnas search` has some")
+    if not is_finished(run):
+        if is_at_work(run):
+            raise InputError(
+                f"{run} has not ended, a process is at work on it; `recnas status {shlex.quote(str(run))}` shows how "
+                "far it is"
+            )
+        raise InputError(f"{run} has not ended; `{resume_command(run)}` goes on with it")
+
+
 def finished(settings: Settings) -> dict[str, Any] | None:
     """The results of a run that has ended; None if it has not.
 
@@ -144,7 +190,7 @@ def finished(settings: Settings) -> dict[str, Any] | None:
     if not is_finished(run):
         return None
     check_settings(settings)
-    return read_json(run / RESULTS)
+    return read_json(run / RESULTS, made_anew(run))
 
 
 def is_finished(run: Path) -> bool:

@@ -7,12 +7,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from recnas.console import Console
 from recnas.exits import exit_code
 from recnas.flags import SHARDING_FLAGS, add_setting_flags, given_sharding
 from recnas.search.settings import Settings
 from recnas.train.loop import Progress
+
+if TYPE_CHECKING:
+    from recnas.export import Continued
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +39,7 @@ def _train(options: argparse.Namespace) -> None:
             learning_rate=options.learning_rate,
             batch_size=options.batch_size,
             seed=options.seed,
+            keep=options.keep,
             overwrite=options.in_place or options.overwrite,
             resume=options.resume,
             checkpoint_seconds=options.checkpoint_seconds,
@@ -42,20 +47,37 @@ def _train(options: argparse.Namespace) -> None:
             device=default_device(),
             report=report,
         )
-    if result.train_loss is None:
-        print(f"{result.directory} is finished")
-    else:
-        print(f"training loss      {result.train_loss:.6f}")
-    for when, quality in (("before", result.before), ("after", result.after)):
-        if quality is not None:
-            print(f"validation {when:7}log loss {quality.log_loss:.6f}  AUC {quality.auc:.6f}")
-    print(f"written to {result.directory}")
+    print(_shown(result))
+    if result.worse:
+        print(
+            f"WARNING: the model is worse on validation than it was: log loss {result.before.log_loss:.6f} before this "
+            f"training, {result.after.log_loss:.6f} after epoch {result.kept}, which was kept; a smaller "
+            "--learning-rate may help"
+        )
+
+
+def _shown(result: Continued) -> str:
+    """What a training came to: a line for each epoch, with a mark at the one that was kept."""
+    if not result.epochs:
+        after = f"validation log loss {result.after.log_loss:.6f}  AUC {result.after.auc:.6f}"
+        return f"{result.directory} is finished\n{after}"
+    lines = [
+        f"{'':<8}{'training':>10}{'validation':>12}",
+        f"{'epoch':<8}{'log loss':>10}{'log loss':>12}{'AUC':>10}",
+    ]
+    lines.append(f"{'before':<8}{'':>10}{result.before.log_loss:>12.6f}{result.before.auc:>10.6f}")
+    for epoch in result.epochs:
+        mark = "  <- kept" if epoch.number == result.kept else ""
+        figures = f"{epoch.train_loss:>10.6f}{epoch.validation.log_loss:>12.6f}{epoch.validation.auc:>10.6f}"
+        lines.append(f"{epoch.number:<8}{figures}{mark}")
+    return "\n".join([*lines, f"written to {result.directory}"])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recnas.train",
-        description="Goes on training an exported model with its optimiser's settings, and exports the outcome.",
+        description="Goes on training an exported model with its optimiser's settings, and exports the epoch that is "
+        "best on validation.",
         epilog="examples:\n"
         "  python -m recnas.train models/criteo --data data/criteo --output models/criteo-2\n"
         "  torchrun --nproc-per-node 8 -m recnas.train models/criteo --data data/criteo --output models/criteo-2",
@@ -69,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace an exported model at --output")
     parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped, if there is one")
     parser.add_argument("--epochs", type=int, default=1, help="passes over the training rows (default: 1)")
+    parser.add_argument(
+        "--keep",
+        choices=("best", "last"),
+        default="best",
+        help="which epoch's weights are written: the best on validation, or the last (default: best)",
+    )
     parser.add_argument("--learning-rate", type=float, help="peak of the schedule (default: as before)")
     parser.add_argument("--batch-size", type=int, help="rows a step, of all processes together (default: as before)")
     parser.add_argument("--seed", type=int, default=0, help="decides the rows' order (default: 0)")

@@ -243,7 +243,8 @@ class Checkpoint:
 
     def _remove_all_but(self, kept: Path | None) -> None:
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if path != kept:
+            # A file beside the states is none of them: the weights of a best epoch.
+            if path != kept and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -11,6 +11,7 @@ from recnas.errors import InputError
 from recnas.export import continue_training, evaluate_export, export_checkpoint, is_checkpoint, load
 from recnas.schema import Schema
 from recnas.train.__main__ import main
+from recnas.train.best_epoch import BestWeights
 from recnas.train.checkpoint import Checkpoint
 
 
@@ -47,7 +48,8 @@ def test_the_command_trains_in_place_and_prints_the_figures(finished, model_fold
     assert main([str(model_folder), "--data", str(finished.data), "--in-place", "--batch-size", "200"]) == 0
     shown = capsys.readouterr().out
     assert re.search(
-        r"training loss +\d\.\d{6}\nvalidation before +log loss 0\.\d+ +AUC 0\.\d+\nvalidation after +log", shown
+        r"epoch +log loss +log loss +AUC\nbefore +0\.\d{6} +0\.\d{6}\n1 +\d\.\d{6} +0\.\d{6} +0\.\d{6}  <- kept\n",
+        shown,
     )
     assert len(json.loads((model_folder / "training.json").read_text())["stages"]) == 2
 
@@ -106,6 +108,81 @@ def test_a_damaged_training_record_is_named(finished, model_folder, tmp_path, te
         continue_training(model_folder, finished.data, tmp_path / "out")
 
 
+@pytest.fixture(scope="module")
+def overfitted(finished, exported, tmp_path_factory):
+    """Four epochs of which the second is the best, and the model that was written."""
+    output = tmp_path_factory.mktemp("overfitted") / "model"
+    return continue_training(exported, finished.data, output, epochs=4)
+
+
+def test_the_best_epoch_is_exported_and_the_last_where_that_is_asked_for(finished, exported, overfitted, tmp_path):
+    losses = [epoch.validation.log_loss for epoch in overfitted.epochs]
+    assert [epoch.number for epoch in overfitted.epochs] == [1, 2, 3, 4]
+    assert losses.index(min(losses)) + 1 == overfitted.kept == 2
+    assert overfitted.after == overfitted.epochs[1].validation
+    found = evaluate_export(overfitted.directory, finished.data, "validation").log_loss
+    assert found == pytest.approx(losses[1], abs=1e-6)
+    assert json.loads((overfitted.directory / "training.json").read_text())["stages"][-1]["epochs"] == 2
+    last = continue_training(exported, finished.data, tmp_path / "last", epochs=4, keep="last")
+    assert last.epochs == overfitted.epochs
+    assert last.kept == 4
+    found = evaluate_export(last.directory, finished.data, "validation").log_loss
+    assert found == pytest.approx(losses[3], abs=1e-6)
+    with pytest.raises(InputError, match="keep is 'first'; it must be best or last"):
+        continue_training(exported, finished.data, tmp_path / "none", keep="first")
+
+
+def test_all_epochs_are_shown_and_a_model_that_became_worse_is_said(finished, exported, tmp_path, capsys):
+    """At this rate the toy model is ruined in every epoch."""
+    flags = ["--epochs", "3", "--learning-rate", "0.3", "--seed", "1"]
+    output = tmp_path / "ruined"
+    assert main([str(exported), "--data", str(finished.data), "--output", str(output), *flags]) == 0
+    before, *epochs, written, warning = capsys.readouterr().out.splitlines()[2:]
+    losses = [float(line.split()[2]) for line in epochs]
+    assert [line.split()[0] for line in epochs] == ["1", "2", "3"]
+    kept = losses.index(min(losses)) + 1
+    assert [line.endswith("<- kept") for line in epochs] == [number == kept for number in (1, 2, 3)]
+    assert written == f"written to {output}"
+    assert warning.startswith(
+        f"WARNING: the model is worse on validation than it was: log loss {before.split()[1]} before this training, "
+        f"{min(losses):.6f} after epoch {kept}, which was kept"
+    )
+
+
+def test_a_training_stopped_in_any_epoch_keeps_the_best_one_of_all(
+    finished, exported, overfitted, tmp_path, monkeypatch
+):
+    output = tmp_path / "stopped"
+    save, keep = Checkpoint.save, BestWeights.keep
+    # In the first epoch; when the best one's weights are written and no state knows of them; in the last epoch.
+    places = [(0, 7), (2, None), (3, 5)]
+
+    def stop_at(place):
+        if places and place == places[0]:
+            del places[0]
+            raise KeyboardInterrupt
+
+    def save_and_stop(self, learner, notes):
+        save(self, learner, notes)
+        stop_at((len(notes["epochs"]), notes["tally"]["steps"]))
+
+    def keep_and_stop(self, model, epochs):
+        keep(self, model, epochs)
+        stop_at((len(epochs), None))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        patch.setattr(BestWeights, "keep", keep_and_stop)
+        while places:
+            with pytest.raises(KeyboardInterrupt):
+                continue_training(exported, finished.data, output, epochs=4, checkpoint_seconds=0, resume=True)
+    resumed = continue_training(exported, finished.data, output, epochs=4, resume=True)
+    assert replace(resumed, directory=overfitted.directory) == overfitted
+    for name in ("weights.safetensors", "training.json"):
+        assert (output / name).read_bytes() == (overfitted.directory / name).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["stopped"]
+
+
 def test_a_training_that_was_stopped_goes_on_and_gives_the_same_model(finished, exported, tmp_path, monkeypatch):
     alone, output = tmp_path / "alone", tmp_path / "stopped"
     undisturbed = continue_training(exported, finished.data, alone, epochs=2)
@@ -142,6 +219,6 @@ def test_a_training_that_was_stopped_goes_on_and_gives_the_same_model(finished, 
     assert not state.exists()
     # A process may be lost after the model was written: the same command says that all is done.
     again = continue_training(exported, finished.data, output, epochs=2, resume=True)
-    assert (again.after, again.before, again.train_loss) == (undisturbed.after, None, None)
+    assert (again.after, again.before, again.epochs) == (undisturbed.after, None, ())
     with pytest.raises(InputError, match="--overwrite replaces it"):
         continue_training(exported, finished.data, output, epochs=3, resume=True)

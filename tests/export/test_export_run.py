@@ -1,6 +1,8 @@
 """From a run folder to an exported model and back."""
 
+import fcntl
 import json
+import os
 import re
 import resource
 import signal
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import recnas.export
@@ -83,21 +86,48 @@ def piece_of(run: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "piece", ["results.json", "architecture.json", "schema.json", "config.yaml", "weights.safetensors"]
+    ("piece", "remedy"),
+    [
+        ("results.json", "run has not ended; `recnas search --run {run} --resume` goes on with it"),
+        ("architecture.json", "no such file; without {run}/results.json, `recnas search --run {run} --resume` makes"),
+        ("weights.safetensors", "no such file; without {run}/results.json, `recnas search --run {run} --resume` makes"),
+        ("schema.json", "no such file; the data set's own is the same, copy it there"),
+        ("config.yaml", "no such file; without it nobody knows how the run's models were trained"),
+    ],
 )
-def test_a_missing_piece_is_named_with_the_command_that_makes_it(run, tmp_path, piece):
-    file = piece_of(run, piece)
-    file.unlink()
-    with pytest.raises(InputError, match=rf"{re.escape(str(file))}: no such file; `recnas search .*makes the run anew"):
+def test_a_missing_piece_is_named_with_what_loses_no_work(run, tmp_path, piece, remedy):
+    piece_of(run, piece).unlink()
+    with pytest.raises(InputError, match=re.escape(remedy.format(run=run))) as caught:
         export_run(run, tmp_path / "out")
+    assert "--overwrite" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_of_a_run_that_is_at_work_and_of_a_study_the_right_command_is_told(run, tmp_path):
+    (run / "results.json").unlink()
+    handle = os.open(run, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(
+            InputError, match=r"has not ended, a process is at work on it; `recnas status .*` shows how"
+        ):
+            export_run(run, tmp_path / "out")
+    finally:
+        os.close(handle)
+    study = {"version": "0.1.0", "created": "today", "warmup": {}, "evolution": {}, "warmups": [0.0]}
+    (run / "config.yaml").write_text(yaml.safe_dump(study))
+    with pytest.raises(InputError, match="is the folder of a study, which keeps no models"):
+        export_run(run, tmp_path / "out")
+    (run / "config.yaml").unlink()
+    with pytest.raises(InputError, match=r"no config.yaml, so this is not a run's folder"):
+        export_run(run, tmp_path / "out")
 
 
 def test_a_model_that_was_dropped_cannot_be_exported(run, tmp_path):
     results = json.loads((run / "results.json").read_text())
     results["models"].append(results["models"][0] | {"id": "early", "status": "dropped", "test": None, "share": 0.25})
     (run / "results.json").write_text(json.dumps(results))
-    with pytest.raises(InputError, match="no found model 'early' to export; there are " + results["best"] + "$"):
+    with pytest.raises(InputError, match="no trained model 'early' to export; there are " + results["best"] + "$"):
         export_run(run, tmp_path / "model", model="early")
 
 
@@ -132,7 +162,10 @@ def test_a_damaged_piece_is_named(run, tmp_path, piece, text, message):
 
 def test_the_architecture_of_another_model_is_refused(run, tmp_path, sample):
     sample("nasrec-small", 1)[0].save(next((run / "retrain").glob("*/architecture.json")))
-    with pytest.raises(InputError, match=r"architecture.json: this is \w+, not \w+; `recnas search"):
+    with pytest.raises(
+        InputError,
+        match=r"architecture.json: this is \w+, not \w+; without \S+, `recnas search .* --resume`",
+    ):
         export_run(run, tmp_path / "out")
 
 

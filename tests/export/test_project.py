@@ -165,9 +165,10 @@ def test_torchrun_trains_the_project_and_serve_takes_the_weights(finished, proje
     (folder / "train.py").write_text(script.replace("CLIP = None", "CLIP = 0.5", 1))
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "train.py"]
     printed = run_python(folder, *torchrun, "--data", str(finished.data), "--output", str(trained), "--epochs", "2")
-    losses = [float(loss) for loss in re.findall(r"validation log loss ([0-9.]+)", printed)]
+    losses = [float(loss) for loss in re.findall(r"epoch \d  validation log loss ([0-9.]+)", printed)]
     assert len(losses) == 2
     assert losses[-1] < 0.6
+    assert f"holds epoch {losses.index(min(losses)) + 1}, validation log loss {min(losses):.6f}" in printed
     before, after = load_file(folder / "weights.safetensors"), load_file(trained)
     assert {name: tensor.shape for name, tensor in before.items()} == {n: t.shape for n, t in after.items()}
     assert all(not torch.equal(before[name], after[name]) for name in before if "table_0" in name or "last" in name)

@@ -33,13 +33,18 @@ class Baseline:
         """Columns of the embeddings that it reads."""
         return EMBEDDING_DIM if self.vectors else 0
 
-    def network(self, schema: Schema) -> nn.Module:
-        """Its dense part, with fresh weights: dense features `[B, d₀]` and fields, as `Embeddings` says → `[B]`."""
-        return self.make(len(schema.dense), schema.num_sparse, self.dim)
+    def network(self, schema: Schema, dim: int | None = None) -> nn.Module:
+        """Its dense part, with fresh weights: dense features `[B, d₀]` and fields, as `Embeddings` says → `[B]`.
 
-    def flops(self, schema: Schema) -> int:
-        """Multiply–accumulates a row of its dense part, elementwise work left out."""
-        return self.count(len(schema.dense), schema.num_sparse, self.dim)
+        Args:
+            schema: The features.
+            dim: Columns of the embeddings; None for `self.dim`.
+        """
+        return self.make(len(schema.dense), schema.num_sparse, self.dim if dim is None else dim)
+
+    def flops(self, schema: Schema, dim: int | None = None) -> int:
+        """Multiply–accumulates a row of its dense part, elementwise work left out; arguments as in `network`."""
+        return self.count(len(schema.dense), schema.num_sparse, self.dim if dim is None else dim)
 
 
 BASELINES: dict[str, Baseline] = {
