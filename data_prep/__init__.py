@@ -16,6 +16,7 @@ from data_prep.engine import RawTable, write_data_set
 from data_prep.flights import read_flights
 from data_prep.folder import new_folder
 from data_prep.kdd import read_kdd
+from data_prep.known_values import MOST_KNOWN, UNSEEN_KINDS
 from data_prep.movielens import read_movielens
 from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit
 from data_prep.spread import spread_over
@@ -118,8 +119,15 @@ RECIPES: dict[str, Recipe] = {
                 choices=TRANSFORMS,
             ),
             "multi_separator": Option("between two ids of a list that is text (default: |)", metavar="TEXT"),
-            "min_count": Option("values that occur fewer times in all rows count as missing (default: 1)", int),
-            "max_rows": Option("most rows of an embedding table; more ids than that share rows", int),
+            "unseen": Option(
+                "what values are that training rows do not have, or but rarely: in a row that they share (the default, "
+                f"up to {MOST_KNOWN:,} known values a column), in the row of a hash that is others' too, or missing",
+                choices=UNSEEN_KINDS,
+            ),
+            "min_count": Option(
+                "a value with fewer training rows is not known; see --unseen (default: 2, of missing 1)", int
+            ),
+            "max_rows": Option("most rows of an embedding table; the most frequent values have their own", int),
             "no_quotes": Option("a double quote in the text is a letter", bool),
             "confirm": Option("is given the inferred columns as text and raises InputError to stop", flag=False),
         },

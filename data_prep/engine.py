@@ -8,10 +8,10 @@ bytes a row for labels and splits.
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -47,7 +47,7 @@ class RawTable:
             null = missing) and the sparse ones (UInt32, null = missing; or lists of it), in any order.
         sparse: the sparse features. Of one with `kept` values the chunks have raw values.
         source: the schema's `source`.
-        measured: gives the sparse features anew, asked after the last chunk, when table sizes or kept values are known.
+        measured: gives the sparse features anew, once it has seen all rows, when table sizes or kept values are known.
         time: the column of `chunks`, a feature or not, by which a split by time goes; `ROW_ORDER` when rows are in
             order of time; None: there is no time.
         extra: columns of `chunks` that are kept in the files, but are no features.
@@ -62,12 +62,22 @@ class RawTable:
     chunks: Iterator[pl.DataFrame]
     sparse: Sequence[SparseFeature]
     source: dict[str, Any] = field(default_factory=dict)
-    measured: Callable[[], Sequence[SparseFeature]] | None = None
+    measured: "Measured | None" = None
     time: str | None = None
     extra: tuple[str, ...] = ()
     summary: "Summary | None" = None
     raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     positive: tuple[str, ...] | None = None
+
+
+class Measured(Protocol):
+    """Features that depend on the rows."""
+
+    def add(self, chunk: pl.DataFrame, places: np.ndarray) -> None:
+        """Takes in rows and each one's place in `SPLITS`."""
+
+    def features(self) -> Sequence[SparseFeature]:
+        """All rows have been taken in."""
 
 
 class Summary:
@@ -103,7 +113,9 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
     else:
         rows = _set_down(stage, table.chunks, split)
         split.settle()
-        for chunk, places in _parted(_staged(stage), split) if moments else ():
+        for chunk, places in _parted(_staged(stage), split) if moments or table.measured else ():
+            if table.measured is not None:
+                table.measured.add(chunk, places)
             for name, moment in moments.items():
                 values = chunk[name].cast(pl.Float64).to_numpy()[places == 0]
                 # As far as float32 goes, which is how they are kept; squares of more could not be summed.
@@ -113,7 +125,7 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
         DenseFeature(name, moments[name].transform() if name in moments else {"name": kind}, **table.raw.get(name, {}))
         for name, kind in table.dense.items()
     )
-    sparse = tuple(table.sparse if table.measured is None else table.measured())
+    sparse = tuple(table.sparse if table.measured is None else table.measured.features())
     counts = {name: {"rows": 0, "positives": 0} for name in SPLITS}
     writers = [_SplitWriter(folder / name) for name in SPLITS]
 

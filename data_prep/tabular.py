@@ -1,33 +1,28 @@
 """A user's own table → a data set: columns by name or by what is in them, ids hashed, tables as large as needed."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from data_prep.bad_rows import BadRows
-from data_prep.counts import ValueCounts
 from data_prep.engine import RawTable
+from data_prep.known_values import KnownValues
 from data_prep.pipeline import ahead
 from data_prep.roles import SAMPLE_ROWS, TRANSFORMS, Plan, Roles, plan_roles
 from data_prep.rows import Job, Misfit, Rows, Table, unnamed
 from data_prep.tables import MemoryTable, open_tables
 from data_prep.text import describe
+from data_prep.words import FrequentWords, frequent_words
 from recnas.console import BYTES, Console
 from recnas.errors import InputError
-from recnas.schema import MAX_ROWS, SparseFeature
+from recnas.schema import SparseFeature
 from recnas.values import Reader, read_ids, read_labels, read_lists, read_numbers, read_times
 
-__all__ = ["TRANSFORMS", "read_tabular", "table_rows_of"]
-
-# How far the search for a table without shared rows goes: so many rows for each value, at least so many.
-_ROWS_A_VALUE = 4
-_FEW_ROWS = 1024
-# Of more values, each row count takes too long to try, and hardly any fits unless the values are a range.
-_FEW_VALUES = 2000
-_CANDIDATES = 8
+__all__ = ["TRANSFORMS", "read_tabular"]
 
 
 def read_tabular(
@@ -41,7 +36,8 @@ def read_tabular(
     time: str | None = None,
     transform: str = "standardize",
     multi_separator: str = "|",
-    min_count: int = 1,
+    unseen: str | None = None,
+    min_count: int | None = None,
     max_rows: int | None = None,
     no_quotes: bool = False,
     confirm: Callable[[str], None] | None = None,
@@ -61,8 +57,7 @@ def read_tabular(
         time: The column by which `--split time` goes; no feature unless it is named as one, too.
         transform: "log1p", "standardize" or "none", of dense columns without their own.
         multi_separator: Between two ids of a list that is text.
-        min_count: Values that occur fewer times in all rows count as missing.
-        max_rows: A bound on the rows of each table.
+        unseen, min_count, max_rows: As `data_prep.known_values.KnownValues` has them.
         no_quotes: A double quote in delimited text is a letter.
         confirm: Given the inferred roles as text, raises InputError if they will not do; None: they will.
 
@@ -71,10 +66,6 @@ def read_tabular(
     """
     if input is None:
         raise InputError("tabular needs --input, a .csv, .tsv, .parquet or .jsonl file, a folder of them or a pattern")
-    if min_count < 1:
-        raise InputError(f"--min-count {min_count}: it must be 1 or more")
-    if max_rows is not None and not 2 <= max_rows <= MAX_ROWS:
-        raise InputError(f"--max-rows {max_rows}: it must be from 2 to {MAX_ROWS}")
     if not multi_separator:
         raise InputError("--multi-separator is empty; give the text between two ids of a list")
     tables = open_tables(input, quotes=not no_quotes)
@@ -83,16 +74,15 @@ def read_tabular(
     if plan.inferred:
         _show(plan, progress, confirm)
     reader = _Reader(plan.roles, multi_separator)
-    counts = {name: ValueCounts() for name in (*plan.roles.sparse, *plan.roles.multi)}
+    words = {name: FrequentWords() for name in (*plan.roles.sparse, *plan.roles.multi)}
 
     def feature(name: str, **options: Any) -> SparseFeature:
         if name in plan.roles.multi:
             options |= {"pooling": "mean", "multi_valued": True, "separator": multi_separator}
         return SparseFeature(name, **options)
 
-    def measured() -> list[SparseFeature]:
-        return [feature(name, **_size(*counts[name].take(), min_count, max_rows)) for name in counts]
-
+    sparse = [feature(name, rows=2) for name in words]
+    known = KnownValues(sparse, words, unseen, min_count, max_rows, Console(progress).say)
     first = tables[0]
     if isinstance(first, MemoryTable):
         source: dict[str, Any] = {"name": "table", "rows": first.num_rows}
@@ -101,10 +91,10 @@ def read_tabular(
     return RawTable(
         label=plan.roles.label,
         dense=dict(plan.roles.dense),
-        chunks=_chunks(tables, reader, counts, bad_rows, progress),
-        sparse=[feature(name, rows=2) for name in counts],
+        chunks=_chunks(tables, reader, words, bad_rows, progress),
+        sparse=sparse,
         source=source,
-        measured=measured,
+        measured=known,
         time=reader.time_name,
     )
 
@@ -148,10 +138,10 @@ class _Reader:
             wanted = "a time: a number, or a date such as 2024-05-31 12:30:00"
             self._columns.append((self.time_name, roles.time, read_times, wanted))
         self._optional = self.time_name if roles.time_is_guessed else None
+        self._separators = dict.fromkeys(roles.sparse) | dict.fromkeys(roles.multi, separator)
         self.wanted = roles.columns
 
-    def __call__(self, rows: Rows) -> tuple[pl.DataFrame, list[Misfit]]:
-        """The good rows, and all that do not fit."""
+    def __call__(self, rows: Rows) -> "_Read":
         columns: list[pl.Series] = []
         reasons: dict[int, str] = {}
         for name, source, read, wanted in self._columns:
@@ -169,7 +159,24 @@ class _Reader:
             fits[list(reasons)] = False
             chunk = chunk.filter(fits)
             found += [(int(rows.numbers[row]), reason, rows.text(row)) for row, reason in reasons.items()]
-        return chunk, sorted(found)
+        words = {
+            name: frequent_words(unnamed(rows.frame[name]), separator) for name, separator in self._separators.items()
+        }
+        return _Read(chunk, sorted(found), words)
+
+
+class _Read(NamedTuple):
+    """What a reader made of some rows.
+
+    Args:
+        chunk: The good rows.
+        misfits: All that do not fit.
+        words: Of each column of ids the words of the frequent ones.
+    """
+
+    chunk: pl.DataFrame
+    misfits: list[Misfit]
+    words: dict[str, Counter[str]]
 
 
 def _shown(value: Any) -> str:
@@ -179,71 +186,24 @@ def _shown(value: Any) -> str:
 
 
 def _chunks(
-    tables: Sequence[Table], reader: _Reader, counts: dict[str, ValueCounts], bad_rows: BadRows, progress: bool
+    tables: Sequence[Table], reader: _Reader, words: dict[str, FrequentWords], bad_rows: BadRows, progress: bool
 ) -> Iterator[pl.DataFrame]:
-    """The good rows of all tables in order, with the ids in them counted."""
+    """The good rows of all tables in order, with the words of frequent ids noted."""
 
-    def read(part: tuple[Table, Job]) -> tuple[Table, pl.DataFrame, list[Misfit]]:
+    def read(part: tuple[Table, Job]) -> tuple[Table, _Read]:
         table, job = part
         try:
-            return table, *reader(job())
+            return table, reader(job())
         except pl.exceptions.PolarsError as error:
             raise InputError(f"{table.path}: cannot be read ({str(error).splitlines()[0]}); check --input") from None
 
     size = sum(table.path.stat().st_size for table in tables if table.path.exists())
     with Console(progress).bar(size, "reading", BYTES) as bar:
         parts = ((table, job) for table in tables for job in table.jobs(reader.wanted, bar))
-        for table, chunk, misfits in ahead(read, parts):
-            for number, reason, text in misfits:
+        for table, found in ahead(read, parts):
+            for number, reason, text in found.misfits:
                 bad_rows.add(table.path, f"{table.unit}{number}", reason, text)
-            for name, count in counts.items():
-                values = unnamed(chunk[name])
-                count.add((values.explode() if values.dtype == pl.List else values).drop_nulls().to_numpy())
-            if len(chunk):
-                yield chunk
-
-
-def _size(values: np.ndarray, counts: np.ndarray, min_count: int, max_rows: int | None) -> dict[str, Any]:
-    """Table rows, and the values that are kept if some are not."""
-    bound = max_rows or MAX_ROWS
-    if min_count > 1:
-        kept = tuple(values[counts >= min_count].tolist())
-        return {"rows": min(bound, max(2, len(kept) + 1)), "kept": kept}
-    return {"rows": min(bound, table_rows_of(values))}
-
-
-def table_rows_of(values: np.ndarray) -> int:
-    """How many rows a table for these ids gets: row 0 is the missing value's, v mod (rows - 1) + 1 that of id v.
-
-    With d ids it is d + 1 rows, if then no two ids share one, as is so for a range of numbers; else as few more as
-    keep all ids apart, up to 4 d (1024 if that is more). Of more than 2000 ids only the range from the least to the
-    greatest and some odd numbers just below 4 d are tried. If none keeps all apart, it is the one of the tried
-    in which the fewest ids share a row.
-
-    Args:
-        values: `[d]` different raw values.
-
-    >>> table_rows_of(np.array([3, 4, 5])), table_rows_of(np.array([0, 6, 12]))
-    (4, 6)
-    """
-    num_values = len(values)
-    if num_values < 2:
-        return 2
-    most = min(MAX_ROWS - 1, max(_FEW_ROWS, _ROWS_A_VALUE * num_values))
-    candidates: Sequence[int] = range(num_values, most + 1)
-    if num_values > _FEW_VALUES:
-        width = int(values.max()) - int(values.min()) + 1
-        largest_odd = most - 1 + most % 2
-        candidates = [num_values, *range(largest_odd - 2 * (_CANDIDATES - 1), largest_odd + 1, 2)]
-        if width <= most:
-            candidates.insert(1, width)
-    best, fewest = num_values, num_values
-    for modulus in candidates:
-        taken = np.zeros(modulus, dtype=bool)
-        taken[values % values.dtype.type(modulus)] = True
-        shared = num_values - int(np.count_nonzero(taken))
-        if shared < fewest:
-            best, fewest = modulus, shared
-        if not shared:
-            break
-    return best + 1
+            for name, seen in found.words.items():
+                words[name].add(seen)
+            if len(found.chunk):
+                yield found.chunk

@@ -208,7 +208,7 @@ class Runs:
     @property
     def data_name(self) -> str:
         """What the data set is called."""
-        return self.dataset.schema.source.get("name", Path(self.settings.data).name)
+        return self.dataset.name
 
     def _begin(self, candidates: int) -> None:
         """Keeps what the folder's figures hang on, or compares."""

@@ -7,6 +7,9 @@ from recnas.data.files import RowGroup, row_groups
 from recnas.errors import InputError
 from recnas.schema import SPLITS, Schema
 
+OWN_TABLES = ("tabular", "table")
+"""Names in the source of a schema that say nothing: a file or a table in memory that only its user knows."""
+
 
 class Dataset:
     """A prepared data set, opened and checked; examples are read when batches are asked for.
@@ -46,6 +49,12 @@ class Dataset:
                     "prepare the data set again"
                 )
             self._groups[split] = groups
+
+    @property
+    def name(self) -> str:
+        """What reports call it: the published log that it was made from, or for a table of one's own its folder."""
+        name = self.schema.source.get("name")
+        return str(name) if name and name not in OWN_TABLES else self.path.resolve().name
 
     def rows(self, split: str) -> int:
         """Number of rows of "train", "validation" or "test"."""

@@ -97,7 +97,7 @@ def _round(
         check_fits(model.schema, dataset, source)
     before, tables = measured(), rounded(model.embeddings.tables())
     model.embeddings.load_tables({name: table.table() for name, table in tables.items()})
-    name = None if dataset is None else str(dataset.schema.source.get("name") or dataset.path.name)
+    name = None if dataset is None else dataset.name
     return tables, replace(record, quantization=Quantization(name, before=before, after=measured()))
 
 

@@ -137,7 +137,7 @@ def continue_training(
     processes = all_processes(device)
     checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), checkpoint_seconds, processes)
     state = processes.first(partial(newest_state, checkpoint.folder))
-    name = str(dataset.schema.source.get("name") or dataset.path.name)
+    name = dataset.name
     if state is not None and not resume:
         raise shared(
             InputError(

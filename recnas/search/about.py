@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from recnas.console import Console
@@ -20,6 +19,6 @@ def data_entry(settings: Settings, dataset: Dataset) -> dict[str, Any]:
     """What `results.json` says of the data."""
     return {
         "path": settings.data,
-        "name": dataset.schema.source.get("name", Path(settings.data).name),
+        "name": dataset.name,
         "rows": {split: dataset.rows(split) for split in SPLITS},
     }

@@ -30,6 +30,20 @@ def test_an_opened_data_set_knows_its_schema_and_its_rows(make_data_set):
         dataset.rows("all")
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [({"name": "criteo"}, "criteo"), ({"name": "tabular"}, "set"), ({"name": "table"}, "set"), ({}, "set")],
+)
+def test_an_own_tables_data_set_is_called_as_its_folder_and_a_published_log_as_it_is(
+    make_data_set, monkeypatch, source, name
+):
+    path, _ = make_data_set()
+    _change_schema(path, lambda value: value.update(source=source))
+    assert Dataset(path).name == name
+    monkeypatch.chdir(path)
+    assert Dataset(".").name == name
+
+
 def test_no_data_set_is_said(tmp_path):
     with pytest.raises(InputError, match=r"schema\.json: no such file; `recnas prepare` makes a data set"):
         Dataset(tmp_path)

@@ -125,9 +125,9 @@ def test_a_table_of_text(tmp_path_factory, data) -> None:
     rows = data.draw(st.lists(one, min_size=30, max_size=40))
     rows = [row | {"label": str(place % 2)} for place, row in enumerate(rows)]
     lines_to(folder / "in.csv", list(rows[0]), rows, ",", header=True)
-    least = data.draw(st.sampled_from([1, 3]))
+    options = data.draw(st.sampled_from([{}, {"min_count": 3}, {"unseen": "missing"}, {"unseen": "hash"}]))
     roles = {"label": "label", "dense": ["price", "visits:log1p"], "sparse": ["user"], "multi": ["tags"]}
-    prepare("tabular", folder / "out", folder / "in.csv", progress=False, min_count=least, **roles)
+    prepare("tabular", folder / "out", folder / "in.csv", progress=False, **options, **roles)
     assert_same_as_prepared(folder / "out", rows)
 
 

@@ -25,13 +25,13 @@ from data_prep import prepare
 from data_prep.bad_rows import BadRows
 from data_prep.json_files import _arrow_schema, _frame
 from data_prep.json_files import _rows as _json_rows
-from data_prep.tabular import read_tabular, table_rows_of
+from data_prep.tabular import read_tabular
 from data_prep.text import Piece, read_pieces
 from recnas.cli import main
 from recnas.data import Dataset
 from recnas.data.describe import describe
 from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema, hash_string, raw_value, table_rows
+from recnas.schema import SPLITS, hash_string, raw_value
 from recnas.values import read_ids, read_lists, read_numbers, read_times
 
 COLUMNS = {"label": "click", "dense": ["price", "age:log1p"], "sparse": ["user", "city"], "multi": ["tags"]}
@@ -124,7 +124,7 @@ def test_every_format_gives_the_same_data_set(tmp_path):
     results = {}
     for number, (name, table) in enumerate(_inputs(tmp_path, rows).items()):
         output = tmp_path / f"out{number}"
-        schema = prepare("tabular", output, table, split="time", time="when", progress=False, **COLUMNS)
+        schema = prepare("tabular", output, table, split="time", time="when", unseen="hash", progress=False, **COLUMNS)
         results[name] = {key: value for key, value in schema.to_json().items() if key != "source"}, _found(output)
     expected_schema, expected_rows = results["a.csv"]
     for name, (schema, found) in results.items():
@@ -508,75 +508,6 @@ def test_quotes_can_be_letters(tmp_path):
         _read(tmp_path, path, label="y", sparse=["id"])
 
 
-def test_rare_values_count_as_missing(tmp_path):
-    rows = _rows(400)
-    for place, row in enumerate(rows):
-        row["user"] = f"rare{place}" if place % 40 == 0 else place % 5
-        row["tags"] = [f"rare{place}"] * (place % 50 == 0) + row["tags"]
-    schema = prepare("tabular", tmp_path / "out", _csv(tmp_path, _delimited(rows)), min_count=3, **COLUMNS)
-    assert Schema.load(tmp_path / "out") == schema
-    found = _found(tmp_path / "out")
-    for feature in schema.sparse:
-        values = [row[feature.name] if feature.multi_valued else [row[feature.name]] for row in rows]
-        seen = [raw_value(value) for row in values for value in row if value]
-        kept = sorted({value for value in seen if seen.count(value) >= 3} | ({0} if feature.name == "user" else set()))
-        assert list(feature.kept) == kept
-        assert feature.rows == len(kept) + 1
-        for row, ids in zip(values, found[feature.name], strict=True):
-            expected = [kept.index(raw) for value in row if (raw := raw_value(value)) in kept]
-            assert (ids.to_list() if feature.multi_valued else [] if ids is None else [ids]) == expected
-    assert len(next(iter(Dataset(tmp_path / "out").batches("train", 320))).label) == 320
-
-
-def test_all_values_may_be_rare(tmp_path):
-    path = _csv(tmp_path, "y,id,tags\n" + "".join(f"{n % 2},{n},t{n}|u{n}\n" for n in range(40)))
-    schema = prepare("tabular", tmp_path / "out", path, label="y", sparse=["id"], multi=["tags"], min_count=2)
-    assert [(feature.kept, feature.rows) for feature in schema.sparse] == [((), 2), ((), 2)]
-    found = pl.read_parquet(tmp_path / "out" / "train" / "*.parquet")
-    assert found["id"].null_count() == 32
-    assert found["tags"].list.len().sum() == 0
-
-
-@settings(deadline=None)
-@given(
-    st.sets(st.integers(0, 2**32 - 1) | st.integers(0, 300), max_size=40),
-    st.integers(1, 50),
-)
-def test_a_table_keeps_ids_apart_wherever_it_can(values, step):
-    for ids in (np.array(sorted(values), dtype=np.uint32), np.arange(7, 7 + 3 * len(values), 3, dtype=np.uint32)):
-        most = max(1024, 4 * len(ids))
-        rows = table_rows_of(ids)
-        assert max(2, len(ids) + 1) <= rows <= max(2, most + 1)
-        shares = [len(ids) - len(set((ids % m).tolist())) for m in range(max(1, len(ids)), most + 1)]
-        taken = table_rows(ids, rows)
-        assert len(ids) - len(set(taken.tolist())) == min(shares)
-        assert shares[rows - 1 - max(1, len(ids))] == min(shares)
-        assert min(shares) < min(shares[: rows - 1 - max(1, len(ids))], default=len(ids) + 1)
-
-
-@pytest.mark.parametrize("count", [5, 3000])
-def test_the_table_of_a_range_of_numbers_has_as_many_rows(count):
-    assert table_rows_of(np.arange(10**6, 10**6 + count, dtype=np.uint32)) == count + 1
-    with_gaps = np.setdiff1d(np.arange(count), [1, 2]).astype(np.uint32)
-    assert count - 1 <= table_rows_of(with_gaps) <= count + 1
-    assert len(set(table_rows(with_gaps, table_rows_of(with_gaps)).tolist())) == count - 2
-
-
-def test_the_table_of_many_hashed_ids_stays_in_proportion():
-    ids = np.unique(np.random.default_rng(0).integers(0, 2**32, 10_000, dtype=np.uint32))
-    rows = table_rows_of(ids)
-    assert rows <= 4 * len(ids) + 1
-    assert len(np.unique(ids % (rows - 1))) > 0.85 * len(ids)
-
-
-def test_tables_can_be_bounded(tmp_path):
-    path = _csv(tmp_path, _delimited(_rows()))
-    schema = prepare("tabular", tmp_path / "out", path, max_rows=3, **COLUMNS)
-    assert [feature.rows for feature in schema.sparse] == [3, 3, 3]
-    schema = prepare("tabular", tmp_path / "out", path, max_rows=3, min_count=2, overwrite=True, **COLUMNS)
-    assert [feature.rows for feature in schema.sparse] == [3, 3, 3]
-
-
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_split_by_time_goes_by_the_named_column(tmp_path, shuffled):
     rows = _rows(200)
@@ -713,8 +644,8 @@ def test_there_is_nothing_to_confirm_when_all_is_named(tmp_path, capsys):
 def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
     alive = []
     monkeypatch.setattr("data_prep.csv_files.read_pieces", partial(_pieces_of, 2000))
-    add = data_prep.tabular.ValueCounts.add
-    monkeypatch.setattr(data_prep.tabular.ValueCounts, "add", lambda self, v: (alive.append(len(v)), add(self, v))[1])
+    add = data_prep.tabular.FrequentWords.add
+    monkeypatch.setattr(data_prep.tabular.FrequentWords, "add", lambda self, w: (alive.append(w.total()), add(self, w)))
     path = _csv(tmp_path, "y,id\n" + "0,a\n1,b\n" * 5000)
     chunks = read_tabular(path, BadRows(tmp_path, "error"), False, label="y", sparse=["id"]).chunks
     next(chunks)
@@ -745,8 +676,8 @@ def test_names_that_look_like_patterns_are_names(tmp_path, form):
         "time": "*",
     }
     source = frame if form == "memory" else path
-    for split, min_count in (("time", 1), ("autoctr", 2), ("hash", 1), ("autoctr", 1)):
-        prepare("tabular", tmp_path / "out", source, split=split, overwrite=True, min_count=min_count, **options)
+    for split, unseen in (("time", "shared"), ("autoctr", "missing"), ("hash", "hash"), ("autoctr", "hash")):
+        prepare("tabular", tmp_path / "out", source, split=split, overwrite=True, unseen=unseen, **options)
     found = pl.concat([pl.read_parquet(tmp_path / "out" / split / "*.parquet") for split in SPLITS])
     for name in options["sparse"]:
         assert sorted(found[name].to_list()) == columns[name]
