@@ -109,7 +109,10 @@ RECIPES: dict[str, Recipe] = {
         "recnas prepare tabular --input clicks.csv --output data/clicks --label click --dense price age:log1p "
         "--sparse user item --time when --split time",
         {
-            "label": Option("column of 0 and 1; if not given, of a usual name such as label or click"),
+            "label": Option("column of 0 and 1, or of two values such as no and yes; if not given, of a usual name"),
+            "positive": Option(
+                "the label's values that are a click; all others are none then", several=True, metavar="VALUE"
+            ),
             "dense": Option("columns of numbers, NAME or NAME:TRANSFORM", several=True),
             "sparse": Option("columns of ids, strings or whole numbers, which are hashed", several=True),
             "multi": Option("columns of lists of ids; without all three, features are inferred", several=True),
@@ -129,6 +132,9 @@ RECIPES: dict[str, Recipe] = {
             ),
             "max_rows": Option("most rows of an embedding table; the most frequent values have their own", int),
             "no_quotes": Option("a double quote in the text is a letter", bool),
+            "separator": Option(
+                "between columns of delimited text, a letter or tab (default: told by the first lines)", metavar="TEXT"
+            ),
             "confirm": Option("is given the inferred columns as text and raises InputError to stop", flag=False),
         },
         tables=True,

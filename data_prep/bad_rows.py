@@ -18,6 +18,7 @@ class BadRows:
 
     Attributes:
         count: how many rows were set aside.
+        skips: whether they are, by the policy.
     """
 
     def __init__(self, folder: Path, policy: str) -> None:
@@ -25,7 +26,7 @@ class BadRows:
             raise InputError(f"--on-bad-row {policy} is none of {', '.join(POLICIES)}")
         self.count = 0
         self._path = folder / FILE_NAME
-        self._policy = policy
+        self.skips = policy == "skip"
         self._file: TextIO | None = None
 
     def add(self, path: Path, line: int | str, reason: str, text: str) -> None:
@@ -40,7 +41,7 @@ class BadRows:
         Raises:
             InputError: the policy is "error"; the message names file, line and reason.
         """
-        if self._policy == "error":
+        if not self.skips:
             raise InputError(f"{path}:{line}: {reason}; --on-bad-row skip sets such rows aside")
         if self._file is None:
             self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace")

@@ -6,13 +6,16 @@ text is read by Polars at once; where the lines are and how many fields each has
 
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
+from data_prep.separators import LINES_OF_GUESS, guessed_separator
 from data_prep.text import Piece, count_byte, read_pieces, without_blank_end
 from recnas.console import Bar
 from recnas.errors import InputError
@@ -25,25 +28,30 @@ class CsvFile:
 
     Args:
         path: The file.
-        separators: What may part two columns; the first of them that is in the header does.
+        separators: What may part two columns; which of them does is told by the first lines.
         quotes: Whether fields may be in double quotes; else a quote is a letter.
+
+    Attributes:
+        doubt: What else may part the columns, as a sentence; None: it is plain.
 
     Raises:
         InputError: It cannot be read, or its header is none.
     """
 
     unit = ""
+    indexes = ()
 
     def __init__(self, path: Path, separators: str, quotes: bool = True) -> None:
         self.path = path
         self._quotes = quotes
-        header, _ = _parted(next(read_pieces(path, Bar(), HEAD_BYTES)))
+        header, rest = _parted(next(read_pieces(path, Bar(), HEAD_BYTES)))
         if reason := _letter_misfit(header):
             raise InputError(f"{path}:1: {reason}; is it a text file?")
         text = header.decode()
         if not text.strip():
             raise InputError(f"{path}:1: the first line is empty; it must be the columns' names")
-        self._separator = next((letter for letter in separators if letter in text), separators[0])
+        lines = [line for _, line in islice(rest.lines(), LINES_OF_GUESS)]
+        self._separator, self.doubt = guessed_separator(text, lines, separators, quotes)
         if not quotes:
             names = text.split(self._separator)
         elif header.count(b'"') % 2:
@@ -52,9 +60,10 @@ class CsvFile:
             names = next(csv.reader([text], delimiter=self._separator))
         self.columns = distinct_names(path, names)
 
-    def sample(self, num_rows: int) -> pl.DataFrame:
-        _, first = _parted(next(read_pieces(self.path, Bar(), SAMPLE_BYTES)))
-        return self._rows(first, self.columns).frame.head(num_rows)
+    def sample(self, num_rows: int) -> Rows:
+        _, first = _parted(next(without_blank_end(read_pieces(self.path, Bar(), SAMPLE_BYTES))))
+        rows = self._rows(first, self.columns)
+        return replace(rows, frame=rows.frame.head(num_rows), numbers=rows.numbers[:num_rows])
 
     def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         for piece in without_blank_end(read_pieces(self.path, bar)):

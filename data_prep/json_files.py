@@ -45,22 +45,30 @@ class JsonFile:
     """
 
     unit = ""
+    indexes = ()
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._first_rows(HEAD_BYTES)
+        self._first_piece(HEAD_BYTES)
 
-    def sample(self, num_rows: int) -> pl.DataFrame:
-        rows = self._first_rows(SAMPLE_BYTES)[:num_rows]
-        return _frame(rows, list(dict.fromkeys(key for row in rows for key in row)))
+    def sample(self, num_rows: int) -> Rows:
+        piece = self._first_piece(SAMPLE_BYTES)
+        rows, places, misfits = _objects(piece)
+        columns = list(dict.fromkeys(key for row in rows[:num_rows] for key in row))
+        return Rows(
+            _frame(rows[:num_rows], columns),
+            piece.first_line + places[:num_rows],
+            LinesOf(piece, places),
+            misfits,
+        )
 
     def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
-        schema = _arrow_schema(_frame(self._first_rows(HEAD_BYTES), columns))
+        schema = _arrow_schema(_frame(_objects(self._first_piece(HEAD_BYTES))[0], columns))
         for piece in without_blank_end(read_pieces(self.path, bar)):
             yield partial(_rows, piece, columns, schema)
 
-    def _first_rows(self, num_bytes: int) -> list[dict[str, Any]]:
-        return _objects(next(read_pieces(self.path, Bar(), num_bytes)))[0]
+    def _first_piece(self, num_bytes: int) -> Piece:
+        return next(without_blank_end(read_pieces(self.path, Bar(), num_bytes)), Piece(b"", 1, 0))
 
 
 def _rows(piece: Piece, columns: Sequence[str], schema: pa.Schema | None) -> Rows:
@@ -74,7 +82,7 @@ def _rows(piece: Piece, columns: Sequence[str], schema: pa.Schema | None) -> Row
 def _objects(piece: Piece) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfit]]:
     """The objects of a piece, the place of each one's line, and the lines that are none."""
     rows, places, misfits = [], [], []
-    for place, line in enumerate(piece.data[:-1].split(b"\n")):
+    for place, line in enumerate(piece.data.split(b"\n")[:-1]):
         try:
             row = json.loads(line.decode())
         except (ValueError, RecursionError):
@@ -89,7 +97,8 @@ def _objects(piece: Piece) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfi
 
 
 def _frame(rows: list[dict[str, Any]], columns: Sequence[str]) -> pl.DataFrame:
-    return pl.DataFrame([series_of(name, [row.get(name) for row in rows]) for name in columns])
+    # Not as a list of columns: one without a name would get one.
+    return pl.DataFrame({name: series_of(name, [row.get(name) for row in rows]) for name in columns})
 
 
 def _arrow_schema(frame: pl.DataFrame) -> pa.Schema | None:

@@ -1,6 +1,6 @@
 """Rows of a user's table on their way, and what a table is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -48,8 +48,10 @@ class Table(Protocol):
     """Its name in messages."""
     unit: str
     """What stands before a row's number in messages."""
+    indexes: Collection[str]
+    """Columns that are said to be the rows' names, as pandas writes them."""
 
-    def sample(self, num_rows: int) -> pl.DataFrame:
+    def sample(self, num_rows: int) -> Rows:
         """About the first rows, all columns."""
 
     def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:

@@ -6,7 +6,7 @@ CSV, TSV, JSON lines (each packed or not) and Parquet files; pandas, Polars and 
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from data_prep.csv_files import CsvFile
 from data_prep.json_files import JsonFile
 from data_prep.rows import Job, Rows, Table, distinct_names
-from data_prep.text import PACKINGS, input_files, without_packing
+from data_prep.separators import separator_of
+from data_prep.text import PACKINGS, EmptyFile, input_files, without_packing
 from recnas.console import Bar
 from recnas.errors import InputError
 from recnas.tables import first_line, frame_of_arrow, frame_of_pandas
@@ -27,36 +28,63 @@ from recnas.tables import first_line, frame_of_arrow, frame_of_pandas
 CHUNK_ROWS = 65_536
 
 
-def open_tables(input: Any, quotes: bool = True) -> list[Table]:
+def open_tables(
+    input: Any, say: Callable[[str], None], quotes: bool = True, separator: str | None = None
+) -> list[Table]:
     """The files of an `--input`, or the table that it is.
 
     Args:
         input: A file, a pattern of names, a folder; a pandas or Polars DataFrame, a Polars LazyFrame, a pyarrow Table.
+        say: Told of empty files that are passed over, and of what else may part columns.
         quotes: Whether fields of delimited text may be in double quotes.
+        separator: What parts the columns of delimited text; None: what its first lines suggest.
 
     Raises:
-        InputError: It is nothing of that, or two files have different columns.
+        InputError: It is nothing of that, all files are empty, two have different columns, or a separator is given
+            for what is no delimited text.
     """
     if not isinstance(input, str | os.PathLike):
+        if separator is not None:
+            raise InputError("--separator is for delimited text; a table in memory has none")
         return [MemoryTable(input)]
     tables: list[Table] = []
+    empty: list[EmptyFile] = []
+    doubts: dict[str, str] = {}
     header: tuple[Path, list[str]] | None = None
     for path in input_files(Path(input), [f"*{suffix}" for suffix in FORMATS]):
-        form = FORMATS.get(without_packing(path).suffix.lower())
-        if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
-            raise InputError(
-                f"{path}: the name must end in {', '.join(FORMATS)}, text also packed ({', '.join(PACKINGS)})"
-            )
-        if form == "json":
-            tables.append(JsonFile(path))
+        try:
+            table = _open(path, quotes, separator)
+        except EmptyFile as error:
+            empty.append(error)
             continue
-        table = ParquetFile(path) if form == "parquet" else CsvFile(path, form, quotes)
+        tables.append(table)
+        if isinstance(table, JsonFile):
+            continue
+        if isinstance(table, CsvFile) and table.doubt:
+            doubts.setdefault(table.doubt, f"{path}: {table.doubt}")
         first, columns = header = header or (path, sorted(table.columns))
         if sorted(table.columns) != columns:
             odd = sorted(set(table.columns) ^ set(columns))
             raise InputError(f"{path}: has other columns than {first.name}, see {odd[0]}; check --input")
-        tables.append(table)
+    if not tables:
+        raise empty[0]
+    for line in doubts.values():
+        say(line)
+    if empty:
+        more = f" (and {len(empty) - 1:,} more)" if len(empty) > 1 else ""
+        say(f"passed over: {str(empty[0]).partition(';')[0]}{more}")
     return tables
+
+
+def _open(path: Path, quotes: bool, separator: str | None) -> "ParquetFile | JsonFile | CsvFile":
+    form = FORMATS.get(without_packing(path).suffix.lower())
+    if form is None or (form == "parquet" and path.suffix.lower() != ".parquet"):
+        raise InputError(f"{path}: the name must end in {', '.join(FORMATS)}, text also packed ({', '.join(PACKINGS)})")
+    if form in ("parquet", "json"):
+        if separator is not None:
+            raise InputError(f"{path}: --separator is for delimited text; a file of this kind has none")
+        return JsonFile(path) if form == "json" else ParquetFile(path)
+    return CsvFile(path, form if separator is None else separator_of(separator), quotes)
 
 
 FORMATS = {
@@ -81,9 +109,17 @@ class ParquetFile:
         with self._reading(), pq.ParquetFile(path) as file:
             self._schema, self._num_rows = file.schema_arrow, file.metadata.num_rows
         self.columns = distinct_names(path, self._schema.names)
+        self.indexes = _pandas_indexes(self._schema)
 
-    def sample(self, num_rows: int) -> pl.DataFrame:
-        return frame_of_arrow(next(self._batches(num_rows, self.columns), self._schema.empty_table()))
+    def sample(self, num_rows: int) -> Rows:
+        # A batch may well be empty, as a row group may.
+        batches, taken = [], 0
+        for batch in self._batches(num_rows, self.columns):
+            batches.append(batch.slice(0, num_rows - taken))
+            taken += len(batches[-1])
+            if taken == num_rows:
+                break
+        return _typed_rows(pa.Table.from_batches(batches, batches[0].schema if batches else self._schema), 0)()
 
     def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         size_a_row = self.path.stat().st_size / max(1, self._num_rows)
@@ -114,6 +150,7 @@ class MemoryTable:
 
     def __init__(self, table: Any) -> None:
         self.path = Path("table")
+        self.indexes: Collection[str] = ()
         pandas = sys.modules.get("pandas")
         if isinstance(table, pl.LazyFrame):
             try:
@@ -124,6 +161,7 @@ class MemoryTable:
             names, self._slice = table.columns, table.slice
         elif isinstance(table, pa.Table):
             names = table.column_names
+            self.indexes = _pandas_indexes(table.schema)
             self._slice = lambda start, rows: frame_of_arrow(table.slice(start, rows))
         elif pandas is not None and isinstance(table, pandas.DataFrame):
             names = [str(name) for name in table.columns]
@@ -134,13 +172,24 @@ class MemoryTable:
         self.num_rows = len(table)
         distinct_names(self.path, list(names))
 
-    def sample(self, num_rows: int) -> pl.DataFrame:
-        return self._slice(0, num_rows)
+    def sample(self, num_rows: int) -> Rows:
+        return _typed_rows(self._slice(0, num_rows), 0)()
 
     def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
         for start in range(0, self.num_rows, CHUNK_ROWS):
             # Polars' `select` would take a name such as "*" for a pattern.
             yield _typed_rows(self._slice(start, CHUNK_ROWS)[list(columns)], start)
+
+
+def _pandas_indexes(schema: pa.Schema) -> list[str]:
+    """The columns that were the index of the pandas frame that was written."""
+    try:
+        indexes = (schema.pandas_metadata or {}).get("index_columns", [])
+    except (ValueError, AttributeError):
+        # Metadata that is none.
+        return []
+    # An index that counts is no column, but an object that says from where to where.
+    return [name for name in indexes if isinstance(name, str)] if isinstance(indexes, list) else []
 
 
 def _typed_rows(batch: Any, start: int) -> Job:

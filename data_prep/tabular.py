@@ -11,16 +11,18 @@ import polars as pl
 from data_prep.bad_rows import BadRows
 from data_prep.engine import RawTable
 from data_prep.known_values import KnownValues
+from data_prep.labels import Labels
 from data_prep.pipeline import ahead
-from data_prep.roles import SAMPLE_ROWS, TRANSFORMS, Plan, Roles, plan_roles
+from data_prep.roles import TRANSFORMS, Named, Plan, Roles, plan_roles
 from data_prep.rows import Job, Misfit, Rows, Table, unnamed
+from data_prep.sample import sample_of
 from data_prep.tables import MemoryTable, open_tables
 from data_prep.text import describe
 from data_prep.words import FrequentWords, frequent_words
 from recnas.console import BYTES, Console
 from recnas.errors import InputError
 from recnas.schema import SparseFeature
-from recnas.values import Reader, read_ids, read_labels, read_lists, read_numbers, read_times
+from recnas.values import Reader, read_ids, read_lists, read_numbers, read_times
 
 __all__ = ["TRANSFORMS", "read_tabular"]
 
@@ -30,6 +32,7 @@ def read_tabular(
     bad_rows: BadRows,
     progress: bool,
     label: str | None = None,
+    positive: Sequence[str] | None = None,
     dense: Sequence[str] | None = None,
     sparse: Sequence[str] | None = None,
     multi: Sequence[str] | None = None,
@@ -40,6 +43,7 @@ def read_tabular(
     min_count: int | None = None,
     max_rows: int | None = None,
     no_quotes: bool = False,
+    separator: str | None = None,
     confirm: Callable[[str], None] | None = None,
 ) -> RawTable:
     """The rows of a table of the user's own.
@@ -50,7 +54,8 @@ def read_tabular(
         input: What `data_prep.tables.open_tables` takes.
         bad_rows: Takes rows that do not fit.
         progress: Show progress, and which role each column was inferred to have.
-        label: The column of labels: 0 and 1, or true and false.
+        label: The column of labels: 0 and 1, false and true, or two values of which one is plainly a click.
+        positive: The label's values that are a click; all others but missing ones are none then.
         dense: The columns of numbers, NAME or NAME:TRANSFORM.
         sparse: The columns of ids: strings or whole numbers.
         multi: The columns of lists of ids.
@@ -59,6 +64,7 @@ def read_tabular(
         multi_separator: Between two ids of a list that is text.
         unseen, min_count, max_rows: As `data_prep.known_values.KnownValues` has them.
         no_quotes: A double quote in delimited text is a letter.
+        separator: What parts the columns of delimited text; None: what its first lines suggest.
         confirm: Given the inferred roles as text, raises InputError if they will not do; None: they will.
 
     Raises:
@@ -68,12 +74,14 @@ def read_tabular(
         raise InputError("tabular needs --input, a .csv, .tsv, .parquet or .jsonl file, a folder of them or a pattern")
     if not multi_separator:
         raise InputError("--multi-separator is empty; give the text between two ids of a list")
-    tables = open_tables(input, quotes=not no_quotes)
-    names = [None if given is None else _names(given) for given in (dense, sparse, multi)]
-    plan = plan_roles(tables[0].sample(SAMPLE_ROWS), label, *names, time, transform)
-    if plan.inferred:
-        _show(plan, progress, confirm)
-    reader = _Reader(plan.roles, multi_separator)
+    notes: list[str] = []
+    tables = open_tables(input, notes.append, not no_quotes, separator)
+    lists = [None if given is None else _names(given) for given in (positive, dense, sparse, multi)]
+    plan = plan_roles(sample_of(tables), Named(label, *lists, time, transform), bad_rows.skips)
+    plan.notes[:0] = notes
+    _show(plan, progress, confirm)
+    labels = Labels(plan.roles.rule)
+    reader = _Reader(plan.roles, labels, multi_separator)
     words = {name: FrequentWords() for name in (*plan.roles.sparse, *plan.roles.multi)}
 
     def feature(name: str, **options: Any) -> SparseFeature:
@@ -96,6 +104,8 @@ def read_tabular(
         source=source,
         measured=known,
         time=reader.time_name,
+        summary=labels,
+        positive=plan.roles.rule.positive,
     )
 
 
@@ -104,9 +114,9 @@ def _names(given: Sequence[str]) -> Sequence[str]:
 
 
 def _show(plan: Plan, progress: bool, confirm: Callable[[str], None] | None) -> None:
-    if confirm is not None:
+    if plan.inferred and confirm is not None:
         confirm(str(plan))
-    elif progress:
+    elif progress and (plan.inferred or plan.notes):
         print(plan, file=sys.stderr)
 
 
@@ -115,13 +125,17 @@ class _Reader:
 
     Args:
         roles: What each column is for.
+        labels: Reads the label.
         separator: Between two ids of a list that is text.
 
     Attributes:
+        labels: What reads the label, and knows what it read.
         time_name: The column of times in the rows that it gives; it has no feature's name.
     """
 
-    def __init__(self, roles: Roles, separator: str) -> None:
+    def __init__(self, roles: Roles, labels: Labels, separator: str) -> None:
+        self.labels = labels
+        self._label = roles.label
         self.time_name = roles.time
         while self.time_name in (roles.label, *roles.dense, *roles.sparse, *roles.multi):
             self.time_name = f"{self.time_name} as time"
@@ -130,7 +144,9 @@ class _Reader:
             return read_lists(column, separator)
 
         # For each column of the result: where from, how it is read, what it should have been.
-        self._columns: list[tuple[str, str, Reader, str]] = [(roles.label, roles.label, read_labels, "0 or 1")]
+        self._columns: list[tuple[str, str, Reader, str]] = [
+            (roles.label, roles.label, labels.read, labels.rule.wanted)
+        ]
         self._columns += [(name, name, read_numbers, "a finite number") for name in roles.dense]
         self._columns += [(name, name, read_ids, "an id: a string or a whole number") for name in roles.sparse]
         self._columns += [(name, name, lists, "a list of strings or whole numbers") for name in roles.multi]
@@ -153,12 +169,14 @@ class _Reader:
             for row in np.flatnonzero(misfits).tolist():
                 reasons.setdefault(row, f"{source} is {_shown(given[row])}, which is not {wanted}")
         chunk = pl.DataFrame(columns)
+        given = unnamed(rows.frame[self._label])
         found = list(rows.misfits)
         if reasons:
             fits = np.ones(len(chunk), dtype=bool)
             fits[list(reasons)] = False
-            chunk = chunk.filter(fits)
+            chunk, given = chunk.filter(fits), given.filter(fits)
             found += [(int(rows.numbers[row]), reason, rows.text(row)) for row, reason in reasons.items()]
+        self.labels.count(given)
         words = {
             name: frequent_words(unnamed(rows.frame[name]), separator) for name, separator in self._separators.items()
         }
@@ -207,3 +225,4 @@ def _chunks(
                 words[name].add(seen)
             if len(found.chunk):
                 yield found.chunk
+    reader.labels.check()

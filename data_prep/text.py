@@ -30,6 +30,10 @@ _SAMPLES = 64
 _SAMPLE_BYTES = 64 << 10
 
 
+class EmptyFile(InputError):
+    """A file has not a single letter."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """Whole lines of a text file.
@@ -84,7 +88,7 @@ def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterato
             line += piece.num_lines
             yield piece
         if line == 1:
-            raise InputError(f"{path}: the file is empty; give a file with rows")
+            raise EmptyFile(f"{path}: the file is empty; give a file with rows")
 
 
 def without_blank_end(pieces: Iterable[Piece]) -> Iterator[Piece]:

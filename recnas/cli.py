@@ -354,6 +354,10 @@ def _prepare(arguments: argparse.Namespace) -> None:
     )
     for split, counts in schema.splits.items():
         print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
+    if schema.positive is not None:
+        print(f"a click is a row whose {schema.label} is {' or '.join(schema.positive)}")
+    if negatives := schema.source.get("negatives"):
+        print("no click: " + ", ".join(f"{word} ({count:,} rows)" for word, count in list(negatives.items())[:10]))
     print(f"{len(schema.dense)} dense and {schema.num_sparse} sparse features in {arguments.output}")
     for name, text in LOG_LOSSES.items():
         if losses := schema.source.get(name):

@@ -29,7 +29,8 @@ def frame_of_pandas(table: Any, names: Sequence[str]) -> pl.DataFrame:
             # Values of several types, or of one that Arrow has not.
             values = zip(column.tolist(), column.isna(), strict=True)
             columns.append(series_of(name, [None if missing else value for value, missing in values]))
-    return pl.DataFrame(columns)
+    # In a list of columns one without a name would get one.
+    return pl.DataFrame(dict(zip(names, columns, strict=True)) if "" in names else columns)
 
 
 def series_of(name: str, values: list[Any]) -> pl.Series:

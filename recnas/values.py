@@ -4,7 +4,7 @@ Each reader takes a column `[N]` and gives the values `[N]` with a mask `[N]` of
 Empty text, null and NaN are missing values. Of a type that cannot be read, no value fits but a missing one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
@@ -25,23 +25,58 @@ _SECONDS_A_DAY = 86_400
 _MICROSECONDS = 10**6
 
 
-def read_labels(column: pl.Series) -> Read:
-    """Int8, 0 or 1, of 0 and 1, false and true, as numbers or text; none may be missing."""
-    column = _plain(column)
-    if column.dtype == pl.String:
-        words = column.str.strip_chars().str.to_lowercase()
-        word = pl.lit(words)
-        values = pl.select(
-            pl.when(word.is_in(["1", "true", "1.0"]))
-            .then(pl.lit(1, pl.Int8))
-            .when(word.is_in(["0", "false", "0.0"]))
-            .then(pl.lit(0, pl.Int8))
-            .alias(column.name)
-        ).to_series()
+def read_labels(
+    column: pl.Series, positive: Sequence[str] | None = None, negative: Sequence[str] | None = None
+) -> Read:
+    """Int8, 0 or 1; none may be missing.
+
+    Args:
+        column: labels.
+        positive: the values that are 1, as `label_words` spells them; None: 1 and true, and 0 and false are 0.
+        negative: the values that are 0; None: beside `positive` every other that is there.
+    """
+    if column.dtype == pl.String and len(distinct := column.unique()) < len(column):
+        # Each different text is read once, as they are few.
+        read, _ = read_labels(distinct, positive, negative)
+        values = column.replace_strict(distinct, read, return_dtype=pl.Int8).alias(column.name)
         return values, _mask(values.is_null())
-    numbers = column.cast(pl.Float64)
-    fits = (numbers.is_in([0.0, 1.0])).fill_null(False)
-    return numbers.set(~fits, 0).cast(pl.Int8), _mask(~fits)
+    if positive is None:
+        positive, negative = _ONE, _ZERO
+    word = pl.lit(label_words(column))
+    clicked = word.is_in(list(positive))
+    fits = word.is_not_null() if negative is None else clicked | word.is_in(list(negative))
+    values = pl.select(pl.when(fits).then(clicked.cast(pl.Int8)).alias(column.name)).to_series()
+    return values, _mask(values.is_null())
+
+
+_ONE, _ZERO = ("1", "true"), ("0", "false")
+# Not "none", which may well be a label.
+_NO_LABELS = ("", "\\N", "NULL", "null", "NA", "N/A", "n/a", "None", "nan", "NaN")
+
+
+def label_words(column: pl.Series) -> pl.Series:
+    """The values of a label as text, each in one spelling: small letters, no blanks around it, `1` for 1.00 and +1.
+
+    Null where a value is missing, also as words say it (NULL, NA, nan, \\N …), or of a type that no label has.
+    """
+    name, kind = column.name, column.dtype
+    if not (kind.is_numeric() or kind in (pl.Null, pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Object)):
+        return pl.Series(name, [None] * len(column), dtype=pl.String)
+    column = _plain(column)
+    if column.dtype == pl.Boolean:
+        return column.cast(pl.String)
+    if column.dtype == pl.String:
+        text = column.str.strip_chars()
+        text = text.set(text.is_in(_NO_LABELS), None)
+        number = text.cast(pl.Float64, strict=False)
+        text = text.str.to_lowercase()
+    else:
+        number = column.cast(pl.Float64).fill_nan(None)
+        text = number.cast(pl.String)
+    whole = number.is_finite() & (number == number.round()) & (number.abs() < _LEAST_HUGE)
+    digits = number.set(~whole, None).cast(pl.Int64).cast(pl.String)
+    others = number.set(~number.is_finite(), None).cast(pl.String)
+    return pl.select(pl.coalesce(map(pl.lit, (digits, others, text))).alias(name)).to_series()
 
 
 def read_numbers(column: pl.Series) -> Read:
