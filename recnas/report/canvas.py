@@ -65,7 +65,7 @@ class Canvas:
     texts: list[dict] = field(default_factory=list)
 
     def line(self, path: Sequence[Point], color: str, width: float, meta: Meta, arrow: bool = False) -> None:
-        """A line along the path, with a head at its end if it is an arrow (which has to end horizontally)."""
+        """A line along the path, with a head at its end if it is an arrow (which has to end level or straight down)."""
         x, y = zip(*path, strict=True)
         self.lines.append(
             go.Scatter(
@@ -82,8 +82,12 @@ class Canvas:
             self._arrow_head(path[-2], path[-1], color)
 
     def _arrow_head(self, before: Point, tip: Point, color: str) -> None:
-        (x, y), back = tip, -8 if tip[0] > before[0] else 8
-        path = f"M{x},{y} L{x + back},{y - 4.5} L{x + back},{y + 4.5} Z"
+        x, y = tip
+        if tip[0] == before[0]:
+            path = f"M{x},{y} L{x - 4.5},{y - 8} L{x + 4.5},{y - 8} Z"
+        else:
+            back = -8 if tip[0] > before[0] else 8
+            path = f"M{x},{y} L{x + back},{y - 4.5} L{x + back},{y + 4.5} Z"
         self.shapes.append({"type": "path", "path": path, "fillcolor": color, "line": {"width": 0}})
 
     def panel(self, box: Rect, edge: str, fill: str, below: bool = False) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from recnas.description import Description
 from recnas.report import style
 from recnas.report.canvas import Canvas, Meta, Point, Rect, rounded, swing
 from recnas.report.plan import SIDE, Plan
-from recnas.report.wiring import DENSE, INPUT, SPARSE, Connection, connections, takes_products
+from recnas.report.wiring import DENSE, INPUT, SPARSE, Connection, connections, cross_row, logit_row, takes_products
 from recnas.space import Architecture, Block, Live
 from recnas.space.architecture import ATTENTION, DOT_PRODUCT, EFC, FC, GATING, MERGED_FIELDS, SUM
 
@@ -36,8 +37,8 @@ _EXPLANATIONS = {
     ATTENTION: "linear over the fields, then self-attention among them",
 }
 _STEM = {
-    DENSE: ("Dense features", "counts, ages, …", "The dense features as they are"),
-    SPARSE: ("Sparse features", "one embedding each", "The sparse features, one embedding each"),
+    DENSE: ("Dense features", "The dense features as they are"),
+    SPARSE: ("Sparse features", "The sparse features, one embedding each"),
 }
 _COLOR = {DENSE: style.DENSE, SPARSE: style.SPARSE}
 _TINT = {DENSE: style.DENSE_TINT, SPARSE: style.SPARSE_TINT}
@@ -47,16 +48,17 @@ _UNREAD = "does not reach the logit"
 _JOINT_RADIUS = 9
 
 
-def draw_architecture(arch: Architecture) -> go.Figure:
+def draw_architecture(arch: Architecture, data: Description | None = None) -> go.Figure:
     """Draws an architecture with everything it holds; parts that do not reach the logit are grey.
 
     Args:
         arch: Any architecture. Its full genotype shows its dead parts; in canonical form there are none.
+        data: The features that it reads, if they are known.
 
     Returns:
         A figure of fixed size, whose traces carry a `canvas.Meta` each.
     """
-    return _Drawing(arch).figure()
+    return _Drawing(arch, data).figure()
 
 
 def output_name(kind: str, source: int) -> str:
@@ -72,25 +74,29 @@ def operator_names(operators: Sequence[str]) -> str:
 class _Drawing:
     """Goes over an architecture once and marks a canvas."""
 
-    def __init__(self, arch: Architecture) -> None:
+    def __init__(self, arch: Architecture, data: Description | None) -> None:
         self.arch = arch
+        self.data = data
         self.live = arch.live()
         self.links = connections(arch)
-        self.plan = Plan(len(arch.blocks))
+        self.cross = cross_row(arch)
+        self.plan = Plan(len(arch.blocks), logit_row(arch))
         self.canvas = Canvas()
 
     def figure(self) -> go.Figure:
         for live in (False, True):  # what is live lies on top
             for kind in (DENSE, SPARSE):
-                for source in range(self.plan.logit):
+                for source in range(len(self.arch.blocks) + 1):
                     self._wire(kind, source, live)
         for kind in (DENSE, SPARSE):
-            for source in range(self.plan.logit):
+            for source in range(len(self.arch.blocks) + 1):
                 self._output_label(kind, source)
         self._taps()
         self._stem()
         for row, (block, live) in enumerate(zip(self.arch.blocks, self.live, strict=True), start=1):
             self._block(row, block, live)
+        if self.cross is not None:
+            self._cross_network(self.cross)
         self._logit()
         for link in sorted(self.links, key=lambda link: link.live):
             self._overlay(link)
@@ -162,7 +168,7 @@ class _Drawing:
         kind, row = link.kind, link.reader
         straight = [(self.plan.outside[kind], y), (self.plan.edge[kind], y)]
         name = f"{kind} {link.role} into {row}"
-        if kind == DENSE or row == self.plan.logit:
+        if kind == DENSE or row > len(self.arch.blocks):
             self._line(straight, kind, Meta(name, link.live, (row,)), arrow=True)
             return
         block, live = self.arch.blocks[row - 1], self.live[row - 1]
@@ -184,7 +190,8 @@ class _Drawing:
         self.canvas.line(path, self._text_color(link.kind, link.live), 3.6, meta)
 
     def _reader_name(self, link: Connection) -> str:
-        return "The logit" if link.reader == self.plan.logit else f"Block {link.reader}"
+        names = {self.plan.logit: "The logit", self.cross: "The cross network"}
+        return names.get(link.reader, f"Block {link.reader}")
 
     # Rows
 
@@ -192,23 +199,46 @@ class _Drawing:
         card = self.plan.card(0)
         self.canvas.panel(card, style.RULE, style.PAPER, below=True)
         self.canvas.text(card.center, "<b>Stem</b>", style.INK, 13)
-        for kind, (title, detail, hover) in _STEM.items():
+        for kind, (title, hover) in _STEM.items():
             live = any(link.live for link in self._readers(kind, 0))
-            self._operator(0, kind, title, detail, live, hover)
+            self._operator(0, kind, title, self._features(kind), live, hover)
+
+    def _features(self, kind: str) -> str:
+        """How many features there are of a kind; where there is no dense one, what a model gets in their place."""
+        if self.data is None:
+            return "as they are" if kind == DENSE else "one embedding each"
+        count = len(self.data.dense if kind == DENSE else self.data.sparse)
+        if kind == SPARSE:
+            return "1 embedding" if count == 1 else f"{count:,} embeddings"
+        return "none: a constant 0" if count == 0 else "1 number" if count == 1 else f"{count:,} numbers"
+
+    def _cross_network(self, row: int) -> None:
+        """DCN-V2's, beside the blocks: it reads the stem, and its output goes straight down to the logit."""
+        depth, box = self.arch.cross_layers, self.plan.wide_box(row)
+        layers = f"{depth} layer{'s' if depth > 1 else ''}"
+        down = [(box.center[0], box.bottom), (box.center[0], self.plan.wide_box(self.plan.logit).top)]
+        self._wide(row, f"<b>Cross network</b> · {layers} over D0 and S0")
+        self.canvas.line(down, style.INK, 2.2, Meta("cross network's output", True, (row, self.plan.logit)), arrow=True)
+        hover = (
+            f"The cross network of DCN-V2, {layers}<br>x<sub>l+1</sub> = x<sub>0</sub> ⊙ (W x<sub>l</sub> + b) + "
+            "x<sub>l</sub>, where x<sub>0</sub> is the stem: the dense features beside all embeddings"
+        )
+        self.canvas.area(box, hover, Meta("cross network", True, (row,)))
 
     def _logit(self) -> None:
-        row, box = self.plan.logit, self.plan.logit_box()
+        row, last = self.plan.logit, len(self.arch.blocks)
+        read, hover = "dense, all fields", "One linear layer over the last block's outputs"
+        if self.cross is not None:
+            read, hover = f"D{last}, S{last}, cross network", f"{hover}<br>and the cross network's"
+        self._wide(row, f"<b>Logit</b> = linear({read}) → click probability")
+        self.canvas.area(self.plan.wide_box(row), hover, Meta("logit", True, (row,)))
+
+    def _wide(self, row: int, title: str) -> None:
+        """The frame and the box of a row that reads both halves."""
+        box = self.plan.wide_box(row)
         self.canvas.panel(self.plan.card(row), style.RULE, style.PAPER, below=True)
         self.canvas.panel(box, style.INK, style.PAPER)
-        last, depth = len(self.arch.blocks), self.arch.cross_layers
-        read, hover = "dense, all fields", "One linear layer over the last block's outputs"
-        if depth:
-            layers = f"{depth} layer{'s' if depth > 1 else ''}"
-            read = f"D{last}, S{last}, cross × {depth} of D0 and S0"
-            hover += f"<br>and over a cross network of {layers}, which reads the stem"
-        title = f"<b>Logit</b> = linear({read}) → click probability"
         self.canvas.text(box.center, title, style.INK, 13)
-        self.canvas.area(box, hover, Meta("logit", True, (row,)))
 
     def _block(self, row: int, block: Block, live: Live) -> None:
         card, alive = self.plan.card(row), live.dense_operators or live.sparse_operators

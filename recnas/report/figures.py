@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, chain, combinations
-from statistics import quantiles
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from recnas.report.run import BASELINE, Candidate, Epoch, Model, TrainingPoint, Warmup
+from recnas.report.axes import bounds, scale, tell_of_outside
+from recnas.report.html import compact
+from recnas.report.run import BASELINE, Candidate, Epoch, Model, Warmup
 from recnas.report.style import BEST, DENSE, FONT, INK, PAPER, SPARSE, axis, plot_layout
 
 _CHILD, _INITIAL = DENSE, "#aab3bd"
 _BAND = "rgba(36, 104, 168, 0.16)"
-_LOG_SCALE_FROM = 4.0
-"""From this ratio of the largest to the smallest log loss on, an axis is logarithmic."""
-_OUTLIERS_FROM = 2.0
-"""From this ratio of the whole range of scores to that without the lowest hundredth on, the hundredth is left out."""
 
 COSTS = (
     ("flops", "multiply-accumulates a row", "MACs a row"),
     ("latency_ms", "milliseconds to predict one batch", "ms"),
 )
 """Each cost that has a panel: its name, its axis, its unit."""
+
+_ASIDE = ("triangle-left", "triangle-right")
+"""What stands for a point that is beyond the left or the right edge."""
 
 PROXY_NAMES = {"zico": "ZiCo", "fr": "log FR", "loss": "training loss"}
 
@@ -71,77 +71,51 @@ def warmup_figure(warmup: Warmup) -> go.Figure | None:
     figure.update_xaxes(
         axis("share of the warm-up done", tickvals=x, ticktext=ticks, range=[-0.25, len(levels) - 0.75], showgrid=False)
     )
-    figure.update_yaxes(axis("validation log loss", **_scale(values)))
-    return figure
-
-
-def training_figure(points: Sequence[TrainingPoint]) -> go.Figure | None:
-    """The supernet's training loss over the rows it has seen."""
-    points = [point for point in points if point.loss is not None]
-    if not points:
-        return None
-    x, y = [point.rows for point in points], [point.loss for point in points]
-    figure = go.Figure(layout=plot_layout(380))
-    hover = "%{x:,} rows<br>training loss %{y:.4f}<extra></extra>"
-    if len(points) < 20:
-        figure.add_scatter(x=x, y=y, mode="lines+markers", line={"color": DENSE, "width": 2}, hovertemplate=hover)
-        figure.update_layout(showlegend=False)
-    else:
-        figure.add_scatter(
-            x=x, y=y, mode="lines", line={"color": _INITIAL, "width": 1}, name="as measured", hovertemplate=hover
-        )
-        window = max(5, len(points) // 20)
-        figure.add_scatter(
-            x=x,
-            y=_running_mean(y, window),
-            mode="lines",
-            line={"color": DENSE, "width": 2.5},
-            name=f"mean of the last {window}",
-            hovertemplate=hover,
-        )
-    figure.update_xaxes(axis("training rows seen", tickformat="~s", rangemode="tozero"))
-    figure.update_yaxes(axis("training loss (log loss)", **_scale(y)))
+    figure.update_yaxes(axis("validation log loss", **scale(values)))
     return figure
 
 
 def search_figure(history: Sequence[Candidate], finalists: Sequence[str], best: str | None) -> go.Figure:
-    """Score over candidates in the order they were scored, with the best so far."""
+    """Score over candidates in the order they were scored, with the best so far.
+
+    Scores so far from all others that those could not be told apart are at the edge.
+    """
     figure = go.Figure(layout=plot_layout(440))
     scored = [(number, item) for number, item in enumerate(history, start=1) if item.score is not None]
-    groups = (
-        ("random", _INITIAL, [pair for pair in scored if pair[1].iteration == 0]),
-        ("children", _CHILD, [pair for pair in scored if pair[1].iteration > 0]),
-    )
-    for name, color, group in groups:
+    shown = bounds([item.score for _, item in scored])
+
+    def add(name: str, group: list[tuple[int, Candidate]], symbol: str, **marker: object) -> None:
         if group:
             figure.add_scatter(
-                **_places(group),
+                x=[number for number, _ in group],
+                y=[shown.place(item.score) for _, item in group],
+                customdata=[[item.id, item.iteration, f"{item.score:.4g}"] for _, item in group],
                 mode="markers",
                 name=name,
-                marker={"color": color, "size": 5, "opacity": 0.65 if color == _CHILD else 1},
-                hovertemplate=_CANDIDATE_HOVER,
+                marker={**marker, "symbol": [shown.symbol(item.score, symbol) for _, item in group]},
+                hovertemplate="<b>%{customdata[0]}</b><br>score %{customdata[2]}"
+                "<br>candidate %{x}, iteration %{customdata[1]}<extra></extra>",
             )
+
+    add("random", [pair for pair in scored if pair[1].iteration == 0], "circle", color=_INITIAL, size=5)
+    add("children", [pair for pair in scored if pair[1].iteration > 0], "circle", color=_CHILD, size=5, opacity=0.65)
     if scored:
         figure.add_scatter(
             x=[number for number, _ in scored],
-            y=list(accumulate((item.score for _, item in scored), max)),
+            y=list(accumulate((shown.place(item.score) for _, item in scored), max)),
             mode="lines",
             line={"color": INK, "width": 1.8, "shape": "hv"},
             name="best so far",
             hoverinfo="skip",
         )
+    trained = [pair for pair in scored if pair[1].id in finalists and pair[1].id != best]
     ring = {"size": 10, "color": "rgba(0,0,0,0)", "line": {"color": SPARSE, "width": 1.8}}
-    star = {"size": 15, "symbol": "star", "color": BEST, "line": {"color": PAPER, "width": 1}}
-    for name, marker, group in (
-        ("trained in the end", ring, [pair for pair in scored if pair[1].id in finalists and pair[1].id != best]),
-        ("best found", star, [pair for pair in scored if pair[1].id == best]),
-    ):
-        if group:
-            figure.add_scatter(
-                **_places(group), mode="markers", name=name, marker=marker, hovertemplate=_CANDIDATE_HOVER
-            )
+    add("trained in the end", trained, "circle", **ring)
+    star = {"size": 15, "color": BEST, "line": {"color": PAPER, "width": 1}}
+    add("best found", [pair for pair in scored if pair[1].id == best], "star", **star)
     figure.update_xaxes(axis("candidate, in the order of scoring", rangemode="tozero"))
-    figure.update_yaxes(axis("proxy score (higher is better)", **_without_outliers([item.score for _, item in scored])))
+    figure.update_yaxes(axis("proxy score (higher is better)", **shown.axis))
+    tell_of_outside(figure, shown.outside)
     return figure
 
 
@@ -166,7 +140,8 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
         return None
     figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.04)
     losses = [model.validation_log_loss for model in trained]
-    margin = 0.06 * (max(losses) - min(losses)) or 0.001
+    shown = bounds(losses)
+    margin = 0.06 * (shown.high - shown.low) or 0.001
     named: set[str] = set()
 
     def add(name: str, column: int, **trace: object) -> None:
@@ -179,41 +154,44 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
     for column, (key, title, unit, points) in enumerate(panels, start=1):
         steps = unbeaten([(x, model.validation_log_loss) for x, model in points])
         line = {"color": INK, "width": 1.6, "shape": "hv"}
-        x, y = zip(*steps, strict=True)
+        x, y = zip(*((cost, shown.place(loss)) for cost, loss in steps), strict=True)
         add("no cheaper model is better", column, x=x, y=y, mode="lines", line=line, hoverinfo="skip")
         if key in limits:
-            ends = [min(losses) - margin, max(losses) + margin]
+            ends = [shown.low - margin, shown.high + margin]
             line = {"color": INK, "width": 1.6, "dash": "dash"}
             hover = f"limit: {limits[key]:,g} {unit}<extra></extra>"
             add("limit", column, x=[limits[key]] * 2, y=ends, mode="lines", line=line, hovertemplate=hover)
         looks = (
-            ("other finalists", {"color": DENSE, "size": 9}, lambda m: m.id != best and m.kind != BASELINE),
-            ("hand-made", {"color": SPARSE, "size": 11, "symbol": "diamond"}, lambda m: m.kind == BASELINE),
-            (
-                "best found",
-                {"color": BEST, "size": 16, "symbol": "star"},
-                lambda m: m.id == best and m.kind != BASELINE,
-            ),
+            ("other finalists", DENSE, 9, "circle", lambda m: m.id != best and m.kind != BASELINE),
+            ("hand-made", SPARSE, 11, "diamond", lambda m: m.kind == BASELINE),
+            ("best found", BEST, 16, "star", lambda m: m.id == best and m.kind != BASELINE),
         )
-        for name, marker, belongs in looks:
+        for name, color, size, symbol, belongs in looks:
             if group := [(x, model) for x, model in points if belongs(model)]:
                 add(
                     name,
                     column,
                     x=[x for x, _ in group],
-                    y=[model.validation_log_loss for _, model in group],
+                    y=[shown.place(model.validation_log_loss) for _, model in group],
                     text=[model.name for _, model in group],
+                    customdata=[model.validation_log_loss for _, model in group],
                     # A found model's name is a long number; hand-made ones are known by theirs.
                     mode="markers+text" if name == "hand-made" else "markers",
                     textposition="top center",
                     textfont={"size": 11.5},
-                    marker={**marker, "line": {"color": PAPER, "width": 1}},
+                    marker={
+                        "color": color,
+                        "size": size,
+                        "symbol": [shown.symbol(model.validation_log_loss, symbol) for _, model in group],
+                        "line": {"color": PAPER, "width": 1},
+                    },
                     hovertemplate=f"<b>%{{text}}</b><br>%{{x:,.4~r}} {unit}<br>"
-                    "validation log loss %{y:.4f}<extra></extra>",
+                    "validation log loss %{customdata:.4f}<extra></extra>",
                 )
-        figure.update_xaxes(axis(title, tickformat="~s", **_scale([x for x, _ in points])), row=1, col=column)
-        figure.update_yaxes(axis("validation log loss" if column == 1 else ""), row=1, col=column)
+        figure.update_xaxes(axis(title, tickformat="~s", **scale([x for x, _ in points], compact)), row=1, col=column)
+        figure.update_yaxes(axis("validation log loss" if column == 1 else "", **shown.axis), row=1, col=column)
     figure.update_layout(plot_layout(400))
+    tell_of_outside(figure, shown.outside)
     return figure
 
 
@@ -246,88 +224,42 @@ def proxy_figure(
         return None
     titles = [f"<b>{name}</b>{_tau([(x, losses[id_]) for id_, x in pairs])}" for name, pairs in terms]
     figure = make_subplots(rows=1, cols=len(terms), shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=titles)
+    across = bounds([losses[id_] for id_ in known])
+    outside = across.outside
     for column, (name, pairs) in enumerate(terms, start=1):
+        shown = bounds([x for _, x in pairs])
+        outside += shown.outside
         figure.add_scatter(
-            x=[x for _, x in pairs],
-            y=[losses[id_] for id_, _ in pairs],
+            x=[shown.place(x) for _, x in pairs],
+            y=[across.place(losses[id_]) for id_, _ in pairs],
             text=[id_ for id_, _ in pairs],
+            customdata=[[f"{x:.4g}", f"{losses[id_]:.4f}"] for id_, x in pairs],
             mode="markers",
             marker={
                 "color": [BEST if id_ == best else DENSE for id_, _ in pairs],
-                "symbol": ["star" if id_ == best else "circle" for id_, _ in pairs],
+                "symbol": [
+                    across.symbol(losses[id_], shown.symbol(x, "star" if id_ == best else "circle", _ASIDE))
+                    for id_, x in pairs
+                ],
                 "size": [15 if id_ == best else 9 for id_, _ in pairs],
                 "line": {"color": PAPER, "width": 1},
             },
-            hovertemplate=f"<b>%{{text}}</b><br>{name} %{{x:.4~f}}<br>validation log loss %{{y:.4f}}<extra></extra>",
+            hovertemplate=f"<b>%{{text}}</b><br>{name} %{{customdata[0]}}"
+            "<br>validation log loss %{customdata[1]}<extra></extra>",
             row=1,
             col=column,
         )
-        figure.update_xaxes(axis(name, nticks=5), row=1, col=column)
-        figure.update_yaxes(axis(f"validation log loss{when}" if column == 1 else ""), row=1, col=column)
+        figure.update_xaxes(axis(name, nticks=5, **shown.axis), row=1, col=column)
+        title = f"validation log loss{when}" if column == 1 else ""
+        figure.update_yaxes(axis(title, **across.axis), row=1, col=column)
     figure.update_layout(plot_layout(350, showlegend=False))
     figure.update_annotations(font={"size": 13.5, "color": INK, "family": FONT})
+    tell_of_outside(figure, outside)
     return figure
 
 
 def _with_both_signs(value: float | None) -> tuple[float | None, ...]:
     return (None,) if value is None else (value, -value)
-
-
-def final_training_figure(
-    epochs: dict[str, Sequence[Epoch]], models: Sequence[Model], best: str | None
-) -> go.Figure | None:
-    """Validation log loss after each epoch and each rung of halving, a line a learning rate; None if there is none."""
-    figure = go.Figure(layout=plot_layout(380))
-    names = {model.id: model.name for model in models}
-    baselines = {model.id for model in models if model.kind == BASELINE}
-    dropped = {model.id for model in models if model.dropped}
-    looks = (
-        ("dropped", _INITIAL, 1.4, lambda id_: id_ in dropped),
-        ("other finalists", DENSE if dropped else _INITIAL, 1.4, lambda id_: id_ not in {best} | baselines | dropped),
-        ("hand-made", SPARSE, 2.4, lambda id_: id_ in baselines),
-        ("best found", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
-    )
-    values: list[float] = []
-    places: set[float] = set()
-    for group, color, width, belongs in looks:
-        first = True
-        for id_ in filter(belongs, epochs):
-            for rate in dict.fromkeys(epoch.learning_rate for epoch in epochs[id_]):
-                points = [
-                    (epoch.epoch, epoch.validation.log_loss)
-                    for epoch in epochs[id_]
-                    if epoch.learning_rate == rate and epoch.validation and epoch.validation.log_loss is not None
-                ]
-                if not points:
-                    continue
-                values += [loss for _, loss in points]
-                places |= {number for number, _ in points}
-                end = "x" if id_ in dropped else "circle"
-                figure.add_scatter(
-                    x=[number for number, _ in points],
-                    y=[loss for _, loss in points],
-                    mode="lines+markers",
-                    line={"color": color, "width": width},
-                    marker={"size": 6, "symbol": ["circle"] * (len(points) - 1) + [end]},
-                    name=group,
-                    legendgroup=group,
-                    showlegend=first,
-                    hovertemplate=f"<b>{names.get(id_, id_)}</b>, learning rate {rate}<br>"
-                    "epoch %{x:.3~g}: validation log loss %{y:.4f}<extra></extra>",
-                )
-                first = False
-    if not values:
-        return None
-    # Where finalists were compared in the middle of a pass, these places are marked.
-    ticks = {"dtick": 1} if all(place == int(place) for place in places) else {"tickvals": sorted(places)}
-    figure.update_xaxes(axis("epoch", **ticks, tickformat=".3~g", showgrid=False))
-    figure.update_yaxes(axis("validation log loss", **_scale(values)))
-    return figure
-
-
-_CANDIDATE_HOVER = (
-    "<b>%{customdata[0]}</b><br>score %{y:.4~f}<br>candidate %{x}, iteration %{customdata[1]}<extra></extra>"
-)
 
 
 def unbeaten(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -339,46 +271,9 @@ def unbeaten(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     return kept
 
 
-def _places(group: Sequence[tuple[int, Candidate]]) -> dict[str, list]:
-    return {
-        "x": [number for number, _ in group],
-        "y": [item.score for _, item in group],
-        "customdata": [[item.id, item.iteration] for _, item in group],
-    }
-
-
 def _level_name(fraction: float, rows: int | None) -> str:
     share = f"<b>{fraction * 100:g} %</b>"
     return share if rows is None else f"{share}<br>{rows:,} rows"
-
-
-def _scale(values: Sequence[float]) -> dict[str, object]:
-    """A logarithmic axis where the values spread too far for a linear one to show the small ones."""
-    if values and min(values) > 0 and max(values) / min(values) > _LOG_SCALE_FROM:
-        return {"type": "log", "dtick": "D2"}
-    return {}
-
-
-def _without_outliers(values: Sequence[float]) -> dict[str, object]:
-    """A range without the lowest hundredth, if that would otherwise squeeze all others into a part of the height."""
-    if len(values) < 100:
-        return {}
-    floor, top = quantiles(values, n=100)[0], max(values)
-    if top - min(values) < _OUTLIERS_FROM * (top - floor):
-        return {}
-    return {"range": [floor, top + 0.05 * (top - floor)]}
-
-
-def hidden_outliers(history: Sequence[Candidate]) -> int:
-    """Candidates below the search figure's range."""
-    values = [item.score for item in history if item.score is not None]
-    shown = _without_outliers(values).get("range")
-    return sum(value < shown[0] for value in values) if shown else 0
-
-
-def _running_mean(values: Sequence[float], window: int) -> list[float]:
-    sums = [0.0, *accumulate(values)]
-    return [(sums[end] - sums[max(0, end - window)]) / min(end, window) for end in range(1, len(sums))]
 
 
 def _term(item: Candidate, key: str) -> float | None:

@@ -8,10 +8,13 @@ from typing import Any
 import plotly.graph_objects as go
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from recnas.report import style
 
+PLACES = 4
+"""Decimal places of a log loss or an AUC."""
+_PLOTLY = Path(__file__).with_name("plotly") / "plotly-basic.min.js"
+"""Plotly's published bundle of scatter, bar and pie: a quarter of the whole library, which the plotly package holds."""
 NOTHING = "\N{EN DASH}"
 """Stands for a number that there is none of."""
 
@@ -31,18 +34,22 @@ def fill(template: str, folder: Path | None = None, **values: Any) -> str:
         loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters.update(decimals=decimals, count=count, compact=compact, percent=percent, duration=duration)
-    return environment.get_template(template).render(style=style, plotly=Markup(get_plotlyjs()), **values)
+    return environment.get_template(template).render(
+        style=style, plotly=Markup(_PLOTLY.read_text(encoding="utf-8")), **values
+    )
 
 
 def figure_html(name: str, figure: go.Figure | None) -> Markup | None:
     """A figure as a part of a page; None if there is none."""
     if figure is None:
         return None
+    # A figure with several panels has Plotly's own look to begin with, which a layout is only laid over.
+    figure.layout.template = "none"
     config = {"displaylogo": False, "responsive": name != "drawing", "displayModeBar": False}
     return Markup(figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=config))
 
 
-def decimals(value: float | None, places: int = 4) -> str:
+def decimals(value: float | None, places: int = PLACES) -> str:
     """0.5681."""
     return NOTHING if value is None else f"{value:.{places}f}"
 

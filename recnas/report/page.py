@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from recnas.files import write_text
-from recnas.report import figures
+from recnas.report import figures, training_figures
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.run import Run, read_run
@@ -57,8 +57,8 @@ def render_report(run: Run) -> str:
         timed=any(model.latency_ms is not None for model in ranked(run)),
         front=run.results.front if run.results else (),
         best_id=run.results.best if run.results else None,
+        over_rows=training_figures.shows_rows(run.epochs, run.curves),
         unscored=sum(candidate.score is None for candidate in run.history),
-        hidden=figures.hidden_outliers(run.history),
         figures=_figures(run),
         rows_in_words=_in_words(run.best_architecture) if run.best_architecture else (),
     )
@@ -72,11 +72,11 @@ def _figures(run: Run) -> dict[str, Markup | None]:
     makers: dict[str, Callable[[], go.Figure | None]] = {
         "cost": lambda: figures.cost_figure(models, best, _cost_limits(run)),
         "warmup": lambda: figures.warmup_figure(run.warmup) if run.warmup else None,
-        "training": lambda: figures.training_figure(run.training),
+        "training": lambda: training_figures.training_figure(run.training),
         "search": lambda: figures.search_figure(run.history, finalists, best) if run.history else None,
         "proxy": lambda: figures.proxy_figure(run.history, models, run.epochs, best),
-        "final": lambda: figures.final_training_figure(run.epochs, models, best),
-        "drawing": lambda: draw_architecture(run.best_architecture) if run.best_architecture else None,
+        "final": lambda: training_figures.final_training_figure(run.epochs, models, best, run.curves),
+        "drawing": lambda: draw_architecture(run.best_architecture, run.data) if run.best_architecture else None,
     }
     return {name: figure_html(name, make()) for name, make in makers.items()}
 

@@ -20,11 +20,14 @@ _OPERAND = {INPUT: 0, LEFT: -11, RIGHT: 11}
 
 
 class Plan:
-    """The places of a drawing with `count` blocks: row 0 is the stem, then come the blocks, and last the logit."""
+    """The places of a drawing with `count` blocks.
 
-    def __init__(self, count: int) -> None:
+    Row 0 is the stem, then come the blocks, a cross network if there is one, and last, as row `logit`, the logit.
+    """
+
+    def __init__(self, count: int, logit: int) -> None:
         self.count = count
-        self.logit = count + 1
+        self.logit = logit
         left = _MARGIN + count * _LANE + _GAP
         right = left + _CARD_WIDTH
         self.outside = {DENSE: left, SPARSE: right}
@@ -39,7 +42,9 @@ class Plan:
 
     def card(self, row: int) -> Rect:
         """The frame of a row."""
-        top = _SPACE / 4 + (row > 0) * (_END_HEIGHT + _SPACE) + max(0, row - 1) * (_CARD_HEIGHT + _SPACE)
+        blocks = min(max(0, row - 1), self.count)
+        others = row - blocks
+        top = _SPACE / 4 + others * (_END_HEIGHT + _SPACE) + blocks * (_CARD_HEIGHT + _SPACE)
         height = _CARD_HEIGHT if 1 <= row <= self.count else _END_HEIGHT
         return Rect(self.outside[DENSE], top, self.outside[SPARSE], top + height)
 
@@ -47,8 +52,9 @@ class Plan:
         """The box of a row's dense or sparse operator."""
         return Rect.around(self.middle[kind], self.operator_height(row), _BOX_WIDTH, _BOX_HEIGHT)
 
-    def logit_box(self) -> Rect:
-        _, y = self.card(self.logit).center
+    def wide_box(self, row: int) -> Rect:
+        """The box of what reads dense and sparse outputs alike: of a cross network, of the logit."""
+        _, y = self.card(row).center
         width = self.edge[SPARSE] - self.edge[DENSE]
         return Rect.around((self.edge[DENSE] + self.edge[SPARSE]) / 2, y, width, _BOX_HEIGHT)
 

@@ -131,7 +131,7 @@ class Warmup:
 
 @dataclass(frozen=True)
 class TrainingPoint:
-    """One line of the supernet's training metrics."""
+    """One report of a training under way: the mean loss since the report before."""
 
     rows: float
     loss: float | None
@@ -144,6 +144,7 @@ class Epoch:
 
     learning_rate: float | None
     epoch: float
+    rows: int | None
     train_loss: float | None
     validation: Quality | None
 
@@ -157,6 +158,7 @@ class Run:
         data: What was found in the data set; runs from before that was written have none.
         history: Every candidate; those of the shortlist with the proxies of both looks.
         shortlist: What the second look measured.
+        curves: The training loss on the way of each final training, by model and learning rate.
         best_architecture: The best candidate's full genotype if the history holds it, else `architecture.json`.
         notes: What was tolerated while reading, one sentence each.
     """
@@ -171,6 +173,7 @@ class Run:
     shortlist: tuple[Candidate, ...] = ()
     results: Results | None = None
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[float, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
     best_architecture: Architecture | None = None
     notes: tuple[str, ...] = ()
 
@@ -228,9 +231,23 @@ def read_run(path: Path | str) -> Run:
             for pattern in ("retrain/*/metrics.jsonl", "baselines/*/metrics.jsonl")
             for file in sorted(path.glob(pattern))
         },
+        curves=_curves(path, notes),
         best_architecture=_best_architecture(path / "architecture.json", history),
         notes=tuple(notes),
     )
+
+
+def _curves(path: Path, notes: list[str]) -> dict[str, dict[float, tuple[TrainingPoint, ...]]]:
+    curves: dict[str, dict[float, tuple[TrainingPoint, ...]]] = {}
+    for pattern in ("retrain/*/progress-*.jsonl", "baselines/*/progress-*.jsonl"):
+        for file in sorted(path.glob(pattern)):
+            try:
+                rate = float(file.stem.removeprefix("progress-"))
+            except ValueError:
+                raise InputError(f"{file}: its name does not end in a learning rate") from None
+            points = tuple(point for point in _each(path, file, _training_point, notes) if point.loss is not None)
+            curves.setdefault(file.parent.name, {})[rate] = points
+    return curves
 
 
 def _changed(path: Path) -> datetime:
@@ -326,6 +343,7 @@ def _epoch(data: dict[str, Any]) -> Epoch:
     return Epoch(
         learning_rate=_number(data.get("learning_rate")),
         epoch=float(data["epoch"]),
+        rows=_count(data.get("rows")),
         train_loss=_number(data.get("train_loss")),
         validation=_quality(data.get("validation")),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from recnas.report.axes import log_scale
 from recnas.report.figures import unbeaten
 from recnas.report.style import BEST, DEAD, DENSE, FONT, INK, MUTED, PAPER, SPARSE, axis, plot_layout
 from recnas.study.text import signed, warmup_in_words
@@ -28,8 +29,6 @@ _CEILING = "rgba(36, 104, 168, 0.13)"
 _SHADES = ("#a9c9e8", "#6ea3d6", "#2468a8", "#123f6d")
 _ROW = 25
 """Pixels that a ranking takes."""
-_DECADES_FROM = 100.0
-"""From this ratio of the dearest to the cheapest on, an axis of seconds has a tick each power of ten only."""
 _FARTHEST = 2.0
 """How far above the lowest loss one may be to be shown, in multiples of the range of the better nine tenths."""
 
@@ -211,9 +210,8 @@ def time_figure(study: Study) -> go.Figure:
         xanchor="right",
         font={"size": 12, "color": MUTED},
     )
-    spread = study.results["training_seconds"] / min((item.seconds for item in known), default=1.0)
-    ticks = 1 if spread > _DECADES_FROM else "D2"
-    figure.update_xaxes(axis("seconds a candidate", type="log", dtick=ticks, tickformat="~g"))
+    seconds = [study.results["training_seconds"], *(item.seconds for item in known)]
+    figure.update_xaxes(axis("seconds a candidate", **log_scale(seconds)))
     figure.update_yaxes(axis("Kendall's τ"))
     return figure
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recnas.report.html import PLACES, decimals
 from recnas.report.run import BASELINE, FOUND, Model, Run
 
 REAL_GAIN = 0.001
@@ -35,7 +36,8 @@ def outcome(run: Run) -> Outcome:
     if reference.test is None or reference.test.log_loss is None:
         why = f"{reference.name}'s training diverged" if reference.diverged else f"{reference.name} has no test result"
         return Outcome("open", f"{here}. {why}, so there is nothing to compare it with.")
-    gain = reference.test.log_loss - found.test.log_loss
+    # Of the figures as they are shown, so that whoever subtracts them finds the difference that is told.
+    gain = round(_shown(reference.test.log_loss) - _shown(found.test.log_loss), PLACES)
     count = len(_baselines(run))
     beside = (
         f"the hand-made {reference.name}" if count == 1 else f"{reference.name}, the best of {count} hand-made models,"
@@ -45,13 +47,16 @@ def outcome(run: Run) -> Outcome:
         direction = "lower" if gain > 0 else "higher" if gain < 0 else "different"
         return Outcome(
             "even",
-            f"{text}{abs(gain):.4f} {direction}, less than the {REAL_GAIN} that counts as a real difference.",
+            f"{text}{decimals(abs(gain))} {direction}, less than the {REAL_GAIN} that counts as a real difference.",
         )
     if gain < 0:
-        return Outcome("worse", f"{text}{-gain:.4f} higher. The search did not beat {reference.name} here.")
-    if (found.test.auc or 0) < (reference.test.auc or 0):
-        return Outcome("better", f"{text}{gain:.4f} lower, so the found model is better by log loss, but not by AUC.")
-    return Outcome("better", f"{text}{gain:.4f} lower, so the found model is better.")
+        return Outcome("worse", f"{text}{decimals(-gain)} higher. The search did not beat {reference.name} here.")
+    if _shown(found.test.auc or 0) < _shown(reference.test.auc or 0):
+        return Outcome(
+            "better",
+            f"{text}{decimals(gain)} lower, so the found model is better by log loss, but not by AUC.",
+        )
+    return Outcome("better", f"{text}{decimals(gain)} lower, so the found model is better.")
 
 
 def _so_far(run: Run) -> str:
@@ -100,6 +105,10 @@ def ranked(run: Run) -> list[Model]:
     return sorted(models, key=place)
 
 
+def _shown(figure: float) -> float:
+    return round(figure, PLACES)
+
+
 def _quality(model: Model) -> str:
-    auc = "" if model.test.auc is None else f" (AUC {model.test.auc:.4f})"
-    return f"{model.test.log_loss:.4f}{auc}"
+    auc = "" if model.test.auc is None else f" (AUC {decimals(model.test.auc)})"
+    return f"{decimals(model.test.log_loss)}{auc}"

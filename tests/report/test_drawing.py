@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
+from recnas.description import DenseDescription, Description, SparseDescription
 from recnas.report import style
 from recnas.report.drawing import draw_architecture
+from recnas.report.plan import Plan
 from recnas.report.wiring import connections
 from recnas.space import SPACES, Architecture, Block, SearchSpace
 
@@ -112,11 +115,41 @@ def test_the_supernets_full_path_can_be_drawn():
     assert draw_architecture(SearchSpace.named("nasrec-full").full_path()).data
 
 
-def test_a_cross_network_reads_the_stem_for_the_logit():
+def test_a_cross_network_is_a_row_of_its_own_that_reads_the_stem_and_goes_to_the_logit():
     crossed = replace(KNOWN, cross_layers=2)
     more = parts(crossed, live=True) - parts(KNOWN, live=True)
-    logit = len(KNOWN.blocks) + 1
-    assert {f"dot dense input 0→{logit}", f"dot sparse input 0→{logit}"} <= more
+    row, logit = len(KNOWN.blocks) + 1, len(KNOWN.blocks) + 2
+    assert {f"dot dense input 0→{row}", f"dot sparse input 0→{row}", "cross network", "cross network's output"} <= more
+    traces = {trace.meta["name"]: trace for trace in draw_architecture(crossed).data if not trace.meta["overlay"]}
+    box, down, end = (traces[name] for name in ("cross network", "cross network's output", "logit"))
+    assert (down.y[0], down.y[-1]) == (max(box.y), min(end.y))
+    assert traces["logit"].meta["rows"] == (logit,)
     said = [{text.text for text in draw_architecture(arch).layout.annotations} for arch in (crossed, KNOWN)]
-    assert any("cross × 2 of D0 and S0" in text for text in said[0])
-    assert not any("cross" in text for text in said[1])
+    assert "<b>Cross network</b> · 2 layers over D0 and S0" in said[0]
+    assert any("D4, S4, cross network" in text for text in said[0])
+    assert not any("cross" in text.lower() for text in said[1])
+
+
+def test_the_rows_of_a_drawing_do_not_overlap():
+    plan = Plan(3, 5)
+    cards = [plan.card(row) for row in range(6)]
+    assert all(upper.bottom < lower.top for upper, lower in pairwise(cards))
+
+
+@pytest.mark.parametrize(
+    ("dense", "sparse", "said"),
+    [
+        (0, 1, {"none: a constant 0", "1 embedding"}),
+        (1, 26, {"1 number", "26 embeddings"}),
+        (13, 2, {"13 numbers", "2 embeddings"}),
+    ],
+)
+def test_the_stem_says_what_features_there_are(dense: int, sparse: int, said: set[str]):
+    rates = dict.fromkeys(("train", "validation", "test"), 0)
+    data = Description(
+        rates,
+        rates,
+        (DenseDescription("a", "none", 0, 0, 1, 1, 0),) * dense,
+        (SparseDescription("b", 3, 0, 9, 0, ()),) * sparse,
+    )
+    assert said <= {text.text for text in draw_architecture(KNOWN, data).layout.annotations}

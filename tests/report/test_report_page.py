@@ -7,15 +7,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import resources
 
 import pytest
 import yaml
 
 from recnas.errors import InputError
 from recnas.report import write_report
-from recnas.report.figures import final_training_figure, proxy_figure
+from recnas.report.figures import proxy_figure
 from recnas.report.run import Quality, read_run
 from recnas.report.summary import found_model, ranked
+from recnas.report.training_figures import final_training_figure
+from tests.report.conftest import write_lines
 
 STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet", "data.json")
 
@@ -70,7 +73,54 @@ def test_the_report_lies_in_the_run(run):
 def test_the_report_fetches_nothing_and_holds_plotly_once(html):
     assert Page(html).fetched == []
     assert not re.search(r"@import|url\(\s*['\"]?http", html.split("</style>")[0])
-    assert len(re.findall(r"plotly\.js v\d", html)) == 1
+    assert len(re.findall(r"plotly\.js \(basic - minified\) v\d", html)) == 1
+
+
+def test_a_report_is_small_enough_to_be_sent_around(finished_run):
+    assert (finished_run / "report.html").stat().st_size < 1_600_000
+
+
+def test_plotly_comes_with_its_licence():
+    folder = resources.files("recnas.report") / "plotly"
+    assert "MIT License" in (folder / "LICENSE").read_text()
+
+
+def test_only_what_plotlys_small_bundle_can_draw_is_drawn(html):
+    kinds = set(re.findall(r'"type":"(\w+)"', html.split("<main>")[1]))
+    assert kinds <= {"scatter", "data", "log", "linear", "path", "circle"}
+
+
+def test_the_differences_told_are_those_of_the_figures_told(run):
+    def change(results):
+        model_of(results, "baseline")["test"] = {"log_loss": 0.55276, "auc": 0.79}
+        model_of(results, "found")["test"] = {"log_loss": 0.55134, "auc": 0.79}
+
+    change_results(run, change)
+    # 0.00142 would be told as 0.0014.
+    assert "of 0.5513 (AUC 0.7900), the hand-made DLRM 0.5528 (AUC 0.7900): 0.0015 lower" in text_of(run)
+
+
+def test_a_single_epoch_is_shown_as_curves_over_the_rows_with_the_log_losses_measured(run):
+    value = read_run(run)
+    models, best = value.results.models, value.results.best
+    epochs = {id_: tuple(item for item in items if item.epoch == 1) for id_, items in value.epochs.items()}
+    kept = value.model(best).learning_rate
+    for rate in (0.05, 0.1):
+        lines = [{"rows": 20_000 * part, "loss": 0.7 - rate * part, "rows_per_second": 1.0} for part in (1, 2, 3, 4)]
+        write_lines(run / "retrain" / best / f"progress-{rate!r}.jsonl", [*lines, {"rows": 80_000, "loss": None}])
+    curves = read_run(run).curves
+    figure = final_training_figure(epochs, models, best, curves)
+    (curve,) = [trace for trace in figure.data if trace.mode == "lines"]
+    assert curve.x == (20_000, 40_000, 60_000, 80_000)
+    assert curve.y == pytest.approx([0.7 - kept * part for part in (1, 2, 3, 4)])
+    assert (curve.name, curve.showlegend) == ("best found", True)
+    dots = {(trace.x, trace.y) for trace in figure.data if trace.mode == "markers"}
+    assert dots == {
+        ((80_000,), (item.validation.log_loss,)) for items in epochs.values() for item in items if item.validation
+    }
+    assert figure.layout.xaxis.title.text == "training rows seen"
+    # Of several epochs, the log loss after each is what there is to see.
+    assert final_training_figure(value.epochs, models, best, curves).layout.xaxis.title.text == "epoch"
 
 
 @pytest.mark.parametrize("missing", ["history.jsonl", "supernet"])
@@ -188,7 +238,7 @@ def test_a_rung_in_the_middle_of_an_epoch_has_its_place_in_the_figure(run):
     value = read_run(run)
     (dropped,) = [model for model in value.results.models if model.dropped]
     epochs = dict(value.epochs) | {dropped.id: (replace(value.epochs[dropped.id][0], epoch=0.25),)}
-    figure = final_training_figure(epochs, value.results.models, value.results.best)
+    figure = final_training_figure(epochs, value.results.models, value.results.best, {})
     assert figure.layout.xaxis.tickvals == (0.25, 1, 2, 3)
     (trace,) = [trace for trace in figure.data if trace.name == "dropped"]
     assert trace.x == (0.25,)
