@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import typing
 from collections.abc import Sequence
@@ -204,13 +205,18 @@ def _parser() -> argparse.ArgumentParser:
 
     export = command(
         "export",
-        "export a run's best model, or another that it found, for production",
+        "export a run's best model, or another that it trained, for production",
         "recnas export runs/criteo --output models/criteo",
         _export,
     )
     export.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or an exported model's")
     export.add_argument("--output", type=Path, required=True, help="the model's folder")
-    export.add_argument("--model", metavar="ID", help="a found model that the run trained (default: the best)")
+    export.add_argument(
+        "--model",
+        metavar="ID",
+        help="another model that the run trained: a searched one's id, or a baseline such as dlrm (default: the best "
+        "on validation, whichever that is)",
+    )
     export.add_argument(
         "--format",
         nargs="+",
@@ -413,9 +419,14 @@ def _search(arguments: argparse.Namespace) -> None:
         **_of_run(arguments),
     )
     print(result_table(results))
-    run = results["run"]
-    logged = " --log-to mlflow" if "mlflow" in arguments.log_to else ""
-    print(f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME{logged}")
+    print(_look_and_take(results["run"], arguments.log_to))
+
+
+def _look_and_take(run: str, log_to: Sequence[str]) -> str:
+    """What to do with a finished run."""
+    logged = " --log-to mlflow" if "mlflow" in log_to else ""
+    run = shlex.quote(run)
+    return f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME{logged}"
 
 
 def _baselines(arguments: argparse.Namespace) -> None:
@@ -428,7 +439,7 @@ def _baselines(arguments: argparse.Namespace) -> None:
         **_of_run(arguments),
     )
     print(result_table(results))
-    print(f"\nlook at it: recnas report {results['run']}")
+    print(_look_and_take(results["run"], arguments.log_to))
 
 
 def _plan(arguments: argparse.Namespace) -> None:
@@ -487,7 +498,7 @@ def result_table(results: dict[str, Any]) -> str:
         ]
         time = model["latency_ms"]
         shown = f" {'' if time is None else f'{time:.2f}':>10}" if timed else ""
-        marks = ["best"] if model["id"] == results["best"] else ["front"] if model["id"] in results["front"] else []
+        marks = _marks(model["id"], results)
         if model["over_limits"]:
             marks.append(f"over the limit on {' and '.join(model['over_limits'])}")
         lines.append(
@@ -495,6 +506,16 @@ def result_table(results: dict[str, Any]) -> str:
             f"{model['learning_rate']:>9g}{' <- ' if marks else ''}{', '.join(marks)}"
         )
     return "\n".join(lines)
+
+
+def _marks(id: str, results: dict[str, Any]) -> list[str]:
+    """What a model is the best at: on validation of all, of the searched ones, or at its cost."""
+    if id == results["best"]:
+        return ["best"]
+    # Runs of before had no baseline as the best.
+    if id == results.get("best_searched"):
+        return ["best searched"]
+    return ["front"] if id in results["front"] else []
 
 
 def _report(arguments: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from recnas.cli import main, result_table
+from recnas.search.choice import best_trained
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -92,6 +93,23 @@ def test_the_table_puts_the_best_on_validation_first_and_shows_dropped_and_diver
     assert "dropped at 12.5 %" in lines[5]
     assert "diverged" in lines[6]
     assert len({len(line) for line in lines[3:]}) == 1
+
+
+def test_the_table_marks_a_baseline_that_is_best_and_the_best_searched_model_as_such() -> None:
+    common = {"status": "trained", "parameters": 1000, "flops": 2000, "learning_rate": 0.05}
+    common |= {"latency_ms": None, "over_limits": []}
+    models = [
+        {"id": name, "kind": kind, "validation": quality, "test": quality, **common}
+        for name, kind, quality in (
+            ("abc", "found", {"log_loss": 0.6, "auc": 0.7}),
+            ("def", "found", {"log_loss": 0.7, "auc": 0.7}),
+            ("dlrm", "baseline", {"log_loss": 0.5, "auc": 0.7}),
+        )
+    ]
+    chosen = best_trained(models)
+    assert chosen == {"best": "dlrm", "best_searched": "abc"}
+    lines = result_table({**chosen, "front": ["abc", "def"], "models": models}).splitlines()
+    assert [line.split(" <- ")[1:] for line in lines[2:]] == [["best"], ["best searched"], ["front"]]
 
 
 def test_the_table_shows_latency_where_measured_the_front_and_what_is_over_a_limit() -> None:

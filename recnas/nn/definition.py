@@ -47,7 +47,7 @@ class Definition:
         Raises:
             InputError: There is none of that name.
         """
-        if name not in TITLES:
+        if not isinstance(name, str) or name not in TITLES:
             raise InputError(f"no baseline is named {name!r}; known are {', '.join(TITLES)}")
         return cls(name, BASELINE)
 

@@ -15,7 +15,7 @@ from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.run import Run, read_run
 from recnas.report.study import study_page
-from recnas.report.summary import outcome, ranked
+from recnas.report.summary import found_model, outcome, ranked
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
 from recnas.search.folder import command_of
 from recnas.space import Architecture
@@ -58,6 +58,7 @@ def render_report(run: Run) -> str:
         front=run.results.front if run.results else (),
         best_id=run.results.best if run.results else None,
         over_rows=training_figures.shows_rows(run.epochs, run.curves),
+        best_searched_id=_best_searched(run),
         unscored=sum(candidate.score is None for candidate in run.history),
         figures=_figures(run),
         rows_in_words=_in_words(run.best_architecture) if run.best_architecture else (),
@@ -67,7 +68,7 @@ def render_report(run: Run) -> str:
 def _figures(run: Run) -> dict[str, Markup | None]:
     """Every section's figure as HTML, None where the run has nothing for it."""
     models = run.results.models if run.results else ()
-    best = run.results.best if run.results else None
+    best = _best_searched(run)
     finalists = [model.id for model in models]
     makers: dict[str, Callable[[], go.Figure | None]] = {
         "cost": lambda: figures.cost_figure(models, best, _cost_limits(run)),
@@ -79,6 +80,11 @@ def _figures(run: Run) -> dict[str, Markup | None]:
         "drawing": lambda: draw_architecture(run.best_architecture, run.data) if run.best_architecture else None,
     }
     return {name: figure_html(name, make()) for name, make in makers.items()}
+
+
+def _best_searched(run: Run) -> str | None:
+    """The id of the best model that the search found."""
+    return model.id if (model := found_model(run)) else None
 
 
 def _data_name(run: Run) -> str:

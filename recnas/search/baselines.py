@@ -14,7 +14,7 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.files import read_json, read_yaml, write_json, write_text
 from recnas.search.about import say_rows
-from recnas.search.choice import best
+from recnas.search.choice import best_trained
 from recnas.search.costs import Costs
 from recnas.search.executor import open_executor
 from recnas.search.finalists import start_training
@@ -112,7 +112,7 @@ def _add_baselines(
         else:
             models = train_models(run, settings, dataset, [], new, costs, executor, console)
             results["models"] += models
-            results["best"] = best(results["models"])
+            results |= best_trained(results["models"])
             write_json(run / RESULTS, results)
         # Also when a killed process has come so far: a run's settings say what its results hold.
         _remember(run, settings, [model["id"] for model in results["models"] if model["kind"] == "baseline"])

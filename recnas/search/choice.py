@@ -29,15 +29,23 @@ def choose_finalists(history: Sequence[Recorded], top_k: int, costs: Callable[[A
     return [ranked[place] for place in choose(points, top_k)]
 
 
-def best(models: Sequence[Mapping[str, Any]]) -> str:
-    """The id of the found model with the lowest validation log loss; without a search, of the hand-made one.
+def best_trained(models: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Which models were best on validation, as `results.json` names them.
 
     Args:
-        models: Entries of `results.json`.
+        models: Its entries, of which one at least was trained to the end.
+
+    Returns:
+        `best`, the lowest validation log loss of all, searched or baseline; `best_searched`, the lowest of those that
+        the search found, None without a search.
     """
-    kind = "found" if any(model["kind"] == "found" for model in models) else "baseline"
-    trained = [model for model in models if model["kind"] == kind and model["status"] == "trained"]
-    return min(trained, key=lambda model: model["validation"]["log_loss"])["id"]
+    trained = [model for model in models if model["status"] == "trained"]
+    searched = [model for model in trained if model["kind"] == "found"]
+    return {"best": _lowest(trained), "best_searched": _lowest(searched) if searched else None}
+
+
+def _lowest(models: Sequence[Mapping[str, Any]]) -> str:
+    return min(models, key=lambda model: model["validation"]["log_loss"])["id"]
 
 
 def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:

@@ -12,10 +12,11 @@ from recnas.errors import RunError
 from recnas.files import write_json
 from recnas.nn.processes import num_started
 from recnas.search.about import data_entry
-from recnas.search.choice import best, choose_finalists, front
+from recnas.search.choice import best_trained, choose_finalists, front
 from recnas.search.costs import Costs
 from recnas.search.executor import Executor
 from recnas.search.finalists import (
+    ARCHITECTURE,
     Entrant,
     Job,
     Trained,
@@ -61,9 +62,7 @@ def run_finals(
     executor: Executor,
     console: Console,
 ) -> dict[str, Any]:
-    """Trains the best candidates of a search and the hand-made models, and chooses the best candidate.
-
-    Without a search nobody is ranked, and the best hand-made model is the best.
+    """Trains the best candidates of a search and the hand-made models, and chooses the best of all on validation.
 
     Returns:
         What `results.json` says about models and data.
@@ -79,12 +78,12 @@ def run_finals(
     models = train_models(
         run, settings, dataset, finalists, hand_made(settings.final.baselines), costs, executor, console
     )
-    best_id = best(models)
+    chosen = best_trained(models)
     for entrant in finalists:
-        if entrant.id == best_id:
-            write_json(run / "architecture.json", _architecture(entrant).to_json())
+        if entrant.id == chosen["best_searched"]:
+            write_json(run / ARCHITECTURE, _architecture(entrant).to_json())
     return {
-        "best": best_id,
+        **chosen,
         "front": front(models, settings.evolution.objectives) if finalists else [],
         "data": data_entry(settings, dataset) | {"positive_rate": schema.positive_rate("train")},
         "space": settings.space if finalists else None,

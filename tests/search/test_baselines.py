@@ -55,6 +55,7 @@ def test_each_model_is_trained_with_every_learning_rate_and_the_best_on_validati
         assert model["validation"]["log_loss"] == min(tried.values())
     losses = {model["id"]: model["validation"]["log_loss"] for model in results["models"]}
     assert results["best"] == min(losses, key=losses.__getitem__)
+    assert results["best_searched"] is None
     assert (results["search"], results["space"], results["front"]) == (None, None, [])
     assert not (alone / "supernet").exists()
     assert not (alone / "architecture.json").exists()
@@ -134,7 +135,7 @@ def test_models_are_added_to_a_finished_run_with_its_settings_as_if_they_had_bee
     assert outcome_of(run) == before
 
 
-def test_models_are_added_to_a_search_whose_best_stays(data: Path, tmp_path: Path, small: dict) -> None:
+def test_models_are_added_to_a_search_and_the_best_is_the_best_of_all(data: Path, tmp_path: Path, small: dict) -> None:
     run = tmp_path / "run"
     small["final"] |= {"top_k": 1, "other_learning_rates": []}
     before = run_search(data, run, progress=False, **small)
@@ -143,11 +144,13 @@ def test_models_are_added_to_a_search_whose_best_stays(data: Path, tmp_path: Pat
     with pytest.raises(InputError, match=r"was begun with final.epochs 1, not 3"):
         recnas.baselines(data, run, models=["lr"], progress=False, final={"epochs": 3})
     after = recnas.baselines(run=run, models=["lr", "dlrm"], progress=False)
-    assert [model["id"] for model in after["models"]] == [before["best"], "dlrm", "lr"]
+    assert [model["id"] for model in after["models"]] == [before["best_searched"], "dlrm", "lr"]
     assert after["models"][:2] == before["models"]
-    assert {key: after[key] for key in before if key != "models"} == {
-        key: before[key] for key in before if key != "models"
+    assert {key: after[key] for key in before if key not in ("models", "best")} == {
+        key: before[key] for key in before if key not in ("models", "best")
     }
+    losses = {model["id"]: model["validation"]["log_loss"] for model in after["models"]}
+    assert after["best"] == min(losses, key=losses.__getitem__)
     # The search still goes on to be what it was.
     assert run_search(data, run, resume=True, progress=False) == after
     (run / "results.json").unlink()

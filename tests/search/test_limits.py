@@ -297,8 +297,8 @@ def test_finalists_are_a_front_within_the_limits_and_any_can_be_exported(
     assert all(model["flops"] == flops[model["id"]] and model["over_limits"] == [] for model in found)
     points = [(model["validation"]["log_loss"], model["flops"]) for model in found]
     assert set(results["front"]) == {found[place]["id"] for place in first_front(points)}
-    assert results["front"][0] == results["best"]
-    other = next(model["id"] for model in found if model["id"] != results["best"])
+    assert results["front"][0] == results["best_searched"]
+    other = next(model["id"] for model in found if model["id"] != results["best_searched"])
     exported = export_run(run, tmp_path / "model", model=other)
     assert Architecture.load(exported / "architecture.json").id == other
     with pytest.raises(InputError, match=rf"no found model 'dlrm' to export; there are .*{found[0]['id']}"):

@@ -55,10 +55,11 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path, data: Path) -> None:
     results = json.loads((finished / "results.json").read_text())
     assert [model["kind"] for model in results["models"]] == ["found", "found", "baseline"]
-    best = next(model for model in results["models"] if model["id"] == results["best"])
+    losses = {model["id"]: model["validation"]["log_loss"] for model in results["models"]}
     found = [model for model in results["models"] if model["kind"] == "found"]
-    assert best["validation"]["log_loss"] == min(model["validation"]["log_loss"] for model in found)
-    assert Architecture.load(finished / "architecture.json").id == results["best"]
+    assert results["best"] == min(losses, key=losses.__getitem__)
+    assert results["best_searched"] == min((model["id"] for model in found), key=losses.__getitem__)
+    assert Architecture.load(finished / "architecture.json").id == results["best_searched"]
     assert json.loads((finished / "data.json").read_text()) == json.loads(json.dumps(describe(data).to_json()))
     assert yaml.safe_load((finished / "config.yaml").read_text())["evolution"]["population"] == 6
     assert [level["fraction"] for level in json.loads((finished / "supernet/warmup.json").read_text())["levels"]] == [
@@ -91,7 +92,7 @@ def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Pat
 
 def test_kept_weights_give_the_reported_figures(finished: Path, data: Path) -> None:
     results, dataset = json.loads((finished / "results.json").read_text()), Dataset(data)
-    best = next(model for model in results["models"] if model["id"] == results["best"])
+    best = next(model for model in results["models"] if model["id"] == results["best_searched"])
     entrant = Entrant(best["id"], "found", Architecture.load(finished / "architecture.json"))
     for split in ("validation", "test"):
         quality = evaluate(restore(finished, dataset.schema, entrant), dataset, split)
