@@ -86,7 +86,10 @@ FLAGS: dict[str, tuple[str, str]] = {
     "proxy.brief_batch_size": ("--brief-batch-size", "rows of a step of it"),
     "evolution.population": ("--population", "random candidates to begin with, and how many stay alive"),
     "evolution.iterations": ("--iterations", "rounds of parents and children"),
-    "evolution.tournament": ("--tournament", "members drawn each round; the best is the parent"),
+    "evolution.tournament": (
+        "--tournament",
+        "members drawn each round, of which the best is the parent; none: 64, or all of a smaller population",
+    ),
     "evolution.children": ("--children", "new candidates each round"),
     "evolution.objectives": (
         "--objectives",

@@ -14,6 +14,8 @@ from recnas.space import PATIENCE, Architecture, SearchSpace
 
 TRIES = 1000
 """Draws of a child before another mutation is added to make it new."""
+USUAL_TOURNAMENT = 64
+"""Members of a tournament in NASRec and SiGeo."""
 OBJECTIVES = ("score", *COSTS)
 """What a search can look for: a high score, low costs."""
 
@@ -25,7 +27,8 @@ class EvolutionSettings:
     Attributes:
         population: Random candidates to begin with, and how many stay alive.
         iterations: Rounds of parents and children.
-        tournament: Members drawn each round; the best is the parent.
+        tournament: Members drawn each round; the best is the parent. None for `USUAL_TOURNAMENT`, or all of a population
+            that is smaller.
         children: New candidates each round, in place of as many of the oldest.
         objectives: `score` alone, or with some of `flops`, `parameters` and `latency`: then the search looks for a
             Pareto front, high scores at each cost.
@@ -36,25 +39,43 @@ class EvolutionSettings:
 
     population: int = 128
     iterations: int = 240
-    tournament: int = 64
+    tournament: int | None = None
     children: int = 8
     objectives: tuple[str, ...] = ("score",)
 
     def __post_init__(self) -> None:
-        if self.population < 1 or self.tournament < 1 or self.children < 1 or self.iterations < 0:
+        if self.population < 1 or self.drawn < 1 or self.children < 1 or self.iterations < 0:
             raise InputError("population, tournament and children must be 1 or more, iterations 0 or more")
-        if self.tournament > self.population:
-            raise InputError(
-                f"a tournament of {self.tournament} cannot be drawn from a population of {self.population}"
-            )
-        if self.children > self.population:
-            raise InputError(f"{self.children} children cannot replace the oldest of a population of {self.population}")
         if unknown := [name for name in self.objectives if name not in OBJECTIVES]:
             raise InputError(f"no objective is named {unknown[0]!r}; known are {', '.join(OBJECTIVES)}")
         if "score" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise InputError(
                 f"objectives are {','.join(self.objectives)}; score and any costs beside it are expected, each once"
             )
+
+    def check_rounds(self) -> None:
+        """Whether rounds can be made of these numbers; a search without rounds, such as a random one, does not ask.
+
+        Raises:
+            InputError: They do not fit each other.
+        """
+        if not self.iterations:
+            return
+        if self.drawn > self.population:
+            raise InputError(
+                f"a tournament of {self.drawn} cannot be drawn from a population of {self.population}; lower "
+                "--tournament or raise --population"
+            )
+        if self.children > self.population:
+            raise InputError(
+                f"{self.children} children cannot replace the oldest of a population of {self.population}; lower "
+                "--children or raise --population"
+            )
+
+    @property
+    def drawn(self) -> int:
+        """Members of a tournament."""
+        return min(USUAL_TOURNAMENT, self.population) if self.tournament is None else self.tournament
 
     @property
     def candidates(self) -> int:
@@ -107,6 +128,7 @@ class RegularizedEvolution:
 
     Raises:
         ValueError: One of `affordable` and `smallest` is given without the other.
+        InputError: The settings' numbers do not fit each other.
 
     Example:
         >>> evolution = RegularizedEvolution(space, EvolutionSettings(), random.Random(0))
@@ -125,6 +147,7 @@ class RegularizedEvolution:
     ) -> None:
         if (affordable is None) != (smallest is None):
             raise ValueError("affordable and smallest belong together")
+        settings.check_rounds()
         self.space, self.settings, self.rng = space, settings, rng
         self.iteration = 0
         self._affordable, self._smallest, self._costs = affordable, smallest, costs
@@ -170,7 +193,7 @@ class RegularizedEvolution:
 
     def _parent(self) -> Proposal:
         """The winner of a tournament."""
-        members = self.rng.sample(list(self._alive), self.settings.tournament)
+        members = self.rng.sample(list(self._alive), self.settings.drawn)
         if self.settings.objectives == ("score",):
             return max(members, key=lambda member: member.score).proposal
         points = [member.point for member in members]

@@ -200,6 +200,9 @@ class Settings:
         at_least(self, seed=0, checkpoint_seconds=0)
         if self.workers is not None:
             at_least(self, workers=1)
+        if self.command == "search" and self.searches and self.evolves:
+            # What nobody asks for in a random search need not fit.
+            self.evolution.check_rounds()
         if self.command == "search" and self.ranking.second is not None and self.proxy.shortlist < self.final.top_k:
             raise InputError(
                 f"a shortlist of {self.proxy.shortlist} cannot give {self.final.top_k} finalists; raise --shortlist or "

@@ -106,4 +106,8 @@ def test_a_random_search_takes_as_many_candidates_as_there_are(monkeypatch: pyte
 @pytest.mark.parametrize("values", [{"population": 0}, {"tournament": 200}, {"children": 200}, {"iterations": -1}])
 def test_settings_out_of_range_are_refused(values: dict) -> None:
     with pytest.raises(InputError):
-        EvolutionSettings(**values)
+        EvolutionSettings(**values).check_rounds()
+
+
+def test_a_tournament_that_nobody_gave_is_the_published_one_or_all_of_a_smaller_population() -> None:
+    assert [EvolutionSettings(population=count).drawn for count in (1, 40, 64, 128)] == [1, 40, 64, 64]

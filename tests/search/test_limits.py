@@ -301,8 +301,8 @@ def test_finalists_are_a_front_within_the_limits_and_any_can_be_exported(
     other = next(model["id"] for model in found if model["id"] != results["best_searched"])
     exported = export_run(run, tmp_path / "model", model=other)
     assert Architecture.load(exported / "architecture.json").id == other
-    with pytest.raises(InputError, match=rf"no found model 'dlrm' to export; there are .*{found[0]['id']}"):
-        export_run(run, tmp_path / "dlrm", model="dlrm")
+    with pytest.raises(InputError, match=rf"no trained model 'lr' to export; there are .*{found[0]['id']}"):
+        export_run(run, tmp_path / "lr", model="lr")
 
 
 def test_a_cost_that_is_not_known_is_within_its_limit() -> None:

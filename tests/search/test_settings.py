@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
@@ -68,6 +69,40 @@ def test_settings_survive_writing_and_reading() -> None:
 
 def test_every_setting_has_a_flag() -> None:
     assert {".".join(path) for path, _, _ in leaves()} == set(FLAGS) | {"data", "run"}
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    return {path[0]: nested(path[1:], value) if len(path) > 1 else value}
+
+
+@pytest.mark.parametrize(
+    ("path", "small"),
+    [
+        (path, 2 if int in (kind, *get_args(kind)) or path[-1] == "fan_in_scale" else 0.5)
+        for path, kind, _ in leaves()
+        if {int, float} & {kind, *get_args(kind)}
+    ],
+)
+def test_a_small_value_alone_fits_all_that_is_not_given(path: tuple[str, ...], small: float) -> None:
+    """Settings are held against each other only where the strategy uses both, and what nobody gave follows."""
+    if path == ("proxy", "shortlist"):
+        # Both are used, and fewer finalists than asked for would be silent.
+        with pytest.raises(InputError, match="raise --shortlist or lower --top-k"):
+            Settings.from_mapping(nested(path, small))
+    else:
+        Settings.from_mapping(nested(path, small))
+
+
+def test_rounds_are_checked_where_there_are_rounds_and_name_the_flags() -> None:
+    evolution = {"population": 4, "children": 2, "tournament": 64}
+    assert not Settings.from_mapping({"evolution": evolution}).evolves
+    assert Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"tournament": None}}).evolves
+    Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"iterations": 0}})
+    Settings.from_mapping({"strategy": "evolution", "evolution": evolution, "final": {"top_k": 0}})
+    with pytest.raises(InputError, match="tournament of 64 .* population of 4; lower --tournament or raise"):
+        Settings.from_mapping({"strategy": "evolution", "evolution": evolution})
+    with pytest.raises(InputError, match="8 children .* population of 4; lower --children or raise --population"):
+        Settings.from_mapping({"strategy": "evolution", "evolution": {"population": 4}})
 
 
 def test_a_later_value_replaces_only_its_own_setting() -> None:
