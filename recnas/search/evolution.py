@@ -27,8 +27,8 @@ class EvolutionSettings:
     Attributes:
         population: Random candidates to begin with, and how many stay alive.
         iterations: Rounds of parents and children.
-        tournament: Members drawn each round; the best is the parent. None for `USUAL_TOURNAMENT`, or all of a population
-            that is smaller.
+        tournament: Members drawn each round; the best is the parent. None for `USUAL_TOURNAMENT`, or all where the
+            population is smaller.
         children: New candidates each round, in place of as many of the oldest.
         objectives: `score` alone, or with some of `flops`, `parameters` and `latency`: then the search looks for a
             Pareto front, high scores at each cost.
