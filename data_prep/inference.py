@@ -28,6 +28,8 @@ _EXAMPLES = 3
 _EXACT = 2.0**53
 # Seconds, milliseconds, microseconds and nanoseconds since 1970 of the years 2001 to 2033.
 _EPOCHS = tuple((1e9 * unit, 2e9 * unit) for unit in (1, 1e3, 1e6, 1e9))
+# Ten years from 2010 on, say.
+_FEW_YEARS = 1.3
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _UNNAMED = re.compile(r"|Unnamed: \d+(\.\d+)*|_unnamed_?\d*", re.IGNORECASE)
 
@@ -75,11 +77,14 @@ def judge(sample: Sample, name: str, time: str | None, labels: pl.Series) -> Jud
     if len(different) == 1 and len(values) == num_rows:
         return Judgement(LEFT_OUT, f"always {seen}")
     kind = _number_kind(different)
-    if _is_time(name, different, kind):
+    index = row_index(sample, name)
+    # A date is one even where pandas had it for an index.
+    may_be_time = name and (index is None or kind is None or is_time_name(name))
+    if may_be_time and _is_time(name, different, kind, len(values)):
         if time is not None:
             return Judgement(LEFT_OUT, f"another time: {seen}")
         return Judgement("time", f"for --split time, no feature: {seen}")
-    if index := row_index(sample, name):
+    if index is not None:
         remedy = "take it in with --dense or --sparse" if name else "to take it in, name it in the header"
         return Judgement(LEFT_OUT, f"{index}: {seen}; {remedy}")
     if kind == "fractions":
@@ -199,7 +204,8 @@ def _number_kind(values: pl.Series) -> str | None:
     return "whole" if (numbers == numbers.floor()).all() else "fractions"
 
 
-def _is_time(name: str, values: pl.Series, kind: str | None) -> bool:
+def _is_time(name: str, values: pl.Series, kind: str | None, num_rows: int) -> bool:
+    """Whether different values, of so many rows, are times."""
     if values.dtype.is_temporal():
         return True
     if not (values.dtype == pl.String or values.dtype.is_numeric()):
@@ -209,7 +215,11 @@ def _is_time(name: str, values: pl.Series, kind: str | None) -> bool:
             return True
         numbers = _numbers(values)
         least, most = numbers.min(), numbers.max()
-        return is_time_name(name) and any(first <= least and most < last for first, last in _EPOCHS)
+        if not any(first <= least and most < last for first, last in _EPOCHS):
+            return False
+        # Whatever their name, numbers that hardly repeat are not spread over all years as ids of so many digits are.
+        hardly_repeat = 2 * len(values) > num_rows >= _MIN_ROWS_OF_ROW_ID
+        return is_time_name(name) or (kind == "whole" and hardly_repeat and most < _FEW_YEARS * least)
     # Text such as 05201 could be read as a number.
     return not values.cast(pl.Float64, strict=False).is_not_null().any() and _reads(read_times, values)
 

@@ -101,18 +101,20 @@ def test_decimals_with_fractions_are_numbers():
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("kind", ["ids", "skewed ids", "slope", "valley", "step", "noise"])
+@pytest.mark.parametrize("kind", ["ids", "skewed ids", "ids in order", "slope", "valley", "step", "noise"])
 def test_clicks_never_tell_the_wrong_thing(kind, seed):
     random = np.random.default_rng(seed)
     numbers = random.integers(0, 60, ROWS)
     if kind == "skewed ids":
         numbers = np.minimum(random.zipf(1.3, ROWS), 60) - 1
     scores = {
-        "ids": random.normal(-1, 1, 60), "skewed ids": random.normal(-1, 1, 60), "slope": np.linspace(-3, 1, 60),
+        "ids": random.normal(-1, 1, 60), "skewed ids": random.normal(-1, 1, 60),
+        "ids in order": random.normal(np.linspace(-1.7, -0.3, 60), 1), "slope": np.linspace(-3, 1, 60),
         "valley": np.linspace(-2, 2, 60) ** 2 - 2, "step": np.where(np.arange(60) > 33, 0, -2), "noise": np.zeros(60),
     }[kind]  # fmt: skip
     clicks = (random.random(ROWS) < 1 / (1 + np.exp(-scores[numbers]))).astype(float)
-    allowed = {"ids": {"ids", None}, "skewed ids": {"ids", None}, "noise": {None}}.get(kind, {"quantities"})
+    allowed = {"ids"} if kind == "ids in order" else {None} if kind == "noise" else {"ids", None}
+    allowed = {"quantities"} if kind in ("slope", "valley", "step") else allowed
     assert told_by_clicks(numbers, clicks) in allowed
 
 
@@ -235,6 +237,10 @@ def test_seconds_since_1970_are_times_whatever_their_unit():
         frame = pl.DataFrame({"click": CLICKS, "event_ts": times * unit, "user": USER})
         assert _plan(frame).roles.time == "event_ts"
     assert _roles(pl.DataFrame({"click": CLICKS, "event_ts": AGE, "user": USER}))["event_ts"] == "dense"
+    # Without a telling name, too, but not ids of as many digits.
+    assert _plan(pl.DataFrame({"click": CLICKS, "x": times, "user": USER})).roles.time == "x"
+    ids = RANDOM.integers(10**9, 2 * 10**9, 3000)[np.arange(ROWS) % 3000]
+    assert _roles(pl.DataFrame({"click": CLICKS, "x": ids, "user": USER}))["x"] == "sparse"
 
 
 @pytest.mark.parametrize(
