@@ -17,8 +17,9 @@ from data_prep.flights import read_flights
 from data_prep.folder import new_folder
 from data_prep.kdd import read_kdd
 from data_prep.known_values import MOST_KNOWN, UNSEEN_KINDS
+from data_prep.like import made_like, schema_like, unseen_lines
 from data_prep.movielens import read_movielens
-from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit
+from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit, WholeSplit
 from data_prep.spread import spread_over
 from data_prep.synthetic import ROWS, read_synthetic
 from data_prep.tabular import TRANSFORMS, read_tabular
@@ -26,7 +27,7 @@ from recnas.console import Console
 from recnas.errors import InputError, RunError
 from recnas.schema import Schema
 
-__all__ = ["RECIPES", "Option", "Recipe", "prepare"]
+__all__ = ["RECIPES", "Option", "Recipe", "prepare", "unseen_lines"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Recipe:
         options: its own options by name; one with the option `confirm` guesses, and asks whether it may.
         tables: whether the input may be a table in memory.
         spreads: whether its files may be read on a cluster.
+        beside_like: its own options that go with `like`, if it reads rows by any schema; None: its features are always
+            the same, and no option of it changes what they are.
     """
 
     read: Callable[..., RawTable]
@@ -70,6 +73,7 @@ class Recipe:
     options: Mapping[str, Option] = field(default_factory=dict)
     tables: bool = False
     spreads: bool = False
+    beside_like: tuple[str, ...] | None = None
 
 
 RECIPES: dict[str, Recipe] = {
@@ -138,6 +142,7 @@ RECIPES: dict[str, Recipe] = {
             "confirm": Option("is given the inferred columns as text and raises InputError to stop", flag=False),
         },
         tables=True,
+        beside_like=("time", "no_quotes", "separator", "confirm"),
     ),
     "synthetic": Recipe(
         read_synthetic,
@@ -159,6 +164,7 @@ def prepare(
     split_by: str | Sequence[str] = (),
     progress: bool = True,
     ray: str | None = None,
+    like: str | Path | None = None,
     **options: Any,
 ) -> Schema:
     """Makes a data set from a raw log.
@@ -177,13 +183,17 @@ def prepare(
             `rejected-rows.txt` of the data set and counts them in its `source.rejected_rows`.
         split: how rows are parted into training, validation and test, about 8 : 1 : 1: "autoctr", stratified by label
             and random, as published; "hash", by a hash of each row, so that the same row has the same place whatever
-            file it comes in; "time", the past, what follows, the latest.
+            file it comes in; "time", the past, what follows, the latest;
+            "test", all rows for the test, which a small log and a day's log to evaluate on want.
         split_seed: of "autoctr" and "hash".
         split_by: for "hash" the features, or the one, of which only they are hashed, so that rows of the same
             user, say, stay together.
         progress: show progress on the terminal, if there is one.
         ray: a Ray cluster whose tasks read the files, one each: "local" for one on this machine, "auto", or HOST:PORT;
             all machines share input and output. The data set is the same.
+        like: a data set, or an exported model, of an earlier log of the same form: its columns, transforms with their
+            means, tables, known values and vocabularies are taken, and nothing is measured anew, so that its models can
+            be evaluated on this log or trained further; the schema's `source.unseen` says how much is new to them.
         options: the recipe's own; see `RECIPES[name].options`.
 
     Returns:
@@ -211,12 +221,19 @@ def prepare(
     if isinstance(split_by, str):
         split_by = [split_by]
     output = Path(output)
+    schema = None if like is None else schema_like(like)
+    if schema is not None and recipe.beside_like is not None:
+        if taken := sorted(set(options) - set(recipe.beside_like)):
+            raise InputError(f"--{taken[0].replace('_', '-')} does not go with --like: {like} says it; leave one out")
+        options["like"] = schema
     try:
         with new_folder(output, overwrite) as folder:
             bad_rows = BadRows(folder, on_bad_row)
             try:
                 with spread_over(ray, folder, Console(progress).say):
                     table = recipe.read(input, bad_rows, progress, **options)
+                    if schema is not None and recipe.beside_like is None:
+                        table = made_like(table, schema, like)
                     parting = make_split(split, split_seed, split_by, table)
                     return write_data_set(folder, table, parting, bad_rows, progress)
             finally:
@@ -240,6 +257,13 @@ def make_split(kind: str, seed: int, by: Sequence[str], table: RawTable) -> Spli
         raise InputError(f"--split-by is for --split hash, not for --split {kind}")
     if not 0 <= seed < 2**32:
         raise InputError(f"--split-seed {seed}: it must be from 0 to {2**32 - 1}")
+    if kind == "test":
+        if table.measures:
+            raise InputError(
+                "--split test leaves no rows for training, from which means and tables are measured; "
+                "add --like MODEL_OR_DATA"
+            )
+        return WholeSplit()
     if kind == "autoctr":
         return AutoCTRSplit(table.label, seed)
     if kind == "time":

@@ -51,9 +51,10 @@ class RawTable:
         time: the column of `chunks`, a feature or not, by which a split by time goes; `ROW_ORDER` when rows are in
             order of time; None: there is no time.
         extra: columns of `chunks` that are kept in the files, but are no features.
-        summary: what the recipe adds to `source` after the rows are split: given each chunk with the rows' splits, and
-            asked at the end.
+        summaries: what is added to `source` after the rows are split: each is given each chunk with the rows' splits,
+            and asked at the end.
         raw: for dense features what `DenseFeature` is told of their raw values, `column` and `missing`.
+        like: the schema of another data set whose transforms are taken instead of measuring any.
         positive: the schema's `positive`, which values of the raw label were a click.
     """
 
@@ -65,9 +66,15 @@ class RawTable:
     measured: "Measured | None" = None
     time: str | None = None
     extra: tuple[str, ...] = ()
-    summary: "Summary | None" = None
+    summaries: "tuple[Summary, ...]" = ()
     raw: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    like: Schema | None = None
     positive: tuple[str, ...] | None = None
+
+    @property
+    def measures(self) -> bool:
+        """Whether the features depend on the rows for training."""
+        return self.like is None and (self.measured is not None or "standardize" in self.dense.values())
 
 
 class Measured(Protocol):
@@ -81,7 +88,7 @@ class Measured(Protocol):
 
 
 class Summary:
-    """Figures of all rows for the schema's `source`; a recipe's own."""
+    """Figures of all rows for the schema's `source`."""
 
     def add(self, chunk: pl.DataFrame, places: np.ndarray) -> None:
         """Takes in rows and each one's place in `SPLITS`."""
@@ -105,7 +112,8 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
     Raises:
         InputError: there are no rows, or too few of one class; whatever the recipe raises.
     """
-    moments = {name: _Moments() for name, kind in table.dense.items() if kind == "standardize"}
+    standardized = (name for name, kind in table.dense.items() if kind == "standardize" and table.like is None)
+    moments = {name: _Moments() for name in standardized}
     stage = folder / "stage"
     rows = None
     if split.at_once and not moments and table.measured is None:
@@ -121,9 +129,15 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
                 # As far as float32 goes, which is how they are kept; squares of more could not be summed.
                 moment.add(np.clip(values[~np.isnan(values)], -LARGEST, LARGEST))
         parted = _parted(_staged(stage, remove=True), split)
-    dense = tuple(
-        DenseFeature(name, moments[name].transform() if name in moments else {"name": kind}, **table.raw.get(name, {}))
-        for name, kind in table.dense.items()
+    dense = (
+        tuple(
+            DenseFeature(
+                name, moments[name].transform() if name in moments else {"name": kind}, **table.raw.get(name, {})
+            )
+            for name, kind in table.dense.items()
+        )
+        if table.like is None
+        else table.like.dense
     )
     sparse = tuple(table.sparse if table.measured is None else table.measured.features())
     counts = {name: {"rows": 0, "positives": 0} for name in SPLITS}
@@ -137,8 +151,8 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
     # Rows are counted as they are set down; where they are not, reading has a bar of its own.
     with Console(progress).bar(rows or 0, "writing", "rows") as bar:
         for (chunk, places), frames in ahead(transform, parted):
-            if table.summary is not None:
-                table.summary.add(chunk, places)
+            for summary in table.summaries:
+                summary.add(chunk, places)
             for count, writer, frame in zip(counts.values(), writers, frames, strict=True):
                 count["rows"] += len(frame)
                 count["positives"] += int(frame[table.label].sum())
@@ -148,7 +162,8 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
             writer.close()
     if not any(count["rows"] for count in counts.values()):
         raise InputError("there is no good row; check --input")
-    for name, count in counts.items():
+    for name in split.parts:
+        count = counts[name]
         if count["rows"] == 0:
             raise InputError(f"the {name} split would be empty; give more rows or choose another --split")
         if count["positives"] in (0, count["rows"]):
@@ -157,13 +172,13 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
                 f"every label of the {name} split would be {label}; give more rows or choose another --split"
             )
     shutil.rmtree(stage, ignore_errors=True)
-    summary = {} if table.summary is None else table.summary.to_json()
+    figures = {name: value for summary in table.summaries for name, value in summary.to_json().items()}
     schema = Schema(
         label=table.label,
         dense=dense,
         sparse=sparse,
         splits=counts,
-        source=table.source | summary | {"rejected_rows": bad_rows.count},
+        source=table.source | figures | {"rejected_rows": bad_rows.count},
         split=split.to_json(),
         positive=table.positive,
     )

@@ -12,6 +12,7 @@ import polars as pl
 
 from data_prep.engine import Summary
 from recnas.errors import InputError
+from recnas.schema import Schema
 from recnas.values import Read, label_words, read_labels
 
 _ZERO_AND_ONE = ("0", "1", "false", "true")
@@ -98,13 +99,14 @@ class Labels(Summary):
         told, rare = dict(counts[:_TOLD]), sum(count for _, count in counts[_TOLD:])
         if rare:
             told[_MORE] = told.get(_MORE, 0) + rare
-        return {"negatives": told} if told else {}
+        return {_NEGATIVES: told} if told else {}
 
     def add(self, chunk: pl.DataFrame, places: np.ndarray) -> None:
         """Nothing of the rows' splits is of interest."""
 
 
 _MORE = "other values"
+_NEGATIVES = "negatives"
 
 
 def label_rule(name: str, column: pl.Series, positive: Sequence[str] | None, skips: bool) -> LabelRule:
@@ -151,6 +153,19 @@ def plain_rule(column: pl.Series, positive: Sequence[str] | None) -> LabelRule |
         return LabelRule()
     pair = _plain_pair(counts)
     return LabelRule((pair[1],), (pair[0],)) if pair and all(word in pair for word in counts) else None
+
+
+def rule_like(schema: Schema, column: pl.Series) -> LabelRule:
+    """How the label of a log is read that is prepared like another, by the other's schema.
+
+    Where the other had two plain words, a third value is a bad row; where every value but a click was none, it is none.
+    """
+    if schema.positive is not None and _NEGATIVES not in schema.source:
+        words = list(_counts(column))
+        for no_click, click in (*_PAIRS, *_denials(words)):
+            if schema.positive == (click,) and no_click in words:
+                return LabelRule((click,), (no_click,))
+    return LabelRule(schema.positive)
 
 
 def _rule_of(positive: Sequence[str]) -> LabelRule:

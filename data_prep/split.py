@@ -1,4 +1,4 @@
-"""Which rows are for training, for validation and for the test: in every way about 8 : 1 : 1.
+"""Which rows are for training, for validation and for the test: in every way but one about 8 : 1 : 1.
 
 A split first looks at every chunk of rows; then it says where each row belongs. One that needs no look at all rows
 (`at_once`) says it while the rows are read.
@@ -17,7 +17,7 @@ from recnas.schema import SPLITS, mixed
 
 NUM_FOLDS = 10
 SEED = 2018
-SPLIT_KINDS = ("autoctr", "hash", "time")
+SPLIT_KINDS = ("autoctr", "hash", "time", "test")
 ROW_ORDER = ""
 """In place of a column of times: later rows of the file are later."""
 # Folds 0-7 are the training split (0), 8 is validation (1), 9 is the test (2).
@@ -66,6 +66,8 @@ class Split(Protocol):
 
     at_once: bool
     """Whether `places` needs no `look` at the rows before."""
+    parts: Sequence[str]
+    """The splits that must not be empty."""
 
     def look(self, chunk: pl.DataFrame) -> None:
         """Takes in the next rows in file order."""
@@ -88,6 +90,7 @@ class AutoCTRSplit:
     """Stratified by label and random: `autoctr_split`."""
 
     at_once = False
+    parts = SPLITS
 
     def __init__(self, label: str, seed: int = SEED) -> None:
         self._label, self._seed = label, seed
@@ -118,6 +121,7 @@ class HashSplit:
     """
 
     at_once = True
+    parts = SPLITS
 
     def __init__(self, columns: Sequence[str], by: Sequence[str] = (), seed: int = SEED) -> None:
         self._columns, self._by, self._seed = tuple(by or columns), tuple(by), seed
@@ -147,6 +151,7 @@ class TimeSplit:
     """
 
     at_once = False
+    parts = SPLITS
 
     def __init__(self, column: str) -> None:
         self._column = column
@@ -181,6 +186,25 @@ class TimeSplit:
     def to_json(self) -> dict[str, Any]:
         first = dict(zip(SPLITS[1:], self._first, strict=True))
         return {"name": "time", "by": self._column or "row order", "first": first}
+
+
+class WholeSplit:
+    """All rows for the test: a log to evaluate a model on."""
+
+    at_once = True
+    parts = ("test",)
+
+    def look(self, chunk: pl.DataFrame) -> None:
+        pass
+
+    def settle(self) -> None:
+        pass
+
+    def places(self, chunk: pl.DataFrame, start: int) -> np.ndarray:
+        return np.full(len(chunk), SPLITS.index("test"), dtype=np.int8)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": "test"}
 
 
 def _hashable(column: pl.Series) -> np.ndarray:

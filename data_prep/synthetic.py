@@ -256,7 +256,7 @@ def read_synthetic(input: Path | None, bad_rows: BadRows, progress: bool, rows: 
         time=ROW_ORDER,
         source={"name": "synthetic", "rows": rows, "seed": seed},
         extra=(PROBABILITY,),
-        summary=BestLogLoss(),
+        summaries=(BestLogLoss(),),
     )
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from data_prep.bad_rows import BadRows
 from data_prep.engine import RawTable
 from data_prep.known_values import KnownValues
 from data_prep.labels import Labels
+from data_prep.like import Unseen, as_read, roles_like
 from data_prep.pipeline import ahead
 from data_prep.roles import TRANSFORMS, Named, Plan, Roles, plan_roles
 from data_prep.rows import Job, Misfit, Rows, Table, unnamed
@@ -20,9 +22,10 @@ from data_prep.tables import MemoryTable, open_tables
 from data_prep.text import describe
 from data_prep.words import FrequentWords, frequent_words
 from recnas.console import BYTES, Console
+from recnas.encoding import column_of, wanted_of
 from recnas.errors import InputError
-from recnas.schema import SparseFeature
-from recnas.values import Reader, read_ids, read_lists, read_numbers, read_times
+from recnas.schema import DenseFeature, Schema, SparseFeature
+from recnas.values import Reader, read_feature, read_times
 
 __all__ = ["TRANSFORMS", "read_tabular"]
 
@@ -45,6 +48,7 @@ def read_tabular(
     no_quotes: bool = False,
     separator: str | None = None,
     confirm: Callable[[str], None] | None = None,
+    like: Schema | None = None,
 ) -> RawTable:
     """The rows of a table of the user's own.
 
@@ -65,6 +69,7 @@ def read_tabular(
         unseen, min_count, max_rows: As `data_prep.known_values.KnownValues` has them.
         no_quotes: A double quote in delimited text is a letter.
         separator: What parts the columns of delimited text; None: what its first lines suggest.
+        like: A data set's that these rows are prepared like; only the options about reading go with it.
         confirm: Given the inferred roles as text, raises InputError if they will not do; None: they will.
 
     Raises:
@@ -76,37 +81,58 @@ def read_tabular(
         raise InputError("--multi-separator is empty; give the text between two ids of a list")
     notes: list[str] = []
     tables = open_tables(input, notes.append, not no_quotes, separator)
-    lists = [None if given is None else _names(given) for given in (positive, dense, sparse, multi)]
-    plan = plan_roles(sample_of(tables), Named(label, *lists, time, transform), bad_rows.skips)
+    if like is not None:
+        return _read_like(tables, like, time, bad_rows, progress)
+    named = [None if given is None else _names(given) for given in (positive, dense, sparse, multi)]
+    plan = plan_roles(sample_of(tables), Named(label, *named, time, transform), bad_rows.skips)
     plan.notes[:0] = notes
     _show(plan, progress, confirm)
-    labels = Labels(plan.roles.rule)
-    reader = _Reader(plan.roles, labels, multi_separator)
-    words = {name: FrequentWords() for name in (*plan.roles.sparse, *plan.roles.multi)}
-
-    def feature(name: str, **options: Any) -> SparseFeature:
-        if name in plan.roles.multi:
-            options |= {"pooling": "mean", "multi_valued": True, "separator": multi_separator}
-        return SparseFeature(name, **options)
-
-    sparse = [feature(name, rows=2) for name in words]
-    known = KnownValues(sparse, words, unseen, min_count, max_rows, Console(progress).say)
-    first = tables[0]
-    if isinstance(first, MemoryTable):
-        source: dict[str, Any] = {"name": "table", "rows": first.num_rows}
-    else:
-        source = describe("tabular", [table.path for table in tables])
+    roles, labels = plan.roles, Labels(plan.roles.rule)
+    lists = {"pooling": "mean", "multi_valued": True, "separator": multi_separator}
+    features = [SparseFeature(name, rows=2) for name in roles.sparse]
+    features += [SparseFeature(name, rows=2, **lists) for name in roles.multi]
+    reader = _Reader(roles, labels, [*(DenseFeature(name, {"name": "none"}) for name in roles.dense), *features])
+    words = {feature.name: FrequentWords() for feature in features}
+    known = KnownValues(features, words, unseen, min_count, max_rows, Console(progress).say)
     return RawTable(
-        label=plan.roles.label,
-        dense=dict(plan.roles.dense),
+        label=roles.label,
+        dense=dict(roles.dense),
         chunks=_chunks(tables, reader, words, bad_rows, progress),
-        sparse=sparse,
-        source=source,
+        sparse=features,
+        source=_source(tables),
         measured=known,
         time=reader.time_name,
-        summary=labels,
-        positive=plan.roles.rule.positive,
+        summaries=(labels,),
+        positive=roles.rule.positive,
     )
+
+
+def _read_like(tables: Sequence[Table], like: Schema, time: str | None, bad_rows: BadRows, progress: bool) -> RawTable:
+    """The rows of a table with the columns and features of another data set."""
+    sample = sample_of(tables).frame
+    roles = roles_like(like, sample, time)
+    labels = Labels(roles.rule)
+    reader = _Reader(roles, labels, [*like.dense, *map(as_read, like.sparse)])
+    if absent := [name for name in reader.wanted if name not in sample.columns]:
+        raise InputError(f"{tables[0].path}: there is no column {absent[0]!r}; there are {', '.join(sample.columns)}")
+    return RawTable(
+        label=like.label,
+        dense=dict(roles.dense),
+        chunks=_chunks(tables, reader, {}, bad_rows, progress),
+        sparse=like.sparse,
+        source=_source(tables),
+        time=reader.time_name,
+        summaries=(labels, Unseen(like.sparse)),
+        like=like,
+        positive=like.positive,
+    )
+
+
+def _source(tables: Sequence[Table]) -> dict[str, Any]:
+    first = tables[0]
+    if isinstance(first, MemoryTable):
+        return {"name": "table", "rows": first.num_rows}
+    return describe("tabular", [table.path for table in tables])
 
 
 def _names(given: Sequence[str]) -> Sequence[str]:
@@ -126,36 +152,33 @@ class _Reader:
     Args:
         roles: What each column is for.
         labels: Reads the label.
-        separator: Between two ids of a list that is text.
+        features: All features, of raw values.
 
     Attributes:
         labels: What reads the label, and knows what it read.
         time_name: The column of times in the rows that it gives; it has no feature's name.
     """
 
-    def __init__(self, roles: Roles, labels: Labels, separator: str) -> None:
+    def __init__(self, roles: Roles, labels: Labels, features: Sequence[DenseFeature | SparseFeature]) -> None:
         self.labels = labels
         self._label = roles.label
         self.time_name = roles.time
         while self.time_name in (roles.label, *roles.dense, *roles.sparse, *roles.multi):
             self.time_name = f"{self.time_name} as time"
-
-        def lists(column: pl.Series) -> Any:
-            return read_lists(column, separator)
-
         # For each column of the result: where from, how it is read, what it should have been.
         self._columns: list[tuple[str, str, Reader, str]] = [
             (roles.label, roles.label, labels.read, labels.rule.wanted)
         ]
-        self._columns += [(name, name, read_numbers, "a finite number") for name in roles.dense]
-        self._columns += [(name, name, read_ids, "an id: a string or a whole number") for name in roles.sparse]
-        self._columns += [(name, name, lists, "a list of strings or whole numbers") for name in roles.multi]
+        self._columns += [
+            (feature.name, column_of(feature), partial(read_feature, feature=feature), wanted_of(feature))
+            for feature in features
+        ]
         if roles.time is not None:
             wanted = "a time: a number, or a date such as 2024-05-31 12:30:00"
             self._columns.append((self.time_name, roles.time, read_times, wanted))
         self._optional = self.time_name if roles.time_is_guessed else None
-        self._separators = dict.fromkeys(roles.sparse) | dict.fromkeys(roles.multi, separator)
-        self.wanted = roles.columns
+        self._sparse = [feature for feature in features if isinstance(feature, SparseFeature)]
+        self.wanted = list(dict.fromkeys(source for _, source, _, _ in self._columns))
 
     def __call__(self, rows: Rows) -> "_Read":
         columns: list[pl.Series] = []
@@ -178,7 +201,8 @@ class _Reader:
             found += [(int(rows.numbers[row]), reason, rows.text(row)) for row, reason in reasons.items()]
         self.labels.count(given)
         words = {
-            name: frequent_words(unnamed(rows.frame[name]), separator) for name, separator in self._separators.items()
+            feature.name: frequent_words(unnamed(rows.frame[column_of(feature)]), feature.separator)
+            for feature in self._sparse
         }
         return _Read(chunk, sorted(found), words)
 
@@ -221,8 +245,8 @@ def _chunks(
         for table, found in ahead(read, parts):
             for number, reason, text in found.misfits:
                 bad_rows.add(table.path, f"{table.unit}{number}", reason, text)
-            for name, seen in found.words.items():
-                words[name].add(seen)
+            for name, seen in words.items():
+                seen.add(found.words[name])
             if len(found.chunk):
                 yield found.chunk
     reader.labels.check()

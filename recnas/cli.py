@@ -323,8 +323,14 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
         "--split",
         choices=SPLIT_KINDS,
         default="autoctr",
-        help="train, validation, test: stratified and random as published, by a hash of each row, or the past and what "
-        "follows (default: autoctr)",
+        help="train, validation, test: stratified and random as published, by a hash of each row, the past and what "
+        "follows, or all rows for the test (default: autoctr)",
+    )
+    sub.add_argument(
+        "--like",
+        metavar="PATH",
+        help="a data set or exported model of an earlier log: its columns, means, tables and known values are taken, "
+        "nothing is measured anew, so that its models can take this log",
     )
     sub.add_argument("--split-seed", type=int, default=SEED, metavar="N", help=f"of autoctr and hash (default: {SEED})")
     sub.add_argument(
@@ -339,7 +345,7 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
-    from data_prep import prepare
+    from data_prep import prepare, unseen_lines
 
     given = vars(arguments)
     options = {name: value for name in RECIPES[arguments.recipe].options if (value := given.get(name)) is not None}
@@ -356,10 +362,12 @@ def _prepare(arguments: argparse.Namespace) -> None:
         split_by=arguments.split_by,
         progress=not arguments.quiet,
         ray=given.get("ray"),
+        like=arguments.like,
         **options,
     )
     for split, counts in schema.splits.items():
-        print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
+        if counts["rows"]:
+            print(f"{split:<11} {counts['rows']:>12,} rows, {schema.positive_rate(split):.2%} clicks")
     if schema.positive is not None:
         print(f"a click is a row whose {schema.label} is {' or '.join(schema.positive)}")
     if negatives := schema.source.get("negatives"):
@@ -368,6 +376,8 @@ def _prepare(arguments: argparse.Namespace) -> None:
     for name, text in LOG_LOSSES.items():
         if losses := schema.source.get(name):
             print(f"{text}: " + ", ".join(f"{split} {loss:.4f}" for split, loss in losses.items()))
+    for line in unseen_lines(schema):
+        print(line)
     if rejected := schema.source.get("rejected_rows"):
         print(f"{rejected:,} bad rows set aside in {arguments.output / 'rejected-rows.txt'}")
 

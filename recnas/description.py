@@ -57,13 +57,13 @@ class Description:
 
     Attributes:
         rows: Rows of each split.
-        click_rate: Share of rows with label 1 of each split.
+        click_rate: Share of rows with label 1 of each split; None where it is empty.
         dense: Each dense feature.
         sparse: Each sparse feature.
     """
 
     rows: dict[str, int]
-    click_rate: dict[str, float]
+    click_rate: dict[str, float | None]
     dense: tuple[DenseDescription, ...]
     sparse: tuple[SparseDescription, ...]
 
@@ -77,7 +77,7 @@ class Description:
         figures = ("minimum", "mean", "maximum", "deviation", "zero_or_missing")
         return cls(
             {split: int(value["rows"][split]) for split in SPLITS},
-            {split: float(value["click_rate"][split]) for split in SPLITS},
+            {split: None if (rate := value["click_rate"][split]) is None else float(rate) for split in SPLITS},
             tuple(
                 DenseDescription(str(item["name"]), str(item["transform"]), *(float(item[key]) for key in figures))
                 for item in value["dense"]
@@ -96,7 +96,11 @@ class Description:
         )
 
     def __str__(self) -> str:
-        lines = [f"{split:<11} {self.rows[split]:>13,} rows  {self.click_rate[split]:>7.2%} clicks" for split in SPLITS]
+        lines = [
+            f"{split:<11} {self.rows[split]:>13,} rows  {rate:>7.2%} clicks"
+            for split, rate in self.click_rate.items()
+            if rate is not None
+        ]
         width = max(len(name) for name in ("sparse", *(item.name for item in (*self.dense, *self.sparse))))
         if self.dense:
             lines += [

@@ -107,7 +107,10 @@ def column_of(feature: DenseFeature | SparseFeature) -> str:
     return feature.name if feature.column is None else feature.column
 
 
-def _wanted(feature: SparseFeature) -> str:
+def wanted_of(feature: DenseFeature | SparseFeature) -> str:
+    """What a raw value of a feature should be, for messages."""
+    if isinstance(feature, DenseFeature):
+        return A_NUMBER
     if feature.reading is not None:
         return wanted(feature.reading)
     return A_LIST if feature.multi_valued else AN_ID
@@ -161,7 +164,7 @@ class _Rows:
         try:
             return feature.id_of(value)
         except (InputError, TypeError, ValueError):
-            raise _misfit(place, column, value, _wanted(feature)) from None
+            raise _misfit(place, column, value, wanted_of(feature)) from None
 
 
 def _number(row: int, column: str, value: Any, missing: Sequence[str]) -> float:
@@ -206,7 +209,7 @@ class _Table:
         return column in self._names
 
     def _series(self, feature: DenseFeature | SparseFeature) -> pl.Series:
-        """The column, without a name; what stands for a missing value is null."""
+        """The column, without a name."""
         import polars as pl
         import pyarrow as pa
 
@@ -224,41 +227,29 @@ class _Table:
             series = frame_of_pandas(self._table.iloc[:, [place]], [column]).to_series()
         # Many of a Series' methods take a name such as `^a$` for a pattern.
         series = series.alias("value")
-        if feature.missing and series.dtype in (pl.Categorical, pl.Enum):
-            series = series.cast(pl.String)
-        if feature.missing and series.dtype == pl.String:
-            series = series.set(series.is_in(feature.missing).fill_null(False), None)
         return series
 
     def numbers(self, feature: DenseFeature) -> np.ndarray:
-        from recnas.values import read_numbers
-
-        series = self._series(feature)
-        values, misfits = read_numbers(series)
-        self._check(series, misfits, column_of(feature), A_NUMBER)
-        return values.to_numpy()
+        return self._read(feature).to_numpy()
 
     def ids(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:
-        from recnas.values import read_ids_of
-
-        series = self._series(feature)
-        values, misfits = read_ids_of(series, feature)
-        self._check(series, misfits, column_of(feature), _wanted(feature))
+        values = self._read(feature)
         return values.fill_null(0).to_numpy(), values.is_null().to_numpy()
 
     def lists(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:
-        from recnas.values import read_lists_of
-
-        series = self._series(feature)
-        values, misfits = read_lists_of(series, feature)
-        self._check(series, misfits, column_of(feature), _wanted(feature))
+        values = self._read(feature)
         lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
         flat = values.filter(lengths > 0).explode().drop_nulls()
         return flat.to_numpy().astype(np.uint32), lengths
 
-    @staticmethod
-    def _check(series: pl.Series, misfits: np.ndarray | None, column: str, what: str) -> None:
+    def _read(self, feature: DenseFeature | SparseFeature) -> pl.Series:
+        from recnas.values import read_feature
+
+        series = self._series(feature)
+        values, misfits = read_feature(series, feature)
         if misfits is not None and misfits.any():
             row = int(np.flatnonzero(misfits)[0])
             value = series[row]
-            raise _misfit(row, column, value.to_list() if hasattr(value, "to_list") else value, what)
+            value = value.to_list() if hasattr(value, "to_list") else value
+            raise _misfit(row, column_of(feature), value, wanted_of(feature))
+        return values

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from recnas.errors import InputError
-from recnas.schema import SparseFeature, hash_integers, hash_string, raw_value
+from recnas.schema import DenseFeature, SparseFeature, hash_integers, hash_string, raw_value
 
 Read = tuple[pl.Series, np.ndarray | None]
 Reader = Callable[[pl.Series], Read]
@@ -112,6 +112,20 @@ def read_ids(column: pl.Series) -> Read:
     if kind.is_numeric() or kind == pl.Object:
         return _ids_of_objects(column)
     return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
+
+
+def read_feature(column: pl.Series, feature: DenseFeature | SparseFeature) -> Read:
+    """What a feature is before it is transformed or looked up: numbers, ids, or lists of ids, null = missing.
+
+    Ids are those of `SparseFeature.id_of`. The column's name must be no pattern, such as `^a$`.
+    """
+    if feature.missing and column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if feature.missing and column.dtype == pl.String:
+        column = column.set(column.is_in(feature.missing).fill_null(False), None)
+    if isinstance(feature, DenseFeature):
+        return read_numbers(column)
+    return read_lists_of(column, feature) if feature.multi_valued else read_ids_of(column, feature)
 
 
 def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:

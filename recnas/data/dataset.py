@@ -1,5 +1,6 @@
 """A data set on disk: opened, checked, and read in row groups."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from recnas.data.batches import Batches
@@ -16,6 +17,7 @@ class Dataset:
 
     Args:
         path: the folder with `schema.json`, `train/`, `validation/` and `test/`.
+        needed: the splits that must have rows of both classes.
 
     Raises:
         InputError: one line that says which file does not fit and what to do: no data set there, a column missing or
@@ -27,15 +29,20 @@ class Dataset:
             ...  # batch.dense [4096, 13], batch.sparse 26 keys, batch.label [4096]
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, needed: Sequence[str] = SPLITS) -> None:
         self.path = Path(path)
         self.schema = Schema.load(self.path)
+        for split in needed:
+            self.schema.rows(split)
         self._groups: dict[str, list[RowGroup]] = {}
         for split in SPLITS:
             counts = self.schema.splits[split]
-            if counts["rows"] == 0:
-                raise InputError(f"{self.path}: the {split} split is empty; prepare the data set from more rows")
-            if counts["positives"] in (0, counts["rows"]):
+            if split in needed and counts["rows"] == 0:
+                remedy = (
+                    "from more rows" if self.schema.split.get("name") != "test" else "with another --split than test"
+                )
+                raise InputError(f"{self.path}: the {split} split is empty; prepare the data set {remedy}")
+            if split in needed and counts["positives"] in (0, counts["rows"]):
                 label = int(counts["positives"] > 0)
                 raise InputError(
                     f"{self.path}: every label of the {split} split is {label}; "
@@ -94,7 +101,8 @@ class Dataset:
         Raises:
             InputError: no such split, or a number out of range.
         """
-        self.schema.rows(split)
+        if not self.rows(split):
+            raise InputError(f"{self.path}: the {split} split is empty; there is nothing to read")
         for name, value, least in (("batch_size", batch_size, 1), ("rows", rows, 1), ("world_size", world_size, 1)):
             if value is not None and value < least:
                 raise InputError(f"{name} is {value}, it must be {least} or more")

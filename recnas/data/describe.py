@@ -35,7 +35,7 @@ def describe(path: str | Path) -> Description:
     Example:
         >>> print(describe("data/criteo"))
     """
-    dataset = Dataset(path)
+    dataset = Dataset(path, needed=())
     schema = dataset.schema
     files = [file for split in SPLITS for file in sorted((dataset.path / split).glob("*.parquet"))]
     # A path is no pattern: a folder may be called "clicks [v1]".
@@ -43,7 +43,7 @@ def describe(path: str | Path) -> Description:
     rows = sum(dataset.rows(split) for split in SPLITS)
     return Description(
         {split: dataset.rows(split) for split in SPLITS},
-        {split: schema.positive_rate(split) for split in SPLITS},
+        {split: schema.positive_rate(split) if dataset.rows(split) else None for split in SPLITS},
         _dense(frame, schema.dense),
         tuple(_sparse(column, feature, rows) for feature, column in _columns(frame, schema.sparse, rows)),
     )

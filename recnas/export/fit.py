@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from recnas.data import Dataset
@@ -25,7 +26,10 @@ def check_fits(schema: Schema, dataset: Dataset, model: Path) -> None:
     """
 
     def fail(difference: str) -> None:
-        raise InputError(f"{dataset.path}: does not fit the model {model}: {difference}")
+        raise InputError(
+            f"{dataset.path}: does not fit the model {model}: {difference}; "
+            f"prepare that log with: recnas prepare … {shlex.join(('--like', str(model)))}"
+        )
 
     other = dataset.schema.capped(max(feature.rows for feature in schema.sparse))
     for kind, ours, theirs in (("dense", schema.dense, other.dense), ("sparse", schema.sparse, other.sparse)):

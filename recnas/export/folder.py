@@ -96,8 +96,7 @@ def evaluate_export(
     Raises:
         InputError: The model or the data set cannot be read, or they do not fit each other.
     """
-    dataset = Dataset(data)
-    dataset.rows(split)
+    dataset = Dataset(data, needed=(split,))
     model = load(directory, device)
     check_fits(model.schema, dataset, Path(directory))
     return evaluate(model, dataset, split, batch_size, device)

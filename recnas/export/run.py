@@ -92,7 +92,7 @@ def _round(
     def measured() -> Quality | None:
         return None if dataset is None else evaluate(model, dataset, Quantization.split)
 
-    dataset = None if data is None else Dataset(data)
+    dataset = None if data is None else Dataset(data, needed=(Quantization.split,))
     if dataset is not None:
         check_fits(model.schema, dataset, source)
     before, tables = measured(), rounded(model.embeddings.tables())
