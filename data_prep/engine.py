@@ -191,7 +191,9 @@ def _set_down(stage: Path, chunks: Iterator[pl.DataFrame], split: Split) -> int:
     stage.mkdir()
     rows = 0
     for number, chunk in enumerate(chunks):
-        chunk.write_ipc(stage / f"{number:08d}.arrow")
+        # Opened here, as of a name Polars would read stars and brackets as a pattern.
+        with (stage / f"{number:08d}.arrow").open("wb") as file:
+            chunk.write_ipc(file)
         split.look(chunk)
         rows += len(chunk)
     if not rows:
@@ -202,7 +204,9 @@ def _set_down(stage: Path, chunks: Iterator[pl.DataFrame], split: Split) -> int:
 def _staged(stage: Path, remove: bool = False) -> Iterator[pl.DataFrame]:
     """The chunks again."""
     for path in sorted(stage.iterdir()):
-        yield pl.read_ipc(path)
+        with path.open("rb") as file:
+            chunk = pl.read_ipc(file)
+        yield chunk
         if remove:
             path.unlink()
 
@@ -287,5 +291,6 @@ class _SplitWriter:
     def _write(self, frame: pl.DataFrame) -> None:
         path = self._folder / f"part-{self._parts:05d}.parquet"
         # Written and read faster than zstd, and 12 % larger; nobody filters by statistics.
-        frame.write_parquet(path, compression="lz4", statistics=False, row_group_size=ROW_GROUP_ROWS)
+        with path.open("wb") as file:
+            frame.write_parquet(file, compression="lz4", statistics=False, row_group_size=ROW_GROUP_ROWS)
         self._parts += 1

@@ -32,7 +32,7 @@ def new_folder(path: Path, overwrite: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(partial)
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
         raise InputError(f"{path}: cannot be made ({error.strerror}); choose another --output") from None
     if lock is None:
         raise InputError(f"{path}: another process is preparing it; wait for it or choose another --output")

@@ -103,7 +103,7 @@ class _ToldElsewhere(Bar):
             self.finish()
 
     def finish(self) -> None:
-        self._file.write_text(f"{self.done:.0f}")
+        self._file.write_text(f"{self.done:.0f}", encoding="ascii")
         self._told = time.monotonic()
 
 
@@ -137,7 +137,7 @@ def _count_of(place: Path) -> Path:
 
 def _bytes_read(place: Path) -> int:
     try:
-        return int(_count_of(place).read_text())
+        return int(_count_of(place).read_text(encoding="ascii"))
     except (OSError, ValueError):
         # The task has not begun, or writes just now.
         return 0
@@ -161,7 +161,8 @@ def _set_down(
     for number, (_, rows, misfits) in enumerate(read(path, bar)):
         name = None if rows is None else f"{number:08d}.arrow"
         if rows is not None:
-            rows.write_ipc(place / name)
+            with (place / name).open("wb") as file:
+                rows.write_ipc(file)
         pieces.append((name, misfits))
     bar.finish()
     return pieces

@@ -23,7 +23,7 @@ from data_prep.separators import separator_of
 from data_prep.text import PACKINGS, EmptyFile, input_files, without_packing
 from recnas.console import Bar
 from recnas.errors import InputError
-from recnas.tables import first_line, frame_of_arrow, frame_of_pandas
+from recnas.tables import first_line, frame_of_arrow, frame_of_pandas, open_arrow
 
 CHUNK_ROWS = 65_536
 
@@ -106,7 +106,7 @@ class ParquetFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._reading(), pq.ParquetFile(path) as file:
+        with self._reading(), open_arrow(path) as opened, pq.ParquetFile(opened) as file:
             self._schema, self._num_rows = file.schema_arrow, file.metadata.num_rows
         self.columns = distinct_names(path, self._schema.names)
         self.indexes = _pandas_indexes(self._schema)
@@ -130,7 +130,7 @@ class ParquetFile:
             bar.update(size_a_row * len(batch))
 
     def _batches(self, num_rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with self._reading(), pq.ParquetFile(self.path) as file:
+        with self._reading(), open_arrow(self.path) as opened, pq.ParquetFile(opened) as file:
             yield from file.iter_batches(num_rows, columns=list(columns))
 
     @contextmanager

@@ -133,10 +133,16 @@ def input_files(input: Path, names: Sequence[str]) -> list[Path]:
             )
         return _each_once(first)
     if glob.has_magic(str(input)) and not input.exists():
-        if files := [Path(path) for path in glob.glob(str(input)) if Path(path).is_file()]:
+        if files := [Path(path) for path in glob.glob(_pattern(input)) if Path(path).is_file()]:
             return _each_once(sorted(files, key=_by_numbers))
         raise InputError(f"{input}: no file has such a name; check --input")
     return [input]
+
+
+def _pattern(input: Path) -> str:
+    """The pattern that a user gave; folders at its begin that exist are of just that name."""
+    there = next((folder for folder in input.parents if folder.exists()), Path())
+    return str(Path(glob.escape(str(there)), input.relative_to(there)))
 
 
 def without_packing(path: Path) -> Path:

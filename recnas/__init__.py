@@ -11,6 +11,7 @@ recnas.load("models/criteo")                                  exported model →
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from recnas.errors import InputError, RunError
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from recnas.table_plan import plan
 
 __all__ = ["InputError", "RunError", "baselines", "describe", "load", "plan", "prepare", "search", "study"]
+
+if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
+    # Threads of OpenMP that wait for others keep a core busy, by default. Where other programs want it, those that they
+    # wait for are held up, and a training comes nearly to a halt. OpenMP reads this once, when torch is loaded.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def __getattr__(name: str) -> Any:

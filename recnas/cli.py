@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import typing
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ from typing import Any
 from data_prep import RECIPES, Recipe
 from data_prep.bad_rows import POLICIES
 from data_prep.split import SEED, SPLIT_KINDS
-from recnas.errors import InputError
-from recnas.exits import exit_code
+from recnas.errors import InputError, suggested
+from recnas.exits import exit_code, print_all_letters
 from recnas.flags import (
     BASELINE_FLAGS,
     FLAGS,
@@ -30,6 +29,7 @@ from recnas.flags import (
     metavar,
     reader,
 )
+from recnas.memory import memory_remedy
 from recnas.nn.baselines import TITLES
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.folder import command_of
@@ -64,11 +64,14 @@ LOG_LOSSES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit code: 0, 2 for bad input, 1 for a failure, 130 when interrupted."""
+    """Runs a command; returns its exit code, see `exit_code`."""
+    print_all_letters()
     arguments = _parser().parse_args(argv)
     goes_on = arguments.run_command in (_search, _baselines, _study)
     remedy = "; the same command with --resume goes on" if goes_on else ""
-    return exit_code(partial(arguments.run_command, arguments), arguments.debug, remedy)
+    return exit_code(
+        partial(arguments.run_command, arguments), arguments.debug, remedy, partial(_memory_remedy, arguments)
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -344,6 +347,20 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
     sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
 
 
+def _memory_remedy(arguments: argparse.Namespace) -> str:
+    """What takes a command's memory, and what to do where there is not enough."""
+    given = vars(arguments)
+    if arguments.run_command is _prepare:
+        return (
+            "many or long columns take it, as some 16 MB of text are read at a time on each core; name the columns "
+            "that are features, or run it on fewer cores (taskset -c 0)"
+        )
+    folders = (given.get(name) for name in ("data", "run", "model"))
+    folder = next((Path(folder) for folder in folders if folder is not None), None)
+    ranks = arguments.run_command in (_search, _study)
+    return memory_remedy(folder, "--max-rows-per-table" if ranks else None)
+
+
 def _prepare(arguments: argparse.Namespace) -> None:
     from data_prep import prepare, unseen_lines
 
@@ -418,7 +435,7 @@ def _study(arguments: argparse.Namespace) -> None:
     )
     from recnas.study.text import to_text
 
-    print(f"{to_text(results)}\n\nlook at it: recnas report {results['run']}")
+    print(f"{to_text(results)}\n\nlook at it: {suggested('recnas', 'report', Path(results['run']))}")
 
 
 def _search(arguments: argparse.Namespace) -> None:
@@ -434,9 +451,10 @@ def _search(arguments: argparse.Namespace) -> None:
 
 def _look_and_take(run: str, log_to: Sequence[str]) -> str:
     """What to do with a finished run."""
-    logged = " --log-to mlflow" if "mlflow" in log_to else ""
-    run = shlex.quote(run)
-    return f"\nlook at it: recnas report {run}\ntake it:    recnas export {run} --output models/NAME{logged}"
+    logged = ["--log-to", "mlflow"] if "mlflow" in log_to else []
+    look = suggested("recnas", "report", Path(run))
+    take = suggested("recnas", "export", Path(run), "--output", "models/NAME", *logged)
+    return f"\nlook at it: {look}\ntake it:    {take}"
 
 
 def _baselines(arguments: argparse.Namespace) -> None:

@@ -1,4 +1,7 @@
-"""What can go wrong for a user, as two exceptions that the command line turns into one line and an exit code."""
+"""What can go wrong for a user, as two exceptions, and what a message may suggest."""
+
+import shlex
+from pathlib import Path
 
 
 class InputError(Exception):
@@ -10,3 +13,13 @@ class InputError(Exception):
 
 class RunError(Exception):
     """Something failed on the way, with good input: a diverged loss, a full disk (exit code 1)."""
+
+
+def suggested(*words: object) -> str:
+    """A command as a message suggests it: whatever is in a name, it can be given to a shell as it stands."""
+    return shlex.join(_word(word) for word in words)
+
+
+def _word(word: object) -> str:
+    # A name that begins like a flag would be taken for one.
+    return f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)

@@ -63,7 +63,23 @@ def not_written(path: Path, disk_full: bool, reason: str) -> RunError:
     """The error to raise when a file cannot be written."""
     if disk_full:
         return RunError(f"{path}: the disk is full; free some space and give the command again, a search with --resume")
-    return RunError(f"{path}: cannot be written ({reason})")
+    return RunError(f"{path}: cannot be written ({reason}); make its folder writable, or choose another one")
+
+
+def check_name(path: Path, flag: str) -> None:
+    """Refuses the name of a folder of weights that is no text: safetensors, ONNX and TensorBoard open no such files.
+
+    Args:
+        path: The folder, as the user names it.
+        flag: What gives it.
+
+    Raises:
+        InputError: It has bytes that are not UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is not UTF-8; rename the folder, or choose another {flag}") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -73,7 +89,8 @@ def write_text(path: Path, text: str) -> None:
         RunError: It cannot be written.
     """
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        # A name of a file that is no text can still be shown.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recnas.errors import InputError
+from recnas.errors import InputError, suggested
 from recnas.files import write_text
 from recnas.readings import check_reading, read_value
 
@@ -540,7 +539,7 @@ def _without_schema(path: Path) -> str:
     if not is_log:
         return f"{path / FILE_NAME}: no such file; `recnas prepare` makes a data set"
     what = "this is a log" if path.is_file() else "this is a folder of logs"
-    example = shlex.join(("recnas", "prepare", "tabular", "--input", str(path), "--output", f"data/{path.stem}"))
+    example = suggested("recnas", "prepare", "tabular", "--input", path, "--output", f"data/{path.stem}")
     return f"{path}: {what}, not a data set; prepare it first: {example} (or another recipe of recnas prepare --help)"
 
 

@@ -1,6 +1,8 @@
-"""Tables in memory, and Python values, as Polars columns."""
+"""Tables in memory, and Python values, as Polars columns; files as Arrow opens them."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,14 @@ import polars as pl
 import pyarrow as pa
 
 from recnas.errors import InputError
+
+
+def open_arrow(path: Path) -> pa.NativeFile:
+    """Opens a file of just this name for Arrow, which on its own takes names for addresses and for UTF-8.
+
+    Polars takes names for patterns, too: it is given opened files.
+    """
+    return pa.OSFile(os.fsencode(path))
 
 
 def frame_of_arrow(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:

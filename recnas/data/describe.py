@@ -9,6 +9,7 @@ import polars as pl
 from polars import selectors
 
 from recnas.data.dataset import Dataset
+from recnas.data.files import scan
 from recnas.description import DenseDescription, Description, SparseDescription
 from recnas.schema import SPLITS, DenseFeature, SparseFeature
 
@@ -37,9 +38,7 @@ def describe(path: str | Path) -> Description:
     """
     dataset = Dataset(path, needed=())
     schema = dataset.schema
-    files = [file for split in SPLITS for file in sorted((dataset.path / split).glob("*.parquet"))]
-    # A path is no pattern: a folder may be called "clicks [v1]".
-    frame = pl.scan_parquet(files, glob=False)
+    frame = scan([dataset.path / split for split in SPLITS])
     rows = sum(dataset.rows(split) for split in SPLITS)
     return Description(
         {split: dataset.rows(split) for split in SPLITS},

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError
 
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError
+from recnas.errors import InputError, RunError, suggested
 from recnas.export.fit import check_fits
 from recnas.export.onnx import check_onnx, save_onnx
 from recnas.export.program import save_program
@@ -31,6 +31,7 @@ from recnas.export.project import write_project
 from recnas.export.quantize import RoundedTable
 from recnas.export.readme import render_readme
 from recnas.export.record import TrainingRecord
+from recnas.files import check_name
 from recnas.nn.definition import BASELINE, Definition
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel
@@ -105,7 +106,9 @@ def evaluate_export(
 def check_export(directory: Path) -> None:
     """Raises InputError if a folder is not an exported model."""
     if not directory.is_dir():
-        raise InputError(f"{directory}: no such folder; `recnas export RUN --output {directory}` makes it")
+        raise InputError(
+            f"{directory}: no such folder; `{suggested('recnas', 'export', 'RUN', '--output', directory)}` makes it"
+        )
     for name in NEEDED:
         if not (directory / name).is_file():
             raise InputError(f"{directory}: no {name}, so this is not an exported model; `recnas export` makes one")
@@ -253,6 +256,7 @@ def check_free(output: Path, overwrite: bool) -> None:
 @contextmanager
 def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
     """A folder beside `output` that takes its place when the `with` block ends without an error."""
+    check_name(output, "--output")
     check_free(output, overwrite)
     output = output.absolute()
     try:

@@ -280,7 +280,7 @@ def _read_object(file: Path, parse: Any) -> Any:
     if not file.exists():
         return None
     try:
-        return parse(json.loads(file.read_text()))
+        return parse(json.loads(file.read_text(encoding="utf-8")))
     except _DAMAGE as error:
         raise InputError(f"{file}: {_reason(error)}") from None
 

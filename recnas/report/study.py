@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recnas.errors import InputError
+from recnas.errors import InputError, suggested
 from recnas.files import ANEW, read_json
 from recnas.report import study_figures as figures
 from recnas.report.html import compact, duration, figure_html, fill
@@ -145,7 +145,8 @@ def read_study(path: Path | str) -> Study:
     file = path / RESULTS
     if not file.exists():
         raise InputError(
-            f"{path}: this study has not ended, so there is no report yet; `recnas status {path}` shows how far it is"
+            f"{path}: this study has not ended, so there is no report yet; "
+            f"`{suggested('recnas', 'status', path)}` shows how far it is"
         )
     results = read_json(file)
     with _telling_of_damage(file):

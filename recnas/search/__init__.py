@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.callable_package import make_callable
-from recnas.errors import InputError
+from recnas.errors import InputError, suggested
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.search.settings import Settings, merge, read_settings, resolve, with_preset
@@ -120,7 +120,8 @@ def run_baselines(
             raise InputError(f"{run} holds a search; leave --overwrite out to add to it, or choose another --run")
         if not finished:
             raise InputError(
-                f"{run} holds a search that has not ended; `recnas search --run {run} --resume` goes on with it"
+                f"{run} holds a search that has not ended; "
+                f"`{suggested('recnas', 'search', '--run', Path(run), '--resume')}` goes on with it"
             )
     wanted: dict[str, Any] = {} if learning_rates is None else _rates(learning_rates)
     if finished:

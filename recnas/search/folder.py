@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from recnas.errors import InputError
-from recnas.files import PARTIAL, read_json, read_yaml, write_text
+from recnas.errors import InputError, suggested
+from recnas.files import PARTIAL, check_name, read_json, read_yaml, write_text
 from recnas.schema import FILE_NAME, Schema
 from recnas.search.settings import Settings, leaves
 from recnas.tracking.mlflow import FILE_NAME as TRACKED
@@ -60,14 +59,19 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
     run = Path(settings.run)
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file; choose another --run")
+    check_name(run, "--run")
     is_new = not run.exists()
-    run.mkdir(parents=True, exist_ok=True)
-    handle = os.open(run, os.O_RDONLY)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        handle = os.open(run, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{run}: cannot be made or read ({error.strerror}); choose another --run") from None
     try:
         # The lock ends with the process, however it ends.
         if not _lock(handle, run):
             raise InputError(
-                f"{run}: another process is at work on this run; `recnas status {run}` shows how far it is"
+                f"{run}: another process is at work on this run; `{suggested('recnas', 'status', run)}` shows how far "
+                "it is"
             )
         if resume and (run / CONFIG).exists():
             check_settings(settings)
@@ -146,7 +150,7 @@ def resume_command(run: Path | str) -> str:
     command = command_of(run) or Settings.command
     if command == Settings.command and not holds_search(Path(run)) and _is_run(Path(run)):
         command = "baselines"
-    return f"recnas {command} --run {shlex.quote(str(run))} --resume"
+    return suggested("recnas", command, "--run", Path(run), "--resume")
 
 
 def made_anew(run: Path | str) -> str:
@@ -165,7 +169,7 @@ def check_finished(run: Path) -> None:
         InputError: It is no run's or a study's, or the run has not ended; with what to do.
     """
     if not run.is_dir():
-        raise InputError(f"{run}: no such run folder; `recnas search --run {shlex.quote(str(run))}` makes one")
+        raise InputError(f"{run}: no such run folder; `{suggested('recnas', 'search', '--run', run)}` makes one")
     command = command_of(run)
     if command is None and not is_finished(run):
         raise InputError(f"{run}: no {CONFIG}, so this is not a run's folder; `recnas search` makes one")
@@ -174,7 +178,7 @@ def check_finished(run: Path) -> None:
     if not is_finished(run):
         if is_at_work(run):
             raise InputError(
-                f"{run} has not ended, a process is at work on it; `recnas status {shlex.quote(str(run))}` shows how "
+                f"{run} has not ended, a process is at work on it; `{suggested('recnas', 'status', run)}` shows how "
                 "far it is"
             )
         raise InputError(f"{run} has not ended; `{resume_command(run)}` goes on with it")
@@ -235,8 +239,8 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
         return None
     if (begun := _command(config)) != command:
         raise InputError(
-            f"{run} is the folder of a {begun}; `recnas {begun} --run {run} --resume` goes on with it, choose another "
-            f"--run for a {command}"
+            f"{run} is the folder of a {begun}; `{suggested('recnas', begun, '--run', run, '--resume')}` goes on with "
+            f"it, choose another --run for a {command}"
         )
     if (found := config.pop("version", None)) != version("recnas"):
         raise InputError(f"{run} was begun with recnas {found}, this is {version('recnas')}; --overwrite makes it anew")

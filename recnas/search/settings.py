@@ -325,12 +325,15 @@ def load_preset(name: str) -> dict[str, Any]:
     presets = {item.name.removesuffix(".yaml"): item for item in resources.files("recnas.configs").iterdir()}
     presets = {key: item for key, item in presets.items() if item.name.endswith(".yaml")}
     if name in presets:
-        text = presets[name].read_text()
+        text = presets[name].read_text(encoding="utf-8")
     else:
         try:
-            text = Path(name).read_text()
-        except (OSError, UnicodeDecodeError):
+            text = Path(name).read_text(encoding="utf-8")
+        except FileNotFoundError:
             raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", "not text")
+            raise InputError(f"{name}: the preset cannot be read ({reason}); check --preset") from None
     return parse_yaml(text, name)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recnas.console import amount, clock, size, speed
 from recnas.cores import available_cores
+from recnas.errors import suggested
 from recnas.files import read_json, read_json_lines, read_yaml
 from recnas.report.run import BASELINE, FOUND, Run, read_run
 from recnas.schema import Schema
@@ -150,7 +150,7 @@ class Status:
         if self.command is not None:
             lines.append(f"{'go on with':<14}{self.command}")
         if self.state == "finished":
-            lines.append(f"{'report':<14}{self.report or f'none yet; recnas report {shlex.quote(str(self.run))}'}")
+            lines.append(f"{'report':<14}{self.report or 'none yet; ' + suggested('recnas', 'report', self.run)}")
         return "\n".join(lines)
 
 
@@ -170,7 +170,7 @@ def read_status(run: Path | str) -> Status:
     best = max(scored, key=lambda item: item.score, default=None)
     changed, num_bytes = written(folder)
     does = "search" if settings.searches else "baselines"
-    command = ["recnas", does, "--data", settings.data, "--run", str(folder), "--resume"]
+    command = ["recnas", does, "--data", Path(settings.data), "--run", folder, "--resume"]
     return Status(
         run=folder,
         state="finished" if finished else "running" if at_work else "stopped",
@@ -182,7 +182,7 @@ def read_status(run: Path | str) -> Status:
         models=_models(found, settings.final.epochs),
         changed=changed,
         num_bytes=num_bytes,
-        command=None if finished or at_work else shlex.join(command),
+        command=None if finished or at_work else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
         results=read_json(folder / RESULTS) if finished else None,
         at_work=at_work,

@@ -214,7 +214,7 @@ class Architecture:
         return cls(tuple(Block.from_json(block) for block in data["blocks"]), data.get("cross_layers", 0))
 
     def save(self, path: Path | str) -> None:
-        Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n")
+        Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path | str) -> Architecture:
@@ -224,7 +224,7 @@ class Architecture:
             InputError: The file is missing, is not JSON, or is not an architecture.
         """
         try:
-            return cls.from_json(json.loads(Path(path).read_text()))
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:

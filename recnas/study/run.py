@@ -191,7 +191,11 @@ def _score(
         left = [item for item in work[len(scored) :] if item.warmup == amount]
         if left and needs_warmup(settings):
             _warm_up(settings, amount, dataset, executor, console)
-        with console.bar(len(archs), scoring_stage(amount), "candidates") as bar, writing(path), path.open("a") as file:
+        with (
+            console.bar(len(archs), scoring_stage(amount), "candidates") as bar,
+            writing(path),
+            path.open("a", encoding="utf-8") as file,
+        ):
             bar.skip(len(archs) - len(left))
             with closing(executor.map(measure, left, lambda item: macs(item.arch), single_threaded=True)) as results:
                 for result in results:

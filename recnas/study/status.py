@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
+from recnas.errors import suggested
 from recnas.files import read_json, read_json_lines
 from recnas.schema import Schema
 from recnas.search.folder import RESULTS, is_at_work
@@ -25,7 +25,7 @@ def read_study_status(run: Path | str) -> Status:
     settings = settings_in(folder, StudySettings)
     stage, progress = (None, None) if finished else _stage(folder, settings)
     changed, num_bytes = written(folder)
-    command = ["recnas", "study", "--data", settings.data, "--run", str(folder), "--resume"]
+    command = ["recnas", "study", "--data", Path(settings.data), "--run", folder, "--resume"]
     return Status(
         run=folder,
         state="finished" if finished else "running" if at_work else "stopped",
@@ -36,7 +36,7 @@ def read_study_status(run: Path | str) -> Status:
         models=(),
         changed=changed,
         num_bytes=num_bytes,
-        command=None if finished or at_work else shlex.join(command),
+        command=None if finished or at_work else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
         results=read_json(folder / RESULTS) if finished else None,
         stages=stages(settings),

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recnas.console import Console
-from recnas.exits import exit_code
+from recnas.exits import exit_code, print_all_letters
 from recnas.flags import SHARDING_FLAGS, add_setting_flags, given_sharding
+from recnas.memory import memory_remedy
 from recnas.search.settings import Settings
 from recnas.train.loop import Progress
 
@@ -21,8 +23,14 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses, trains, prints; gives the exit code: 0, 1 for a failure, 2 for bad input."""
+    print_all_letters()
     options = _parser().parse_args(arguments)
-    return exit_code(partial(_train, options), options.debug, "; the same command with --resume goes on")
+    return exit_code(
+        partial(_train, options),
+        options.debug,
+        "; the same command with --resume goes on",
+        partial(memory_remedy, Path(options.model), None),
+    )
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -85,6 +85,9 @@ class LazyTensor:
 @contextmanager
 def _telling_of_file(path: Path) -> Iterator[None]:
     try:
+        # safetensors says of every file that it cannot open that there is none.
+        with path.open("rb"):
+            pass
         yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

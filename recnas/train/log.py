@@ -37,7 +37,7 @@ class ProgressLog:
         if self.rows_before is None:
             kept = self._forget_from(now.step)
             self.rows_before = kept[-1]["rows"] if kept else 0
-        with writing(self.path), self.path.open("a") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(now.to_json()) + "\n")
 
     def _forget_from(self, step: int) -> list[dict[str, Any]]:
