@@ -31,6 +31,7 @@ from recnas.flags import (
 )
 from recnas.memory import memory_remedy
 from recnas.nn.baselines import TITLES
+from recnas.scale import far_out
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.folder import command_of
 from recnas.study import StudySettings, run_study
@@ -397,6 +398,8 @@ def _prepare(arguments: argparse.Namespace) -> None:
         print(line)
     if rejected := schema.source.get("rejected_rows"):
         print(f"{rejected:,} bad rows set aside in {arguments.output / 'rejected-rows.txt'}")
+    for line in far_out(arguments.output, schema):
+        print(line)
 
 
 def _confirm(plan: str) -> None:

@@ -35,7 +35,8 @@ from recnas.train.checkpoint import (
     state_tensors,
     tensors_in,
 )
-from recnas.train.loop import Diverged, ModelLearner, Progress, Tally, evaluate, largest_table, train
+from recnas.train.divergence import Diverged
+from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, largest_table, train
 from recnas.train.metrics import Quality
 from recnas.train.settings import Optimization
 
@@ -287,7 +288,12 @@ def _train_epochs(
         )
         quality = evaluate(model, dataset, "validation", device=device)
         if not math.isfinite(quality.log_loss):
-            raise shared(Diverged(f"the validation log loss is {quality.log_loss} after epoch {len(done) + 1}"))
+            raise shared(
+                Diverged(
+                    f"the validation log loss is {quality.log_loss} after epoch {len(done) + 1}; try a smaller "
+                    "--learning-rate"
+                )
+            )
         done.append(Epoch(len(done) + 1, loss, quality))
         ended(done)
         tally = Tally()

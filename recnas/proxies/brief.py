@@ -27,7 +27,8 @@ from recnas.nn.model import CTRModel, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.schema import Schema, SparseFeature
 from recnas.space import Architecture
-from recnas.train.loop import Diverged, ModelLearner, Tally, train
+from recnas.train.divergence import Diverged
+from recnas.train.loop import ModelLearner, Tally, train
 from recnas.train.settings import Optimization
 
 if TYPE_CHECKING:

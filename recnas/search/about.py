@@ -6,13 +6,16 @@ from typing import Any
 
 from recnas.console import Console
 from recnas.data import Dataset
+from recnas.scale import far_out
 from recnas.schema import SPLITS
 from recnas.search.settings import Settings
 
 
 def say_rows(console: Console, dataset: Dataset) -> None:
-    """One line: how many rows each split has."""
+    """How many rows each split has, and which dense features a training will not cope with."""
     console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    for line in far_out(dataset.path, dataset.schema):
+        console.say(f"data: {line}")
 
 
 def data_entry(settings: Settings, dataset: Dataset) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from recnas.search.folder import BASELINES, RETRAIN
 from recnas.search.scoring import stage_seed, stop_scoring
 from recnas.search.settings import Settings
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
+from recnas.train.divergence import Diverged
 from recnas.train.log import ProgressLog
-from recnas.train.loop import Diverged, ModelLearner, Progress, Tally, evaluate, train
+from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, train
 from recnas.train.metrics import Quality
 
 
@@ -235,6 +236,8 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
     pass_rows = dataset.rows("train")
     pass_steps = len(dataset.batches("train", batch_size))
     diverged = None
+    # `recnas baselines` has a flag of its own.
+    rate_flag = "--learning-rate" if settings.searches else "--learning-rates"
     log = ProgressLog(progress_file(run, entrant, learning_rate)) if processes.leads else None
     while (rows := epochs[-1].rows if epochs else 0) < job.rows:
         passes = rows // pass_rows
@@ -265,12 +268,15 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
                 before_step=seed_step,
                 after_step=save_if_due,
                 tally=tally,
+                rate_flag=rate_flag,
             )
             rows, whole = passes * pass_rows + tally.rows, tally.steps == pass_steps
             epoch = passes + 1 if whole else rows / pass_rows
             quality = evaluate(model, dataset, "validation", device=device)
             if not math.isfinite(quality.log_loss):
-                raise Diverged(f"the validation log loss is {quality.log_loss} after epoch {epoch:g}")
+                raise Diverged(
+                    f"the validation log loss is {quality.log_loss} after epoch {epoch:g}; try a smaller {rate_flag}"
+                )
         except Diverged as error:
             diverged = str(error)
             break

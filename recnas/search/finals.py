@@ -266,5 +266,5 @@ def _none_left(trainings: Sequence[Trained]) -> RunError:
     """The error to raise when every finalist that was not dropped, or every hand-made model, diverged."""
     reason = next((item.diverged for item in trainings if item.diverged), "")
     if trainings[0].entrant.kind == "found":
-        return RunError(f"every finalist's training diverged ({reason}); try a smaller --learning-rate")
-    return RunError(f"every model's training diverged ({reason}); try smaller --learning-rates")
+        return RunError(f"every finalist's training diverged: {reason}")
+    return RunError(f"every model's training diverged: {reason}")

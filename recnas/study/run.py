@@ -282,7 +282,10 @@ def _conclude(
     by_arch = {arch.id: [item for item in trained if item.id == arch.id] for arch in archs}
     whole = [arch for arch in archs if all(item.test is not None for item in by_arch[arch.id])]
     if len(whole) < 4:
-        raise RunError(f"only {len(whole)} architectures were trained without diverging; lower --learning-rate")
+        reason = next(item.diverged for item in trained if item.test is None)
+        raise RunError(
+            f"only {len(whole)} architectures were trained without diverging; {reason or 'lower --learning-rate'}"
+        )
     candidates = candidate_rows(settings, dataset.schema, whole, by_arch, scored)
     bootstrap = Bootstrap(len(whole), stage_seed(settings, "bootstrap"))
     agreement = agreement_rows(settings, candidates, bootstrap)

@@ -47,6 +47,7 @@ class Trained:
         seconds: Of the whole training, with its measurements.
         early_seconds: From the start until each of these measurements.
         parameters: Of the dense part.
+        diverged: Why the training was given up, if it was.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Trained:
     early_seconds: tuple[float, ...]
     seconds: float
     parameters: int
+    diverged: str | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Trained:
@@ -112,6 +114,7 @@ def train(training: Training) -> Trained:
         tuple(item.seconds for item in early),
         result.seconds,
         result.parameters,
+        result.diverged,
     )
     write_json(file, asdict(trained))
     _forget_all_but(file)

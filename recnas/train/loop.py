@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from recnas.data import Batch, Dataset
-from recnas.errors import RunError
 from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.network import LastLayer
 from recnas.nn.processes import Processes, shared
+from recnas.train.divergence import explain
 from recnas.train.metrics import Metrics, Quality
 from recnas.train.schedule import cosine_with_warmup
 from recnas.train.settings import Optimization
@@ -30,10 +30,6 @@ ONE_BUCKET = 1024
 """Megabytes of gradients exchanged at once that hold any model's dense part."""
 FIELDS_SHARE_OF_CLIP = 1 / 6
 """The bound on the gradient at the fields, as a share of the bound on the dense part's."""
-
-
-class Diverged(RunError):
-    """The training loss is no longer a finite number."""
 
 
 @dataclass
@@ -244,6 +240,7 @@ def train(
     before_step: Callable[[int], None] | None = None,
     after_step: Callable[[int, Tally], None] | None = None,
     tally: Tally | None = None,
+    rate_flag: str = "--learning-rate",
 ) -> float:
     """One update a batch, from `first_step` of a schedule of `steps`.
 
@@ -258,6 +255,7 @@ def train(
         before_step: Called before each update with its number.
         after_step: Called after each update with the number of the next, and what was done so far.
         tally: What was done before in this pass, if it goes on in its middle.
+        rate_flag: What a user sets `learning_rate` by, to be named if it is too large.
 
     Returns:
         The mean training loss over these batches, and over what `tally` holds.
@@ -267,7 +265,7 @@ def train(
     """
     tally, processes = tally or Tally(), processes_of(learner.model)
     window_loss, window_rows, window_start = 0.0, 0, time.perf_counter()
-    step = first_step
+    step, before = first_step, None
     for batch in batches:
         batch = batch.to(device, non_blocking=True)
         if before_step is not None:
@@ -279,8 +277,12 @@ def train(
         loss.backward()
         value = mean_of_all()
         if not math.isfinite(value):
-            raise shared(Diverged(f"the training loss is {value} at step {step + 1}; try a smaller learning rate"))
+            # An input far out of scale may ruin the weights first, and the loss at the next step.
+            last = [batch] if before is None else [before, batch]
+            what = f"the training loss is {value} at step {step + 1}"
+            raise shared(explain(what, last, learner.model.schema, processes, rate_flag))
         learner.step()
+        before = batch
         step += 1
         rows = len(batch) if processes.alone else batch.rows_of_step
         tally.steps, tally.rows, tally.loss = tally.steps + 1, tally.rows + rows, tally.loss + value

@@ -305,6 +305,7 @@ def warm_up(
                 before_step=measure,
                 after_step=keep,
                 tally=tally,
+                rate_flag="--warmup-learning-rate",
             )
         measure(steps)
         if quality is not None:

@@ -80,7 +80,7 @@ def test_bad_input_is_one_line_and_exit_code_2(finished, exported, tmp_path, cap
 def test_a_diverged_loss_is_one_line_and_exit_code_1(finished, exported, tmp_path, capsys):
     output = tmp_path / "out"
     assert main([str(exported), "--data", str(finished.data), "--output", str(output), "--learning-rate", "1e30"]) == 1
-    assert "try a smaller learning rate" in capsys.readouterr().err
+    assert "at step 2; try a smaller --learning-rate" in capsys.readouterr().err
     assert not output.exists()
 
 

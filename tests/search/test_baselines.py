@@ -14,7 +14,7 @@ import yaml
 import recnas
 from benchmarks.kills import outcome_of
 from recnas.data import Dataset
-from recnas.errors import InputError
+from recnas.errors import InputError, RunError
 from recnas.nn.baselines import TITLES
 from recnas.report import read_run, write_report
 from recnas.search import BASELINE_LEARNING_RATES, run_search
@@ -156,6 +156,11 @@ def test_models_are_added_to_a_search_and_the_best_is_the_best_of_all(data: Path
     (run / "results.json").unlink()
     with pytest.raises(InputError, match=r"a search that has not ended; `recnas search --run .* --resume`"):
         recnas.baselines(run=run, models=["lr"], progress=False)
+
+
+def test_baselines_that_all_diverge_name_their_own_flag(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"every model's training diverged: .*; try a smaller --learning-rates$"):
+        recnas.baselines(data, tmp_path / "run", models=["dlrm"], learning_rates=[1e30], progress=False, **SETTINGS)
 
 
 def test_a_run_without_a_search_is_no_search(alone: Path, data: Path) -> None:

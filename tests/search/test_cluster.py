@@ -24,7 +24,7 @@ import data_prep
 from recnas.errors import InputError, RunError
 from recnas.search import cluster, run_search
 from recnas.search.cluster import RayWorkers, check_ray, connect
-from recnas.train.loop import Diverged
+from recnas.train.divergence import Diverged
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from recnas.search.history import Recorded
 from recnas.search.scoring import Scored
 from recnas.search.settings import FinalSettings, Settings
 from recnas.space import Architecture, SearchSpace, cost
-from recnas.train.loop import Diverged
+from recnas.train.divergence import Diverged
 from recnas.train.metrics import Quality
 from recnas.train.settings import Optimization
 
@@ -220,7 +220,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, broken: set[str], from_step: int) 
 
     def failing(*arguments: Any, first_step: int, **options: Any) -> float:
         if current[0] in broken and first_step >= from_step:
-            raise Diverged("the training loss is nan at step 1; try a smaller learning rate")
+            raise Diverged("the training loss is nan at step 1; try a smaller --learning-rate")
         return train(*arguments, first_step=first_step, **options)
 
     monkeypatch.setattr(finalists_module, "train_entrant", remembering)
@@ -243,7 +243,7 @@ def test_a_rung_in_which_all_diverge_is_an_error(
     data: Path, tmp_path: Path, history: list[Recorded], monkeypatch: pytest.MonkeyPatch, from_step: int
 ) -> None:
     breaking(monkeypatch, {item.proposal.id for item in history}, from_step)
-    with pytest.raises(RunError, match=r"every finalist's training diverged .* try a smaller --learning-rate"):
+    with pytest.raises(RunError, match=r"every finalist's training diverged: .* try a smaller --learning-rate"):
         finals(data, tmp_path / "run", history, strategy="halving", epochs=1)
 
 

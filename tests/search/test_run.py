@@ -148,7 +148,7 @@ def test_a_diverged_finalist_is_reported_and_not_chosen(
     data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recnas.search import finalists
-    from recnas.train.loop import Diverged
+    from recnas.train.divergence import Diverged
 
     original, broken = finalists.train, []
 
@@ -156,19 +156,25 @@ def test_a_diverged_finalist_is_reported_and_not_chosen(
         if not broken:
             broken.append(learner)
         if learner is broken[0]:
-            raise Diverged("the training loss is nan at step 1; try a smaller learning rate")
+            raise Diverged("the training loss is nan at step 1; try a smaller --learning-rate")
         return original(learner, *arguments, **settings)
 
     monkeypatch.setattr(finalists, "train", train_one_broken)
     results = run_search(data, tmp_path / "run", progress=False, **small)
     assert [model["status"] for model in results["models"]] == ["diverged", "trained", "trained"]
-    assert results["best"] == results["models"][1]["id"]
+    assert results["best_searched"] == results["models"][1]["id"]
     assert results["models"][0]["test"] is None
 
 
 def test_when_every_finalist_diverges_the_run_fails_with_the_reason(data: Path, tmp_path: Path, small: dict) -> None:
     small["final"]["optimization"]["learning_rate"] = 1e30
     with pytest.raises(RunError, match="diverged"):
+        run_search(data, tmp_path / "run", progress=False, **small)
+
+
+def test_a_warm_up_that_diverges_names_its_own_flag(data: Path, tmp_path: Path, small: dict) -> None:
+    small["warmup"] |= {"probe_candidates": 0, "optimization": {"learning_rate": 1e30, "clip": None}}
+    with pytest.raises(RunError, match=r"the training loss is nan at step \d+; try a smaller --warmup-learning-rate$"):
         run_search(data, tmp_path / "run", progress=False, **small)
 
 
