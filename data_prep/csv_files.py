@@ -58,6 +58,9 @@ class CsvFile:
             raise InputError(f"{path}:1: a quote is not closed; the first line must be the columns' names")
         else:
             names = next(csv.reader([text], delimiter=self._separator))
+        if names.count("") > 1:
+            # Commas at a line's end, say. They get the names that pandas gives them.
+            names = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
         self.columns = distinct_names(path, names)
 
     def sample(self, num_rows: int) -> Rows:

@@ -107,9 +107,9 @@ def row_index(sample: Sample, name: str) -> str | None:
         return "a row's index, as pandas writes it"
     if _UNNAMED.fullmatch(name):
         return "without a name, as a row's index is written"
-    # In each file rows may be counted anew.
+    # In each of several files rows may be counted anew.
     parts = [part[name] for part in sample.parts if len(part) >= _MIN_ROWS_OF_INDEX and name in part.columns]
-    if _is_counted(sample.frame[name]) or (parts and all(map(_is_counted, parts))):
+    if _is_counted(sample.frame[name]) or (len(parts) > 1 and all(map(_is_counted, parts))):
         return "a row's index, whole numbers that never repeat"
     return None
 

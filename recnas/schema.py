@@ -529,11 +529,12 @@ class Schema:
 
 _LOG_SUFFIXES = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz", ".zst", ".zip"))
 """What the files of a raw log end in, and of no data set, run or model that has lost its schema."""
+_NO_LOG_SUFFIXES = frozenset((".safetensors", ".yaml", ".yml", ".pt2", ".onnx"))
 
 
 def _without_schema(path: Path) -> str:
     """What is wrong with a folder that has no `schema.json`, or with a file in its place."""
-    is_log = path.is_file() or (
+    is_log = (path.is_file() and path.suffix.lower() not in _NO_LOG_SUFFIXES and path.name != FILE_NAME) or (
         path.is_dir() and any(child.suffix.lower() in _LOG_SUFFIXES and child.is_file() for child in path.iterdir())
     )
     if not is_log:

@@ -158,6 +158,13 @@ def test_a_log_in_place_of_a_data_set_is_to_be_prepared_first(tmp_path, name):
             Schema.load(log.parent)
 
 
+@pytest.mark.parametrize("name", ["schema.json", "model.safetensors"])
+def test_a_file_of_a_data_set_or_model_is_not_taken_for_a_log(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=rf"{name}/schema\.json: no such file"):
+        Schema.load(tmp_path / name)
+
+
 def test_a_schema_that_is_not_json_names_the_file(tmp_path):
     (tmp_path / "schema.json").write_text("{")
     with pytest.raises(InputError, match=r"schema\.json: not JSON"):
