@@ -87,11 +87,13 @@ class Labels(Summary):
                 self._others[word if known else _MORE] += count
 
     def check(self) -> None:
-        """Raises InputError if every row that was read is no click, though the user named some: a slip of the pen."""
+        """Raises InputError if no row that was read is a click, of values that were named: a slip of the pen."""
         rule = self.rule
         if rule.positive is not None and rule.negative is None and self._others and not self._has_clicks:
-            given = shlex.join(rule.positive)
-            raise InputError(f"--positive {given}: no row's label is that; there are {_shown(_sorted(self._others))}")
+            clicks = " or ".join(map(shlex.quote, rule.positive))
+            raise InputError(
+                f"no row's label is {clicks}, which is to be the click; there are {_shown(_sorted(self._others))}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """`negatives`: rows of each value that was taken for no click, the most frequent first."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data_prep.inference import LEFT_OUT, judge, row_index
+from data_prep.inference import LEFT_OUT, Judgement, judge, row_index
 from data_prep.labels import LabelRule, label_rule, plain_rule, refusal
 from data_prep.sample import Sample
 from recnas.errors import InputError
@@ -109,9 +109,10 @@ class Plan:
     def _flags(self) -> str:
         roles = self.roles
         flags = ["--label", roles.label]
-        if roles.rule.positive is not None:
+        if roles.rule.positive is not None and roles.rule.negative is None:
             flags += ["--positive", *roles.rule.positive]
-        for flag, names in (("--dense", roles.dense), ("--sparse", roles.sparse), ("--multi", roles.multi)):
+        dense = [name if kind == Named.transform else f"{name}:{kind}" for name, kind in roles.dense.items()]
+        for flag, names in (("--dense", dense), ("--sparse", roles.sparse), ("--multi", roles.multi)):
             flags += [flag, *names] if names else []
         return shlex.join([*flags, *(["--time", roles.time] if roles.time is not None else [])])
 
@@ -174,24 +175,22 @@ def plan_roles(sample: Sample, named: Named, skips: bool = False) -> Plan:
         role_of[label] = "label"
         if rule.positive is not None and named.positive is None:
             plan.notes.append(f"--label {label}: {rule} (--positive says otherwise)")
-    labels = read_labels(sample.frame[label], rule.positive, rule.negative)[0]
     guessed_time = None
-    for name in columns if plan.inferred else ():
-        if name in role_of:
-            plan.reasons[name] = (role_of[name], "named so")
-        elif name == label:
-            continue
-        elif only_named:
-            plan.reasons[name] = (LEFT_OUT, "not named")
+    if plan.inferred:
+        plan.reasons |= {name: (role, "named so") for name, role in role_of.items()}
+        rest = [name for name in columns if name not in plan.reasons]
+        if only_named:
+            plan.reasons |= dict.fromkeys(rest, (LEFT_OUT, "not named"))
         else:
-            judgement = judge(sample, name, named.time or guessed_time, labels)
-            plan.reasons[name] = (judgement.role, judgement.why)
-            if judgement.role == "time":
-                guessed_time = name
-            elif judgement.role != LEFT_OUT:
-                features[judgement.role].append(name)
-            if judgement.unsure:
-                plan.unsure.append(name)
+            labels = read_labels(sample.frame[label], rule.positive, rule.negative)[0]
+            for name, judgement in _judged(sample, rest, named.time, labels).items():
+                plan.reasons[name] = (judgement.role, judgement.why)
+                if judgement.role == "time":
+                    guessed_time = name
+                elif judgement.role != LEFT_OUT:
+                    features[judgement.role].append(name)
+                if judgement.unsure:
+                    plan.unsure.append(name)
     plan.reasons = {name: plan.reasons[name] for name in columns if name in plan.reasons}
     transform_of = dict(transforms)
     plan.roles = Roles(
@@ -206,6 +205,16 @@ def plan_roles(sample: Sample, named: Named, skips: bool = False) -> Plan:
     if not plan.roles.sparse and not plan.roles.multi:
         raise InputError(f"no column is an id, a model needs one; name it with --sparse, of {_listed(columns)}")
     return plan
+
+
+def _judged(sample: Sample, names: Sequence[str], time: str | None, labels: pl.Series) -> dict[str, Judgement]:
+    """Columns that nobody named; the first of times, if nobody named one, is the time."""
+    judgements: dict[str, Judgement] = {}
+    for name in names:
+        judgements[name] = judge(sample, name, time, labels)
+        if judgements[name].role == "time":
+            time = name
+    return judgements
 
 
 def _name_and_transform(text: str, columns: Sequence[str], default: str) -> tuple[str, str]:

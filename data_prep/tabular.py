@@ -82,6 +82,8 @@ def read_tabular(
     notes: list[str] = []
     tables = open_tables(input, notes.append, not no_quotes, separator)
     if like is not None:
+        for line in notes:
+            Console(progress).say(line)
         return _read_like(tables, like, time, bad_rows, progress)
     named = [None if given is None else _names(given) for given in (positive, dense, sparse, multi)]
     plan = plan_roles(sample_of(tables), Named(label, *named, time, transform), bad_rows.skips)

@@ -147,7 +147,7 @@ def test_positive_values_that_cannot_be_are_refused(tmp_path, positive, message)
 def test_positive_values_that_no_row_has_are_named(tmp_path):
     table = _table(["no", "yes"] * 50)
     with pytest.raises(
-        InputError, match=r"--positive yess: no row's label is that; there are no \(50 rows\), yes \(50"
+        InputError, match=r"no row's label is yess, which is to be the click; there are no \(50 rows\), yes"
     ):
         prepare("tabular", tmp_path / "out", table, label="bought", positive=["yess"], sparse=["user"])
 
