@@ -19,8 +19,9 @@ _MOST_DECADES = 8
 """Ticks of an axis that has powers of ten alone."""
 _FAR = 12.0
 """How many median deviations from the median a value may be: of normal values, eight standard deviations."""
-_SQUEEZED = 2.0
-"""From this ratio of the whole range to that without what is far away on, the far ones are put at the edge."""
+_SQUEEZED = ((30, 2.0), (4, 10.0))
+"""Of how many values on, from which ratio of the whole range to that without what is far away, the far ones are put at
+the edge: where a few values lie is much by chance."""
 
 
 def plain(value: float) -> str:
@@ -82,27 +83,33 @@ class Bounds:
         return {"range": [self.low - room, self.high + room]} if self.outside else {}
 
 
+def all_of(values: Sequence[float]) -> Bounds:
+    """All values, however far they lie apart."""
+    return Bounds(min(values), max(values), 0)
+
+
 def bounds(values: Sequence[float]) -> Bounds:
     """All values, or where few of them would squeeze all others into a part of the axis, the others."""
     if not values:
         return Bounds(0.0, 0.0, 0)
-    everything = Bounds(min(values), max(values), 0)
+    everything = all_of(values)
     middle = median(values)
     # Where most are equal, the others alone tell how far apart values lie.
     reach = _FAR * median([distance for value in values if (distance := abs(value - middle)) > 0] or [0.0])
     near = [value for value in values if abs(value - middle) <= reach]
     low, high = min(near), max(near)
-    if everything.high - everything.low < _SQUEEZED * (high - low):
+    squeezed = next((ratio for count, ratio in _SQUEEZED if len(values) >= count), math.inf)
+    if len(near) == len(values) or everything.high - everything.low < squeezed * (high - low):
         return everything
     return Bounds(low, high, len(values) - len(near))
 
 
-def tell_of_outside(figure: go.Figure, count: int) -> None:
-    """Says below a figure how many points lie at an edge as they are beyond it."""
+def tell_of_outside(figure: go.Figure, count: int, where: str = ", as triangles at its edge") -> None:
+    """Says below a figure how many points lie beyond the range that it shows, and where they are to be seen."""
     if count:
         points = "1 point lies" if count == 1 else f"{count:,} points lie"
         figure.add_annotation(
-            text=f"{points} beyond the range shown, as triangles at its edge",
+            text=f"{points} beyond the range shown{where}",
             x=1,
             xref="paper",
             xanchor="right",

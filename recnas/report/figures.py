@@ -17,8 +17,8 @@ _CHILD, _INITIAL = DENSE, "#aab3bd"
 _BAND = "rgba(36, 104, 168, 0.16)"
 
 COSTS = (
-    ("flops", "multiply-accumulates a row", "MACs a row"),
-    ("latency_ms", "milliseconds to predict one batch", "ms"),
+    ("flops", "MACs a row", "MACs a row"),
+    ("latency_ms", "milliseconds a batch", "ms"),
 )
 """Each cost that has a panel: its name, its axis, its unit."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import plotly.graph_objects as go
 
-from recnas.report.axes import scale
+from recnas.report.axes import Bounds, all_of, bounds, scale, tell_of_outside
 from recnas.report.run import BASELINE, Epoch, Model, TrainingPoint
 from recnas.report.style import BEST, DENSE, SPARSE, axis, plot_layout
 
@@ -42,7 +43,7 @@ def training_figure(points: Sequence[TrainingPoint]) -> go.Figure | None:
             hovertemplate=hover,
         )
     figure.update_xaxes(axis("training rows seen", tickformat="~s", rangemode="tozero"))
-    figure.update_yaxes(axis("training loss (log loss)", **scale(y)))
+    _show_losses(figure, "training loss (log loss)", y)
     return figure
 
 
@@ -71,70 +72,86 @@ def final_training_figure(
         ("hand-made", SPARSE, 2.4, lambda id_: id_ in baselines),
         ("best found", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
     )
-    values: list[float] = []
-    places: set[float] = set()
-    named: set[str] = set()
-
-    def add(group: str, hover: str, **trace: object) -> None:
-        """A trace that is named once in the legend for its group."""
-        figure.add_scatter(
-            **trace,
-            name=group,
-            legendgroup=group,
-            showlegend=group not in named,
-            hovertemplate=f"{hover}<extra></extra>",
-        )
-        named.add(group)
-
+    drawn: list[_Line] = []
     for group, color, width, belongs in looks:
         for id_ in filter(belongs, dict.fromkeys((*epochs, *(curves if over_rows else ())))):
+            start = f"<b>{names.get(id_, id_)}</b>, learning rate"
             for rate, points in curves.get(id_, {}).items() if over_rows else ():
-                if (id_ in kept and kept[id_] not in (rate, None)) or not points:
-                    continue
-                losses = _running_mean([point.loss for point in points], max(1, len(points) // 20))
-                values += losses
-                add(
-                    group,
-                    f"<b>{names.get(id_, id_)}</b>, learning rate {rate}<br>%{{x:,}} rows: training loss %{{y:.4f}}",
-                    x=[point.rows for point in points],
-                    y=losses,
-                    mode="lines",
-                    line={"color": color, "width": width * 0.7},
-                )
+                if points and kept.get(id_) in (rate, None):
+                    losses = _running_mean([point.loss for point in points], max(1, len(points) // 20))
+                    rows = [point.rows for point in points]
+                    drawn.append(_Line(group, color, width * 0.7, f"{start} {rate}", rows, losses, "training"))
             for rate in dict.fromkeys(epoch.learning_rate for epoch in epochs.get(id_, ())):
                 measured = [
                     (epoch.rows if over_rows else epoch.epoch, epoch.validation.log_loss)
                     for epoch in epochs[id_]
                     if epoch.learning_rate == rate and epoch.validation and epoch.validation.log_loss is not None
                 ]
-                if not measured:
-                    continue
-                x, y = zip(*measured, strict=True)
-                values += y
-                places |= set(x)
-                end = "x" if id_ in dropped else "circle"
-                at = "%{x:,} rows" if over_rows else "epoch %{x:.3~g}"
-                add(
-                    group,
-                    f"<b>{names.get(id_, id_)}</b>, learning rate {rate}<br>{at}: validation log loss %{{y:.4f}}",
-                    x=x,
-                    y=y,
-                    mode="markers" if over_rows else "lines+markers",
-                    line={"color": color, "width": width},
-                    marker={"size": 8 if over_rows else 6, "symbol": ["circle"] * (len(x) - 1) + [end], "color": color},
-                    cliponaxis=False,
-                )
-    if not values:
+                if measured:
+                    x, y = zip(*measured, strict=True)
+                    drawn.append(_Line(group, color, width, f"{start} {rate}", x, y, "validation log", id_ in dropped))
+    if not drawn:
         return None
+    losses = [loss for line in drawn for loss in line.y]
+    shown = bounds(losses) if over_rows else all_of(losses)
+    for place, line in enumerate(drawn):
+        named = any(line.group == before.group for before in drawn[:place])
+        figure.add_scatter(**line.trace(over_rows, shown), showlegend=not named)
     if over_rows:
         figure.update_xaxes(axis("training rows seen", tickformat="~s", rangemode="tozero", showgrid=False))
-        figure.update_yaxes(axis("log loss", **scale(values)))
+        _show_losses(figure, "log loss", losses)
         return figure
     # Where finalists were compared in the middle of a pass, these places are marked.
+    places = {place for line in drawn for place in line.x}
     ticks = {"dtick": 1} if all(place == int(place) for place in places) else {"tickvals": sorted(places)}
     figure.update_xaxes(axis("epoch", **ticks, tickformat=".3~g", showgrid=False))
-    figure.update_yaxes(axis("validation log loss", **scale(values)))
+    figure.update_yaxes(axis("validation log loss", **scale(losses)))
     return figure
+
+
+@dataclass(frozen=True)
+class _Line:
+    """What one training shows: its training loss on the way, or the validation log losses that were measured."""
+
+    group: str
+    color: str
+    width: float
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    kind: str
+    dropped: bool = False
+
+    def trace(self, over_rows: bool, shown: Bounds) -> dict[str, object]:
+        """For Plotly; a log loss that was measured beyond what is shown is at its edge."""
+        at = "%{x:,} rows" if over_rows else "epoch %{x:.3~g}"
+        trace: dict[str, object] = {
+            "x": self.x,
+            "y": self.y,
+            "mode": "lines",
+            "name": self.group,
+            "legendgroup": self.group,
+            "line": {"color": self.color, "width": self.width},
+            "customdata": self.y,
+            "hovertemplate": f"{self.name}<br>{at}: {self.kind} loss %{{customdata:.4f}}<extra></extra>",
+        }
+        if self.kind == "training":
+            return trace
+        ends = ["circle"] * (len(self.y) - 1) + ["x" if self.dropped else "circle"]
+        symbols = [shown.symbol(loss, end) for loss, end in zip(self.y, ends, strict=True)]
+        return trace | {
+            "y": [shown.place(loss) for loss in self.y],
+            "mode": "markers" if over_rows else "lines+markers",
+            "marker": {"size": 8 if over_rows else 6, "symbol": symbols, "color": self.color},
+            "cliponaxis": False,
+        }
+
+
+def _show_losses(figure: go.Figure, title: str, losses: Sequence[float]) -> None:
+    """The axis of curves over rows: what is far above the rest, as the first steps mostly are, is left out and told."""
+    shown = bounds(losses)
+    figure.update_yaxes(axis(title, **(shown.axis or scale(losses))))
+    tell_of_outside(figure, shown.outside, ", mostly at the beginning")
 
 
 def _running_mean(values: Sequence[float], window: int) -> list[float]:

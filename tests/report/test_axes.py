@@ -69,6 +69,12 @@ def test_a_few_far_values_do_not_rule_an_axis_and_none_is_lost() -> None:
     ]
 
 
+def test_of_a_few_values_only_one_that_is_very_far_away_is_put_at_the_edge() -> None:
+    assert bounds([0.654, 0.65405, 0.6549, 0.6546, 0.652]).outside == 0
+    assert bounds([0.55, 0.56, 0.57, 0.557, 0.58, 1.9]).outside == 1
+    assert bounds([1.0, 2.0, 1e9]).outside == 0
+
+
 def test_values_that_spread_alike_are_all_shown_at_their_places() -> None:
     assert bounds([float(value) for value in range(50)]).axis == {}
     assert bounds([3.0] * 20).axis == bounds([3.0] * 20 + [9.0]).axis == bounds([]).axis == {}

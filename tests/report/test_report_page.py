@@ -114,7 +114,7 @@ def test_a_single_epoch_is_shown_as_curves_over_the_rows_with_the_log_losses_mea
     assert curve.x == (20_000, 40_000, 60_000, 80_000)
     assert curve.y == pytest.approx([0.7 - kept * part for part in (1, 2, 3, 4)])
     assert (curve.name, curve.showlegend) == ("best found", True)
-    dots = {(trace.x, trace.y) for trace in figure.data if trace.mode == "markers"}
+    dots = {(trace.x, trace.customdata) for trace in figure.data if trace.mode == "markers"}
     assert dots == {
         ((80_000,), (item.validation.log_loss,)) for items in epochs.values() for item in items if item.validation
     }
