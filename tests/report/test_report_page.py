@@ -375,3 +375,13 @@ def test_a_shortlist_is_counted_and_a_loss_alone_is_not_shown_twice(run):
     assert "1 measured again" in text_of(run)
     figure = proxy_figure(read_run(run).history, read_run(run).results.models, read_run(run).epochs, best)
     assert len(figure.data) == 1
+
+
+def test_long_names_are_cut_on_the_page_and_whole_when_pointed_at(run):
+    data = json.loads((run / "data.json").read_text())
+    name, value = "a very long name " * 20, "word " * 50
+    data["sparse"][0].update(name=name, most_frequent=[[value, 0.5]])
+    (run / "data.json").write_text(json.dumps(data))
+    page = write_report(run).read_text()
+    assert f'<span class="name" title="{name}">{name}</span>' in page
+    assert f'<span class="value" title="{value}">{value}' in page
