@@ -13,7 +13,8 @@ import polars as pl
 from data_prep.counts import ValueCounts
 from data_prep.rows import unnamed
 from recnas.errors import InputError
-from recnas.schema import SPLITS, mixed
+from recnas.raw_values import mixed
+from recnas.schema import SPLITS
 
 NUM_FOLDS = 10
 SEED = 2018

@@ -35,7 +35,8 @@ from data_prep.pipeline import ahead
 from data_prep.split import ROW_ORDER
 from recnas.console import Console
 from recnas.errors import InputError
-from recnas.schema import SPLITS, SparseFeature, mixed
+from recnas.raw_values import mixed
+from recnas.schema import SPLITS, SparseFeature
 
 PROBABILITY = "probability"
 CLICK_RATE = 0.25

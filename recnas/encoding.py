@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from recnas.errors import InputError
+from recnas.raw_values import BLANKS, items_of, number_of
 from recnas.readings import wanted
 from recnas.schema import DenseFeature, Schema, SparseFeature, table_rows
 
@@ -138,7 +139,7 @@ class _Rows:
     def numbers(self, feature: DenseFeature) -> np.ndarray:
         column = column_of(feature)
         values = [row.get(column) for row in self._rows]
-        return np.array([_number(place, column, value, feature.missing) for place, value in enumerate(values)], float)
+        return np.array([_number(place, column, value, feature) for place, value in enumerate(values)], float)
 
     def ids(self, feature: SparseFeature) -> tuple[np.ndarray, np.ndarray]:
         column = column_of(feature)
@@ -150,11 +151,10 @@ class _Rows:
         column, found, lengths = column_of(feature), [], []
         for place, row in enumerate(self._rows):
             value = row.get(column)
-            if isinstance(value, np.ndarray):
-                value = value.tolist()
-            if isinstance(value, str):
-                value = [value] if feature.separator is None else value.split(feature.separator)
-            items = value if isinstance(value, list | tuple) else [value]
+            try:
+                items = items_of(value, feature.separator)
+            except ValueError:
+                raise _misfit(place, column, value, _wanted(feature)) from None
             ids = [self._id(place, column, item, feature) for item in items]
             found += [item for item in ids if item is not None]
             lengths.append(sum(item is not None for item in ids))
@@ -167,18 +167,16 @@ class _Rows:
             raise _misfit(place, column, value, wanted_of(feature)) from None
 
 
-def _number(row: int, column: str, value: Any, missing: Sequence[str]) -> float:
-    if value is None or (isinstance(value, str) and (not value or value in missing)):
+def _number(row: int, column: str, value: Any, feature: DenseFeature) -> float:
+    if value is None or (isinstance(value, str) and value.strip(BLANKS) in feature.missing):
         return math.nan
     try:
-        if isinstance(value, str) and ("_" in value or not value.isascii()):
-            raise ValueError
-        number = float(value)
+        number = number_of(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.inf
     if math.isinf(number):
         raise _misfit(row, column, value, A_NUMBER)
-    return number
+    return math.nan if number in feature.missing_numbers else number
 
 
 class _Table:
@@ -226,8 +224,7 @@ class _Table:
         else:
             series = frame_of_pandas(self._table.iloc[:, [place]], [column]).to_series()
         # Many of a Series' methods take a name such as `^a$` for a pattern.
-        series = series.alias("value")
-        return series
+        return series.alias("value")
 
     def numbers(self, feature: DenseFeature) -> np.ndarray:
         return self._read(feature).to_numpy()

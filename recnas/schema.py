@@ -5,10 +5,8 @@ that turn a raw value into a model's input live here, in one place: `DenseFeatur
 """
 
 import bisect
-import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +17,9 @@ import numpy as np
 
 from recnas.errors import InputError, suggested
 from recnas.files import write_text
+from recnas.raw_values import checked_id_text, hash_text, id_text, missing_numbers
+from recnas.raw_values import hash_string as hash_string
+from recnas.raw_values import raw_value as raw_value
 from recnas.readings import check_reading, read_value
 
 if TYPE_CHECKING:
@@ -35,85 +36,6 @@ UNSEEN = (MISSING, SHARED)
 """What a value that is not kept counts as: missing, or one of those that share an id; see `SparseFeature`."""
 # Table rows are handled as 32-bit signed numbers between the disk and the model.
 MAX_ROWS = 2**31 - 1
-
-
-def hash_string(text: str) -> int:
-    """A 32-bit hash of a string, 0 … 2³² - 1, the same on every machine and in every process.
-
-    It makes the raw value of a string that is no whole number; see `raw_value`.
-
-    >>> hash_string("Alien (1979)")
-    3009526956
-    """
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
-
-
-def mixed(numbers: np.ndarray) -> np.ndarray:
-    """Numbers with all their bits mixed: SplitMix64's last step (Steele, Lea and Flood 2014), one to one.
-
-    Args:
-        numbers: uint64 of any shape.
-
-    Returns:
-        uint64, same shape.
-
-    >>> mixed(np.array([0, 1], dtype=np.uint64))
-    array([                  0, 6238072747940578789], dtype=uint64)
-    """
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ (numbers >> np.uint64(31))
-
-
-def hash_integers(numbers: np.ndarray) -> np.ndarray:
-    """The raw values of whole numbers: 0 … 2³² - 1 are their own; of others the upper half of `mixed`.
-
-    Args:
-        numbers: int64 or uint64 of any shape; a negative number counts as its two's complement.
-
-    Returns:
-        uint32, same shape.
-
-    >>> hash_integers(np.array([7, 2**32 - 1, -1]))
-    array([         7, 4294967295, 3033552380], dtype=uint32)
-    """
-    numbers = numbers.astype(np.uint64)
-    upper = np.uint64(32)
-    return np.where(numbers >> upper, mixed(numbers) >> upper, numbers).astype(np.uint32)
-
-
-def raw_value(value: str | int | float | None) -> int | None:
-    """The raw 32-bit value of a sparse feature without a vocabulary, the same on every machine and in every process.
-
-    A whole number is the same however it is given: `5`, `5.0`, `"5"` and `"5.0"` have one value.
-
-    Args:
-        value: a string, a whole number, or a missing value: None, NaN or the empty string.
-
-    Returns:
-        `hash_integers` of a whole number of up to 18 digits, as a string (`WHOLE_NUMBER`) or not, `hash_string` of any
-        other string or number's digits, None of a missing value.
-
-    Raises:
-        InputError: a number with a fraction, which is no id.
-
-    >>> raw_value("5"), raw_value("5.0"), raw_value(5.0), raw_value("Alien (1979)"), raw_value("")
-    (5, 5, 5, 3009526956, None)
-    """
-    if value is None or value == "" or value != value:
-        return None
-    if not isinstance(value, str):
-        # A whole number may be too large for a float.
-        if not isinstance(value, int) and (not math.isfinite(value) or value != int(value)):
-            raise InputError(f"{value!r} is not an id: a string or a whole number")
-        value = str(int(value))
-    if not WHOLE_NUMBER.fullmatch(value):
-        return hash_string(value)
-    return int(hash_integers(np.array([int(value.partition(".")[0])]))[0])
-
-
-WHOLE_NUMBER = re.compile(r"(?:0|-?[1-9][0-9]{0,17})(?:\.0+)?")
-"""Strings that stand for the whole number which they look like; 5.0 is how pandas writes 5 in a column with gaps."""
 
 
 def table_rows(values: np.ndarray, rows: int, missing: np.ndarray | None = None) -> np.ndarray:
@@ -147,7 +69,7 @@ class DenseFeature:
         transform: `{"name": "log1p"}` for log(1 + max(x, 0)), `{"name": "standardize", "mean": m, "std": s}` for
             (x - m) / s, or `{"name": "none"}` for x. A missing value becomes 0 after each.
         column: where its raw value is in a raw row; None: under its own name.
-        missing: texts that stand for a missing value, beside the empty one.
+        missing: words that stand for a missing value, beside text of blanks only; a number among them in any spelling.
     """
 
     name: str
@@ -174,6 +96,11 @@ class DenseFeature:
                 raise InputError(f"dense feature {self.name}: {key} is {self.transform[key]!r}, not a finite number")
         if kind == "standardize" and self.transform["std"] <= 0:
             raise InputError(f"dense feature {self.name}: std is {self.transform['std']}, it must be above 0")
+
+    @cached_property
+    def missing_numbers(self) -> frozenset[float]:
+        """The numbers among the words for a missing value."""
+        return missing_numbers(self.missing)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """The model's input from raw numbers of any shape (NaN = missing): float32, same shape."""
@@ -208,9 +135,10 @@ class SparseFeature:
         words: the most frequent values as they were given, the most frequent first, for people to read: what `id_of`
             gives for each is the id that it stands for.
         column: where its raw value is in a raw row; None: under its own name.
-        missing: texts that stand for a missing value, beside the empty one.
+        missing: words that stand for a missing value in any spelling, beside text of blanks only.
         reading: how a raw value is read if not by `raw_value`; see `recnas.readings`.
-        separator: between two ids of a list that is text; None: text is one id.
+        separator: between two ids of a list that is text, unless that is in brackets, which
+            `recnas.raw_values.list_items` reads; None: text is one id.
     """
 
     name: str
@@ -279,17 +207,15 @@ class SparseFeature:
         >>> SparseFeature("city", rows=3, kept=(7, 3009526956)).id_of("Alien (1979)")
         1
         """
-        if isinstance(value, str) and value in self.missing:
-            return None
         if self.reading is not None:
-            return read_value(self.reading, value)
+            return None if isinstance(value, str) and value in self.missing else read_value(self.reading, value)
+        text = checked_id_text(value)
+        if text is None or text in self.missing_ids:
+            return None
         if self.vocabulary is not None:
-            if not isinstance(value, str):
-                # Refuses what is no id; 94043 is the word "94043".
-                value = None if raw_value(value) is None else str(int(value))
-            return self._places.get(value)
-        raw = raw_value(value)
-        if self.kept is None or raw is None:
+            return self._places.get(text)
+        raw = hash_text(text)
+        if self.kept is None:
             return raw
         place = bisect.bisect_left(self.kept, raw)
         return place if place < len(self.kept) and self.kept[place] == raw else self.shared_id
@@ -310,8 +236,14 @@ class SparseFeature:
         return {place: word for word in reversed(self.words) if (place := self.id_of(word)) is not None}
 
     @cached_property
+    def missing_ids(self) -> frozenset[str]:
+        """Of the words for a missing value what `id_text` makes of them, as of each value that is compared."""
+        return frozenset(text for word in self.missing if (text := id_text(word)) is not None)
+
+    @cached_property
     def _places(self) -> dict[str | None, int]:
-        return {word: place for place, word in enumerate(self.vocabulary or ())}
+        # Of two spellings of a word the first counts.
+        return {id_text(word): place for place, word in reversed(tuple(enumerate(self.vocabulary or ())))}
 
 
 @dataclass(frozen=True)

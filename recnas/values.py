@@ -1,24 +1,38 @@
 """A column of raw values, of whatever type, as labels, numbers, ids, lists of ids or times.
 
 Each reader takes a column `[N]` and gives the values `[N]` with a mask `[N]` of those that do not fit (None: all fit).
-Empty text, null and NaN are missing values. Of a type that cannot be read, no value fits but a missing one.
+Text of blanks only, null and NaN are missing values. Of a type that cannot be read, no value fits but a missing one.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from recnas.errors import InputError
-from recnas.schema import DenseFeature, SparseFeature, hash_integers, hash_string, raw_value
+from recnas.raw_values import (
+    WHOLE_NUMBER,
+    hash_integers,
+    hash_string,
+    hash_text,
+    id_text,
+    items_of,
+    list_items,
+    missing_numbers,
+    raw_value,
+)
+from recnas.schema import DenseFeature, SparseFeature
 
 Read = tuple[pl.Series, np.ndarray | None]
 Reader = Callable[[pl.Series], Read]
 IdOf = Callable[..., int | None]
 
-# Whole numbers of more digits count as strings; see `raw_value`.
+# Whole numbers of more digits count as strings; see `hash_text`.
 _LEAST_HUGE = 10**18
+_MOST_DIGITS = 20
 _TIMES_OF_DAY = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _TIME_FORMATS = (_TIMES_OF_DAY[0], "%Y-%m-%d", *_TIMES_OF_DAY[1:], *(f"{form}%z" for form in _TIMES_OF_DAY))
 _SECONDS_A_DAY = 86_400
@@ -79,38 +93,56 @@ def label_words(column: pl.Series) -> pl.Series:
     return pl.select(pl.coalesce(map(pl.lit, (digits, others, text))).alias(name)).to_series()
 
 
-def read_numbers(column: pl.Series) -> Read:
-    """Float64, null = missing; infinite numbers and other text do not fit."""
+def read_numbers(column: pl.Series, missing: Sequence[str] = ()) -> Read:
+    """Float64, null = missing; infinite numbers and other text do not fit.
+
+    Args:
+        column: of anything.
+        missing: words for a missing value; see `DenseFeature`.
+    """
     column = _plain(column)
-    if column.dtype != pl.String:
-        numbers = column.cast(pl.Float64).fill_nan(None)
-        return numbers, _mask(numbers.is_infinite().fill_null(False))
-    numbers = column.cast(pl.Float64, strict=False)
-    if numbers.null_count() > column.null_count():
-        column = column.str.strip_chars()
+    absent = missing_numbers(missing)
+    if column.dtype == pl.String:
         numbers = column.cast(pl.Float64, strict=False)
+        if numbers.null_count() > column.null_count():
+            column = column.str.strip_chars()
+            numbers = column.cast(pl.Float64, strict=False)
+        misfits = (numbers.is_null() & ~column.is_in(["", *missing])).fill_null(False)
+    else:
+        numbers, misfits = column.cast(pl.Float64), pl.zeros(len(column), pl.Boolean, eager=True)
+    misfits |= numbers.is_infinite().fill_null(False)
     # NaN is there, and a missing value.
-    misfits = (numbers.is_null() & (column != "")).fill_null(False) | numbers.is_infinite().fill_null(False)
-    return numbers.fill_nan(None), _mask(misfits)
+    numbers = numbers.fill_nan(None)
+    return (numbers.set(numbers.is_in(list(absent)), None) if absent else numbers), _mask(misfits)
 
 
-def read_ids(column: pl.Series) -> Read:
-    """UInt32, what `recnas.schema.raw_value` gives for each value, null = missing; fractions do not fit."""
+def read_ids(column: pl.Series, missing: Collection[str] = ()) -> Read:
+    """UInt32, what `recnas.raw_values.raw_value` gives for each value, null = missing; fractions do not fit.
+
+    Args:
+        column: of anything.
+        missing: what `recnas.raw_values.id_text` gives for values that count as missing.
+    """
     kind = column.dtype
     if kind == pl.Null:
         return column.cast(pl.UInt32), None
     if kind in (pl.Categorical, pl.Enum):
         column, kind = column.cast(pl.String), pl.String
     if kind == pl.String:
-        return _ids_of_text(column), None
+        return _ids_of_text(column, missing), None
     if kind == pl.Boolean:
-        return column.cast(pl.UInt32), None
+        column, kind = column.cast(pl.UInt8), pl.UInt8
     if kind.is_float():
-        return _ids_of_floats(column)
+        return _ids_of_floats(column, missing)
     if kind in _INTEGERS:
-        return _ids_of_integers(column), None
+        return _ids_of_integers(column, missing), None
     if kind.is_numeric() or kind == pl.Object:
-        return _ids_of_objects(column)
+
+        def id_of(value: Any) -> int | None:
+            text = id_text(value)
+            return None if text is None or text in missing else hash_text(text)
+
+        return _ids_of_objects(column, id_of)
     return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
 
 
@@ -119,25 +151,22 @@ def read_feature(column: pl.Series, feature: DenseFeature | SparseFeature) -> Re
 
     Ids are those of `SparseFeature.id_of`. The column's name must be no pattern, such as `^a$`.
     """
-    if feature.missing and column.dtype in (pl.Categorical, pl.Enum):
-        column = column.cast(pl.String)
-    if feature.missing and column.dtype == pl.String:
-        column = column.set(column.is_in(feature.missing).fill_null(False), None)
     if isinstance(feature, DenseFeature):
-        return read_numbers(column)
+        return read_numbers(column, feature.missing)
     return read_lists_of(column, feature) if feature.multi_valued else read_ids_of(column, feature)
 
 
 def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
     """UInt32, what `feature.id_of` gives for each value, null = missing."""
-    if feature.reading is None and feature.vocabulary is None and not (feature.missing and column.dtype == pl.Object):
-        ids, misfits = read_ids(column)
+    if feature.reading is None and feature.vocabulary is None:
+        ids, misfits = read_ids(column, feature.missing_ids)
         return (ids if feature.kept is None else places_of_kept(ids, feature)), misfits
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.Object:
         return _ids_of_objects(column, feature.id_of)
-    if column.dtype == pl.String and (feature.reading or {}).get("name") == "hexadecimal":
+    hexadecimal = (feature.reading or {}).get("name") == "hexadecimal"
+    if column.dtype == pl.String and hexadecimal and not feature.missing:
         ids = column.str.to_integer(base=16, dtype=pl.UInt32, strict=False)
         # What was not read is missing, or does not fit; a sign would be read.
         if ids.null_count() == column.null_count() and not column.str.contains("+", literal=True).any():
@@ -166,8 +195,8 @@ def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids
     of one.
 
     Args:
-        column: lists of anything that `read_ids` takes, or text that holds several ids.
-        separator: between two ids of a text; None: a text is one id.
+        column: lists of anything that `read_ids` takes, or text that holds several ids; see `items_of`.
+        separator: between two ids of a text that is not in brackets; None: a text is one id.
         read: how items are read, in a column.
         id_of: how a single one is read.
     """
@@ -175,8 +204,9 @@ def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids
         return _lists_of_objects(column, separator, id_of)
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
+    unreadable = None
     if column.dtype == pl.String and separator is not None:
-        column = column.str.split(separator)
+        column, unreadable = _split(column, separator)
     elif isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
     elif not isinstance(column.dtype, pl.List):
@@ -185,11 +215,30 @@ def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids
     ids, misfits = read(column.filter(lengths > 0).explode())
     known = ids.is_not_null().to_numpy()
     lists = _regrouped(column.name, ids.drop_nulls(), _sums(known)[np.cumsum(lengths)])
-    if misfits is None:
-        return lists, None
-    ends = np.cumsum(lengths)
-    sums = _sums(misfits)
-    return lists, sums[ends] > sums[ends - lengths]
+    if misfits is not None:
+        ends = np.cumsum(lengths)
+        sums = _sums(misfits)
+        misfits = sums[ends] > sums[ends - lengths]
+    if unreadable is not None:
+        misfits = unreadable if misfits is None else misfits | unreadable
+    return lists, misfits
+
+
+def _split(column: pl.Series, separator: str) -> tuple[pl.Series, np.ndarray | None]:
+    """Texts as lists of their items, and where one in brackets is no list that can be read."""
+    text = column.str.strip_chars()
+    bracketed = (text.str.starts_with("[") & text.str.ends_with("]")).fill_null(False)
+    if not bracketed.any():
+        return column.str.split(separator), None
+    items: dict[str, list[str | None] | None] = {}
+    for value in text.filter(bracketed).unique():
+        try:
+            items[value] = list_items(value)
+        except ValueError:
+            items[value] = None
+    read = pl.Series([items.get(value) for value in text], dtype=pl.List(pl.String))
+    split = pl.select(pl.when(bracketed).then(read).otherwise(column.str.split(separator)).alias(column.name))
+    return split.to_series(), _mask(bracketed & read.is_null())
 
 
 def places_of_kept(column: pl.Series, feature: SparseFeature) -> pl.Series:
@@ -277,41 +326,70 @@ def _regrouped(name: str, values: pl.Series, ends: np.ndarray) -> pl.Series:
     return pl.Series(name, pa.LargeListArray.from_arrays(offsets, pa.array(values.to_numpy())))
 
 
-def _ids_of_text(column: pl.Series) -> pl.Series:
-    ids, canonical = _ids_of_digits(column)
-    present = (column != "").fill_null(False)
-    if (other := present & ~canonical).any():
-        ids[other.to_numpy()] = _ids_of_other_text(column.filter(other))
-    return _series(column.name, ids, ~present.to_numpy())
+def _ids_of_text(column: pl.Series, missing: Collection[str]) -> pl.Series:
+    ids, present, canonical = _ids_of_digits(column, missing)
+    if (other := (column != "").fill_null(False) & ~canonical).any():
+        places = other.to_numpy()
+        ids[places], present[places] = _ids_of_other_text(column.filter(other), missing)
+    return _series(column.name, ids, ~present)
 
 
-def _ids_of_digits(column: pl.Series) -> tuple[np.ndarray, pl.Series]:
-    """Ids of whole numbers, and where the text is one."""
+def _ids_of_digits(column: pl.Series, missing: Collection[str]) -> tuple[np.ndarray, np.ndarray, pl.Series]:
+    """Ids of whole numbers, where one is there, and where the text is one."""
     whole = column.cast(pl.Int64, strict=False)
     # Text such as 007 or +7 is not what its number is written as.
     canonical = (whole.cast(pl.String) == column) & whole.is_between(-_LEAST_HUGE, _LEAST_HUGE, closed="none")
-    return hash_integers(whole.fill_null(0).to_numpy()), canonical.fill_null(False)
+    canonical = canonical.fill_null(False)
+    values = whole.fill_null(0).to_numpy()
+    return hash_integers(values), canonical.to_numpy() & ~_are_numbers(values, missing), canonical
 
 
-def _ids_of_other_text(texts: pl.Series) -> np.ndarray:
-    """Ids of text that is not plain digits: whole numbers with a fraction of zeros, and strings."""
-    ids = np.zeros(len(texts), dtype=np.uint32)
-    other = np.ones(len(texts), dtype=bool)
-    # Looking for two letters is much faster than for a pattern.
-    fractions = np.flatnonzero((texts.str.ends_with("0") & texts.str.contains(".0", literal=True)).to_numpy())
-    if len(fractions):
-        digits, canonical = _ids_of_digits(texts.gather(fractions).str.replace(r"\.0+$", ""))
-        ids[fractions] = digits
-        other[fractions] = ~canonical.to_numpy()
+def _are_numbers(values: np.ndarray, texts: Collection[str]) -> np.ndarray:
+    """Where whole numbers or floats are among those that some of the texts stand for, each as `id_text` gives it."""
+    found = np.zeros(len(values), dtype=bool)
+    for text in filter(WHOLE_NUMBER.fullmatch, texts):
+        number = float(text)
+        if values.dtype.kind != "f":
+            # No column has whole numbers of more digits.
+            found |= len(text) <= _MOST_DIGITS and values == int(text)
+        elif math.isfinite(number) and str(int(number)) == text:
+            found |= values == number
+    return found
+
+
+def _ids_of_other_text(texts: pl.Series, missing: Collection[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of text that is not plain digits, and where there is one."""
+    ids, present = np.zeros(len(texts), dtype=np.uint32), np.ones(len(texts), dtype=bool)
+    other = present.copy()
+    # What is frequent is read in a column: `5.0` and ` 5`. Looking for two letters is much faster than for a pattern.
+    fractions = texts.str.ends_with("0") & texts.str.contains(".0", literal=True)
+    near = np.flatnonzero((fractions | texts.str.starts_with(" ") | texts.str.ends_with(" ")).to_numpy())
+    if len(near):
+        digits = texts.gather(near).str.strip_chars().str.replace(r"\.0+$", "")
+        ids[near], present[near], canonical = _ids_of_digits(digits, missing)
+        other[near] = ~canonical.to_numpy()
     if other.any():
-        # Each different text is hashed once.
+        # Each different text is read once.
         words = texts.filter(other).to_arrow().cast(pa.large_string()).dictionary_encode()
-        hashes = np.array([hash_string(word) for word in words.dictionary.to_pylist()], dtype=np.uint32)
-        ids[other] = hashes[words.indices.to_numpy()]
-    return ids
+        found = [array[words.indices.to_numpy()] for array in _ids_of_words(words.dictionary, missing)]
+        ids[other], present[other] = found
+    return ids, present
 
 
-def _ids_of_integers(column: pl.Series) -> pl.Series:
+def _ids_of_words(words: pa.Array, missing: Collection[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of different texts, one by one, and where there is one."""
+    stripped = pl.Series(words).str.strip_chars()
+    texts: list[str | None] = stripped.to_list()
+    ids = np.array([hash_string(text) for text in texts], dtype=np.uint32)
+    # Few are numbers, and `id_text` is slower than this.
+    numbers = np.flatnonzero(stripped.cast(pl.Float64, strict=False).is_not_null().to_numpy())
+    for place in numbers:
+        texts[place] = id_text(texts[place])
+        ids[place] = hash_text(texts[place])
+    return ids, np.array([bool(text) and text not in missing for text in texts], dtype=bool)
+
+
+def _ids_of_integers(column: pl.Series, missing: Collection[str]) -> pl.Series:
     values = column.fill_null(0).to_numpy()
     ids = hash_integers(values)
     if values.dtype.itemsize == 8:
@@ -320,19 +398,20 @@ def _ids_of_integers(column: pl.Series) -> pl.Series:
         if values.dtype.kind == "i":
             huge |= values <= -_LEAST_HUGE
         for place in np.flatnonzero(huge):
-            ids[place] = hash_string(str(values[place]))
-    return _series(column.name, ids, column.is_null().to_numpy())
+            ids[place] = hash_text(str(values[place]))
+    return _series(column.name, ids, column.is_null().to_numpy() | _are_numbers(values, missing))
 
 
-def _ids_of_floats(column: pl.Series) -> Read:
+def _ids_of_floats(column: pl.Series, missing: Collection[str]) -> Read:
     values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    missing = np.isnan(values)
-    fits = missing | (np.isfinite(values) & (np.trunc(values) == values))
+    absent = np.isnan(values)
+    fits = absent | (np.isfinite(values) & (np.trunc(values) == values))
     small = fits & (np.abs(values) < _LEAST_HUGE)
     ids = hash_integers(np.where(small, values, 0).astype(np.int64))
-    for place in np.flatnonzero(fits & ~small & ~missing):
-        ids[place] = hash_string(str(int(values[place])))
-    return _series(column.name, ids, missing | ~fits), None if fits.all() else ~fits
+    for place in np.flatnonzero(fits & ~small & ~absent):
+        ids[place] = hash_text(str(int(values[place])))
+    absent |= ~fits | _are_numbers(values, missing)
+    return _series(column.name, ids, absent), None if fits.all() else ~fits
 
 
 def _ids_of_objects(column: pl.Series, id_of: IdOf = raw_value) -> Read:
@@ -346,8 +425,10 @@ def _ids_of_objects(column: pl.Series, id_of: IdOf = raw_value) -> Read:
 def _lists_of_objects(column: pl.Series, separator: str | None, id_of: IdOf) -> Read:
     lists, misfits = [], []
     for value in column:
-        items = value.split(separator) if isinstance(value, str) and separator is not None else value
-        read = [_id_of(item, id_of) for item in (items if isinstance(items, list | tuple) else [items])]
+        try:
+            read = [_id_of(item, id_of) for item in items_of(value, separator)]
+        except ValueError:
+            read = [_UNFIT]
         misfits.append(_UNFIT in read)
         lists.append([item for item in read if item is not None and item is not _UNFIT])
     result = pl.Series(column.name, lists, dtype=pl.List(pl.UInt32))
