@@ -1,13 +1,14 @@
 """The texts of a column's most frequent values, found while the rows go by, in bounded memory."""
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from recnas.errors import InputError
-from recnas.schema import WHOLE_NUMBER, raw_value
+from recnas.raw_values import id_text, items_of, raw_value
+from recnas.values import split_texts
 
 WORDS = 20
 """Values of a feature whose words are kept."""
@@ -57,14 +58,14 @@ def frequent_words(column: pl.Series, separator: str | None = None) -> Counter[s
     if isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
     elif column.dtype == pl.String and separator is not None:
-        column = column.str.split(separator)
+        column, _ = split_texts(column, separator)
     if isinstance(column.dtype, pl.List):
         column = column.explode()
     counted: Any = Counter()
     if column.dtype == pl.Object:
         for value in column:
-            items = value.split(separator) if isinstance(value, str) and separator is not None else value
-            counted.update(item for item in (items if isinstance(items, list | tuple) else [items]) if _is_plain(item))
+            with suppress(ValueError):
+                counted.update(filter(_is_plain, items_of(value, separator)))
         counted = counted.items()
     elif not column.dtype.is_nested():
         counts = pl.DataFrame([column.alias("value")]).drop_nulls().group_by("value").len("count")
@@ -92,10 +93,8 @@ def _most_common(words: Counter[str], number: int) -> list[tuple[str, int]]:
 def _word(value: Any) -> str | None:
     """A value as a person writes it: 5.0 is 5. None: it is missing, no id or too long."""
     try:
-        if raw_value(value) is None:
-            return None
-    except (InputError, TypeError, ValueError):
+        text = id_text(value)
+        # Half of a surrogate pair has no hash.
+        return None if text is None or raw_value(text) is None or len(text) > _LONGEST else text
+    except (TypeError, ValueError):
         return None
-    text = value if isinstance(value, str) else str(int(value))
-    text = text.partition(".")[0] if WHOLE_NUMBER.fullmatch(text) else text
-    return text if len(text) <= _LONGEST else None

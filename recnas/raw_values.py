@@ -1,7 +1,7 @@
 """The value of an id: one text for all its spellings, and the 32-bit number that stands for it.
 
 Everything that reads ids goes by `id_text`: preparation from whatever format, serving, and the code of an export, into
-which `id_text` and `list_items` are copied as they stand.
+which what it needs of this module is copied as it stands (`recnas.export.rows_code`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 from recnas.errors import InputError
 
-# What Unicode calls white space. `str.strip` alone would take four control characters, too, which Polars does not.
 BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""What Unicode calls white space; `str.strip` alone would take four control characters, too."""
 WHOLE_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.0*)?")
 """A whole number as text: 5, or 5.0, as pandas writes 5 in a column with gaps; 007 and +7 are words."""
 EXPONENT = re.compile(r"-?(?:[1-9][0-9]*(?:\.[0-9]*)?|0\.[0-9]*)[eE][+-]?[0-9]{1,3}")
-"""A number with an exponent; 0e12345678 is no such, but a hexadecimal id."""
+"""A number with an exponent; 0e12345678 is none, but looks like a hash."""
 LIST_PART = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(,)|([^\[\]{},"']+)""", re.DOTALL)
 """Of a list's text: an item in quotes, a comma, or what is between them."""
 LIST_NUMBER = re.compile(r"-?[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|None|nan")
@@ -61,10 +61,13 @@ def id_text(value: Any) -> str | None:
         return text or None
     if value is None or value != value:
         return None
-    # A whole number may be too large for a float.
-    if not isinstance(value, int) and (not math.isfinite(value) or value != int(value)):
+    try:
+        whole_number = int(value)
+    except OverflowError:
+        raise ValueError from None
+    if whole_number != value:
         raise ValueError
-    return str(int(value))
+    return str(whole_number)
 
 
 def number_of(text: str) -> float:

@@ -207,10 +207,12 @@ class SparseFeature:
         >>> SparseFeature("city", rows=3, kept=(7, 3009526956)).id_of("Alien (1979)")
         1
         """
+        if self.missing and checked_id_text(value) in self.missing_ids:
+            return None
         if self.reading is not None:
-            return None if isinstance(value, str) and value in self.missing else read_value(self.reading, value)
+            return read_value(self.reading, value)
         text = checked_id_text(value)
-        if text is None or text in self.missing_ids:
+        if text is None:
             return None
         if self.vocabulary is not None:
             return self._places.get(text)

@@ -206,7 +206,7 @@ def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids
         column = column.cast(pl.String)
     unreadable = None
     if column.dtype == pl.String and separator is not None:
-        column, unreadable = _split(column, separator)
+        column, unreadable = split_texts(column, separator)
     elif isinstance(column.dtype, pl.Array):
         column = column.arr.to_list()
     elif not isinstance(column.dtype, pl.List):
@@ -224,7 +224,7 @@ def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids
     return lists, misfits
 
 
-def _split(column: pl.Series, separator: str) -> tuple[pl.Series, np.ndarray | None]:
+def split_texts(column: pl.Series, separator: str) -> tuple[pl.Series, np.ndarray | None]:
     """Texts as lists of their items, and where one in brackets is no list that can be read."""
     text = column.str.strip_chars()
     bracketed = (text.str.starts_with("[") & text.str.ends_with("]")).fill_null(False)

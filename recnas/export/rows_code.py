@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from recnas import raw_values
 from recnas.encoding import A_LIST, AN_ID, column_of
 from recnas.errors import InputError
 from recnas.export.python_text import call, literal
 from recnas.readings import bounds, wanted
 from recnas.schema import DenseFeature, Schema, SparseFeature
 
+_COPIED = {
+    "id_text": ("BLANKS", "WHOLE_NUMBER", "EXPONENT", "id_text"),
+    "numbers": ("BLANKS", "number_of"),
+    "missing numbers": ("missing_numbers",),
+    "separator": (
+        *("BLANKS", "LIST_PART", "LIST_NUMBER", "LIST_WORDS", "ESCAPE", "ESCAPED"),
+        *("list_items", "unquoted", "items_of"),
+    ),
+}
+"""By what the code uses, the parts of `recnas.raw_values` that it needs."""
 SHARED_EXAMPLE = "14102123"
 """For a column that features read differently: a number, hexadecimal digits, whole seconds, an hour as YYMMDDHH."""
 
@@ -76,24 +90,38 @@ class RowsCode:
     @property
     def modules(self) -> list[str]:
         """Of Python's own, those that the code needs."""
-        texts = self.uses & {"raw_value", "hexadecimal", "whole"}
         needed = {
             "datetime": any(reading.form == "YYMMDDHH" for reading in self.readings),
             "hashlib": "raw_value" in self.uses,
-            "math": self.dense,
-            "re": texts,
+            "math": "numbers" in self.uses,
+            "re": self.uses & {"id_text", "hexadecimal", "whole", "separator"},
         }
         return [name for name, is_needed in needed.items() if is_needed]
+
+    @property
+    def constants(self) -> list[str]:
+        """Definitions of `recnas.raw_values` that the code needs, as they stand there."""
+        return [text for name, text in self._copied.items() if name.isupper()]
+
+    @property
+    def functions(self) -> list[str]:
+        """Functions of `recnas.raw_values` that the code needs, as they stand there."""
+        return [text for name, text in self._copied.items() if not name.isupper()]
+
+    @property
+    def _copied(self) -> dict[str, str]:
+        needed = {name for use in self.uses & _COPIED.keys() for name in _COPIED[use]}
+        return {name: text for name, text in _definitions().items() if name in needed}
 
     def _dense_feature(self, feature: DenseFeature) -> list[str]:
         function = {"none": "unchanged", "standardize": "standardized"}.get(feature.transform["name"], "log1p")
         numbers = [f"{key}={feature.transform[key]!r}" for key in ("mean", "std") if key in feature.transform]
-        self.uses |= {function} | ({"missing numbers"} if feature.missing else set())
+        self.uses |= {function, "numbers"} | ({"missing numbers"} if feature.missing else set())
         return call(f"{function}(", ["rows", literal(feature.name), *numbers, *self._column(feature)], "),")
 
     def _sparse_feature(self, feature: SparseFeature) -> list[str]:
         function = "several" if feature.multi_valued else "single"
-        self.uses |= {function} | ({"missing ids"} if feature.missing else set())
+        self.uses |= {function} | ({"missing ids", "id_text"} if feature.missing else set())
         listed = [key for key in ("vocabulary", "kept") if getattr(feature, key) is not None]
         if listed:
             self.uses.add("not shared" if feature.shared_id is None else "shared")
@@ -112,9 +140,9 @@ class RowsCode:
             self.uses.add("whole" if reading.kind != "hexadecimal" else "hexadecimal")
             name, what = reading.name, reading.wanted
         else:
-            name = "raw_value" if feature.vocabulary is None else "word"
+            name = "raw_value" if feature.vocabulary is None else "id_text"
             what = A_LIST if feature.multi_valued else AN_ID
-            self.uses |= {name, "word"}
+            self.uses |= {name, "id_text"}
         (self.wanted_in_lists if feature.multi_valued else self.wanted)[name] = what
         return name
 
@@ -123,6 +151,24 @@ class RowsCode:
             return []
         self.uses.add("column")
         return [f"column={literal(feature.column)}"]
+
+
+@cache
+def _definitions() -> dict[str, str]:
+    """What `recnas.raw_values` defines, as text, by name; with a constant the text that tells of it."""
+    source = inspect.getsource(raw_values)
+    found: dict[str, str] = {}
+    latest = ""
+    for node in ast.parse(source).body:
+        text = ast.get_source_segment(source, node) or ""
+        if isinstance(node, ast.Assign):
+            latest = ast.unparse(node.targets[0])
+            found[latest] = text
+        elif isinstance(node, ast.Expr) and latest:
+            found[latest] += f"\n{text}"
+        elif isinstance(node, ast.FunctionDef):
+            found[node.name], latest = text, ""
+    return found
 
 
 def example_row(schema: Schema) -> dict[str, Any]:

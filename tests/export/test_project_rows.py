@@ -23,6 +23,8 @@ VALUES = st.one_of(
     st.from_regex(r"-?[0-9]{1,20}(\.0)?|[0-9a-f]{1,9}", fullmatch=True),
     st.lists(st.one_of(WORDS, st.integers(0, 9), st.none()), max_size=4),
     st.lists(WORDS, max_size=3).map("|".join),
+    st.sampled_from([" 7 ", "7.", "5e0", "0.7e1", "0e7", "\u2003NA\t", "\x1c7", "-0.0", "1e18", "[7, 5]", "['NA', b]"]),
+    st.from_regex(r"\A\[[0-9abNone.,'\" ]{0,8}\]\Z"),
 )
 missing = st.lists(WORDS, max_size=2, unique=True).map(tuple)
 readings = st.one_of(
@@ -107,7 +109,7 @@ def test_the_code_holds_what_the_schema_needs_and_nothing_else(tmp_path) -> None
         assert word not in criteo
     genres = SparseFeature("genres", 9, multi_valued=True, vocabulary=("a", "b"), column="class", separator=" ")
     movies = (write_rows(Schema("label", (), (genres,), COUNTS), tmp_path / "movies") / "rows.py").read_text()
-    assert 'several(rows, "genres", word, column="class", separator=" "),' in movies
+    assert 'several(rows, "genres", id_text, column="class", separator=" "),' in movies
     for word in ("single", "log1p", "hexadecimal", "raw_value", "math", "numbers(", "MISSING"):
         assert word not in movies
 
