@@ -115,7 +115,7 @@ def random_candidates(arguments: argparse.Namespace, dataset: Dataset, seed: int
 
 def recorded(run: Path) -> list[Recorded]:
     """Everything that a run has scored."""
-    lines = [json.loads(line) for line in (run / HISTORY).read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / HISTORY).read_text(encoding="utf-8").splitlines()]
     return [
         Recorded(
             Proposal(Architecture.from_json(line["architecture"]), line["id"], (), line["iteration"]),
@@ -142,7 +142,7 @@ def train(
             seconds = time.process_time() - start
         log_losses: dict[int, dict[str, float]] = {}
         for model in results["models"]:
-            for line in (run / "retrain" / model["id"] / "metrics.jsonl").read_text().splitlines():
+            for line in (run / "retrain" / model["id"] / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
                 measured = json.loads(line)
                 log_losses.setdefault(measured["rows"], {})[model["id"]] = measured["validation"]["log_loss"]
     models = {model["id"]: model for model in results["models"]}

@@ -77,9 +77,9 @@ def outcome_of(run: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"files": sorted(files)}
     for name, path in files.items():
         if path.name in ("history.jsonl", "shortlist.jsonl", "metrics.jsonl") and path.parent.name != "supernet":
-            found[name] = [timeless(json.loads(line)) for line in path.read_text().splitlines()]
+            found[name] = [timeless(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
         elif path.suffix == ".json":
-            found[name] = timeless(json.loads(path.read_text()))
+            found[name] = timeless(json.loads(path.read_text(encoding="utf-8")))
         elif path.suffix == ".safetensors":
             found[name] = {key: tensor.numpy().tobytes() for key, tensor in load_file(path).items()}
     return found
@@ -125,7 +125,7 @@ def main() -> int:
 
 def smaller(data: Path, folder: Path) -> Path:
     """Makes a data set of the first rows of each split of another."""
-    schema = json.loads((data / "schema.json").read_text())
+    schema = json.loads((data / "schema.json").read_text(encoding="utf-8"))
     for split, limit in ROWS.items():
         rows = pq.read_table(data / split).slice(0, limit)
         (folder / split).mkdir(parents=True)

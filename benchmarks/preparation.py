@@ -123,7 +123,7 @@ def _copy(input: Path, output: Path) -> None:
 def _plain(input: Path, output: Path) -> None:
     output.mkdir()
     labels, ids = [], []
-    with input.open() as file:
+    with input.open(encoding="utf-8") as file:
         for line in file:
             fields = line.split("\t")
             labels.append(int(fields[0]))
@@ -133,8 +133,8 @@ def _plain(input: Path, output: Path) -> None:
     # The line numbers of each split in order, and how far each has been written.
     wanted = [np.sort(np.concatenate(part)) for part in (members[:8], members[8:9], members[9:])]
     cursors = [0, 0, 0]
-    files = [(output / name).open("w") for name in ("train.txt", "validation.txt", "test.txt")]
-    with input.open() as file:
+    files = [(output / name).open("w", encoding="utf-8") for name in ("train.txt", "validation.txt", "test.txt")]
+    with input.open(encoding="utf-8") as file:
         for number, line in enumerate(file):
             for part in range(3):
                 if number == wanted[part][cursors[part]]:

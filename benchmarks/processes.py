@@ -272,7 +272,7 @@ def pid_of(launcher: int, rank: int) -> int | None:
 def children(pid: int) -> Iterator[int]:
     """The processes that a process has started."""
     try:
-        yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split())
     except OSError:
         return
 

@@ -154,7 +154,7 @@ class _Rows:
             try:
                 items = items_of(value, feature.separator)
             except ValueError:
-                raise _misfit(place, column, value, _wanted(feature)) from None
+                raise _misfit(place, column, value, wanted_of(feature)) from None
             ids = [self._id(place, column, item, feature) for item in items]
             found += [item for item in ids if item is not None]
             lengths.append(sum(item is not None for item in ids))

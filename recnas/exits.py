@@ -168,5 +168,5 @@ def _leave() -> None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         yield

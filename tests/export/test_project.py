@@ -112,6 +112,20 @@ def test_raw_rows_are_served_with_the_probabilities_of_the_loaded_model(project)
     torch.testing.assert_close(torch.tensor([float(line) for line in printed.split()]), expected, rtol=0, atol=1e-6)
 
 
+def test_standard_input_is_utf_8_whatever_the_locale(project, monkeypatch, capsys):
+    rows = [{**ROWS[0], "user": "Zürich 区"}, {**ROWS[0], "user": "Zurich"}]
+    given = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    expected = serve_of(project).predict(serve_of(project).load_model(), rows)
+    for mark in (b"", b"\xef\xbb\xbf"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(mark + given), encoding="latin-1"))
+        serve_of(project).main()
+        printed = [float(line) for line in capsys.readouterr().out.split()]
+        assert printed == pytest.approx(expected, abs=1e-6)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"user": "Z\xfcrich"}\n'), encoding="latin-1"))
+    with pytest.raises(SystemExit, match=r"serve\.py: 'utf-8' codec can't decode"):
+        serve_of(project).main()
+
+
 def serve_of(project: Path) -> ModuleType:
     """The project's `serve.py`, in this process."""
     data, model = (module_of(project / f"{name}.py") for name in ("data", "model"))
