@@ -90,15 +90,15 @@ def judge(sample: Sample, name: str, time: str | None, labels: pl.Series) -> Jud
     if kind == "fractions":
         return Judgement("dense", f"numbers: {seen}")
     what = f"{len(different):,} different {'whole numbers' if kind else 'values'}: {seen}"
-    told, by = "ids", ""
+    unsure = False
     if kind == "whole" and len(different) > FEW_VALUES:
         told, by = _told(name, _numbers(values).to_numpy(), labels.filter(there))
         if told == "quantities":
-            return Judgement("dense", f"{what}, quantities by {by}")
-        what = f"{what}, ids by {by}" if told else f"{what}, ids for want of a sign"
+            return Judgement("dense", f"{what}, quantities {by}")
+        what, unsure = f"{what}, ids {by}", told is None
     if len(different) == num_rows >= _MIN_ROWS_OF_ROW_ID:
         return Judgement(LEFT_OUT, f"no two of {num_rows:,} are equal: {seen}")
-    return Judgement("sparse", what, unsure=told is None)
+    return Judgement("sparse", what, unsure)
 
 
 def row_index(sample: Sample, name: str) -> str | None:
@@ -132,14 +132,14 @@ def _told(name: str, numbers: np.ndarray, labels: pl.Series) -> tuple[str | None
     """Whether whole numbers are "ids" or "quantities", and what says so; None: nothing does, or not all the same."""
     by_name = said_by_name(name)
     if by_name == "ids":
-        return by_name, "name"
+        return by_name, "by name"
     if np.abs(numbers).max() >= _EXACT:
-        return "ids", "their size"
+        return "ids", "by their size"
     there = labels.is_not_null().to_numpy()
     by_clicks = told_by_clicks(numbers[there], labels.drop_nulls().to_numpy())
     if by_name is None:
-        return by_clicks, "their clicks"
-    return (None, "") if by_clicks == "ids" else (by_name, "name")
+        return by_clicks, "by their clicks" if by_clicks else "for want of a sign"
+    return (None, "by their clicks, though not by name") if by_clicks == "ids" else (by_name, "by name")
 
 
 _OTHER_TYPES = (pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Date, pl.Datetime)

@@ -76,9 +76,12 @@ def test_what_nothing_tells_is_taken_for_ids_and_said():
     plan = _plan(pl.DataFrame({"click": CLICKS, "item": USER, "x": RANDOM.integers(0, 90, ROWS)}))
     assert plan.roles.sparse == ("item", "x")
     assert plan.unsure == ["x"]
-    assert "Not sure of x: neither the name nor the clicks tell" in str(plan)
+    assert "Not sure of x: name and clicks do not tell ids from quantities" in str(plan)
+    assert plan.reasons["x"][1].endswith(", ids for want of a sign")
     # Where name and clicks disagree, too.
-    assert _plan(pl.DataFrame({"click": CLICKS, "age": USER})).unsure == ["age"]
+    plan = _plan(pl.DataFrame({"click": CLICKS, "age": USER}))
+    assert plan.unsure == ["age"]
+    assert plan.reasons["age"][1].endswith(", ids by their clicks, though not by name")
 
 
 @pytest.mark.parametrize(
