@@ -16,8 +16,10 @@ from recnas.errors import InputError, RunError
 
 PARTIAL = ".partial"
 """What the name of a file ends in while it is being written."""
-ANEW = "--overwrite makes the run anew"
-"""What helps when a file of a run cannot be read."""
+ANEW = "remove it, and the run's command with --resume makes it anew"
+"""What helps when a file of a run cannot be read; nothing else of the run is lost."""
+FROM_HERE = "remove this line and those after it, and the run's command with --resume makes them anew"
+"""What helps when a line of a run's log cannot be read."""
 
 
 @contextmanager

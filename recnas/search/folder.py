@@ -243,7 +243,10 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
             f"it, choose another --run for a {command}"
         )
     if (found := config.pop("version", None)) != version("recnas"):
-        raise InputError(f"{run} was begun with recnas {found}, this is {version('recnas')}; --overwrite makes it anew")
+        raise InputError(
+            f"{run} was begun with recnas {found}, this is {version('recnas')}; go on with it by that version, or "
+            "choose another --run"
+        )
     config.pop("created", None)
     return config
 

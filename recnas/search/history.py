@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.errors import InputError
-from recnas.files import ANEW, read_lines, writing
+from recnas.files import FROM_HERE, read_lines, writing
 from recnas.search.evolution import Proposal
 from recnas.search.scoring import Scored
 from recnas.space import Architecture
@@ -81,11 +81,10 @@ class History:
             scored = Scored(dict(line["proxy"]), line["score"], line["seconds"])
             found = line["id"]
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{self._path}:{place + 1}: damaged; {ANEW}") from None
+            raise InputError(f"{self._path}:{place + 1}: damaged; {FROM_HERE}") from None
         if found != proposal.id:
             raise InputError(
-                f"{self._path}:{place + 1}: candidate {found}, where this search proposes {proposal.id}; the file is "
-                f"not this run's, {ANEW}"
+                f"{self._path}:{place + 1}: candidate {found}, where this search proposes {proposal.id}; {FROM_HERE}"
             )
         self.recorded.append(Recorded(proposal, scored))
         return scored

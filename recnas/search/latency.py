@@ -14,7 +14,7 @@ import torch
 
 from recnas.data import Batch, Dataset
 from recnas.errors import InputError
-from recnas.files import ANEW, read_lines, writing
+from recnas.files import FROM_HERE, read_lines, writing
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
@@ -100,7 +100,7 @@ class Latencies:
                 value = json.loads(line)
                 kept[value["of"], value["id"]] = float(value["ms"])
             except (ValueError, KeyError, TypeError):
-                raise InputError(f"{self._path}:{number}: damaged; {ANEW}") from None
+                raise InputError(f"{self._path}:{number}: damaged; {FROM_HERE}") from None
         return kept
 
     def _once(self, of: str, name: str, measure: Callable[[], float]) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
-from recnas.files import read_json, read_json_lines, read_yaml, write_json, write_text, writing
+from recnas.files import ANEW, read_json, read_json_lines, read_yaml, write_json, write_text, writing
 from recnas.nn.model import sizes
 from recnas.nn.processes import num_started
 from recnas.proxies import find_proxy
@@ -214,7 +214,7 @@ def _read_scores(path: Path, work: Sequence[Scoring]) -> list[Scored]:
     scored = []
     for line, scoring in zip(read_json_lines(path), work, strict=False):
         if (line.get("id"), line.get("warmup")) != (scoring.arch.id, scoring.warmup):
-            raise InputError(f"{path} is of another study; --overwrite makes this one anew")
+            raise InputError(f"{path} is of another study; {ANEW}")
         scored.append(Scored.from_json(line))
     return scored
 

@@ -132,5 +132,5 @@ def test_a_shortlist_of_another_run_is_refused(finished: Path, data: Path, tmp_p
             run_search(data, run, progress=False, **settings)
     lines = (run / "shortlist.jsonl").read_text().splitlines(keepends=True)
     (run / "shortlist.jsonl").write_text("".join(lines[::-1]))
-    with pytest.raises(InputError, match=r"shortlist\.jsonl:1: candidate .* the file is not this run's"):
+    with pytest.raises(InputError, match=r"shortlist\.jsonl:1: candidate .* remove this line and those after it"):
         run_search(data, run, progress=False, resume=True)

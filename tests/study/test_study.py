@@ -143,7 +143,9 @@ def test_a_damaged_line_is_measured_again_on_a_supernet_that_is_made_again(
 def test_scores_of_another_study_are_refused(copy: Path, data: Path) -> None:
     first, *others = (copy / "scores.jsonl").read_text().splitlines()
     (copy / "scores.jsonl").write_text("\n".join([*others, first, ""]))
-    with pytest.raises(InputError, match=r"scores\.jsonl is of another study; --overwrite makes this one anew"):
+    with pytest.raises(
+        InputError, match=r"scores\.jsonl is of another study; remove it, and .* --resume makes it anew"
+    ):
         run_study(data, copy, progress=False, resume=True)
 
 
