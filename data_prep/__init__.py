@@ -125,7 +125,14 @@ RECIPES: dict[str, Recipe] = {
                 "of dense columns without their own: log(1 + x), mean 0 and deviation 1 (the default), or none",
                 choices=TRANSFORMS,
             ),
-            "multi_separator": Option("between two ids of a list that is text (default: |)", metavar="TEXT"),
+            "multi_separator": Option(
+                "between two ids of a list that is text (default: |); lists in brackets need none", metavar="TEXT"
+            ),
+            "missing": Option(
+                "words for a missing value; if not given, \\N, NULL, None, nan and, among numbers, NA and its like",
+                several=True,
+                metavar="WORD",
+            ),
             "unseen": Option(
                 "what values are that training rows do not have, or but rarely: in a row that they share (the default, "
                 f"up to {MOST_KNOWN:,} known values a column), in the row of a hash that is others' too, or missing",

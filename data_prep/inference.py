@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from data_prep.list_text import are_in_brackets
 from data_prep.names import is_time_name, said_by_name
 from data_prep.rows import unnamed
 from data_prep.sample import Sample
@@ -76,6 +77,8 @@ def judge(sample: Sample, name: str, time: str | None, labels: pl.Series) -> Jud
     seen = ", ".join(str(value)[:20] for value in different.head(_EXAMPLES)) + " …" * (len(different) > _EXAMPLES)
     if len(different) == 1 and len(values) == num_rows:
         return Judgement(LEFT_OUT, f"always {seen}")
+    if values.dtype == pl.String and are_in_brackets(values):
+        return Judgement("multi", f"lists, as text in brackets: {seen}")
     kind = _number_kind(different)
     index = row_index(sample, name)
     # A date is one even where pandas had it for an index.

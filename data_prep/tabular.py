@@ -14,6 +14,8 @@ from data_prep.engine import RawTable
 from data_prep.known_values import KnownValues
 from data_prep.labels import Labels
 from data_prep.like import Unseen, as_read, roles_like
+from data_prep.list_text import SEPARATOR, list_notes
+from data_prep.missing_words import MissingWords
 from data_prep.pipeline import ahead
 from data_prep.roles import TRANSFORMS, Named, Plan, Roles, plan_roles
 from data_prep.rows import Job, Misfit, Rows, Table, unnamed
@@ -41,7 +43,8 @@ def read_tabular(
     multi: Sequence[str] | None = None,
     time: str | None = None,
     transform: str = "standardize",
-    multi_separator: str = "|",
+    multi_separator: str | None = None,
+    missing: Sequence[str] | None = None,
     unseen: str | None = None,
     min_count: int | None = None,
     max_rows: int | None = None,
@@ -65,7 +68,8 @@ def read_tabular(
         multi: The columns of lists of ids.
         time: The column by which `--split time` goes; no feature unless it is named as one, too.
         transform: "log1p", "standardize" or "none", of dense columns without their own.
-        multi_separator: Between two ids of a list that is text.
+        multi_separator: Between two ids of a list that is text; None: `|`, unless the first rows speak against it.
+        missing: Words for a missing value of a feature; None: the usual ones (`data_prep.missing_words`).
         unseen, min_count, max_rows: As `data_prep.known_values.KnownValues` has them.
         no_quotes: A double quote in delimited text is a letter.
         separator: What parts the columns of delimited text; None: what its first lines suggest.
@@ -77,7 +81,7 @@ def read_tabular(
     """
     if input is None:
         raise InputError("tabular needs --input, a .csv, .tsv, .parquet or .jsonl file, a folder of them or a pattern")
-    if not multi_separator:
+    if multi_separator == "":
         raise InputError("--multi-separator is empty; give the text between two ids of a list")
     notes: list[str] = []
     tables = open_tables(input, notes.append, not no_quotes, separator)
@@ -85,20 +89,29 @@ def read_tabular(
         for line in notes:
             Console(progress).say(line)
         return _read_like(tables, like, time, bad_rows, progress)
-    named = [None if given is None else _names(given) for given in (positive, dense, sparse, multi)]
-    plan = plan_roles(sample_of(tables), Named(label, *named, time, transform), bad_rows.skips)
-    plan.notes[:0] = notes
-    _show(plan, progress, confirm)
+    listed = [None if given is None else _names(given) for given in (positive, dense, sparse, multi)]
+    named = Named(label, *listed, time, transform)
+    words_for_missing = MissingWords.given(None if missing is None else _names(missing))
+    sample = sample_of(tables)
+    seen = words_for_missing.without(sample)
+    plan = plan_roles(seen, named, bad_rows.skips)
     roles, labels = plan.roles, Labels(plan.roles.rule)
+    plan.notes[:0] = notes + words_for_missing.notes(sample.frame, roles, plan.inferred)
+    if multi_separator is None:
+        multi_separator = SEPARATOR
+        plan.notes += list_notes(seen.frame, named.multi or (), roles.sparse if named.sparse is None else ())
+    _show(plan, progress, confirm)
     lists = {"pooling": "mean", "multi_valued": True, "separator": multi_separator}
-    features = [SparseFeature(name, rows=2) for name in roles.sparse]
-    features += [SparseFeature(name, rows=2, **lists) for name in roles.multi]
-    reader = _Reader(roles, labels, [*(DenseFeature(name, {"name": "none"}) for name in roles.dense), *features])
+    features = [SparseFeature(name, rows=2, missing=words_for_missing.of_ids) for name in roles.sparse]
+    features += [SparseFeature(name, rows=2, missing=words_for_missing.of_ids, **lists) for name in roles.multi]
+    numbers = [DenseFeature(name, {"name": "none"}, missing=words_for_missing.of_numbers) for name in roles.dense]
+    reader = _Reader(roles, labels, [*numbers, *features])
     words = {feature.name: FrequentWords() for feature in features}
     known = KnownValues(features, words, unseen, min_count, max_rows, Console(progress).say)
     return RawTable(
         label=roles.label,
         dense=dict(roles.dense),
+        raw={feature.name: {"missing": feature.missing} for feature in numbers},
         chunks=_chunks(tables, reader, words, bad_rows, progress),
         sparse=features,
         source=_source(tables),

@@ -126,7 +126,7 @@ def main() -> int:
     if min(*arguments.clients, *arguments.rows_a_request, 1) < 1:
         parser.error("--clients and --rows-a-request are 1 or more")
     try:
-        rows = [json.loads(line) for line in arguments.rows.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in arguments.rows.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, ValueError) as error:
         parser.error(f"{arguments.rows}: {error}")
     if not rows:
