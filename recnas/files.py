@@ -1,4 +1,4 @@
-"""Files that are written so that nothing can be lost: each appears under its name only when it is whole."""
+"""Files that are written so that nothing can be lost: each appears under its name only when it is whole. And read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from recnas.documents import (
+    MOST_BYTES,
+    MOST_LINE_BYTES,
+    MOST_LOG_BYTES,
+    MOST_YAML_BYTES,
+    check_form,
+    parse_json,
+    parse_yaml,
+    read_bytes,
+)
 from recnas.errors import InputError, RunError
 
 PARTIAL = ".partial"
@@ -100,55 +108,72 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path, remedy: str = ANEW) -> dict[str, Any]:
-    """Reads what `write_json` wrote.
+def read_json(path: Path, remedy: str = ANEW, form: Any = None, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Reads the object of a JSON file.
 
     Args:
         path: The file.
         remedy: What to do where it cannot be read.
+        form: What it holds, a type of `recnas.forms`; None: any object.
+        most: Bytes that it may have.
 
     Raises:
-        InputError: There is no such file, or it is damaged.
+        InputError: There is no such file, it is damaged, or it holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        value = parse_json(read_bytes(path, most))
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path}: no such file; {remedy}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); {remedy}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: an object is expected; {remedy}")
+    _check(value, form, str(path), remedy)
     return value
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads the objects of a log that was being appended to, up to a line that is cut short or damaged.
+def read_json_lines(path: Path, form: Any = None) -> list[dict[str, Any]]:
+    """Reads the objects of a log that was being appended to, up to a line that is cut short or is not JSON.
 
     There are none when there is no file.
+
+    Raises:
+        InputError: A line of them holds something else than `form`, a type of `recnas.forms`.
     """
     values: list[dict[str, Any]] = []
-    for line in read_lines(path)[0]:
+    for number, line in enumerate(read_lines(path)[0], start=1):
         try:
-            value = json.loads(line)
+            value = parse_line(line)
         except ValueError:
             break
-        if not isinstance(value, dict):
-            break
+        _check(value, form, f"{path}:{number}", FROM_HERE)
         values.append(value)
     return values
+
+
+def parse_line(line: bytes) -> dict[str, Any]:
+    """The object of a line of a log.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if len(line) > MOST_LINE_BYTES:
+        raise ValueError(f"a line of {len(line):,} bytes")
+    value = parse_json(line)
+    if not isinstance(value, dict):
+        raise ValueError("an object is expected")
+    return value
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML mapping; see `parse_yaml`.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError, NotADirectoryError: There is no such file.
         InputError: It is damaged.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path, MOST_YAML_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not text ({error})") from None
     return parse_yaml(text, str(path))
@@ -163,35 +188,28 @@ def by_dotted_name(settings: Mapping[Any, Any], prefix: str = "") -> Iterator[tu
             yield f"{prefix}{key}", value
 
 
-def parse_yaml(text: str, source: str) -> dict[str, Any]:
-    """Reads a YAML mapping with the safe loader.
-
-    Args:
-        text: What to read.
-        source: Where it is from, for errors.
-
-    Raises:
-        InputError: Not YAML, or not a mapping.
-    """
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{source}: not YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{source}: a mapping of settings is expected")
-    return values
-
-
 def read_lines(path: Path) -> tuple[list[bytes], bool]:
     """The lines of a file that was being appended to, without line ends, and whether one that is cut short follows.
 
     There are none when there is no file.
+
+    Raises:
+        InputError: It cannot be read.
     """
     try:
-        *lines, rest = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
+        *lines, rest = read_bytes(path, MOST_LOG_BYTES).split(b"\n")
+    except (FileNotFoundError, NotADirectoryError):
         return [], False
     return lines, rest != b""
+
+
+def _check(value: Any, form: Any, where: str, remedy: str) -> None:
+    if form is None:
+        return
+    try:
+        check_form(value, form)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; {remedy}") from None
 
 
 def _sync(path: Path) -> None:

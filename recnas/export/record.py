@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from recnas import forms
+from recnas.documents import check_form
 from recnas.errors import InputError
 from recnas.files import read_json
 from recnas.train.metrics import Quality
@@ -90,18 +92,17 @@ class TrainingRecord:
         if record.get("version") != VERSION:
             raise InputError(f"{file}: version {record.get('version')!r} where {VERSION} is expected; export it again")
         try:
-            return cls(
-                optimization_from(record["optimization"]),
-                tuple(
-                    Stage(**stage | {split: quality(stage[split]) for split in ("validation", "test")})
-                    for stage in record["stages"]
-                ),
-                _quantization(record.get("quantization")),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
+            check_form(record, forms.TrainingRecord)
+            optimization = optimization_from(record["optimization"])
+        except ValueError as error:
             raise InputError(f"{file}: damaged ({error}); export the model again") from None
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
+        stages = tuple(
+            Stage(**stage | {split: quality(stage[split]) for split in ("validation", "test")})
+            for stage in record["stages"]
+        )
+        return cls(optimization, stages, _quantization(record.get("quantization")))
 
 
 def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recnas import forms
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.export.fit import check_fits
@@ -23,11 +24,12 @@ from recnas.export.folder import (
 from recnas.export.quantize import RoundedTable, rounded
 from recnas.export.record import Quantization, Stage, TrainingRecord, optimization_from, quality
 from recnas.files import read_json, read_yaml
-from recnas.nn.definition import BASELINE, KINDS, Definition
+from recnas.nn.definition import BASELINE, Definition
 from recnas.nn.model import CTRModel
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
 from recnas.search.folder import BASELINES, CONFIG, RESULTS, RETRAIN, check_finished, made_anew
+from recnas.search.settings import Settings
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
 
@@ -107,10 +109,10 @@ def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]
     if not (run / CONFIG).is_file():
         raise InputError(f"{run / CONFIG}: no such file; without it nobody knows how the run's models were trained")
     remedy = made_anew(run)
-    results = read_json(run / RESULTS, remedy)
-    best = results.get("best")
-    if not isinstance(best, str):
-        raise InputError(f"{run / RESULTS}: no best model; {remedy}")
+    results = read_json(run / RESULTS, remedy, forms.Results)
+    best, data = results.get("best"), (results.get("data") or {}).get("path")
+    if best is None or data is None:
+        raise InputError(f"{run / RESULTS}: no best model, or no path of its data; {remedy}")
     entry = _entry(run, results, best if model is None else model)
     chosen, is_baseline = entry["id"], entry["kind"] == BASELINE
     folder = run / (BASELINES if is_baseline else RETRAIN) / chosen
@@ -124,17 +126,12 @@ def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]
     if definition.id != chosen:
         raise InputError(f"{architecture}: this is {definition.id}, not {chosen}; {remedy}")
     record = _record(run, results, entry)
-    return model_from(definition, Schema.load(run), weights), record, Path(results["data"]["path"])
+    return model_from(definition, Schema.load(run), weights), record, Path(data)
 
 
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
-    try:
-        trained = {
-            entry["id"]: entry for entry in results["models"] if entry["status"] == "trained" and entry["kind"] in KINDS
-        }
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{run / RESULTS}: damaged ({error!r}); {made_anew(run)}") from None
+    trained = {entry["id"]: entry for entry in results["models"] if entry.get("status") == "trained"}
     if name not in trained:
         raise InputError(f"{run / RESULTS}: no trained model {name!r} to export; there are {', '.join(trained)}")
     return trained[name]
@@ -142,22 +139,21 @@ def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any
 
 def _record(run: Path, results: Mapping[str, Any], entry: Mapping[str, Any]) -> TrainingRecord:
     """How a model was trained, by its entry of `results.json` and the settings of final training."""
-    settings = read_yaml(run / "config.yaml")
+    config = run / "config.yaml"
+    settings, rate = read_yaml(config), entry.get("learning_rate")
+    final = settings.get("final")
+    if not isinstance(final, dict) or not isinstance(final.get("optimization"), dict) or rate is None:
+        reason = f"no {'learning_rate' if isinstance(final, dict) else 'final'}"
+        raise InputError(f"{run}: results.json and config.yaml do not say how the model was trained ({reason})")
     try:
-        final = settings["final"]
-        stage = Stage(
-            data=str(results["data"].get("name") or Path(results["data"]["path"]).name),
-            epochs=entry.get("epoch", final.get("epochs")),
-            learning_rate=float(entry["learning_rate"]),
-            validation=quality(entry.get("validation")),
-            test=quality(entry.get("test")),
-        )
-        optimization = optimization_from({**final["optimization"], "learning_rate": stage.learning_rate})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(
-            f"{run}: results.json and config.yaml do not say how the model was trained ({reason})"
-        ) from None
+        optimization = optimization_from({**final["optimization"], "learning_rate": float(rate)})
     except InputError as error:
-        raise InputError(f"{run / 'config.yaml'}: final.optimization: {error}") from None
+        raise InputError(f"{config}: final.optimization: {error}") from None
+    stage = Stage(
+        data=str(results["data"].get("name") or Path(results["data"]["path"]).name),
+        epochs=entry.get("epoch", Settings.known_in(settings, str(config)).final.epochs),
+        learning_rate=float(rate),
+        validation=quality(entry.get("validation")),
+        test=quality(entry.get("test")),
+    )
     return TrainingRecord(optimization, (stage,))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +9,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from recnas import forms
 from recnas.description import Description
+from recnas.documents import check_form
 from recnas.errors import InputError
-from recnas.files import by_dotted_name, read_yaml
+from recnas.files import FROM_HERE, by_dotted_name, parse_line, read_json, read_lines, read_yaml
 from recnas.nn.baselines import TITLES
-from recnas.search.folder import SHORTLISTED
+from recnas.search.folder import DATA, RESULTS, SHORTLISTED
+from recnas.search.settings import Settings
 from recnas.space import Architecture
 
 FOUND, BASELINE = "found", "baseline"
@@ -211,23 +213,23 @@ def read_run(path: Path | str) -> Run:
     if not (path / "config.yaml").is_file():
         raise InputError(f"{path}: not a run folder (it has no config.yaml); give the folder that a search wrote")
     notes: list[str] = []
-    history = tuple(_each(path, path / "history.jsonl", _candidate, notes))
-    shortlist = tuple(_each(path, path / SHORTLISTED, _candidate, notes))
+    history = tuple(_each(path, path / "history.jsonl", forms.CandidateLine, _candidate, notes))
+    shortlist = tuple(_each(path, path / SHORTLISTED, forms.CandidateLine, _candidate, notes))
     second = {item.id: item.proxy for item in shortlist}
     history = tuple(replace(item, proxy={**item.proxy, **second.get(item.id, {})}) for item in history)
-    results = _read_object(path / "results.json", _results)
+    results = _read_object(path / RESULTS, forms.Results, _results)
     return Run(
         path=path,
         changed=_changed(path),
         settings=_read_settings(path / "config.yaml"),
-        data=_read_object(path / "data.json", Description.from_json),
-        warmup=_read_object(path / "supernet" / "warmup.json", _warmup),
-        training=tuple(_each(path, path / "supernet" / "metrics.jsonl", _training_point, notes)),
+        data=_read_object(path / DATA, forms.Description, Description.from_json),
+        warmup=_read_object(path / "supernet" / "warmup.json", forms.Warmup, _warmup),
+        training=tuple(_each(path, path / "supernet" / "metrics.jsonl", forms.ProgressLine, _training_point, notes)),
         history=history,
         shortlist=shortlist,
         results=results,
         epochs={
-            file.parent.name: tuple(_each(path, file, _epoch, notes))
+            file.parent.name: tuple(_each(path, file, forms.EpochLine, _epoch, notes))
             for pattern in ("retrain/*/metrics.jsonl", "baselines/*/metrics.jsonl")
             for file in sorted(path.glob(pattern))
         },
@@ -272,56 +274,41 @@ def _best_architecture(file: Path, history: tuple[Candidate, ...]) -> Architectu
 
 
 def _read_settings(file: Path) -> dict[str, Any]:
-    return dict(by_dotted_name(read_yaml(file)))
+    """By dotted names, and of the types that settings have."""
+    values = read_yaml(file)
+    Settings.known_in(values, str(file))
+    return dict(by_dotted_name(values))
 
 
-def _read_object(file: Path, parse: Any) -> Any:
+def _read_object(file: Path, form: Any, parse: Any) -> Any:
     """The file's one JSON object, parsed; None if there is no such file."""
     if not file.exists():
         return None
-    try:
-        return parse(json.loads(file.read_text(encoding="utf-8")))
-    except _DAMAGE as error:
-        raise InputError(f"{file}: {_reason(error)}") from None
+    return parse(read_json(file, form=form))
 
 
-def _each(root: Path, file: Path, parse: Any, notes: list[str]) -> Iterator[Any]:
-    """The file's lines, each parsed; a last line that cannot be is noted and left out."""
-    if not file.exists():
-        return
-    lines = file.read_bytes().splitlines()
-    for number, line in enumerate(lines, start=1):
+def _each(root: Path, file: Path, form: Any, parse: Any, notes: list[str]) -> Iterator[Any]:
+    """The file's lines, each parsed; a last line that is cut short is noted and left out."""
+    whole, cut = read_lines(file)
+    for number, line in enumerate(whole, start=1):
         try:
-            value = parse(json.loads(line))
-        except _DAMAGE as error:
-            if number < len(lines):
-                raise InputError(f"{file}:{number}: {_reason(error)}") from None
-            notes.append(f"The last line of {file.relative_to(root)} (line {number}) is incomplete and was left out.")
-            return
-        yield value
+            value = parse_line(line)
+            check_form(value, form)
+        except ValueError as error:
+            raise InputError(f"{file}:{number}: damaged ({error}); {FROM_HERE}") from None
+        yield parse(value)
+    if cut:
+        number = len(whole) + 1
+        notes.append(f"The last line of {file.relative_to(root)} (line {number}) is incomplete and was left out.")
 
 
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"no {error.args[0]!r}"
-    return f"not JSON ({error})" if isinstance(error, ValueError) else f"not the expected form ({error})"
-
-
-def _number(value: Any) -> float | None:
-    """The number if it is one and finite: a diverged training writes NaN or null."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _count(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None else round(number)
+def _number(value: float | None) -> float | None:
+    """The number if it is finite: a diverged training writes NaN or null."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _quality(data: Any) -> Quality | None:
-    return None if data is None else Quality(_number(data.get("log_loss")), _number(data.get("auc")))
+    return None if data is None else Quality(_number(data["log_loss"]), _number(data["auc"]))
 
 
 def _candidate(data: dict[str, Any]) -> Candidate:
@@ -351,14 +338,14 @@ def _epoch(data: dict[str, Any]) -> Epoch:
 
 def _warmup(data: dict[str, Any]) -> Warmup:
     return Warmup(
-        rows=_count(data.get("rows")),
+        rows=data.get("rows"),
         seconds=_number(data.get("seconds")),
         constant_log_loss=_number(data.get("constant_log_loss")),
-        candidates=_count(data.get("candidates")),
+        candidates=data.get("candidates"),
         levels=tuple(
             Level(
                 fraction=float(level["fraction"]),
-                rows=_count(level.get("rows")),
+                rows=level.get("rows"),
                 median=_number(level["median"]),
                 p10=_number(level["p10"]),
                 p90=_number(level["p90"]),
@@ -389,8 +376,8 @@ def _model(data: dict[str, Any]) -> Model:
         status=data.get("status", "trained"),
         validation=_quality(data.get("validation")),
         test=_quality(data.get("test")),
-        parameters=_count(data.get("parameters")),
-        flops=_count(data.get("flops")),
+        parameters=data.get("parameters"),
+        flops=data.get("flops"),
         learning_rate=_number(data.get("learning_rate")),
         epoch=_number(data.get("epoch")),
         seconds=_number(data.get("seconds")),

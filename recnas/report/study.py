@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recnas import forms
 from recnas.errors import InputError, suggested
 from recnas.files import ANEW, read_json
 from recnas.report import study_figures as figures
 from recnas.report.html import compact, duration, figure_html, fill
-from recnas.search.expression import SIGEO
+from recnas.search.expression import SIGEO, Expression
 from recnas.search.folder import RESULTS
 from recnas.study.analysis import LEVEL, TOP
-from recnas.study.rankings import scores
+from recnas.study.rankings import FITTED, STANDARDISED, scores
 from recnas.study.text import interval, ordered, signed, title, warmup_in_words
 
 SHOWN = 15
@@ -130,9 +130,7 @@ def study_page(path: Path | str) -> str:
     Raises:
         InputError: It has not ended, or its results are damaged.
     """
-    study = read_study(path)
-    with _telling_of_damage(study.path / RESULTS):
-        return _render(study)
+    return _render(read_study(path))
 
 
 def read_study(path: Path | str) -> Study:
@@ -148,19 +146,36 @@ def read_study(path: Path | str) -> Study:
             f"{path}: this study has not ended, so there is no report yet; "
             f"`{suggested('recnas', 'status', path)}` shows how far it is"
         )
-    results = read_json(file)
-    with _telling_of_damage(file):
-        rankings = tuple(_ranking(row) for row in ordered(results["agreement"]))
+    results = read_json(file, form=forms.Study)
+    try:
+        _check_whole(results)
+    except (ValueError, InputError) as error:
+        raise InputError(f"{file}: {error}; {ANEW}") from None
+    rankings = tuple(_ranking(row) for row in ordered(results["agreement"]))
     return Study(path, datetime.fromtimestamp(file.stat().st_mtime).astimezone(), results, rankings)
 
 
-@contextmanager
-def _telling_of_damage(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        reason = f"no {error.args[0]!r}" if isinstance(error, KeyError) else f"not the expected form ({error})"
-        raise InputError(f"{file}: {reason}; {ANEW}") from None
+def _check_whole(results: Mapping[str, Any]) -> None:
+    """Raises ValueError or InputError where the parts of a study's results do not fit each other."""
+    first = results["candidates"][0]
+    measured = {warmup: set(values) for warmup, values in first["values"].items()}
+    for place, row in enumerate(results["candidates"]):
+        if {warmup: set(values) for warmup, values in row["values"].items()} != measured:
+            raise ValueError(f"candidates[{place}].values: other warm-ups or proxies than the first candidate's")
+        if len(row["test"]) != len(first["test"]):
+            raise ValueError(f"candidates[{place}].test: {len(row['test'])} figures where {len(first['test'])} belong")
+    for place, row in enumerate(results["agreement"]):
+        name, where = row["ranking"], f"agreement[{place}]"
+        if name.startswith(SHORT_TRAINING):
+            if not 0 < float(name.removeprefix(SHORT_TRAINING)) < 1:
+                raise ValueError(f"{where}.ranking: {name!r} is no share of a training")
+            continue
+        warmup = next(iter(measured)) if row["warmup"] is None else f"{row['warmup']:g}"
+        if warmup not in measured:
+            raise ValueError(f"{where}.warmup: no candidate was measured after {warmup}")
+        terms = () if name == FITTED else Expression.parse(name.removeprefix(STANDARDISED), float(warmup)).weights
+        if missing := [term for term in terms if term not in measured[warmup]]:
+            raise ValueError(f"{where}.ranking: no candidate has values of {missing[0]}")
 
 
 def _render(study: Study) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from recnas import forms
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.files import read_json, read_yaml, write_json, write_text
@@ -104,7 +105,7 @@ def _add_baselines(
         tracked(run, log_to, console),
     ):
         executor.check_files(shared_files(run, dataset.path))
-        results = read_json(run / RESULTS)
+        results = read_json(run / RESULTS, form=forms.Results)
         known = [model["id"] for model in results["models"]]
         new = hand_made([name for name in names if name not in known])
         if not new:

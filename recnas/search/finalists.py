@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
+from recnas import forms
 from recnas.data import Dataset
+from recnas.errors import InputError
 from recnas.files import read_json, write_json, write_text
 from recnas.nn.definition import FOUND, Definition
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
@@ -302,7 +304,9 @@ def outcome(run: Path, job: Job) -> Trained | None:
     file = outcome_file(run, job.entrant, job.learning_rate)
     if not file.exists():
         return None
-    trained = Trained.from_json(job.entrant, read_json(file))
+    trained = Trained.from_json(job.entrant, read_json(file, form=forms.Training))
+    if trained.finished and trained.best is None:
+        raise InputError(f"{file}: finished, without an epoch to its end; without this file the training starts anew")
     if trained.finished and trained.rows == job.rows:
         kept = job.entrant.folder(run) / WEIGHTS
         return trained if trained.weights(run).exists() or kept.exists() else None

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from recnas import forms
 from recnas.errors import InputError, suggested
 from recnas.files import PARTIAL, check_name, read_json, read_yaml, write_text
 from recnas.schema import FILE_NAME, Schema
@@ -184,8 +185,8 @@ def check_finished(run: Path) -> None:
         raise InputError(f"{run} has not ended; `{resume_command(run)}` goes on with it")
 
 
-def finished(settings: Settings) -> dict[str, Any] | None:
-    """The results of a run that has ended; None if it has not.
+def finished(settings: Settings, form: Any = forms.Results) -> dict[str, Any] | None:
+    """The results of a run that has ended; None if it has not. `form` is what its `results.json` holds.
 
     Raises:
         InputError: It has other settings, or its results are damaged.
@@ -194,7 +195,7 @@ def finished(settings: Settings) -> dict[str, Any] | None:
     if not is_finished(run):
         return None
     check_settings(settings)
-    return read_json(run / RESULTS, made_anew(run))
+    return read_json(run / RESULTS, made_anew(run), form)
 
 
 def is_finished(run: Path) -> bool:
@@ -207,7 +208,8 @@ def holds_search(run: Path) -> bool:
     if not _is_run(run):
         return False
     config = read_yaml(run / CONFIG)
-    return _command(config) == "search" and config.get("final", {}).get("top_k") != 0
+    final = config.get("final")
+    return _command(config) == "search" and not (isinstance(final, dict) and final.get("top_k") == 0)
 
 
 def command_of(run: Path | str) -> str | None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recnas import forms
+from recnas.documents import check_form
 from recnas.errors import InputError
-from recnas.files import FROM_HERE, read_lines, writing
+from recnas.files import FROM_HERE, parse_line, read_lines, writing
 from recnas.search.evolution import Proposal
 from recnas.search.scoring import Scored
 from recnas.space import Architecture
@@ -44,6 +46,7 @@ class History:
     Args:
         run: The run's folder.
         name: The file in it. What it holds already is given out again by `known`, in order.
+        form: What its lines hold.
 
     Attributes:
         recorded: Every candidate, in order.
@@ -53,8 +56,8 @@ class History:
         InputError: A line before the last is damaged.
     """
 
-    def __init__(self, run: Path, name: str = FILE_NAME) -> None:
-        self._path = run / name
+    def __init__(self, run: Path, name: str = FILE_NAME, form: Any = forms.ScoredLine) -> None:
+        self._path, self._form = run / name, form
         self.recorded: list[Recorded] = []
         self._lines, self.dropped = read_lines(self._path)
         with writing(self._path):
@@ -76,16 +79,15 @@ class History:
         place = len(self.recorded)
         if place >= len(self._lines):
             return None
+        where = f"{self._path}:{place + 1}"
         try:
-            line = json.loads(self._lines[place])
-            scored = Scored(dict(line["proxy"]), line["score"], line["seconds"])
-            found = line["id"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{self._path}:{place + 1}: damaged; {FROM_HERE}") from None
-        if found != proposal.id:
-            raise InputError(
-                f"{self._path}:{place + 1}: candidate {found}, where this search proposes {proposal.id}; {FROM_HERE}"
-            )
+            line = parse_line(self._lines[place])
+            check_form(line, self._form)
+        except ValueError as error:
+            raise InputError(f"{where}: damaged ({error}); {FROM_HERE}") from None
+        scored = Scored(dict(line["proxy"]), line["score"], line["seconds"])
+        if (found := line["id"]) != proposal.id:
+            raise InputError(f"{where}: candidate {found}, where this search proposes {proposal.id}; {FROM_HERE}")
         self.recorded.append(Recorded(proposal, scored))
         return scored
 

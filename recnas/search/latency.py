@@ -12,9 +12,11 @@ from pathlib import Path
 
 import torch
 
+from recnas import forms
 from recnas.data import Batch, Dataset
+from recnas.documents import check_form
 from recnas.errors import InputError
-from recnas.files import FROM_HERE, read_lines, writing
+from recnas.files import FROM_HERE, parse_line, read_lines, writing
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
@@ -97,10 +99,11 @@ class Latencies:
         kept = {}
         for number, line in enumerate(lines, start=1):
             try:
-                value = json.loads(line)
-                kept[value["of"], value["id"]] = float(value["ms"])
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{self._path}:{number}: damaged; {FROM_HERE}") from None
+                value = parse_line(line)
+                check_form(value, forms.LatencyLine)
+            except ValueError as error:
+                raise InputError(f"{self._path}:{number}: damaged ({error}); {FROM_HERE}") from None
+            kept[value["of"], value["id"]] = float(value["ms"])
         return kept
 
     def _once(self, of: str, name: str, measure: Callable[[], float]) -> float:

@@ -10,8 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from recnas.documents import parse_yaml, shortened
 from recnas.errors import InputError
-from recnas.files import parse_yaml
+from recnas.files import read_yaml
 from recnas.nn.baselines import TITLES
 from recnas.nn.sharding import Sharding
 from recnas.search.evolution import EvolutionSettings
@@ -20,6 +21,8 @@ from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
 
+BOUND = 10**18
+"""Above every number of a setting."""
 LOCAL = "local"
 """The address of a Ray cluster on this machine, started and ended with the work."""
 
@@ -253,6 +256,15 @@ class Settings:
         """
         return _build(cls, values, source, "")
 
+    @classmethod
+    def known_in(cls, values: Mapping[str, Any], source: str) -> Self:
+        """Reads those nested plain values that this version knows, as a run of another version may have others.
+
+        Raises:
+            InputError: A value has the wrong type or range.
+        """
+        return _build(cls, _known(cls, values), source, "")
+
 
 def resolve(
     kind: type[Kind],
@@ -325,16 +337,11 @@ def load_preset(name: str) -> dict[str, Any]:
     presets = {item.name.removesuffix(".yaml"): item for item in resources.files("recnas.configs").iterdir()}
     presets = {key: item for key, item in presets.items() if item.name.endswith(".yaml")}
     if name in presets:
-        text = presets[name].read_text(encoding="utf-8")
-    else:
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", "not text")
-            raise InputError(f"{name}: the preset cannot be read ({reason}); check --preset") from None
-    return parse_yaml(text, name)
+        return parse_yaml(presets[name].read_text(encoding="utf-8"), name)
+    try:
+        return read_yaml(Path(name))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -359,7 +366,7 @@ def leaves(kind: type = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[
 
 def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base: Any = None) -> Any:
     if not isinstance(values, Mapping):
-        raise InputError(f"{source}: {where or 'the file'} is {values!r} where a mapping is expected")
+        raise InputError(f"{source}: {where or 'the file'} is {shortened(values)} where a mapping is expected")
     types_of = typing.get_type_hints(kind)
     base = kind() if base is None else base
     arguments = {item.name: getattr(base, item.name) for item in fields(kind)}
@@ -377,15 +384,29 @@ def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base:
         raise InputError(f"{source}: {f'{where}: ' if where else ''}{error}") from None
 
 
+def _known(kind: type, values: Any) -> Any:
+    """Nested values without the keys that are no settings of a kind."""
+    if not isinstance(values, Mapping):
+        return values
+    types_of = typing.get_type_hints(kind)
+    names = {item.name for item in fields(kind)}
+    return {
+        key: _known(types_of[key], value) if is_dataclass(types_of[key]) else value
+        for key, value in values.items()
+        if key in names
+    }
+
+
 def _convert(kind: Any, value: Any, source: str, name: str) -> Any:
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     for option in options:
         if option is types.NoneType and value is None:
             return None
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if option is int and isinstance(value, int) and not isinstance(value, bool):
-            return value
+        if option in (float, int) and isinstance(value, int | option) and not isinstance(value, bool):
+            # Not a number is not below either.
+            if not abs(value) < BOUND:
+                raise InputError(f"{source}: {name} is {shortened(value)}; it must be a number below {BOUND:.0e}")
+            return option(value)
         if option is str and isinstance(value, str):
             return value
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
@@ -398,7 +419,7 @@ def _convert(kind: Any, value: Any, source: str, name: str) -> Any:
     hint = (
         " (in YAML a number like 1e-2 needs its point: 1.0e-2)" if isinstance(value, str) and float in options else ""
     )
-    raise InputError(f"{source}: {name} is {value!r} where {expected} is expected{hint}")
+    raise InputError(f"{source}: {name} is {shortened(value)} where {expected} is expected{hint}")
 
 
 def _plain(value: Any) -> Any:

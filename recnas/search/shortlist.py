@@ -9,7 +9,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from recnas import forms
 from recnas.console import Console
+from recnas.errors import InputError
+from recnas.files import FROM_HERE
 from recnas.schema import Schema
 from recnas.search.choice import choose_finalists
 from recnas.search.costs import Costs
@@ -53,7 +56,7 @@ def make_shortlist(
     second = settings.ranking.second
     assert second is not None, "there is no second look"
     chosen = choose_finalists(history, settings.proxy.shortlist, costs.objectives)
-    journal = History(run, SHORTLISTED)
+    journal = History(run, SHORTLISTED, forms.ListedLine)
     if journal.dropped:
         console.say(f"{run / SHORTLISTED}: the last line was cut short; its candidate is measured again")
     start = time.perf_counter()
@@ -64,6 +67,9 @@ def make_shortlist(
                 (bar.skip if known else bar.update)()
     seconds = journal.seconds_before / executor.side_by_side + time.perf_counter() - start
     console.say(f"shortlist: {len(chosen):,} candidates in {seconds:.0f} s")
+    for number, item in enumerate(journal.recorded, start=1):
+        if missing := [name for name in second.names if name not in item.scored.values]:
+            raise InputError(f"{run / SHORTLISTED}:{number}: damaged (no {missing[0]}); {FROM_HERE}")
     scores = second.standardised_scores([item.scored.values for item in journal.recorded])
     listed = [
         replace(item, scored=replace(item.scored, score=new))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recnas import forms
 from recnas.console import amount, clock, size, speed
 from recnas.cores import available_cores
 from recnas.errors import suggested
@@ -184,7 +185,7 @@ def read_status(run: Path | str) -> Status:
         num_bytes=num_bytes,
         command=None if finished or at_work else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
-        results=read_json(folder / RESULTS) if finished else None,
+        results=read_json(folder / RESULTS, form=forms.Results) if finished else None,
         at_work=at_work,
     )
 
@@ -256,14 +257,14 @@ def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
     first_stop = rungs(settings.final, finalists, rows)[0]
     done, rates, last_rates = 0.0, [], []
     for file in folder.glob("*/*/progress-*.jsonl"):
-        reports = read_json_lines(file)
+        reports = read_json_lines(file, forms.SpeedLine)
         seen = 0
         if reports:
             last = reports[-1]
             seen = last["rows"]
             last_rates.append(last["rows_per_second"])
         outcome = file.with_name(file.name.replace("progress-", "training-")).with_suffix(".json")
-        known = read_json(outcome) if outcome.exists() else {"epochs": [], "diverged": None}
+        known = read_json(outcome, form=forms.TrainingEnd) if outcome.exists() else {"epochs": [], "diverged": None}
         measured = known["epochs"][-1]["rows"] if known["epochs"] else 0
         if known["diverged"] is not None:
             # What is left of it will not be done.

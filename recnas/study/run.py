@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recnas import forms
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError
@@ -82,7 +83,7 @@ def study(
     """
     console = Console(progress, stages(settings))
     anew = resume and _judges_anew(settings)
-    if resume and not anew and (results := finished(settings)) is not None:
+    if resume and not anew and (results := finished(settings, forms.Study)) is not None:
         console.say(f"{settings.run} is finished")
         return results
     dataset = Dataset(settings.data)
@@ -161,7 +162,8 @@ def _judges_anew(settings: StudySettings) -> bool:
             f"{run} was begun with the rankings {', '.join(before.rankings) or 'of proxies alone'}; leave --ranking "
             "out to go on, others can be judged when it has ended"
         )
-    measured = {name for values in read_json(run / RESULTS)["candidates"][0]["values"].values() for name in values}
+    results = read_json(run / RESULTS, form=forms.Study)
+    measured = {name for values in results["candidates"][0]["values"].values() for name in values}
     if missing := sorted(set(proxy_names(settings)) - measured):
         raise InputError(f"{run} has not measured {', '.join(missing)}; choose another --run for a study that does")
     return True
@@ -212,7 +214,7 @@ def _score(
 def _read_scores(path: Path, work: Sequence[Scoring]) -> list[Scored]:
     """What an earlier process measured, up to a damaged line."""
     scored = []
-    for line, scoring in zip(read_json_lines(path), work, strict=False):
+    for line, scoring in zip(read_json_lines(path, forms.StudyScores), work, strict=False):
         if (line.get("id"), line.get("warmup")) != (scoring.arch.id, scoring.warmup):
             raise InputError(f"{path} is of another study; {ANEW}")
         scored.append(Scored.from_json(line))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from recnas import forms
 from recnas.errors import suggested
 from recnas.files import read_json, read_json_lines
 from recnas.schema import Schema
@@ -38,14 +39,14 @@ def read_study_status(run: Path | str) -> Status:
         num_bytes=num_bytes,
         command=None if finished or at_work else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
-        results=read_json(folder / RESULTS) if finished else None,
+        results=read_json(folder / RESULTS, form=forms.Study) if finished else None,
         stages=stages(settings),
     )
 
 
 def _stage(folder: Path, settings: StudySettings) -> tuple[str, Progress | None]:
     """The stage that an unfinished study is in, and how far that is."""
-    scored, candidates = len(read_json_lines(folder / SCORES)), settings.candidates
+    scored, candidates = len(read_json_lines(folder / SCORES, forms.StudyScores)), settings.candidates
     if scored < candidates * len(settings.warmups):
         amount = settings.warmups[scored // candidates]
         supernet = warmup_folder(folder, amount) / "supernet"
@@ -53,13 +54,13 @@ def _stage(folder: Path, settings: StudySettings) -> tuple[str, Progress | None]
             return scoring_stage(amount), Progress(scored % candidates, candidates, "candidates")
         whole = Amount(amount)
         rows = whole.rows(Schema.load(folder).splits["train"]["rows"]) * whole.epochs
-        reports = read_json_lines(supernet / "metrics.jsonl")[-RECENT_REPORTS:]
+        reports = read_json_lines(supernet / "metrics.jsonl", forms.SpeedLine)[-RECENT_REPORTS:]
         if not reports:
             return warmup_stage(amount), None
         rate = sum(report["rows_per_second"] for report in reports) / len(reports)
         return warmup_stage(amount), Progress(reports[-1]["rows"], rows, "rows", rate)
     seconds = [
-        read_json(file)["seconds"]
+        read_json(file, form=forms.StudyTraining)["seconds"]
         for seed in range(settings.seeds)
         for file in training_folder(folder, seed).glob("retrain/*/result.json")
     ]

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recnas import forms
 from recnas.data import Dataset
 from recnas.files import read_json, write_json
 from recnas.nn.model import default_device
@@ -89,7 +90,7 @@ def train(training: Training) -> Trained:
     file = _result_file(settings, training)
     if file.exists():
         _forget_all_but(file)
-        return Trained.from_json(read_json(file))
+        return Trained.from_json(read_json(file, form=forms.StudyTraining))
     stop_scorings()
     dataset = Dataset(settings.data)
     try:

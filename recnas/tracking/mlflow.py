@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from recnas import forms
 from recnas.errors import InputError, RunError
 from recnas.files import by_dotted_name, read_json, read_yaml, write_json
 from recnas.tracking.points import SEARCH, Point, final_training
@@ -109,7 +110,7 @@ class TrackedRun:
     def end(self, status: str) -> None:
         """Adds the results, if there are some, and the run's files."""
         if (self._run / "results.json").exists():
-            self._log_results(read_json(self._run / "results.json"))
+            self._log_results(read_json(self._run / "results.json", form=forms.Results))
         for name in FILES:
             if (self._run / name).exists():
                 self._client.log_artifact(self._runs[SEARCH], str(self._run / name))
@@ -277,9 +278,7 @@ def _known(client: MlflowClient, folder: Path) -> Run | None:
 
     if not (folder / FILE_NAME).exists():
         return None
-    kept = read_json(folder / FILE_NAME)
-    if not isinstance(kept, dict) or not isinstance(known := kept.get("run"), str):
-        raise InputError(f"{folder / FILE_NAME}: damaged; without it MLflow gets a new run")
+    known = read_json(folder / FILE_NAME, "without it MLflow gets a new run", forms.TrackedRun)["run"]
     try:
         run = client.get_run(known)
     except MlflowException as error:

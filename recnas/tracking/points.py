@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recnas.files import read_json
+from recnas import forms
+from recnas.files import parse_line, read_json
 
 SEARCH = "search"
 """The series of warm-up and search."""
@@ -88,7 +88,7 @@ class RunPoints:
 
     def _levels(self) -> list[dict[str, Any]]:
         summary = self._run / "supernet" / "warmup.json"
-        return read_json(summary)["levels"] if summary.exists() else []
+        return read_json(summary, form=forms.Warmup).get("levels", []) if summary.exists() else []
 
     def _new(self, file: Path) -> Iterator[dict[str, Any]]:
         return self._tails.setdefault(file, _Tail(file)).new()
@@ -115,4 +115,4 @@ class _Tail:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.splitlines():
-            yield json.loads(line)
+            yield parse_line(line)

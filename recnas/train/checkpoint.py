@@ -23,8 +23,9 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceSt
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.planner import WriteItem
 
+from recnas import forms
 from recnas.errors import InputError
-from recnas.files import not_written, replacing, write_text
+from recnas.files import not_written, read_json, replacing, write_text
 from recnas.nn.divided import Divided
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
@@ -279,10 +280,7 @@ def read_notes(state: Path) -> dict[str, Any]:
         InputError: It cannot be read.
     """
     with _telling_of_damage(state):
-        notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
-    if not isinstance(notes, dict) or "memory" not in notes or not isinstance(notes.get("seconds"), float | int):
-        raise InputError(f"{state}: not the state of a training")
-    return notes
+        return read_json(state / NOTES, "without this folder its training starts anew", forms.StateNotes)
 
 
 def state_tensors(state: Path) -> dict[str, Tensor]:

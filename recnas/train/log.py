@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from recnas import forms
 from recnas.files import read_json_lines, write_text, writing
 from recnas.train.loop import Progress
 
@@ -42,6 +43,6 @@ class ProgressLog:
 
     def _forget_from(self, step: int) -> list[dict[str, Any]]:
         """Drops the lines from a step on, as a killed process had come further than what it kept; gives the others."""
-        kept = [line for line in read_json_lines(self.path) if line["step"] < step]
+        kept = [line for line in read_json_lines(self.path, forms.StepLine) if line["step"] < step]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         return kept

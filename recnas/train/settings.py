@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 from recnas.errors import InputError
@@ -42,6 +43,8 @@ class Optimization:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
+            if isinstance(value, float | int) and not math.isfinite(value):
+                raise InputError(f"{name} is {value}; it must be a finite number")
             if name == "weight_decay":
                 if value < 0:
                     raise InputError(f"{name} is {value}; it cannot be negative")

@@ -141,8 +141,9 @@ def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pat
     [
         ("results.json", "{", "not JSON"),
         ("results.json", "[]", "an object is expected"),
-        ("results.json", '{"best": null}', "no best model"),
-        ("results.json", '{"best": 7}', "no best model"),
+        ("results.json", '{"best": null}', "no 'models'"),
+        ("results.json", '{"best": null, "models": []}', "no best model"),
+        ("results.json", '{"best": 7}', "best: input should be a valid string, it is 7"),
         ("architecture.json", "{}", "an object with 'version' and 'blocks' is expected"),
         ("config.yaml", "a: [", "not YAML"),
         ("config.yaml", "seed: 1", "do not say how the model was trained .*final"),

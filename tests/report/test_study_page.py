@@ -158,7 +158,9 @@ def test_an_unfinished_or_damaged_study_says_so_in_one_line(tmp_path: Path) -> N
         write_report(run)
     results = made_up()
     del results["agreement"][2]["tau_low"]
-    with pytest.raises(InputError, match=r"results\.json: no 'tau_low'; remove it, and .* --resume makes it anew"):
+    with pytest.raises(
+        InputError, match=r"results\.json: agreement\[2\]: no 'tau_low'; remove it, and .* --resume makes"
+    ):
         write_report(write_study(run, results))
     assert not (run / "report.html").exists()
 
