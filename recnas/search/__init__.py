@@ -109,6 +109,7 @@ def run_baselines(
     Example:
         >>> recnas.baselines("data/criteo", "runs/rivals", models=["dlrm", "deepfm"], preset="criteo")
     """
+    from recnas.search.confirmation import check_cluster
     from recnas.search.folder import begun_with, holds_search, is_finished
 
     _check_flags(overwrite, resume)
@@ -126,12 +127,15 @@ def run_baselines(
     wanted: dict[str, Any] = {} if learning_rates is None else _rates(learning_rates)
     if finished:
         # These it keeps until the new models are trained.
-        wanted |= {key: before["final"][key] for key in ("top_k", "baselines")}
+        kept = Settings.known_in(before, f"{run}").final
+        wanted |= {"top_k": kept.top_k, "baselines": list(kept.baselines)}
     else:
         wanted |= {"top_k": 0} if models is None else {"top_k": 0, "baselines": list(models)}
     if before is None or not (finished or resume):
         before = {"final": {"baselines": list(TITLES)} | ({} if preset else _rates(BASELINE_LEARNING_RATES))}
     resolved = read_settings(Settings, merge(merge(before, given), {"final": wanted}), preset)
+    # Nothing is ranked here, so that code which a ranking names is not run.
+    check_cluster(resolved, settings, preset or f"{run}")
     names = tuple(TITLES if models is None else models)
     # An unknown name is an error here too.
     replace(resolved.final, baselines=names)

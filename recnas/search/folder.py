@@ -58,9 +58,7 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         InputError: The folder is taken, has other settings or data, or another process is at work on it.
     """
     run = Path(settings.run)
-    if run.exists() and not run.is_dir():
-        raise InputError(f"{run} is a file; choose another --run")
-    check_name(run, "--run")
+    _check_name(run)
     is_new = not run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -70,18 +68,13 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
     try:
         # The lock ends with the process, however it ends.
         if not _lock(handle, run):
-            raise InputError(
-                f"{run}: another process is at work on this run; `{suggested('recnas', 'status', run)}` shows how far "
-                "it is"
-            )
-        if resume and (run / CONFIG).exists():
-            check_settings(settings)
-            _check_data(run, settings, schema)
+            raise _taken(run)
+        if _goes_on(settings, schema, overwrite, resume):
             # What a killed process was writing; safetensors' writer has names of its own.
             for path in (*run.rglob(f"*{PARTIAL}"), *run.rglob(".tmp*")):
                 path.unlink()
         else:
-            _make_room(run, overwrite, settings.command)
+            _make_room(run)
             schema.save(run)
             # Last, as it says that this is a run.
             write_config(run, settings, _now())
@@ -93,6 +86,43 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
             raise
     finally:
         os.close(handle)
+
+
+def check_openable(settings: Settings, schema: Schema, overwrite: bool, resume: bool) -> None:
+    """Looks ahead to `open_run`, with its arguments: nothing is made, replaced or removed.
+
+    Raises:
+        InputError: The folder is taken, has other settings or data, or another process is at work on it.
+    """
+    run = Path(settings.run)
+    _check_name(run)
+    if not run.exists():
+        return
+    if is_at_work(run):
+        raise _taken(run)
+    _goes_on(settings, schema, overwrite, resume)
+
+
+def _check_name(run: Path) -> None:
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{run} is a file; choose another --run")
+    check_name(run, "--run")
+
+
+def _taken(run: Path) -> InputError:
+    status = suggested("recnas", "status", run)
+    return InputError(f"{run}: another process is at work on this run; `{status}` shows how far it is")
+
+
+def _goes_on(settings: Settings, schema: Schema, overwrite: bool, resume: bool) -> bool:
+    """Whether the run in a folder that is there goes on; if not, the folder may be emptied for a new one."""
+    run = Path(settings.run)
+    if resume and (run / CONFIG).exists():
+        check_settings(settings)
+        _check_data(run, settings, schema)
+        return True
+    _check_room(run, overwrite, settings.command)
+    return False
 
 
 def shared_files(run: Path, data: Path) -> list[Path]:
@@ -281,8 +311,8 @@ def _check_data(run: Path, settings: Settings, schema: Schema) -> None:
         raise InputError(f"{run} was begun with another data set than {settings.data}; choose another --run")
 
 
-def _make_room(run: Path, overwrite: bool, command: str) -> None:
-    """Empties the folder, if it may be: a command replaces what it made itself."""
+def _check_room(run: Path, overwrite: bool, command: str) -> None:
+    """Raises InputError unless the folder may be emptied: a command replaces what it made itself."""
     # What a process killed at its very start has left.
     left = {FILE_NAME, FILE_NAME + PARTIAL, CONFIG + PARTIAL}
     there = {path.name for path in run.iterdir()}
@@ -295,6 +325,10 @@ def _make_room(run: Path, overwrite: bool, command: str) -> None:
         raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
     if (begun := _command(read_yaml(run / CONFIG))) != command:
         raise InputError(f"{run} was made by `recnas {begun}`, so it is not replaced; choose another --run")
+
+
+def _make_room(run: Path) -> None:
+    """Empties the folder."""
     # If this process is killed in between, the folder is that of a run that has not ended, or has room.
     order = {RESULTS: -1, CONFIG: 1, FILE_NAME: 2}
     for path in sorted(run.iterdir(), key=lambda path: order.get(path.name, 0)):

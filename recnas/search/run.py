@@ -23,7 +23,7 @@ from recnas.search.executor import Executor, computing_with, open_executor
 from recnas.search.expression import UNTRAINED
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.folder import DATA, RESULTS, SEARCH, finished, open_run, shared_files, stages
+from recnas.search.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files, stages
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.scoring import (
@@ -85,7 +85,6 @@ def _search(
             pass
         return results
     dataset = Dataset(settings.data)
-    find_proxies(settings.ranking.names)
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
     costs = Costs(settings, dataset)
@@ -93,6 +92,9 @@ def _search(
     timed = settings.limits.max_latency_ms is not None
     if settings.limits.bounds and not timed:
         _check_limits(settings, costs)
+    check_openable(settings, dataset.schema, overwrite, resume)
+    # A module of the user's own is imported when nothing else can be refused, and before anything is replaced.
+    find_proxies(settings.ranking.names)
     say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (

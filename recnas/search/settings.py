@@ -160,6 +160,7 @@ class Settings:
 
     Attributes:
         command: What it is the settings of.
+        code_flags: Settings that may name code to run, as dotted names, and the flag of each.
         data: The data set's folder.
         run: The run's folder.
         space: `nasrec-small`, `nasrec-full` or `nasrec-cross`.
@@ -180,6 +181,7 @@ class Settings:
     """
 
     command: ClassVar[str] = "search"
+    code_flags: ClassVar[Mapping[str, str]] = {"proxy.score": "--proxy"}
 
     data: str = ""
     run: str = ""
@@ -285,14 +287,20 @@ def resolve(
         given: Nested as in `config.yaml`.
 
     Raises:
-        InputError: Something is unknown or does not fit, or data or run is missing.
+        InputError: Something is unknown or does not fit, data or run is missing, or a file names code or a cluster that
+            was not given.
     """
-    values = with_preset(data, run, preset, given)
-    if resume and run is not None:
-        from recnas.search.folder import begun_with
+    from recnas.search.confirmation import check_cluster, check_code
+    from recnas.search.folder import CONFIG, begun_with
 
-        values = merge(begun_with(Path(run), kind.command) or {}, values)
-    return read_settings(kind, values, preset)
+    values, sources = with_preset(data, run, preset, given), [preset] if preset else []
+    if resume and run is not None and (before := begun_with(Path(run), kind.command)) is not None:
+        values = merge(before, values)
+        sources.append(str(Path(run) / CONFIG))
+    resolved = read_settings(kind, values, preset)
+    for check in (check_code, check_cluster):
+        check(resolved, given, " or ".join(sources))
+    return resolved
 
 
 def with_preset(

@@ -27,6 +27,7 @@ from recnas.search.folder import (
     CONFIG,
     RESULTS,
     begun_with,
+    check_openable,
     finished,
     is_finished,
     open_run,
@@ -91,9 +92,12 @@ def study(
         raise InputError("a study runs in one process with --workers; start it without torchrun")
     if needs_warmup(settings):
         check_proxy_rows(settings, dataset)
-    for name in proxy_names(settings):
-        find_proxy(name)
     archs = draw_candidates(settings, Costs(settings, dataset))
+    check_openable(settings, dataset.schema, overwrite, resume)
+    if not anew:
+        # A module of the user's own is imported when nothing else can be refused, and before anything is replaced.
+        for name in proxy_names(settings):
+            find_proxy(name)
     started = time.perf_counter()
     say_rows(console, dataset)
     with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ class StudySettings(Settings):
 
     Attributes:
         command: What it is the settings of.
+        code_flags: As in `Settings`.
         candidates: Random architectures that are trained from scratch and scored.
         seeds: Trainings of each.
         warmups: Amounts of warm-up (see `WarmupSettings.amount`) after which they are scored.
@@ -28,6 +30,7 @@ class StudySettings(Settings):
     """
 
     command: ClassVar[str] = "study"
+    code_flags: ClassVar[Mapping[str, str]] = {"proxies": "--proxy", "rankings": "--ranking"}
 
     candidates: int = 60
     seeds: int = 3
