@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recnas.documents import parse_json, read_bytes, shortened
 from recnas.errors import InputError, suggested
 from recnas.files import write_text
 from recnas.raw_values import checked_id_text, hash_text, id_text, missing_numbers
@@ -36,6 +37,8 @@ UNSEEN = (MISSING, SHARED)
 """What a value that is not kept counts as: missing, or one of those that share an id; see `SparseFeature`."""
 # Table rows are handled as 32-bit signed numbers between the disk and the model.
 MAX_ROWS = 2**31 - 1
+MOST_BYTES = 2**30
+"""Of a `schema.json`, which may have large vocabularies."""
 
 
 def table_rows(values: np.ndarray, rows: int, missing: np.ndarray | None = None) -> np.ndarray:
@@ -450,11 +453,9 @@ class Schema:
         """
         file = Path(path) / FILE_NAME
         try:
-            return cls.from_json(json.loads(file.read_text(encoding="utf-8")))
+            return cls.from_json(parse_json(read_bytes(file, MOST_BYTES)))
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(_without_schema(Path(path))) from None
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror})") from None
         except ValueError as error:
             raise InputError(f"{file}: not JSON ({error}); prepare the data set again") from None
         except InputError as error:
@@ -480,7 +481,7 @@ def _without_schema(path: Path) -> str:
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
-        raise InputError(f"{name!r} is not a name; a label or feature needs a non-empty string")
+        raise InputError(f"{shortened(name)} is not a name; a label or feature needs a non-empty string")
 
 
 def _check_raw(feature: "DenseFeature | SparseFeature") -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.schema import Schema
+from recnas.train.metrics import Quality
+
+
+def check_finite(quality: Quality, model: Path, split: str) -> None:
+    """Raises InputError if a model's figures on a split are no numbers: weights may be finite, and their sums not."""
+    if not math.isfinite(quality.log_loss):
+        raise InputError(
+            f"{model}: predictions for the {split} rows are not finite numbers; its weights are damaged or too large"
+        )
 
 
 def check_fits(schema: Schema, dataset: Dataset, model: Path) -> None:

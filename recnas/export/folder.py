@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 
 from recnas.data import Dataset
 from recnas.errors import InputError, RunError, suggested
-from recnas.export.fit import check_fits
+from recnas.export.fit import check_finite, check_fits
 from recnas.export.onnx import check_onnx, save_onnx
 from recnas.export.program import save_program
 from recnas.export.project import FOLDER as PROJECT
@@ -37,7 +37,17 @@ from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
-from recnas.train.checkpoint import FIRST_ORDER, TABLES, load_model_tensors, load_tensors, model_tensors, save_tensors
+from recnas.train.checkpoint import (
+    FIRST_ORDER,
+    NETWORK,
+    TABLES,
+    check_same,
+    load_model_tensors,
+    load_tensors,
+    model_tensors,
+    save_tensors,
+    tensors_in,
+)
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
 
@@ -100,7 +110,9 @@ def evaluate_export(
     dataset = Dataset(data, needed=(split,))
     model = load(directory, device)
     check_fits(model.schema, dataset, Path(directory))
-    return evaluate(model, dataset, split, batch_size, device)
+    quality = evaluate(model, dataset, split, batch_size, device)
+    check_finite(quality, Path(directory), split)
+    return quality
 
 
 def check_export(directory: Path) -> None:
@@ -125,8 +137,10 @@ def read_model(architecture: Path, schema: Schema, weights: Path, device: torch.
 
 def model_from(definition: Definition, schema: Schema, weights: Path, device: torch.device | str = "cpu") -> CTRModel:
     """A model whose definition is known already; otherwise as `read_model`."""
+    with tensors_in(weights) as stored:
+        schema, dim = as_in_file(schema, {name: tensor.shape for name, tensor in stored.items()}, weights)
+        check_sizes(definition, schema, dim, {name: tensor.shape for name, tensor in stored.items()}, weights)
     tensors = _whole(load_tensors(weights), weights)
-    schema, dim = as_in_file(schema, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, weights)
     embeddings = WholeEmbeddings(schema, dim, device, definition.first_order)
     model = CTRModel(schema, embeddings, definition.network(schema, dim).to(device))
     load_model_tensors(model, tensors, weights)
@@ -149,13 +163,44 @@ def as_in_file(schema: Schema, shapes: Mapping[str, tuple[int, ...]], weights: P
     return schema.capped(max(rows for rows, _ in tables or first_order)), tables[0][1] if tables else 0
 
 
+def check_sizes(
+    definition: Definition, schema: Schema, dim: int, shapes: Mapping[str, tuple[int, ...]], weights: Path
+) -> None:
+    """Holds what a model would take against what a file of weights has, before any memory is taken.
+
+    Args:
+        definition: The dense part.
+        schema: The features, with tables as in the file.
+        dim: Columns of the embeddings.
+        shapes: Of the file's tensors.
+        weights: The file, for messages.
+
+    Raises:
+        InputError: They differ.
+    """
+    tables = {
+        prefix + feature.name: (feature.rows, columns)
+        for prefix, columns, there in ((TABLES, dim, dim > 0), (FIRST_ORDER, 1, definition.first_order))
+        for feature in schema.sparse
+        if there
+    }
+    check_same(
+        tables, {name: shape for name, shape in shapes.items() if not name.startswith((NETWORK, SCALES))}, weights
+    )
+    dense = {name: shape for name, shape in shapes.items() if name.startswith(NETWORK)}
+    # Shapes without numbers.
+    with torch.device("meta"):
+        network = definition.network(schema, dim)
+    check_same({NETWORK + name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, dense, weights)
+
+
 def _whole(tensors: Mapping[str, torch.Tensor], weights: Path) -> dict[str, torch.Tensor]:
     """Weights with rounded tables made float32."""
     whole = {name: tensor for name, tensor in tensors.items() if not name.startswith(SCALES)}
     for name in whole:
         if name.startswith(TABLES) and whole[name].dtype == torch.int8:
             scales = tensors.get(SCALES + name.removeprefix(TABLES))
-            if scales is None or scales.shape != whole[name].shape[:1]:
+            if whole[name].ndim != 2 or scales is None or scales.shape != whole[name].shape[:1]:
                 raise InputError(f"{weights}: the scales of {name} are missing; this file belongs to another model")
             whole[name] = RoundedTable(whole[name], scales).table()
     return whole

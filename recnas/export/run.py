@@ -10,7 +10,7 @@ from typing import Any
 from recnas import forms
 from recnas.data import Dataset
 from recnas.errors import InputError
-from recnas.export.fit import check_fits
+from recnas.export.fit import check_finite, check_fits
 from recnas.export.folder import (
     ARCHITECTURE,
     PROGRAM,
@@ -92,7 +92,11 @@ def _round(
     """Rounds a model's tables, in it too, and measures what that does if there is a data set."""
 
     def measured() -> Quality | None:
-        return None if dataset is None else evaluate(model, dataset, Quantization.split)
+        if dataset is None:
+            return None
+        quality = evaluate(model, dataset, Quantization.split)
+        check_finite(quality, source, Quantization.split)
+        return quality
 
     dataset = None if data is None else Dataset(data, needed=(Quantization.split,))
     if dataset is not None:

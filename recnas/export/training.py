@@ -16,7 +16,16 @@ import torch
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.export.fit import check_fits
-from recnas.export.folder import ARCHITECTURE, WEIGHTS, as_in_file, check_export, check_free, read_model, write_export
+from recnas.export.folder import (
+    ARCHITECTURE,
+    WEIGHTS,
+    as_in_file,
+    check_export,
+    check_free,
+    check_sizes,
+    read_model,
+    write_export,
+)
 from recnas.export.record import FILE_NAME as TRAINING
 from recnas.export.record import Stage, TrainingRecord
 from recnas.nn.definition import Definition
@@ -133,6 +142,7 @@ def continue_training(
     with tensors_in(weights) as tensors:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
     schema, dim = as_in_file(Schema.load(directory), shapes, weights)
+    check_sizes(definition, schema, dim, shapes, weights)
     check_fits(schema, dataset, directory)
     # What is wrong with the input is told by one process, as long as they do not know each other.
     processes = all_processes(device)

@@ -14,7 +14,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from recnas.documents import shortened
 from recnas.errors import InputError
+from recnas.files import read_json
 
 FC, DOT_PRODUCT, GATING, SUM = "fc", "dot-product", "gating", "sum"
 EFC, ATTENTION = "efc", "attention"
@@ -28,6 +30,10 @@ MERGED_FIELDS = 8
 """Fields that the dense→sparse merger appends to a block's sparse output."""
 
 FORMAT_VERSION = 1
+MOST_BYTES = 2**20
+"""Of an `architecture.json`."""
+MOST_BLOCKS, MOST_WIDTH, MOST_CROSS_LAYERS = 100, 2**20, 100
+"""Above every network that anybody would train: a file that claims more is refused before anything is made of it."""
 
 _NASREC_SMALL_NODES = (FC, DOT_PRODUCT, EFC)
 _NASREC_FULL_NODES = (FC, DOT_PRODUCT, GATING, SUM, ATTENTION, EFC)
@@ -93,7 +99,7 @@ class Block:
             raise InputError(f"architecture: a block has no {missing[0]!r}")
         for name, kinds in _JSON_TYPES.items():
             if not _is_a(data[name], kinds):
-                raise InputError(f"architecture: {name} is {data[name]!r} where {kinds} is expected")
+                raise InputError(f"architecture: {name} is {shortened(data[name])} where {kinds} is expected")
         return cls(**{name: tuple(value) if isinstance(value := data[name], list) else value for name in names})
 
 
@@ -145,10 +151,12 @@ class Architecture:
     cross_layers: int = 0
 
     def __post_init__(self) -> None:
-        if not self.blocks:
-            raise InputError("architecture: no blocks")
-        if not _is_a(self.cross_layers, "an integer") or self.cross_layers < 0:
-            raise InputError(f"architecture: cross_layers is {self.cross_layers!r} where 0 or more is expected")
+        if not 0 < len(self.blocks) <= MOST_BLOCKS:
+            raise InputError(f"architecture: {len(self.blocks) or 'no'} blocks where 1 to {MOST_BLOCKS} are expected")
+        if not _is_a(self.cross_layers, "an integer") or not 0 <= self.cross_layers <= MOST_CROSS_LAYERS:
+            raise InputError(
+                f"architecture: cross_layers is {shortened(self.cross_layers)}; 0 to {MOST_CROSS_LAYERS} are expected"
+            )
         for index, block in enumerate(self.blocks, start=1):
             _check(index, block)
         if not self.blocks[-1].dense_operators and not self.blocks[-1].sparse_operators:
@@ -210,7 +218,8 @@ class Architecture:
         if not isinstance(data, Mapping) or not isinstance(data.get("blocks"), list):
             raise InputError("architecture: an object with 'version' and 'blocks' is expected")
         if data.get("version") != FORMAT_VERSION:
-            raise InputError(f"architecture: version {data.get('version')!r} where {FORMAT_VERSION} is expected")
+            version = shortened(data.get("version"))
+            raise InputError(f"architecture: version {version} where {FORMAT_VERSION} is expected")
         return cls(tuple(Block.from_json(block) for block in data["blocks"]), data.get("cross_layers", 0))
 
     def save(self, path: Path | str) -> None:
@@ -223,12 +232,9 @@ class Architecture:
         Raises:
             InputError: The file is missing, is not JSON, or is not an architecture.
         """
+        values = read_json(Path(path), "`recnas export` writes it", most=MOST_BYTES)
         try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not JSON ({error})") from None
+            return cls.from_json(values)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -297,15 +303,15 @@ def _check(index: int, block: Block) -> None:
     for names, known in ((block.dense_operators, DENSE_OPERATORS), (block.sparse_operators, SPARSE_OPERATORS)):
         for name in names:
             if name not in known:
-                fail(f"has the operator {name!r}; known are {', '.join(known)}")
+                fail(f"has the operator {shortened(name)}; known are {', '.join(known)}")
         if len(set(names)) < len(names):
             fail(f"has an operator twice: {', '.join(names)}")
     for what, operators, width in (
         ("dense", block.dense_operators, block.dense_width),
         ("sparse", block.sparse_operators, block.sparse_width),
     ):
-        if (width < 1) != (not operators) or width < 0:
-            fail(f"has {what}_width {width} with {what} operators {list(operators)}")
+        if (width < 1) != (not operators) or not 0 <= width <= MOST_WIDTH:
+            fail(f"has {what}_width {shortened(width)} with {what} operators {list(operators)}")
     for what, inputs, needed in (
         ("dense_inputs", block.dense_inputs, block.reads_dense_inputs),
         ("sparse_inputs", block.sparse_inputs, block.reads_sparse_inputs),

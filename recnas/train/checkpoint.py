@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import shutil
 import time
 import warnings
@@ -70,17 +71,33 @@ def tensors_in(path: Path) -> Iterator[dict[str, LazyTensor]]:
     with _telling_of_file(path):
         file = safe_open(path, "pt")
     with file:
-        yield {name: LazyTensor(file.get_slice(name)) for name in file.keys()}  # noqa: SIM118
+        with _telling_of_file(path):
+            tensors = {name: LazyTensor(name, file.get_slice(name), path) for name in file.keys()}  # noqa: SIM118
+        yield tensors
 
 
 class LazyTensor:
-    """A tensor in a file: `tensor[0:2, :]` reads a part of it."""
+    """A tensor in a file: `tensor[0:2, :]` reads a part of it, and refuses what is no weight."""
 
-    def __init__(self, source: Any) -> None:
-        self.source, self.shape = source, tuple(source.get_shape())
+    def __init__(self, name: str, source: Any, path: Path) -> None:
+        self.name, self.source, self.path = name, source, path
+        self.shape = tuple(source.get_shape())
 
     def __getitem__(self, place: tuple[slice, ...]) -> Tensor:
-        return self.source[place]
+        with _telling_of_file(self.path):
+            part = self.source[place]
+        check_weight(self.name, part, self.path)
+        return part
+
+
+def check_weight(name: str, tensor: Tensor, source: Path) -> None:
+    """Raises InputError for what no training gives: numbers of another type than float32, or that are not finite."""
+    if tensor.dtype != torch.float32:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise InputError(f"{source}: the weight {name} is {kind} where float32 is expected; the file is damaged")
+    # A sum needs no memory, and is finite where all terms are, unless they are huge.
+    if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+        raise InputError(f"{source}: the weight {name} has numbers that are not finite; the file is damaged")
 
 
 @contextmanager
@@ -121,8 +138,12 @@ def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor | LazyTenso
     """Copies weights into a model of the same shape, of which this process may hold a part.
 
     Raises:
-        InputError: A weight is missing, is there in excess, or has another shape; the model is then as it was.
+        InputError: A weight is missing, is there in excess, has another shape, or is no float32 numbers that are
+            finite; the model is then as it was, unless parts of a file are read.
     """
+    for name, tensor in tensors.items():
+        if isinstance(tensor, Tensor):
+            check_weight(name, tensor, source)
     _copy(_model_parts(model), tensors, source)
 
 
@@ -218,14 +239,17 @@ class Checkpoint:
         reader = HuggingFaceStorageReader(str(state))
         with _telling_of_damage(state):
             stored = reader.read_metadata().state_dict_metadata
-        _check_same(
+        check_same(
             {name: part.shape for name, part in parts.items()},
             {name: tuple(item.size) for name, item in stored.items()},
             state,
         )
         with _telling_of_damage(state), _quiet():
             dcp.load(_held(parts), storage_reader=reader, **self._among)
-        learner.recall(notes.pop("memory"))
+            for name, part in _model_parts(learner.model).items():
+                for tensor, _ in part.parts:
+                    check_weight(name, tensor, state)
+            learner.recall(notes.pop("memory"))
         self._start -= notes.pop("seconds")
         return notes
 
@@ -292,6 +316,9 @@ def state_tensors(state: Path) -> dict[str, Tensor]:
     reader = HuggingFaceStorageReader(str(state))
     with _telling_of_damage(state), _quiet():
         stored = reader.read_metadata().state_dict_metadata
+        claimed = sum(math.prod(item.size) * item.properties.dtype.itemsize for item in stored.values())
+        if claimed > (there := sum(path.stat().st_size for path in state.iterdir())):
+            raise ValueError(f"its tensors claim {claimed:,} bytes, its files have {there:,}")
         tensors = {
             name: torch.empty(item.size, dtype=item.properties.dtype)
             for name, item in stored.items()
@@ -305,7 +332,7 @@ def state_tensors(state: Path) -> dict[str, Tensor]:
 def _telling_of_damage(state: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError, CheckpointException) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError, CheckpointException) as error:
         raise InputError(
             f"{state}: damaged ({_first_cause(error)}); without this folder its training starts anew"
         ) from None
@@ -369,7 +396,7 @@ def _sum_parts(learner: Learner) -> dict[str, Divided]:
 
 
 def _copy(own: Mapping[str, Divided], tensors: Mapping[str, Tensor | LazyTensor], source: Path) -> None:
-    _check_same(
+    check_same(
         {name: part.shape for name, part in own.items()},
         {name: tuple(tensor.shape) for name, tensor in tensors.items()},
         source,
@@ -378,7 +405,7 @@ def _copy(own: Mapping[str, Divided], tensors: Mapping[str, Tensor | LazyTensor]
         part.copy_from(tensors[name])
 
 
-def _check_same(own: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], source: Path) -> None:
+def check_same(own: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], source: Path) -> None:
     """Raises InputError for the first weight that is missing, in excess, or of another shape."""
     for name in sorted(own.keys() | found.keys()):
         if name not in found:
