@@ -26,6 +26,7 @@ from data_prep.words import FrequentWords, frequent_words
 from recnas.console import BYTES, Console
 from recnas.encoding import column_of, wanted_of
 from recnas.errors import InputError
+from recnas.printable import printable
 from recnas.schema import DenseFeature, Schema, SparseFeature
 from recnas.values import Reader, read_feature, read_times
 
@@ -158,7 +159,7 @@ def _show(plan: Plan, progress: bool, confirm: Callable[[str], None] | None) -> 
     if plan.inferred and confirm is not None:
         confirm(str(plan))
     elif progress and (plan.inferred or plan.notes):
-        print(plan, file=sys.stderr)
+        print(printable(str(plan)), file=sys.stderr)
 
 
 class _Reader:

@@ -31,6 +31,7 @@ from recnas.flags import (
 )
 from recnas.memory import memory_remedy
 from recnas.nn.baselines import TITLES
+from recnas.printable import printable
 from recnas.scale import far_out
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines, run_search
 from recnas.search.folder import command_of
@@ -404,7 +405,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
 def _confirm(plan: str) -> None:
     """Shows what was inferred and asks if it is right; raises InputError if not, or if nobody can be asked."""
-    print(plan, file=sys.stderr)
+    print(printable(plan), file=sys.stderr)
     if not sys.stdin.isatty():
         raise InputError("the columns' roles were inferred; add --yes if they are right, or name the columns")
     print("Prepare like this? [y/N] ", end="", file=sys.stderr, flush=True)

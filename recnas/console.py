@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from recnas.printable import one_line
+
 FIRST_LINE = 5.0
 """Seconds until the first plain line."""
 LEAST_GAP, LARGEST_GAP = 10.0, 300.0
@@ -36,6 +38,7 @@ class Console:
 
     def say(self, line: str) -> None:
         """One line, above any bar."""
+        line = one_line(line)
         if self.wanted and _is_terminal():
             tqdm.write(line, file=sys.stderr)
         elif self.wanted:
@@ -54,7 +57,7 @@ class Console:
             what = f"{self.stages.index(what) + 1}/{len(self.stages)} {what}"
         shown = self.wanted and total > 0
         kind = Bar if not shown else TerminalBar if _is_terminal() else LineBar
-        bar = kind(total, what, unit)
+        bar = kind(total, one_line(what), unit)
         try:
             yield bar
             bar.finish()
@@ -118,7 +121,7 @@ class TerminalBar(Bar):
         super().update(count)
         if note:
             # tqdm draws when there is something to count.
-            self._bar.set_postfix_str(note, refresh=not count)
+            self._bar.set_postfix_str(one_line(note), refresh=not count)
         self._bar.update(count)
 
     def skip(self, count: float = 1) -> None:
@@ -144,7 +147,7 @@ class LineBar(Bar):
 
     def update(self, count: float = 1, note: str = "") -> None:
         super().update(count)
-        self._note = note or self._note
+        self._note = one_line(note) or self._note
         now = time.monotonic()
         if count:
             self._last_count = now

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from recnas.errors import InputError, RunError
 from recnas.memory import is_out_of_memory
+from recnas.printable import PrintableStream, one_line
 
 LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "gloo", "nccl", "tcpstore")
 """Words of what torch says of a process that is gone."""
@@ -74,7 +75,7 @@ def _exit_code(
 ) -> int:
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     try:
-        with _silent() if rank else redirect_stdout(sys.stdout):
+        with _silent() if rank else redirect_stdout(PrintableStream(sys.stdout)):
             command()
         if size > 1 and _has_joined():
             _leave()
@@ -85,7 +86,7 @@ def _exit_code(
         if debug:
             traceback.print_exc()
         elif rank == 0 or not _is_told_by_first(error):
-            print(f"{name}: {told}", file=sys.stderr)
+            print(f"{name}: {one_line(told)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from recnas.export.python_text import literal
+from recnas.printable import in_markdown
 
 
 def render(name: str, **values: Any) -> str:
@@ -24,5 +25,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["literal"] = literal
+    environment.filters.update(literal=literal, markdown=in_markdown)
     return environment
