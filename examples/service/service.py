@@ -17,25 +17,31 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recnas.encoding import column_of
 from recnas.errors import InputError
 from recnas.nn.definition import Definition
+from recnas.printable import one_line
 from recnas.schema import Schema
 
 MODEL = "RECNAS_MODEL"
 """The environment variable that tells worker processes the model's folder."""
-MOST_ROWS = 10_000
-"""The largest request."""
+MOST_ROWS, MOST_KEYS = 10_000, 10_000
+"""The largest request, and the largest row of one."""
+MOST_BYTES = 4 * 2**20
+"""The largest body, unless `--most-bytes` says otherwise: one of 50 MB takes seconds to read alone."""
+BYTES = "RECNAS_MOST_BYTES"
+"""The environment variable that tells worker processes the largest body."""
 MOST_TOLD = 3
 """How many of a request's errors are told."""
 STARTING = 60
@@ -64,7 +70,7 @@ class Predictor:
         try:
             self._session = onnxruntime.InferenceSession(program, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise InputError(f"{program}: ONNX Runtime cannot read it ({error})") from error
+            raise InputError(f"{program}: ONNX Runtime cannot read it ({' '.join(str(error).split())})") from error
         self._inputs = [item.name for item in self._session.get_inputs()]
         # A schema that cannot read raw rows is told of now, and what comes first is not slower than the rest.
         self.predict([dict.fromkeys(self.columns())])
@@ -91,7 +97,7 @@ class Predictor:
 class Rows(BaseModel):
     """Raw rows. Other columns than the model's are ignored; null and "" are missing values."""
 
-    rows: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
+    rows: list[Annotated[dict[str, Any], Field(max_length=MOST_KEYS)]] = Field(min_length=1, max_length=MOST_ROWS)
 
 
 class Predictions(BaseModel):
@@ -107,6 +113,46 @@ class Model(BaseModel):
     columns: dict[str, str]
 
 
+class LimitedBody:
+    """Hands on requests whose body is small enough; one that is not is answered when it has become too large.
+
+    Args:
+        app: Who answers the others; it is given the body as a whole.
+        most: Bytes.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        parts: list[bytes] = []
+        # What a client claims is enough to refuse it.
+        claimed = dict(scope["headers"]).get(b"content-length", b"0")
+        size, more = int(claimed) if claimed.isdigit() else 0, True
+        received = 0
+        while more and max(size, received) <= self.most:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            parts.append(message.get("body", b""))
+            received, more = received + len(parts[-1]), message.get("more_body", False)
+        if max(size, received) > self.most:
+            detail = f"body: more than {self.most:,} bytes; send fewer rows at once"
+            # What else comes is not read.
+            await JSONResponse({"detail": detail}, 413, {"connection": "close"})(scope, receive, send)
+            return
+        whole = [b"".join(parts)]
+        del parts
+
+        async def replay() -> Message:
+            return {"type": "http.request", "body": whole.pop(), "more_body": False} if whole else await receive()
+
+        await self.app(scope, replay, send)
+
+
 def create_app() -> FastAPI:
     """The service of the model in the folder that the environment names.
 
@@ -116,19 +162,32 @@ def create_app() -> FastAPI:
     predictor = Predictor(Path(os.environ[MODEL]))
     app = FastAPI(title="Click probabilities", description=f"Model {predictor.id}, found by recnas.")
 
-    # Not `async`: FastAPI runs it in a thread, so that others are answered while the model computes.
-    @app.post("/predict", responses={422: {"description": "A row cannot be read; the answer says which, and why"}})
-    def predict(request: Rows) -> Predictions:
+    app.add_middleware(LimitedBody, most=int(os.environ.get(BYTES, MOST_BYTES)))
+
+    def answer(body: bytes) -> Predictions:
         try:
-            return Predictions(probabilities=predictor.predict(request.rows).tolist())
+            return Predictions(probabilities=predictor.predict(Rows.model_validate_json(body).rows).tolist())
+        except ValidationError as error:
+            # Without what was sent: it may be large, or no JSON, such as NaN.
+            found = error.errors(include_url=False, include_context=False, include_input=False)[:MOST_TOLD]
+            told = [f"{'.'.join(map(str, ('body', *item['loc'])))}: {item['msg']}" for item in found]
+            raise HTTPException(422, "; ".join(told)) from None
         except InputError as error:
             raise HTTPException(422, str(error)) from None
 
-    # FastAPI's own answer repeats the whole request, and fails where that holds no JSON, such as NaN.
-    @app.exception_handler(RequestValidationError)
-    async def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
-        told = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:MOST_TOLD]]
-        return JSONResponse({"detail": "; ".join(told)}, 422)
+    # FastAPI would read the JSON where it takes all requests in; a thread lets others be answered meanwhile.
+    @app.post(
+        "/predict",
+        responses={
+            413: {"description": "The body is too large"},
+            422: {"description": "A row cannot be read; the answer says which, and why"},
+        },
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": Rows.model_json_schema()}}}
+        },
+    )
+    async def predict(request: Request) -> Predictions:
+        return await run_in_threadpool(answer, await request.body())
 
     @app.get("/model")
     def model() -> Model:
@@ -148,18 +207,21 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with the model (default: 1)")
+    parser.add_argument(
+        "--most-bytes", type=int, default=MOST_BYTES, metavar="N", help=f"the largest body (default: {MOST_BYTES:,})"
+    )
     arguments = parser.parse_args()
     try:
         # Here, as each worker would tell of it in its own way.
         Predictor(arguments.model)
         listening = socket.create_server((arguments.host, arguments.port), backlog=2048)
     except (InputError, OSError, OverflowError) as error:
-        print(f"service: {error}", file=sys.stderr)
+        print(f"service: {one_line(str(error))}", file=sys.stderr)
         return 2
     # Connections inherit this. Without it each answer's second packet waits 40 ms for a word on its first, where
     # processes share a socket: asyncio does not see then that it is TCP's.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    os.environ[MODEL] = str(arguments.model.resolve())
+    os.environ |= {MODEL: str(arguments.model.resolve()), BYTES: str(arguments.most_bytes)}
     uvicorn.run(
         "service:create_app",
         factory=True,

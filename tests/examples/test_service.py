@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_rows_of_a_request_keep_their_order(address: str, raw_rows: list[dict[st
         ([{"price": 1, "user": "a", "tags": ""}, {"price": "dear", "user": "a", "tags": ""}], "row 2: price is 'dear'"),
         ([{"price": 1, "user": "a"}], "no row has a value 'tags'"),
         ([], "at least 1"),
-        ([3], "valid dictionary"),
+        ([3], "body.rows.0: Input should be an object"),
     ],
 )
 def test_what_cannot_be_read_is_told(address: str, rows: list[Any], told: str) -> None:
@@ -160,6 +161,38 @@ def test_a_request_of_too_many_rows_is_refused_without_repeating_it(address: str
     assert status == 422
     assert "at most 10000" in answer["detail"]
     assert len(answer["detail"]) < 200
+
+
+@pytest.mark.parametrize("about", ["Content-Length: 50000000", "Transfer-Encoding: chunked"])
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(address: str, about: str) -> None:
+    host, port = address.removeprefix("http://").split(":")
+    head = ["POST /predict HTTP/1.1", "Host: x", "Content-Type: application/json", about, "", ""]
+    part = b'{"rows":[{' + b'"key":0,' * 550_000
+    assert 2**22 < len(part) < 2**23
+    with socket.create_connection((host, int(port)), timeout=60) as client:
+        client.sendall("\r\n".join(head).encode())
+        if "chunked" in about:
+            client.sendall(b"%x\r\n%s\r\n" % (len(part), part))
+        answer = b""
+        while not answer.endswith(b"}") and (more := client.recv(65536)):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"more than 4,194,304 bytes; send fewer rows at once" in answer
+
+
+def test_others_are_answered_while_many_keys_are_read(address: str) -> None:
+    body = b'{"rows":[{%s}]}' % b",".join(b'"%d":0' % number for number in range(300_000))
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(ask, address, body) for _ in range(2)]
+        meanwhile = 0
+        while not all(item.done() for item in asked):
+            urllib.request.urlopen(f"{address}/health", timeout=30).close()
+            meanwhile += 1
+    assert meanwhile > 1
+    for item in asked:
+        status, answer = item.result()
+        assert status == 422
+        assert "at most 10000 items" in answer["detail"]
 
 
 @pytest.mark.parametrize("port", [-1, 99999])
