@@ -86,6 +86,7 @@ class Results(TypedDict, total=False):
 
     run: str
     best: str | None
+    best_searched: str | None
     front: list[str] | None
     data: DataEntry | None
     space: str | None
@@ -263,11 +264,11 @@ class SplitCounts(TypedDict):
 
 
 class SplitShares(TypedDict):
-    """A share of each split."""
+    """A share of each split; None of an empty one."""
 
-    train: Finite
-    validation: Finite
-    test: Finite
+    train: Figure
+    validation: Figure
+    test: Figure
 
 
 class Description(TypedDict):
@@ -309,10 +310,15 @@ class Quantization(TypedDict):
     after: Quality | None
 
 
-class TrainingRecord(TypedDict):
-    """`training.json`; the optimiser's settings check themselves."""
+class TrainedBy(TypedDict):
+    """The part of `training.json` that checks itself."""
 
     optimization: dict[str, Any]
+
+
+class TrainingRecord(TypedDict):
+    """The rest of `training.json`."""
+
     stages: Annotated[list[Stage], Len(1)]
     quantization: NotRequired[Quantization | None]
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+from recnas.documents import shortened
 from recnas.errors import InputError
 
 FORMS, PARTS = ("seconds", "YYMMDDHH"), ("hour", "weekday")
@@ -37,21 +38,21 @@ _DAY = 24 * _HOUR
 def check_reading(reading: Any, where: str) -> None:
     """Raises InputError, which begins with `where`, if something is no reading."""
     kind = reading.get("name") if isinstance(reading, Mapping) else None
-    if kind not in _KEYS:
-        raise InputError(f"{where}: reading {reading!r} is none of {', '.join(_KEYS)}")
+    if not isinstance(kind, str) or kind not in _KEYS:
+        raise InputError(f"{where}: reading {shortened(reading)} is none of {', '.join(_KEYS)}")
     needed, optional = _KEYS[kind]
     if not needed <= set(reading) - {"name"} <= needed | optional:
         raise InputError(f"{where}: reading {kind} has the keys {', '.join(sorted({'name'} | needed | optional))}")
     modulus = reading.get("modulus", 1)
     if isinstance(modulus, bool) or not isinstance(modulus, int) or not 1 <= modulus <= 2**32:
-        raise InputError(f"{where}: modulus {modulus!r} is not a whole number from 1 to {2**32}")
+        raise InputError(f"{where}: modulus {shortened(modulus)} is not a whole number from 1 to {2**32}")
     if not isinstance(reading.get("signed", False), bool):
-        raise InputError(f"{where}: signed is {reading['signed']!r}, it must be true or false")
+        raise InputError(f"{where}: signed is {shortened(reading['signed'])}, it must be true or false")
     if reading.get("signed") and "modulus" not in reading:
         raise InputError(f"{where}: what may be negative needs a modulus")
     for key, choices in (("form", FORMS), ("part", PARTS)):
         if reading.get(key, choices[0]) not in choices:
-            raise InputError(f"{where}: {key} {reading[key]!r} is none of {', '.join(choices)}")
+            raise InputError(f"{where}: {key} {shortened(reading[key])} is none of {', '.join(choices)}")
 
 
 def wanted(reading: Mapping[str, Any]) -> str:

@@ -90,13 +90,15 @@ class DenseFeature:
             wanted = {"name", "mean", "std"}
         else:
             raise InputError(
-                f"dense feature {self.name}: transform {self.transform!r} is none of log1p, standardize, none"
+                f"dense feature {self.name}: transform {shortened(self.transform)} is none of log1p, standardize, none"
             )
         if set(self.transform) != wanted:
             raise InputError(f"dense feature {self.name}: transform {kind} needs the keys {', '.join(sorted(wanted))}")
         for key in wanted - {"name"}:
             if not _is_number(self.transform[key]):
-                raise InputError(f"dense feature {self.name}: {key} is {self.transform[key]!r}, not a finite number")
+                raise InputError(
+                    f"dense feature {self.name}: {key} is {shortened(self.transform[key])}, not a finite number"
+                )
         if kind == "standardize" and self.transform["std"] <= 0:
             raise InputError(f"dense feature {self.name}: std is {self.transform['std']}, it must be above 0")
 
@@ -166,13 +168,15 @@ class SparseFeature:
             if self.vocabulary is not None or self.kept is not None or self.words:
                 raise InputError(f"{where}: has a reading, and a vocabulary, kept values or words")
         if self.separator is not None and not (isinstance(self.separator, str) and self.separator):
-            raise InputError(f"{where}: separator {self.separator!r} is not a text")
+            raise InputError(f"{where}: separator {shortened(self.separator)} is not a text")
         if not _is_int(self.rows) or not 2 <= self.rows <= MAX_ROWS:
-            raise InputError(f"{where}: {self.rows!r} table rows, it must be a whole number from 2 to {MAX_ROWS}")
+            raise InputError(
+                f"{where}: {shortened(self.rows)} table rows, it must be a whole number from 2 to {MAX_ROWS}"
+            )
         if self.pooling not in POOLINGS:
-            raise InputError(f"{where}: pooling {self.pooling!r} is none of {', '.join(POOLINGS)}")
+            raise InputError(f"{where}: pooling {shortened(self.pooling)} is none of {', '.join(POOLINGS)}")
         if not isinstance(self.multi_valued, bool):
-            raise InputError(f"{where}: multi_valued is {self.multi_valued!r}, it must be true or false")
+            raise InputError(f"{where}: multi_valued is {shortened(self.multi_valued)}, it must be true or false")
         if self.kept is not None:
             if self.vocabulary is not None:
                 raise InputError(f"{where}: has both a vocabulary and kept values")

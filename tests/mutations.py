@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from recnas.cli import main
 TIMES = float(os.environ.get("RECNAS_MUTATIONS", "1"))
 MOST_CPU_SECONDS, MOST_SECONDS = 5, 120
 """Of one command; the second bounds one that waits, however busy the machine is."""
+SHOWN = 30
+"""Faults that are told at once."""
 RAW = "@@raw@@"
 """Stands in a value for a text that no JSON writer writes."""
 RAW_TEXTS = (
@@ -233,7 +236,7 @@ def check_commands(
     shutil.copytree(folder, kept)
     files = sorted(path.relative_to(folder) for path in folder.rglob(pattern) if path.is_file())
     rng = random.Random(seed)
-    damager = Damager(rng)
+    damager, failures = Damager(rng), []
     for times, command in commands:
         for _ in range(max(1, round(TIMES * times))):
             relative = rng.choice(files)
@@ -243,33 +246,38 @@ def check_commands(
             else:
                 told = damager.damage(file)
             arguments = [str(part) for part in command()]
-            _check(arguments, told, file, capsys)
+            if fault := _fault(arguments, capsys):
+                failures.append(f"{fault}\n{told}: {' '.join(arguments)}\n{_content(file)}")
             # Also what a command has written or removed.
             shutil.rmtree(folder)
             shutil.copytree(kept, folder)
     assert "evil" not in sys.modules
+    assert not failures, f"{len(failures)} of them\n\n" + "\n\n".join(failures[:SHOWN])
 
 
-def _check(arguments: list[str], told: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    what = f"{told}\n{' '.join(arguments)}\n{_content(file)}"
+def _fault(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str | None:
+    """What is wrong with how a command answers; None when it is right or one line."""
+    capsys.readouterr()
     try:
         with _bounded():
             code = main(arguments)
     except BaseException as error:
-        raise AssertionError(f"{type(error).__name__}: {error}\n{what}") from error
+        *_, last = traceback.extract_tb(error.__traceback__)
+        return f"{type(error).__name__}: {error!s:.300} ({last.filename}:{last.lineno})"
     said = capsys.readouterr()
-    assert code in (0, 1, 2), what
-    assert not any(letter in said.out + said.err for letter in "\x1b\x00\x07"), what
-    if code:
-        assert said.err.count("\n") == 1, f"{said.err}\n{what}"
-        assert len(said.err) < 3_000, f"{said.err}\n{what}"
-    elif arguments[0] == "evaluate":
-        assert "nan" not in said.out, what
-        assert "inf" not in said.out, what
+    if code not in (0, 1, 2):
+        return f"exit code {code}"
+    if any(letter in said.out + said.err for letter in "\x1b\x00\x07"):
+        return f"steers the terminal: {said.out!r:.300} {said.err!r:.300}"
+    if code and (said.err.count("\n") != 1 or len(said.err) > 3_000):
+        return f"not one short line: {said.err:.300}"
+    if code == 0 and arguments[0] == "evaluate" and ("nan" in said.out or "inf" in said.out):
+        return f"no figures: {said.out}"
+    return None
 
 
 def _content(file: Path) -> str:
-    return repr(file.read_bytes()[:1500]) if file.is_file() and not file.is_symlink() else "no regular file"
+    return repr(file.read_bytes()[:700]) if file.is_file() and not file.is_symlink() else "no regular file"
 
 
 @contextmanager

@@ -92,8 +92,9 @@ class TrainingRecord:
         if record.get("version") != VERSION:
             raise InputError(f"{file}: version {record.get('version')!r} where {VERSION} is expected; export it again")
         try:
-            check_form(record, forms.TrainingRecord)
+            check_form(record, forms.TrainedBy)
             optimization = optimization_from(record["optimization"])
+            check_form(record, forms.TrainingRecord)
         except ValueError as error:
             raise InputError(f"{file}: damaged ({error}); export the model again") from None
         except InputError as error:

@@ -247,7 +247,11 @@ def _curves(path: Path, notes: list[str]) -> dict[str, dict[float, tuple[Trainin
                 rate = float(file.stem.removeprefix("progress-"))
             except ValueError:
                 raise InputError(f"{file}: its name does not end in a learning rate") from None
-            points = tuple(point for point in _each(path, file, _training_point, notes) if point.loss is not None)
+            points = tuple(
+                point
+                for point in _each(path, file, forms.ProgressLine, _training_point, notes)
+                if point.loss is not None
+            )
             curves.setdefault(file.parent.name, {})[rate] = points
     return curves
 
@@ -330,7 +334,7 @@ def _epoch(data: dict[str, Any]) -> Epoch:
     return Epoch(
         learning_rate=_number(data.get("learning_rate")),
         epoch=float(data["epoch"]),
-        rows=_count(data.get("rows")),
+        rows=data.get("rows"),
         train_loss=_number(data.get("train_loss")),
         validation=_quality(data.get("validation")),
     )

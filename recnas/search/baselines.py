@@ -15,7 +15,7 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.files import read_json, read_yaml, write_json, write_text
 from recnas.search.about import say_rows
-from recnas.search.choice import best_trained
+from recnas.search.choice import best_trained, check_judged
 from recnas.search.costs import Costs
 from recnas.search.executor import open_executor
 from recnas.search.finalists import start_training
@@ -106,6 +106,7 @@ def _add_baselines(
     ):
         executor.check_files(shared_files(run, dataset.path))
         results = read_json(run / RESULTS, form=forms.Results)
+        check_judged(results["models"], run / RESULTS)
         known = [model["id"] for model in results["models"]]
         new = hand_made([name for name in names if name not in known])
         if not new:

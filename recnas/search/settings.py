@@ -411,8 +411,8 @@ def _convert(kind: Any, value: Any, source: str, name: str) -> Any:
         if option is types.NoneType and value is None:
             return None
         if option in (float, int) and isinstance(value, int | option) and not isinstance(value, bool):
-            # Not a number is not below either.
-            if not abs(value) < BOUND:
+            # What is not a number is refused by its own range.
+            if abs(value) >= BOUND:
                 raise InputError(f"{source}: {name} is {shortened(value)}; it must be a number below {BOUND:.0e}")
             return option(value)
         if option is str and isinstance(value, str):
@@ -443,5 +443,6 @@ def at_least(settings: Any, **least: int) -> None:
         InputError: One is below its bound.
     """
     for name, bound in least.items():
-        if getattr(settings, name) < bound:
+        # What is not a number is not above either.
+        if not getattr(settings, name) >= bound:
             raise InputError(f"{name} is {getattr(settings, name)}; it must be {bound} or more")
