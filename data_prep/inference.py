@@ -25,6 +25,10 @@ _MIN_ROWS_OF_INDEX = 20
 # So many equal pairs are to be expected of numbers drawn at random; if there is none, they were counted.
 _EXPECTED_PAIRS = 5
 _EXAMPLES = 3
+# Text like 05201 is no number.
+_PADDED = r"^\s*[+-]?0\d"
+# So few words among numbers do not make a column one of words without a doubt.
+_ODD_SHARE = 0.1
 # A float does not tell whole numbers from here on apart.
 _EXACT = 2.0**53
 # Seconds, milliseconds, microseconds and nanoseconds since 1970 of the years 2001 to 2033.
@@ -99,6 +103,8 @@ def judge(sample: Sample, name: str, time: str | None, labels: pl.Series) -> Jud
         if told == "quantities":
             return Judgement("dense", f"{what}, quantities {by}")
         what, unsure = f"{what}, ids {by}", told is None
+    elif kind is None and len(different) > FEW_VALUES and (odd := _odd_among_numbers(values)) is not None:
+        what, unsure = f"{what}, ids as {odd[:20]!r} is no number", True
     if len(different) == num_rows >= _MIN_ROWS_OF_ROW_ID:
         return Judgement(LEFT_OUT, f"no two of {num_rows:,} are equal: {seen}")
     return Judgement("sparse", what, unsure)
@@ -198,13 +204,21 @@ def _number_kind(values: pl.Series) -> str | None:
     if kind.is_integer():
         return "whole"
     if kind == pl.String:
-        # Text like 05201 is no number.
-        if values.str.contains(r"^\s*[+-]?0\d").any() or not _reads(read_numbers, values):
+        if values.str.contains(_PADDED).any() or not _reads(read_numbers, values):
             return None
     elif not kind.is_numeric():
         return None
     numbers = _numbers(values)
     return "whole" if (numbers == numbers.floor()).all() else "fractions"
+
+
+def _odd_among_numbers(values: pl.Series) -> str | None:
+    """The first text that is no number, of a column where nearly all are."""
+    if values.dtype != pl.String or values.str.contains(_PADDED).any():
+        return None
+    _, misfits = read_numbers(values)
+    few = misfits is not None and misfits.mean() <= _ODD_SHARE
+    return values[int(np.flatnonzero(misfits)[0])] if few else None
 
 
 def _is_time(name: str, values: pl.Series, kind: str | None, num_rows: int) -> bool:

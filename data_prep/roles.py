@@ -100,8 +100,8 @@ class Plan:
         notes = list(self.notes)
         if self.unsure:
             notes.append(
-                f"Not sure of {', '.join(self.unsure)}: name and clicks do not tell ids from quantities, or not alike; "
-                "taken as ids, which costs little (quantities go to --dense)"
+                f"Not sure of {', '.join(self.unsure)}: taken as ids, which costs little, as nothing is certain; "
+                "quantities go to --dense"
             )
         notes.append(f"The same as flags, to be changed: {self._flags()}")
         return "\n".join([*table, "", *notes])

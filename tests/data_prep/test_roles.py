@@ -76,7 +76,7 @@ def test_what_nothing_tells_is_taken_for_ids_and_said():
     plan = _plan(pl.DataFrame({"click": CLICKS, "item": USER, "x": RANDOM.integers(0, 90, ROWS)}))
     assert plan.roles.sparse == ("item", "x")
     assert plan.unsure == ["x"]
-    assert "Not sure of x: name and clicks do not tell ids from quantities" in str(plan)
+    assert "Not sure of x: taken as ids, which costs little, as nothing is certain" in str(plan)
     assert plan.reasons["x"][1].endswith(", ids for want of a sign")
     # Where name and clicks disagree, too.
     plan = _plan(pl.DataFrame({"click": CLICKS, "age": USER}))
@@ -102,6 +102,16 @@ def test_whole_numbers_of_every_type_can_be_ids(numbers):
 def test_decimals_with_fractions_are_numbers():
     prices = pl.Series(AGE / 4).cast(pl.Decimal(10, 2))
     assert _roles(pl.DataFrame({"click": CLICKS, "x": prices, "item": USER}))["x"] == "dense"
+
+
+def test_a_word_among_numbers_makes_them_ids_not_without_a_doubt():
+    prices = [f"{age / 4}" for age in AGE]
+    prices[700] = "free"
+    padded = ["01234", *(str(age) for age in AGE[1:])]
+    plan = _plan(pl.DataFrame({"click": CLICKS, "fare": prices, "x": padded, "user": USER}))
+    assert plan.roles.sparse == ("fare", "x", "user")
+    assert plan.unsure == ["fare"]
+    assert plan.reasons["fare"][1].endswith(", ids as 'free' is no number")
 
 
 @pytest.mark.parametrize("seed", range(4))
