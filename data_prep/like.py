@@ -23,7 +23,10 @@ def schema_like(path: str | Path) -> Schema:
     Raises:
         InputError: there is none, or it is too old to say how raw values are read.
     """
-    schema = Schema.load(path)
+    try:
+        schema = Schema.load(path)
+    except InputError as error:
+        raise InputError(f"--like: {error}") from None
     if schema.unreadable is not None:
         raise InputError(f"--like {path}: {schema.unreadable}")
     return schema
@@ -64,8 +67,14 @@ def made_like(table: RawTable, schema: Schema, path: str | Path) -> RawTable:
             )
     if schema.label != table.label:
         raise InputError(f"--like {path}: its label is {schema.label}, this log's is {table.label}")
+    pairs = list(zip(table.sparse, schema.sparse, strict=True))
+    for own, like in pairs:
+        if _way_of_reading(own) != _way_of_reading(like):
+            raise InputError(
+                f"--like {path}: its {own.name} is read in another way; give a data set or model of the same recipe"
+            )
     unseen = Unseen(schema.sparse)
-    pairs = [pair for pair in zip(table.sparse, schema.sparse, strict=True) if pair[0].vocabulary != pair[1].vocabulary]
+    pairs = [(own, like) for own, like in pairs if own.vocabulary != like.vocabulary]
     return replace(
         table,
         chunks=_recoded(table.chunks, pairs, unseen),
@@ -73,6 +82,12 @@ def made_like(table: RawTable, schema: Schema, path: str | Path) -> RawTable:
         summaries=(*table.summaries, unseen),
         like=schema,
     )
+
+
+def _way_of_reading(feature: SparseFeature) -> tuple[Any, ...]:
+    """What must be equal of two features whose raw values are read alike; words may differ."""
+    listed = (feature.vocabulary is None, feature.kept)
+    return feature.column, feature.reading, feature.multi_valued, feature.separator, *listed
 
 
 def _recoded(

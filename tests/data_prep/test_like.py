@@ -144,6 +144,12 @@ def test_what_cannot_be_prepared_alike_is_refused(monday, tmp_path, movielens_fo
         prepare("tabular", tmp_path / "out", tmp_path / "b.csv", like=tmp_path / "monday", progress=False)
     with pytest.raises(InputError, match="dense features are price, age where this log has age, release_year, time"):
         prepare("movielens", tmp_path / "out", movielens_folder, like=tmp_path / "monday", progress=False)
+    first = prepare("movielens", tmp_path / "first", movielens_folder, progress=False)
+    replace(first, sparse=tuple(replace(item, vocabulary=None) for item in first.sparse)).save(tmp_path / "first")
+    with pytest.raises(InputError, match="its gender is read in another way; give a data set or model of"):
+        prepare("movielens", tmp_path / "out", movielens_folder, like=tmp_path / "first", progress=False)
+    with pytest.raises(InputError, match=r"--like: .*none.schema\.json: no such file"):
+        prepare("movielens", tmp_path / "out", movielens_folder, like=tmp_path / "none", progress=False)
     replace(monday, version=2).save(tmp_path / "monday")
     with pytest.raises(InputError, match=r"--like .*monday: the schema has version 2"):
         prepare("tabular", tmp_path / "out", tmp_path / "b.csv", like=tmp_path / "monday", progress=False)
