@@ -110,6 +110,7 @@ def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_featu
         sparse=[*sparse, *(TIME_FEATURES if time_features else ())],
         time="hour",
         source=describe("avazu", files) | {"time_features": time_features},
+        files=files,
     )
 
 

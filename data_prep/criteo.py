@@ -45,4 +45,5 @@ def read_criteo(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTab
         sparse=sparse,
         time=ROW_ORDER,
         source=describe("criteo", files),
+        files=files,
     )

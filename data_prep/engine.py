@@ -19,6 +19,7 @@ import polars as pl
 from data_prep.bad_rows import BadRows
 from data_prep.pipeline import ahead
 from data_prep.split import Split
+from data_prep.text import check_unchanged
 from recnas.console import Console
 from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
@@ -48,6 +49,7 @@ class RawTable:
         sparse: the sparse features. Of one with `kept` values the chunks have raw values.
         source: the schema's `source`.
         measured: gives the sparse features anew, once it has seen all rows, when table sizes or kept values are known.
+        files: where the rows are from, as described in `source`; if they are changed meanwhile, rows may be lost.
         time: the column of `chunks`, a feature or not, by which a split by time goes; `ROW_ORDER` when rows are in
             order of time; None: there is no time.
         extra: columns of `chunks` that are kept in the files, but are no features.
@@ -63,6 +65,7 @@ class RawTable:
     chunks: Iterator[pl.DataFrame]
     sparse: Sequence[SparseFeature]
     source: dict[str, Any] = field(default_factory=dict)
+    files: Sequence[Path] = ()
     measured: "Measured | None" = None
     time: str | None = None
     extra: tuple[str, ...] = ()
@@ -160,6 +163,8 @@ def write_data_set(folder: Path, table: RawTable, split: Split, bad_rows: BadRow
             bar.update(len(chunk))
         for writer in writers:
             writer.close()
+    if table.files:
+        check_unchanged(table.files, table.source)
     if not any(count["rows"] for count in counts.values()):
         raise InputError("there is no good row; check --input")
     for name in split.parts:

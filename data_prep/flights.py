@@ -101,6 +101,8 @@ def read_flights(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTa
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; give --input, a folder with {', '.join(_FILES)}")
     paths = [path for name in _FILES for path in input_files(folder, [name])]
+    # Before they are read, so that a change meanwhile is seen.
+    source = describe("flights", paths)
     flights, weather, planes = (
         _read(path, columns, bad_rows) for path, columns in zip(paths, _FILES.values(), strict=True)
     )
@@ -125,7 +127,8 @@ def read_flights(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTa
         raw={name: {"missing": _WORDS_FOR_MISSING} for name in _DENSE},
         chunks=iter([rows.with_columns(columns)]),
         sparse=sparse,
-        source=describe("flights", paths) | {"without_arrival": len(flights) - len(arrived)},
+        source=source | {"without_arrival": len(flights) - len(arrived)},
+        files=paths,
         time="time",
     )
 

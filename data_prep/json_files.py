@@ -6,6 +6,7 @@ other piece is read line by line, so that a column may well have values of sever
 
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from recnas.tables import series_of
 
 # Greater whole numbers are not exact as floats.
 _EXACT = 2**53
+# Half of a surrogate pair, which is no letter.
+_HALF, _ESCAPED_HALF = re.compile("[\ud800-\udfff]"), re.compile(rb"\\u[dD][89a-fA-F]")
 # A column without a value may become one of text.
 _TYPES = {
     pl.Null: pa.string(),
@@ -87,12 +90,15 @@ def _objects(piece: Piece) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfi
             row = json.loads(line.decode())
         except (ValueError, RecursionError):
             row = None
-        if isinstance(row, dict):
+        if not isinstance(row, dict):
+            reason = "the line is not a JSON object"
+        elif any(map(_HALF.search, row)):
+            reason = "a key has half of a surrogate pair, so it is no text"
+        else:
             rows.append(row)
             places.append(place)
-        else:
-            text = line.decode(errors="replace")
-            misfits.append((piece.first_line + place, "the line is not a JSON object", text))
+            continue
+        misfits.append((piece.first_line + place, reason, line.decode(errors="replace")))
     return rows, np.array(places, dtype=np.int64), misfits
 
 
@@ -115,6 +121,9 @@ def _arrow_schema(frame: pl.DataFrame) -> pa.Schema | None:
 def _read_at_once(piece: Piece, schema: pa.Schema) -> pl.DataFrame | None:
     """The rows of a piece; None if a line is no object of these types."""
     data = piece.data
+    # Arrow does not look at keys that nobody wants.
+    if _ESCAPED_HALF.search(data):
+        return None
     letters = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(letters == ord("\n"))
     # Arrow does not care where lines end. If each has a begin and an end, as many objects as lines are one in each.

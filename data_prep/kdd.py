@@ -66,6 +66,7 @@ def read_kdd(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
         chunks=_chunks(log, profiles, bad_rows, progress),
         sparse=sparse,
         source=describe("kdd", [*log, *profiles]),
+        files=[*log, *profiles],
     )
 
 

@@ -111,6 +111,7 @@ def read_movielens(input: Path | None, bad_rows: BadRows, progress: bool) -> Raw
         sparse=sparse,
         time="time",
         source=source,
+        files=[folder / name for name in _FILES],
     )
 
 

@@ -20,7 +20,7 @@ from data_prep.csv_files import CsvFile
 from data_prep.json_files import JsonFile
 from data_prep.rows import Job, Rows, Table, distinct_names
 from data_prep.separators import separator_of
-from data_prep.text import PACKINGS, EmptyFile, input_files, without_packing
+from data_prep.text import PACKINGS, EmptyFile, check_is_file, input_files, without_packing
 from recnas.console import Bar
 from recnas.errors import InputError
 from recnas.tables import first_line, frame_of_arrow, frame_of_pandas, open_arrow
@@ -106,6 +106,8 @@ class ParquetFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        with self._reading():
+            check_is_file(path)
         with self._reading(), open_arrow(path) as opened, pq.ParquetFile(opened) as file:
             self._schema, self._num_rows = file.schema_arrow, file.metadata.num_rows
         self.columns = distinct_names(path, self._schema.names)

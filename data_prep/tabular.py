@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +117,7 @@ def read_tabular(
         chunks=_chunks(tables, reader, words, bad_rows, progress),
         sparse=features,
         source=_source(tables),
+        files=_files(tables),
         measured=known,
         time=reader.time_name,
         summaries=(labels,),
@@ -137,6 +139,7 @@ def _read_like(tables: Sequence[Table], like: Schema, time: str | None, bad_rows
         chunks=_chunks(tables, reader, {}, bad_rows, progress),
         sparse=like.sparse,
         source=_source(tables),
+        files=_files(tables),
         time=reader.time_name,
         summaries=(labels, Unseen(like.sparse)),
         like=like,
@@ -148,7 +151,11 @@ def _source(tables: Sequence[Table]) -> dict[str, Any]:
     first = tables[0]
     if isinstance(first, MemoryTable):
         return {"name": "table", "rows": first.num_rows}
-    return describe("tabular", [table.path for table in tables])
+    return describe("tabular", _files(tables))
+
+
+def _files(tables: Sequence[Table]) -> list[Path]:
+    return [table.path for table in tables if not isinstance(table, MemoryTable)]
 
 
 def _names(given: Sequence[str]) -> Sequence[str]:

@@ -4,14 +4,17 @@ import glob
 import gzip
 import hashlib
 import io
+import lzma
 import re
+import stat
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +28,19 @@ PACKINGS = (".gz", ".zst", ".zip")
 PIECE_BYTES = 16 << 20
 # A line this long means that the file is not text.
 MAX_LINE_BYTES = 16 << 20
+
+# What gzip, zlib, zipfile and Arrow raise at damaged data. A damaged directory of a zip leads anywhere.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    struct.error,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+)
 
 _SAMPLES = 64
 _SAMPLE_BYTES = 64 << 10
@@ -67,7 +83,7 @@ def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterato
         InputError: the file is not there, cannot be read, is empty, or is not text.
     """
     line = 1
-    with _reading(path), path.open("rb") as raw:
+    with _opened(path) as raw:
         file, seen = _unpacked(raw, path), 0
         while data := file.read(piece_bytes):
             # Up to the end of its last line, with one copy of the whole.
@@ -217,7 +233,7 @@ def describe(name: str, paths: Sequence[Path]) -> dict[str, str | int]:
     digest = hashlib.blake2b(digest_size=16)
     total = 0
     for path in paths:
-        with _reading(path), path.open("rb") as file:
+        with _opened(path) as file:
             size = path.stat().st_size
             total += size
             digest.update(size.to_bytes(8, "little"))
@@ -227,18 +243,57 @@ def describe(name: str, paths: Sequence[Path]) -> dict[str, str | int]:
     return {"name": name, "size": total, "fingerprint": digest.hexdigest()}
 
 
+def check_unchanged(paths: Sequence[Path], source: Mapping[str, Any]) -> None:
+    """Compares the size of files that have been read with what `describe` found before.
+
+    Raises:
+        InputError: They were cut or written to meanwhile, so what was read is neither the one nor the other.
+    """
+    size = 0
+    for path in paths:
+        with _reading(path):
+            size += path.stat().st_size
+    if size != source["size"]:
+        what = paths[0] if len(paths) == 1 else f"{paths[0]} and the other files"
+        raise InputError(
+            f"{what}: changed while read, from {source['size']:,} bytes to {size:,}; wait until nobody writes there, "
+            "and prepare again"
+        )
+
+
+def check_is_file(path: Path) -> None:
+    """Refuses what cannot be read again and again: a pipe would be waited for, a device has no end.
+
+    Raises:
+        InputError: It is there, but neither a file nor a folder.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "no file"
+        raise InputError(
+            f"{path}: is {kind}, which can be read only once; give a file ({', '.join(PACKINGS)} are unpacked as they "
+            "are read)"
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file as it is on disk."""
+    with _reading(path):
+        check_is_file(path)
+        with path.open("rb") as file:
+            yield file
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check --input") from None
-    except (gzip.BadGzipFile, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be unpacked ({error}); fetch the file again") from None
     except (IsADirectoryError, PermissionError) as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check --input") from None
-    except OSError as error:
-        # Arrow says with an error without a number that packed data is damaged.
-        if error.errno is not None or path.suffix != ".zst":
+    except _DAMAGE as error:
+        if path.suffix not in PACKINGS:
             raise
         raise InputError(f"{path}: cannot be unpacked ({error}); fetch the file again") from None

@@ -105,7 +105,7 @@ def _told(error: Exception, lost: str | None, memory_remedy: Callable[[], str] |
         return f"out of memory; {memory_remedy() if memory_remedy else 'free some'}"
     if isinstance(error, OSError):
         return _told_by_system(error)
-    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding():
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
         return (
             f"{error.object!a}: this locale has no such name of a file ({error.encoding}); set PYTHONUTF8=1, or "
             "take a UTF-8 locale"
