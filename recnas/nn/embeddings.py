@@ -144,6 +144,12 @@ class WholeEmbeddings(Embeddings):
         self.collection = EmbeddingBagCollection(tables=self._configs(schema), device=torch.device(device))
         self._start()
 
+    def forward(self, sparse: KeyedJaggedTensor) -> Tensor:
+        if sparse.stride() == 0:
+            # TorchRec cannot part a batch without rows by features.
+            return sparse.values().new_zeros(0, len(self.features), self.dim + self.first_order, dtype=torch.float32)
+        return super().forward(sparse)
+
     def divided_tables(self, first_order: bool = False) -> dict[str, Divided]:
         bags = self.collection.embedding_bags
         return {name: Divided(bags[table].weight) for name, table in self._names(first_order).items()}

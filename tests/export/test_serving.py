@@ -63,7 +63,11 @@ def test_the_probability_of_a_raw_row_is_that_of_the_prepared_one(finished, raw_
         program = torch.export.load(folder / "program.pt2").module()(*map(torch.from_numpy, encoded.arrays))
         single = [batch_of(served.schema.encode(row), served.schema) for row in raw_rows[:20]]
         one_by_one = [torch.sigmoid(served(batch)) for batch in single]
+        nothing = served.schema.encode([])
+        assert torch.sigmoid(served(batch_of(nothing, served.schema))).tolist() == []
+        assert torch.export.load(folder / "program.pt2").module()(*map(torch.from_numpy, nothing.arrays)).tolist() == []
         serve = serve_of(folder / "torchrec")
+        assert serve.predict(serve.load_model(), []) == []
         project = torch.tensor(serve.predict(serve.load_model(), raw_rows))
     assert online.std() > 1e-4
     # The splits' order is not the file's.

@@ -1,13 +1,17 @@
 """Whole models: a candidate's model is the supernet's answer on its own, tables included."""
 
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 
-from recnas.data import Batch
+from recnas.data import Batch, batch_of
+from recnas.nn.baselines.table import BASELINES
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, Supernet, count_dense_parameters, found_network
 from recnas.schema import Schema
-from recnas.space import SearchSpace, cost
+from recnas.space import SPACES, SearchSpace, cost
 
 ROWS = 12
 
@@ -28,6 +32,27 @@ def test_an_extracted_model_answers_as_its_supernet_and_keeps_nothing_of_it(
             for table in supernet.embeddings.tables().values():
                 table.add_(1)
             torch.testing.assert_close(model(batch), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_model_answers_no_rows_with_no_logits(schema: Schema, sample) -> None:
+    nothing = batch_of(schema.encode([]), schema)
+    assert len(nothing) == 0
+    archs = [arch for space in SPACES for arch in sample(space, 6)]
+    models = [CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch)) for arch in archs]
+    for baseline in BASELINES.values():
+        embeddings = WholeEmbeddings(schema, baseline.dim, first_order=baseline.first_order)
+        models.append(CTRModel(schema, embeddings, baseline.network(schema)))
+    models.append(CTRModel(schema, ShardedEmbeddings(schema, 16), found_network(schema, archs[0])))
+    with torch.no_grad():
+        for model in models:
+            assert model(nothing).shape == (0,)
+
+
+def test_no_rows_are_encoded_from_a_table_of_every_kind(schema: Schema) -> None:
+    for rows in ([], (), pl.DataFrame(), pl.DataFrame({"user": []}), pd.DataFrame(), pa.table({})):
+        encoded = schema.encode(rows)
+        assert (encoded.dense.shape, encoded.ids.shape) == ((0, 1), (0, 3))
+        assert [(len(item.values), item.offsets.tolist()) for item in encoded.lists] == [(0, [0])] * 2
 
 
 def test_a_found_network_is_fresh_and_holds_no_dead_part(schema: Schema, batch: Batch, sample) -> None:
