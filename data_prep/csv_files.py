@@ -108,12 +108,13 @@ class CsvFile:
         """The columns of whole lines; None if they are not so many rows."""
         if not num_lines:
             return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        place_of = {name: place for place, name in enumerate(self.columns)}
         try:
             frame = pl.read_csv(
                 data,
                 has_header=False,
                 schema=dict.fromkeys(self.columns, pl.String),
-                columns=[self.columns.index(name) for name in columns],
+                columns=[place_of[name] for name in columns],
                 separator=self._separator,
                 quote_char='"' if self._quotes and b'"' in data else None,
                 raise_if_empty=False,

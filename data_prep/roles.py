@@ -147,7 +147,8 @@ def plan_roles(sample: Sample, named: Named, skips: bool = False) -> Plan:
         raise InputError(f"{sample.misfit}; no line of the first ones is a good row, so that nothing can be inferred")
     if named.transform not in TRANSFORMS:
         raise InputError(f"--transform {named.transform} is none of {', '.join(TRANSFORMS)}")
-    transforms = [_name_and_transform(text, columns, named.transform) for text in named.dense or ()]
+    known = frozenset(columns)
+    transforms = [_name_and_transform(text, known, named.transform) for text in named.dense or ()]
     features = {
         "dense": [name for name, _ in transforms],
         "sparse": list(named.sparse or ()),
@@ -217,7 +218,7 @@ def _judged(sample: Sample, names: Sequence[str], time: str | None, labels: pl.S
     return judgements
 
 
-def _name_and_transform(text: str, columns: Sequence[str], default: str) -> tuple[str, str]:
+def _name_and_transform(text: str, columns: Container[str], default: str) -> tuple[str, str]:
     if text in columns or ":" not in text:
         return text, default
     name, _, transform = text.rpartition(":")
@@ -229,9 +230,10 @@ def _name_and_transform(text: str, columns: Sequence[str], default: str) -> tupl
 def _check(columns: Sequence[str], named: Mapping[str, Sequence[str]], time: str | None) -> None:
     """Raises InputError if a name is not there or is there twice; a time may be a feature too."""
     role_of: dict[str, str] = {}
+    known = frozenset(columns)
     for role, names in [*named.items(), ("time", [] if time is None else [time])]:
         for name in names:
-            if name not in columns:
+            if name not in known:
                 raise InputError(f"--{role} {name}: there is no such column; there are {_listed(columns)}")
             if (role != "time" and name in role_of) or role_of.get(name) == "label":
                 raise InputError(f"--{role} {name}: the column is in --{role_of[name]} already; name it once")

@@ -189,22 +189,24 @@ class _Table:
         pandas = sys.modules.get("pandas")
         self._table = table
         if isinstance(table, pl.DataFrame):
-            self._names = list(table.columns)
+            names = list(table.columns)
         elif isinstance(table, pa.Table):
-            self._names = table.column_names
+            names = table.column_names
         elif pandas is not None and isinstance(table, pandas.DataFrame):
-            self._names = [str(name) for name in table.columns]
+            names = [str(name) for name in table.columns]
         else:
             what = f"{type(table).__module__}.{type(table).__qualname__}"
             raise InputError(f"rows are {what}; give dictionaries, a pandas or Polars DataFrame or a pyarrow Table")
-        if doubled := [name for name in self._names if self._names.count(name) > 1]:
-            raise InputError(f"the column {doubled[0]!r} is there twice; rename one")
+        self._places = {name: place for place, name in enumerate(names)}
+        if len(self._places) < len(names):
+            doubled = next(name for place, name in enumerate(names) if self._places[name] != place)
+            raise InputError(f"the column {doubled!r} is there twice; rename one")
 
     def __len__(self) -> int:
         return len(self._table)
 
     def has(self, column: str) -> bool:
-        return column in self._names
+        return column in self._places
 
     def _series(self, feature: DenseFeature | SparseFeature) -> pl.Series:
         """The column, without a name."""
@@ -214,9 +216,9 @@ class _Table:
         from recnas.tables import frame_of_arrow, frame_of_pandas
 
         column = column_of(feature)
-        if not self.has(column):
+        place = self._places.get(column)
+        if place is None:
             return pl.Series("value", [None] * len(self), dtype=pl.Null)
-        place = self._names.index(column)
         if isinstance(self._table, pl.DataFrame):
             series = self._table.to_series(place)
         elif isinstance(self._table, pa.Table):

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -244,3 +245,28 @@ def test_the_id_of_a_value_is_its_place_in_a_vocabulary_or_among_the_kept_values
     assert table_rows(np.array([0, 1, 2, 3], dtype=np.uint32), shared.rows).tolist() == [1, 2, 3, 4]
     plain = SparseFeature("user", 4)
     assert [plain.id_of(value) for value in (5, "5", "x", None)] == [5, 5, raw_value("x"), None]
+
+
+def test_the_names_of_a_wide_schema_are_not_each_compared_with_each() -> None:
+    compared = 0
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    names = [Name(f"feature {place}") for place in range(400)]
+    dense = tuple(DenseFeature(name, {"name": "none"}) for name in names[:200])
+    sparse = tuple(SparseFeature(name, rows=10) for name in names[200:])
+    Schema("click", dense, sparse, {name: {"rows": 10, "positives": 2} for name in SPLITS})
+    # Twenty times a name would still be linear; each with each is 160,000.
+    assert compared < 20 * len(names)
+
+
+def test_a_table_with_a_column_twice_is_refused_by_its_name() -> None:
+    table = pa.Table.from_arrays([pa.array([1.0])] * 3, names=["age", "count", "age"])
+    with pytest.raises(InputError, match="the column 'age' is there twice"):
+        SCHEMA.encode(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -180,8 +181,8 @@ def example_row(schema: Schema) -> dict[str, Any]:
     try:
         schema.encode(row)
     except InputError:
-        columns = [column_of(feature) for feature in features]
-        row |= {column: SHARED_EXAMPLE for column in columns if columns.count(column) > 1}
+        readers = Counter(column_of(feature) for feature in features)
+        row |= {column: SHARED_EXAMPLE for column, count in readers.items() if count > 1}
     return row
 
 
