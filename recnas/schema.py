@@ -358,7 +358,7 @@ class Schema:
 
         Args:
             rows: B rows: a mapping of column to raw value (one row) or a list of such; a pandas or Polars DataFrame or
-                a pyarrow Table. Other columns than the features' are ignored. None, NaN and the empty text are
+                a pyarrow Table. Other columns than the features' are ignored. None, NaN and text of blanks are
                 missing values, and so is a column that a row lacks, if another row has it.
             allow_absent: take a column that no row has for one of missing values, too.
 

@@ -33,6 +33,8 @@ IdOf = Callable[..., int | None]
 # Whole numbers of more digits count as strings; see `hash_text`.
 _LEAST_HUGE = 10**18
 _MOST_DIGITS = 20
+# By so many texts it is judged which way of reading them is fast.
+_FIRST = 1000
 _TIMES_OF_DAY = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _TIME_FORMATS = (_TIMES_OF_DAY[0], "%Y-%m-%d", *_TIMES_OF_DAY[1:], *(f"{form}%z" for form in _TIMES_OF_DAY))
 _SECONDS_A_DAY = 86_400
@@ -361,10 +363,9 @@ def _ids_of_other_text(texts: pl.Series, missing: Collection[str]) -> tuple[np.n
     """Ids of text that is not plain digits, and where there is one."""
     ids, present = np.zeros(len(texts), dtype=np.uint32), np.ones(len(texts), dtype=bool)
     other = present.copy()
-    # What is frequent is read in a column: `5.0` and ` 5`. Looking for two letters is much faster than for a pattern.
-    fractions = texts.str.ends_with("0") & texts.str.contains(".0", literal=True)
-    near = np.flatnonzero((fractions | texts.str.starts_with(" ") | texts.str.ends_with(" ")).to_numpy())
-    if len(near):
+    # `5.0` and ` 5` are read in a column if they are frequent. All else, and they too, can be read one by one.
+    if _near_digits(texts.head(_FIRST)).any():
+        near = np.flatnonzero(_near_digits(texts).to_numpy())
         digits = texts.gather(near).str.strip_chars().str.replace(r"\.0+$", "")
         ids[near], present[near], canonical = _ids_of_digits(digits, missing)
         other[near] = ~canonical.to_numpy()
@@ -374,6 +375,13 @@ def _ids_of_other_text(texts: pl.Series, missing: Collection[str]) -> tuple[np.n
         found = [array[words.indices.to_numpy()] for array in _ids_of_words(words.dictionary, missing)]
         ids[other], present[other] = found
     return ids, present
+
+
+def _near_digits(texts: pl.Series) -> pl.Series:
+    """Where a text may be a whole number with a fraction of zeros, or with blanks around it."""
+    # Looking for two letters is much faster than for a pattern.
+    fractions = texts.str.ends_with("0") & texts.str.contains(".0", literal=True)
+    return fractions | texts.str.starts_with(" ") | texts.str.ends_with(" ")
 
 
 def _ids_of_words(words: pa.Array, missing: Collection[str]) -> tuple[np.ndarray, np.ndarray]:
