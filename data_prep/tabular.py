@@ -200,7 +200,7 @@ class _Reader:
             wanted = "a time: a number, or a date such as 2024-05-31 12:30:00"
             self._columns.append((self.time_name, roles.time, read_times, wanted))
         self._optional = self.time_name if roles.time_is_guessed else None
-        self._sparse = [feature for feature in features if isinstance(feature, SparseFeature)]
+        self._worded = [feature for feature in features if isinstance(feature, SparseFeature) and not feature.words]
         self.wanted = list(dict.fromkeys(source for _, source, _, _ in self._columns))
 
     def __call__(self, rows: Rows) -> "_Read":
@@ -225,7 +225,7 @@ class _Reader:
         self.labels.count(given)
         words = {
             feature.name: frequent_words(unnamed(rows.frame[column_of(feature)]), feature.separator)
-            for feature in self._sparse
+            for feature in self._worded
         }
         return _Read(chunk, sorted(found), words)
 
