@@ -48,6 +48,10 @@ class Embeddings(nn.Module):
         super().__init__()
         self.dim, self.first_order = dim, first_order
         self.features = [feature.name for feature in schema.sparse]
+        # In a table that was capped the values that share an id have no row of their own.
+        self._shared_rows = {
+            feature.name: feature.rows - 1 for feature in schema.sparse if feature.rows - 2 == feature.shared_id
+        }
 
     def _names(self, first_order: bool) -> dict[str, str]:
         """The name of each feature's table in the collection; none if there are no tables of that kind."""
@@ -78,13 +82,17 @@ class Embeddings(nn.Module):
     def _start(self) -> None:
         """Gives tables their first values.
 
-        Every process draws every table whole, so that they are the same wherever their parts lie.
+        Every process draws every table whole, so that they are the same wherever their parts lie. What unseen values
+        share begins at 0, the mean of all others: where no value is rare enough to train it, all unseen ones would have
+        one and the same chance vector.
         """
-        for table in self.divided_tables().values():
-            if [part.shape for part, _ in table.parts if part.device.type == "cpu"] == [table.shape]:
-                nn.init.xavier_normal_(table.whole())
-            else:
-                table.copy_from(nn.init.xavier_normal_(torch.empty(table.shape)))
+        for name, table in self.divided_tables().items():
+            is_here = [part.shape for part, _ in table.parts if part.device.type == "cpu"] == [table.shape]
+            whole = nn.init.xavier_normal_(table.whole() if is_here else torch.empty(table.shape))
+            if name in self._shared_rows:
+                whole[self._shared_rows[name]] = 0
+            if not is_here:
+                table.copy_from(whole)
         for weights in self.divided_tables(first_order=True).values():
             for part, _ in weights.parts:
                 part.zero_()

@@ -1,11 +1,13 @@
 """Embedding tables: what is looked up, and what a step of training leaves behind."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from recnas.errors import InputError
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
-from recnas.schema import Schema
+from recnas.schema import Schema, SparseFeature
 
 DIM, ROWS = 16, 24
 RATE, EPS = 0.1, 1e-3
@@ -47,6 +49,17 @@ def test_tables_have_the_schemas_rows_and_start_xavier_normal(embeddings: Embedd
     }
     spread = [(table / (2 / (len(table) + DIM)) ** 0.5).flatten() for table in tables.values()]
     torch.testing.assert_close(torch.cat(spread).std().item(), 1.0, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("kind", [WholeEmbeddings, ShardedEmbeddings])
+@pytest.mark.parametrize("cap", [None, 4])
+def test_what_unseen_values_share_starts_at_0_and_nothing_else_does(schema: Schema, kind, cap: int | None) -> None:
+    kept = SparseFeature("site", 7, kept=(1, 3, 5, 7, 9))
+    schema = replace(schema, sparse=(replace(kept, unseen="shared"), replace(kept, name="missing"))).capped(cap)
+    tables = kind(schema, DIM).tables()
+    zeros = {name: [row for row, values in enumerate(table) if not values.any()] for name, table in tables.items()}
+    # In a capped table the row is that of known values, too.
+    assert zeros == {"site": [6] if cap is None else [], "missing": []}
 
 
 def test_tables_can_be_moved_between_whole_and_sharded_embeddings(schema: Schema, lookups) -> None:
