@@ -249,10 +249,29 @@ def check_commands(
             if fault := _fault(arguments, capsys):
                 failures.append(f"{fault}\n{told}: {' '.join(arguments)}\n{_content(file)}")
             # Also what a command has written or removed.
-            shutil.rmtree(folder)
-            shutil.copytree(kept, folder)
+            _restore(folder, kept)
     assert "evil" not in sys.modules
     assert not failures, f"{len(failures)} of them\n\n" + "\n\n".join(failures[:SHOWN])
+
+
+def _restore(folder: Path, kept: Path) -> None:
+    """Makes a folder what it was; what has not changed is not copied."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        there = kept / path.relative_to(folder)
+        if path.is_symlink() or path.is_file() != there.is_file() or path.is_dir() != there.is_dir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for there in kept.rglob("*"):
+        path = folder / there.relative_to(kept)
+        if there.is_dir():
+            path.mkdir(exist_ok=True)
+        elif not path.exists() or _stamp(path) != _stamp(there):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(there, path)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size
 
 
 def _fault(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str | None:

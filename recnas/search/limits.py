@@ -9,6 +9,7 @@ from recnas.space import Architecture, cost
 
 COSTS = ("flops", "parameters", "latency")
 """What a model costs, the cheapest to find out first."""
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class LimitSettings:
         for name in ("latency_batch", "latency_threads"):
             if (value := getattr(self, name)) < 1:
                 raise InputError(f"{name} is {value}; it must be 1 or more")
+        if self.latency_threads > MOST_THREADS:
+            raise InputError(f"latency_threads is {self.latency_threads}; it must be {MOST_THREADS} or less")
 
     @property
     def bounds(self) -> dict[str, float]:

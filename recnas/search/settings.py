@@ -21,6 +21,7 @@ from recnas.search.limits import LimitSettings
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
 
+MOST_WORKERS = 10_000
 BOUND = 10**18
 """Above every number of a setting."""
 LOCAL = "local"
@@ -205,6 +206,8 @@ class Settings:
         at_least(self, seed=0, checkpoint_seconds=0)
         if self.workers is not None:
             at_least(self, workers=1)
+            if self.workers > MOST_WORKERS:
+                raise InputError(f"workers is {self.workers}; it must be {MOST_WORKERS} or less")
         if self.command == "search" and self.searches and self.evolves:
             # What nobody asks for in a random search need not fit.
             self.evolution.check_rounds()

@@ -61,8 +61,7 @@ def _stage(folder: Path, settings: StudySettings) -> tuple[str, Progress | None]
         return warmup_stage(amount), Progress(reports[-1]["rows"], rows, "rows", rate)
     seconds = [
         read_json(file, form=forms.StudyTraining)["seconds"]
-        for seed in range(settings.seeds)
-        for file in training_folder(folder, seed).glob("retrain/*/result.json")
+        for file in training_folder(folder, 0).parent.glob("*/retrain/*/result.json")
     ]
     workers = workers_of(settings)
     rate = workers * len(seconds) / sum(seconds) if workers and seconds else None

@@ -21,8 +21,8 @@ def test_a_damaged_export_is_one_line(
     check_commands(
         model,
         (
-            (120, lambda: ("evaluate", model, "--data", finished.data)),
-            (2, lambda: ("export", model, "--output", tmp_path / f"out{next(number)}")),
+            (60, lambda: ("evaluate", model, "--data", finished.data)),
+            (1, lambda: ("export", model, "--output", tmp_path / f"out{next(number)}")),
         ),
         capsys,
         seed=1,
@@ -34,7 +34,7 @@ def test_the_damaged_schema_of_a_data_set_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data = Path(shutil.copytree(finished.data, tmp_path / "data"))
-    check_commands(data, ((120, lambda: ("describe", data)),), capsys, seed=2, pattern="schema.json")
+    check_commands(data, ((60, lambda: ("describe", data)),), capsys, seed=2, pattern="schema.json")
 
 
 def test_a_damaged_run_is_one_line_when_it_is_exported(
@@ -45,7 +45,7 @@ def test_a_damaged_run_is_one_line_when_it_is_exported(
     (tmp_path / "taken").mkdir()
     monkeypatch.setattr("recnas.export.run.write_export", lambda output, *rest: output)
     monkeypatch.setattr("recnas.export.record.TrainingRecord.load", lambda output: EXPORTED)
-    check_commands(run, ((120, lambda: ("export", run, "--output", tmp_path / "out")),), capsys, seed=3)
+    check_commands(run, ((60, lambda: ("export", run, "--output", tmp_path / "out")),), capsys, seed=3)
 
 
 class EXPORTED:

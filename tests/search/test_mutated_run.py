@@ -63,10 +63,10 @@ def test_a_damaged_run_is_one_line(
     check_commands(
         run,
         (
-            (60, lambda: ("status", run)),
-            (15, lambda: ("report", run)),
-            (25, lambda: again),
-            (15, lambda: ("baselines", "--run", run, "--models", "lr", "--quiet")),
+            (30, lambda: ("status", run)),
+            (8, lambda: ("report", run)),
+            (10, lambda: again),
+            (6, lambda: ("baselines", "--run", run, "--models", "lr", "--quiet")),
             (
                 40,
                 lambda: (
@@ -90,8 +90,8 @@ def test_a_damaged_run_is_one_line(
     check_commands(
         unfinished,
         (
-            (40, lambda: ("status", unfinished)),
-            (25, lambda: ("search", "--data", data, "--run", unfinished, "--resume", "--quiet")),
+            (20, lambda: ("status", unfinished)),
+            (10, lambda: ("search", "--data", data, "--run", unfinished, "--resume", "--quiet")),
         ),
         capsys,
         seed=5,

@@ -52,7 +52,7 @@ def test_a_damaged_line_of_the_history_costs_the_lines_after_it_alone(data: Path
     lines = (run / "history.jsonl").read_text().splitlines()
     (run / "history.jsonl").write_text("\n".join([*lines[:4], "{", *lines[5:], ""]))
     with pytest.raises(
-        InputError, match=r"history\.jsonl:5: damaged; remove this line and those after it, and .*--resume"
+        InputError, match=r"history\.jsonl:5: damaged \(.*\); remove this line and those after it, and .*--resume"
     ):
         run_search(run=run, resume=True, progress=False)
     (run / "history.jsonl").write_text("\n".join([*lines[:4], ""]))

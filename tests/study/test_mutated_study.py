@@ -24,14 +24,14 @@ def test_a_damaged_study_is_one_line(
     again = ("study", "--data", data, "--run", run, "--resume", "--quiet")
     check_commands(
         run,
-        ((40, lambda: ("status", run)), (20, lambda: again), (20, lambda: (*again, "--ranking", "zico"))),
+        ((20, lambda: ("status", run)), (8, lambda: again), (8, lambda: (*again, "--ranking", "zico"))),
         capsys,
         seed=6,
     )
     monkeypatch.setattr("recnas.report.study.figure_html", lambda name, figure: None)
     check_commands(
         Path(shutil.copytree(undisturbed, tmp_path / "shown")),
-        ((20, lambda: ("report", tmp_path / "shown")),),
+        ((8, lambda: ("report", tmp_path / "shown")),),
         capsys,
         seed=7,
         pattern="results.json",
