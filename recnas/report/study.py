@@ -17,9 +17,9 @@ from recnas.report import study_figures as figures
 from recnas.report.html import compact, duration, figure_html, fill
 from recnas.search.expression import SIGEO, Expression
 from recnas.search.folder import RESULTS
-from recnas.study.analysis import LEVEL, TOP
+from recnas.study.analysis import LEAST_TOLD, LEVEL, TOP
 from recnas.study.rankings import FITTED, STANDARDISED, scores
-from recnas.study.text import interval, ordered, signed, title, warmup_in_words
+from recnas.study.text import interval, ordered, signed, title, too_few, warmup_in_words
 
 SHOWN = 15
 """Rankings that stand in the table's first part."""
@@ -45,6 +45,7 @@ class Ranking:
         regret: For each of `TOP`.
         ranked: Candidates with a finite score.
         seconds: A candidate.
+        of: Candidates of the study.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Ranking:
     regret: tuple[float | None, ...]
     ranked: int
     seconds: float
+    of: int
 
     @property
     def is_training(self) -> bool:
@@ -76,7 +78,12 @@ class Ranking:
 
     @property
     def verdict(self) -> str:
-        """Which side of 0 the interval of τ is on: `agrees`, `opposes`, or `open` when it is on both."""
+        """Which side of 0 the interval of τ is on: `agrees`, `opposes`, or `open` when it is on both.
+
+        Of too few architectures it is `few`.
+        """
+        if self.of < LEAST_TOLD:
+            return "few"
         if self.tau_low is None or self.tau_high is None or self.tau_low <= 0 <= self.tau_high:
             return "open"
         return "agrees" if self.tau_low > 0 else "opposes"
@@ -151,7 +158,8 @@ def read_study(path: Path | str) -> Study:
         _check_whole(results)
     except (ValueError, InputError) as error:
         raise InputError(f"{file}: {error}; {ANEW}") from None
-    rankings = tuple(_ranking(row) for row in ordered(results["agreement"]))
+    of = len(results["candidates"])
+    rankings = tuple(_ranking(row, of) for row in ordered(results["agreement"]))
     return Study(path, datetime.fromtimestamp(file.stat().st_mtime).astimezone(), results, rankings)
 
 
@@ -204,7 +212,7 @@ def _render(study: Study) -> str:
     )
 
 
-def _ranking(row: Mapping[str, Any]) -> Ranking:
+def _ranking(row: Mapping[str, Any], of: int) -> Ranking:
     return Ranking(
         name=row["ranking"],
         warmup=row["warmup"],
@@ -215,6 +223,7 @@ def _ranking(row: Mapping[str, Any]) -> Ranking:
         regret=tuple(row[f"regret_{top}"] for top in TOP),
         ranked=row["ranked"],
         seconds=row["seconds"],
+        of=of,
     )
 
 
@@ -238,7 +247,9 @@ def _lead(study: Study) -> str:
     text = f"The best ranking is {best.label}: τ {signed(best.tau)} ({best.interval})"
     if ceiling is not None:
         text += f", where two trainings of the same architectures agree to {signed(ceiling['value'])}"
-    text += "." if best.verdict == "agrees" else ". That cannot be told from chance."
+    text += "." if best.verdict == "agrees" else ". That cannot be told from chance." if best.of >= LEAST_TOLD else "."
+    if few := too_few(study.results):
+        text += f" {few}"
     sigeo = next((item for item in known if item.name == SIGEO), None)
     if sigeo is not None and sigeo is not best:
         warmup = warmup_in_words(sigeo.warmup or 0)

@@ -21,6 +21,7 @@ VERDICTS = {
     "agrees": ("agrees with the truth", BEST),
     "open": ("cannot be told from chance", "#8b95a1"),
     "opposes": ("ranks the wrong way round", SPARSE),
+    "few": ("too few architectures to tell", "#8b95a1"),
 }
 """What the interval of τ says: its words and its colour."""
 ANYWHERE = "as it is"

@@ -12,6 +12,9 @@ import numpy as np
 RESAMPLES = 2000
 LEVEL = 0.95
 """Of the intervals."""
+LEAST_TOLD = 10
+"""Architectures below which nothing is claimed of a ranking. Of four, one order in 24 is the right one by chance, and
+dozens of rankings are judged; and resampling an order without a mistake never makes one: its interval has no width."""
 TOP = (1, 5, 15)
 """How many of the best are taken where regret is told."""
 

@@ -49,7 +49,9 @@ def candidate_rows(
                 "early": [list(item.early) for item in runs],
                 "shares": list(runs[0].shares),
                 "early_seconds": [list(item.early_seconds) for item in runs],
-                "training_seconds": float(np.mean([item.seconds for item in runs])),
+                "training_seconds": [item.seconds for item in runs],
+                "threads": [item.threads for item in runs],
+                "beside": [item.beside for item in runs],
                 "values": {f"{item.warmup:g}": own[0].values | item.values for item in own},
                 "seconds": {f"{item.warmup:g}": own[0].seconds | item.seconds for item in own},
             }
@@ -93,9 +95,13 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
             shown = amount if inherits else None
             rows.append(_row(FITTED, shown, found, losses, _together(names, seconds), bootstrap))
     others = [float(np.mean(row["test"][1:] or row["test"])) for row in candidates]
+    usual = training_times(candidates)[0]
+    alike = [row["early_seconds"][0] for row in candidates if _done_like(row, 0, usual)]
     for place in range(min(len(row["early"][0]) for row in candidates)):
         found = [-row["early"][0][place] for row in candidates]
-        spent = float(np.mean([row["early_seconds"][0][place] for row in candidates]))
+        # The first seed's trainings may all have been done in a way that is not the usual one.
+        timed = alike or [row["early_seconds"][0] for row in candidates]
+        spent = float(np.mean([seconds[place] for seconds in timed]))
         rows.append(_row(f"training {candidates[0]['shares'][place]:.2g}", None, found, others, spent, bootstrap))
     return rows
 
@@ -104,6 +110,26 @@ def _together(names: Iterable[str], seconds: Mapping[str, float]) -> float:
     """What proxies of a candidate take: those that train the sum; of the others, which share, the longest counts."""
     alone = [seconds[name] for name in names if name in TRAINED]
     return sum(alone) + max((seconds[name] for name in names if name not in TRAINED), default=0.0)
+
+
+def training_times(candidates: Rows) -> Rows:
+    """How long a training took on the mean, for each number of threads and of trainings side by side.
+
+    A study may go on with others than it began with, and their times say nothing of one another. Most trainings first.
+    """
+    times: dict[tuple[int | None, int | None], list[float]] = {}
+    for row in candidates:
+        for way in zip(row["threads"], row["beside"], row["training_seconds"], strict=True):
+            times.setdefault(way[:2], []).append(way[2])
+    return [
+        {"threads": threads, "beside": beside, "trainings": len(seconds), "seconds": float(np.mean(seconds))}
+        for (threads, beside), seconds in sorted(times.items(), key=lambda item: len(item[1]), reverse=True)
+    ]
+
+
+def _done_like(row: Mapping[str, Any], seed: int, way: Mapping[str, Any]) -> bool:
+    """Whether a candidate's training had so many threads, and others beside it."""
+    return (row["threads"][seed], row["beside"][seed]) == (way["threads"], way["beside"])
 
 
 def summary(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> dict[str, Any]:
@@ -122,7 +148,9 @@ def summary(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> 
             "noise": float(tests.std(0, ddof=1).mean()) if len(tests) > 1 else None,
         },
         "random_regret": list(random_regret(means.tolist())),
-        "training_seconds": float(np.mean([row["training_seconds"] for row in candidates])),
+        # Of those that were done alike; the others' times are told beside it.
+        "training_seconds": training_times(candidates)[0]["seconds"],
+        "training_times": training_times(candidates),
     }
 
 

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from recnas.study.analysis import TOP
+from recnas.study.analysis import LEAST_TOLD, TOP
 
 SHOWN = 15
 """Rankings that a terminal shows."""
@@ -64,17 +64,42 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     noise = "" if loss["noise"] is None else f", between seeds {loss['noise']:.4f}"
     found = [
         f"{len(results['candidates'])} random architectures, {results['seeds']} trainings of each on "
-        f"{results['data']['rows']['train']:,} rows ({results['training_seconds']:.3g} s a training). Mean test log "
+        f"{results['data']['rows']['train']:,} rows ({_times(results)}). Mean test log "
         f"loss: best {loss['best']:.4f}, median {loss['median']:.4f}, worst {loss['worst']:.4f}; standard deviation "
         f"between architectures {loss['deviation']:.4f}{noise}."
     ]
     if results["diverged"]:
         found.append(f"Left out, as a training diverged: {', '.join(results['diverged'])}.")
+    if few := too_few(results):
+        found.append(few)
     if ceiling is not None:
         found.append(
             f"Noise ceiling (Kendall's τ between two seeds): {signed(ceiling['value'])} ({interval(ceiling)})."
         )
     return found
+
+
+def too_few(results: Mapping[str, Any]) -> str | None:
+    """That nothing can be told of rankings from so few architectures; None where there are enough."""
+    if (count := len(results["candidates"])) >= LEAST_TOLD:
+        return None
+    return (
+        f"{count} architectures are too few to tell rankings from chance, whatever their intervals; {LEAST_TOLD} are "
+        "the least from which anything is claimed (--candidates)."
+    )
+
+
+def _times(results: Mapping[str, Any]) -> str:
+    """What a training took; where not all were done alike, each way by itself, as they do not compare."""
+    usual, *others = results.get("training_times") or [{"seconds": results["training_seconds"]}]
+    if not others:
+        return f"{usual['seconds']:.3g} s a training"
+    ways = [
+        f"{item['seconds']:.3g} s ({item['trainings']}, {item['beside']} side by side with {item['threads']} thread"
+        f"{'' if item['threads'] == 1 else 's'} each)"
+        for item in (usual, *others)
+    ]
+    return f"a training took {'; '.join(ways)}, times that do not compare"
 
 
 def ordered(agreement: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from recnas import forms
 from recnas.data import Dataset
 from recnas.files import read_json, write_json
@@ -49,6 +51,8 @@ class Trained:
         early_seconds: From the start until each of these measurements.
         parameters: Of the dense part.
         diverged: Why the training was given up, if it was.
+        threads: Of the process that ended it.
+        beside: How many trainings went on side by side then: seconds compare only where both numbers are the same.
     """
 
     id: str
@@ -61,6 +65,8 @@ class Trained:
     seconds: float
     parameters: int
     diverged: str | None = None
+    threads: int | None = None
+    beside: int | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Trained:
@@ -116,6 +122,8 @@ def train(training: Training) -> Trained:
         result.seconds,
         result.parameters,
         result.diverged,
+        torch.get_num_threads(),
+        settings.processes,
     )
     write_json(file, asdict(trained))
     _forget_all_but(file)

@@ -16,7 +16,7 @@ from recnas.errors import InputError
 from recnas.report import study_figures as figures
 from recnas.report import write_report
 from recnas.report.study import read_study
-from recnas.study.text import warmup_in_words
+from recnas.study.text import to_text, warmup_in_words
 from tests.report.test_report_page import Page
 
 WARMUPS = (0.0, 0.01)
@@ -150,6 +150,31 @@ def test_a_study_without_any_order_is_said_to_have_none(tmp_path: Path) -> None:
     text = text_of(write_study(tmp_path / "run", results))
     assert "No proxy ranks these architectures" in text
     assert "No ranking has an order to show" in text
+
+
+@pytest.mark.parametrize("count", [4, 9])
+def test_of_few_architectures_nothing_is_claimed(tmp_path: Path, count: int) -> None:
+    results = made_up()
+    del results["candidates"][count:]
+    run = write_study(tmp_path / "run", results)
+    assert {item.verdict for item in read_study(run).rankings} == {"few"}
+    text = text_of(run)
+    assert f"{count} architectures are too few to tell rankings from chance, whatever their intervals; 10" in text
+    assert "wrong way round" not in text
+    assert f"{count} architectures are too few" in to_text(results)
+    assert "too few" not in to_text(made_up())
+
+
+def test_times_of_trainings_that_were_not_done_alike_are_told_apart(tmp_path: Path) -> None:
+    times = [
+        {"threads": 2, "beside": 1, "trainings": 8, "seconds": 5.0},
+        {"threads": 1, "beside": 2, "trainings": 4, "seconds": 10.0},
+    ]
+    text = " ".join(to_text(made_up() | {"training_times": times}).split())
+    assert "5 s (8, 1 side by side with 2 threads each); 10 s (4, 2 side by side with 1 thread each)" in " ".join(
+        text.split()
+    )
+    assert "61 s a training" in to_text(made_up())
 
 
 def test_an_unfinished_or_damaged_study_says_so_in_one_line(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def without_times(value: Any) -> Any:
         return {
             key: without_times(inner)
             for key, inner in value.items()
-            if key != "run" and not key.endswith("seconds") and key != "path"
+            if key not in ("run", "path", "threads", "beside", "training_times") and not key.endswith("seconds")
         }
     return [without_times(inner) for inner in value] if isinstance(value, list) else value
 

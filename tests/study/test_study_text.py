@@ -6,6 +6,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recnas.study.tables import training_times
 from recnas.study.text import interval, ordered, signed, to_csv
 
 PLAIN = st.one_of(st.integers(-9, 9), st.text('ab,"\n', max_size=4).filter(bool))
@@ -39,3 +40,16 @@ def test_correlations_have_a_sign_that_is_the_same_everywhere():
 def test_the_highest_tau_is_first_and_those_without_one_last():
     rows = [{"tau": None}, {"tau": -0.5}, {"tau": 0.0}, {"tau": 0.5}]
     assert [row["tau"] for row in ordered(rows)] == [0.5, 0.0, -0.5, None]
+
+
+def test_a_mean_time_is_of_trainings_with_the_same_threads_and_as_many_beside_them():
+    """A study that went on with other threads had times of both in one mean."""
+    rows = [
+        {"threads": [1, 2], "beside": [1, 1], "training_seconds": [10.0, 5.0]},
+        {"threads": [1, 1], "beside": [1, 2], "training_seconds": [12.0, 20.0]},
+    ]
+    assert training_times(rows) == [
+        {"threads": 1, "beside": 1, "trainings": 2, "seconds": 11.0},
+        {"threads": 2, "beside": 1, "trainings": 1, "seconds": 5.0},
+        {"threads": 1, "beside": 2, "trainings": 1, "seconds": 20.0},
+    ]
