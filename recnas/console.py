@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -20,12 +21,25 @@ BYTES = "B"
 """The unit of a bar that counts bytes."""
 
 
+class Outlook(Protocol):
+    """What guesses how long all stages together will go on."""
+
+    def measured(self, stage: str, rate: float) -> None:
+        """So much of a stage was done a second."""
+
+    def left(self, stage: str, seconds: float) -> float | None:
+        """Seconds left of all, from those left of a stage; None when nothing is known."""
+
+
 class Console:
     """Lines and progress on standard error; silent when not wanted.
 
     Args:
         wanted: Whether to show anything.
         stages: The names of bars that follow one another: each is shown with its number, as in `2/4 search`.
+
+    Attributes:
+        outlook: If set, bars of the stages also show how long all of them together will go on.
 
     Example:
         >>> console = Console(True, ["warm-up", "search"])
@@ -35,6 +49,7 @@ class Console:
 
     def __init__(self, wanted: bool, stages: Sequence[str] = ()) -> None:
         self.wanted, self.stages = wanted, stages
+        self.outlook: Outlook | None = None
 
     def say(self, line: str) -> None:
         """One line, above any bar."""
@@ -53,11 +68,15 @@ class Console:
             what: Its name.
             unit: What is counted, in the plural, such as `candidates`; or `BYTES`.
         """
+        stage = what
         if what in self.stages:
             what = f"{self.stages.index(what) + 1}/{len(self.stages)} {what}"
         shown = self.wanted and total > 0
         kind = Bar if not shown else TerminalBar if _is_terminal() else LineBar
         bar = kind(total, one_line(what), unit)
+        if self.outlook is not None and stage in self.stages[:-1]:
+            # Of the last stage all is told by its own time.
+            bar.foresee(stage, self.outlook)
         try:
             yield bar
             bar.finish()
@@ -80,6 +99,20 @@ class Bar:
     def __init__(self, total: float = 0, what: str = "", unit: str = "") -> None:
         self.total, self.what, self.unit = total, what, unit
         self.done: float = 0
+        self._stage, self._outlook = "", None
+        self._skipped, self._start = 0.0, time.monotonic()
+
+    def foresee(self, stage: str, outlook: Outlook) -> None:
+        """Lets the bar show how long all stages together will go on, and tell how fast this one was."""
+        self._stage, self._outlook = stage, outlook
+
+    def _whole(self, rate: float) -> str:
+        """How long the whole run will go on, if this stage goes on at a rate."""
+        if self._outlook is None:
+            return ""
+        self._outlook.measured(self._stage, rate)
+        left = self._outlook.left(self._stage, (self.total - self.done) / rate)
+        return "whole run: not known yet" if left is None else f"whole run about {clock(left)} left"
 
     def update(self, count: float = 1, note: str = "") -> None:
         """So much more is done.
@@ -93,12 +126,21 @@ class Bar:
     def skip(self, count: float = 1) -> None:
         """So much was done by an earlier process: it says nothing of how fast this one is."""
         self.done += count
+        self._skipped += count
 
     def finish(self) -> None:
         """The work is done."""
+        seconds = time.monotonic() - self._start
+        if self._outlook is not None and self._made and seconds > 0:
+            self._outlook.measured(self._stage, self._made / seconds)
 
     def close(self) -> None:
         """The work is done, or given up."""
+
+    @property
+    def _made(self) -> float:
+        """What this process has done."""
+        return self.done - self._skipped
 
 
 class TerminalBar(Bar):
@@ -106,6 +148,7 @@ class TerminalBar(Bar):
 
     def __init__(self, total: float, what: str, unit: str) -> None:
         super().__init__(total, what, unit)
+        self._note = ""
         self._bar = tqdm(
             total=total,
             desc=what,
@@ -119,9 +162,12 @@ class TerminalBar(Bar):
 
     def update(self, count: float = 1, note: str = "") -> None:
         super().update(count)
-        if note:
-            # tqdm draws when there is something to count.
-            self._bar.set_postfix_str(one_line(note), refresh=not count)
+        self._note = one_line(note) or self._note
+        rate = self._made / max(time.monotonic() - self._start, 1e-9)
+        # tqdm draws when there is something to count.
+        shown = ", ".join(part for part in (self._note, self._whole(rate) if rate else "") if part)
+        if shown:
+            self._bar.set_postfix_str(shown, refresh=bool(note) and not count)
         self._bar.update(count)
 
     def skip(self, count: float = 1) -> None:
@@ -140,8 +186,8 @@ class LineBar(Bar):
 
     def __init__(self, total: float, what: str, unit: str) -> None:
         super().__init__(total, what, unit)
-        self._note, self._skipped = "", 0.0
-        self._start = self._last_count = time.monotonic()
+        self._note = ""
+        self._last_count = self._start
         # When the last line was written, and what was done then by this process: time left is told from what follows.
         self._said_at, self._said, self._has_said = self._start, 0.0, False
 
@@ -159,11 +205,8 @@ class LineBar(Bar):
         if due:
             self._say(made / gap, now)
 
-    def skip(self, count: float = 1) -> None:
-        super().skip(count)
-        self._skipped += count
-
     def finish(self) -> None:
+        super().finish()
         seconds = time.monotonic() - self._start
         if self.done:
             # After the last of it something else may have gone on, of which there was only a note.
@@ -171,13 +214,10 @@ class LineBar(Bar):
             parts = [self._amount(), rate, self._note, f"took {clock(seconds)}"]
             self._print(parts)
 
-    @property
-    def _made(self) -> float:
-        return self.done - self._skipped
-
     def _say(self, rate: float, now: float) -> None:
         left = f"{clock((self.total - self.done) / rate)} left" if rate else ""
-        self._print([self._amount(), speed(rate, self.unit) if rate else "", self._note, left])
+        whole = self._whole(rate) if rate else ""
+        self._print([self._amount(), speed(rate, self.unit) if rate else "", self._note, left, whole])
         self._said_at, self._said, self._has_said = now, self._made, True
 
     def _rate(self, made: float, seconds: float) -> str:

@@ -346,6 +346,9 @@ class StudyTraining(TypedDict):
     early_seconds: list[Seconds]
     seconds: Seconds
     parameters: Count
+    diverged: NotRequired[str | None]
+    threads: NotRequired[Count | None]
+    beside: NotRequired[Count | None]
 
 
 class StudyData(TypedDict):
@@ -399,6 +402,15 @@ class StudyCandidate(TypedDict):
     values: Annotated[dict[str, dict[str, Figure]], Len(1)]
 
 
+class TrainingTimes(TypedDict):
+    """How long the trainings of a study took that were done alike."""
+
+    threads: Count | None
+    beside: Count | None
+    trainings: Count
+    seconds: Seconds
+
+
 class Study(TypedDict):
     """`results.json` of a study."""
 
@@ -411,5 +423,6 @@ class Study(TypedDict):
     loss: StudyLoss
     random_regret: Annotated[list[Figure], Len(3, 3)]
     training_seconds: Seconds
+    training_times: NotRequired[Annotated[list[TrainingTimes], Len(1)]]
     agreement: list[Agreement]
     candidates: Annotated[list[StudyCandidate], Len(1)]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from recnas import console
 from recnas.console import BYTES, Console, clock, size, speed
+from recnas.search.outlook import Outlook, Work
 
 
 class Clock:
@@ -69,6 +70,23 @@ def test_a_line_tells_how_much_how_fast_and_how_long() -> None:
         first, *_, last = written().splitlines()
     assert first == "1/2 warm-up 12 % · 10,000 of 80,000 rows · 2,000 rows/s · loss 0.6100 · 0:35 left"
     assert last == "1/2 warm-up 75 % · 60,000 of 80,000 rows · 2,000 rows/s · loss 0.6100 · took 0:30"
+
+
+def test_a_line_tells_how_long_the_whole_run_is_as_soon_as_that_is_known() -> None:
+    """A stage of 100 s is one of a run of which 500 s follow at its rate."""
+    console = Console(True, ["search", "training", "test"])
+    console.outlook = Outlook({"search": Work(10, trains=False), "training": Work(100), "test": Work(50)})
+    with watched() as (time, written):
+        for stage, total in (("search", 10), ("training", 100), ("test", 50)):
+            with console.bar(total, stage, "rows") as bar:
+                for _ in range(2):
+                    time.now += 50.0
+                    bar.update(total / 2)
+    lines = [line for line in written().splitlines() if " left" in line]
+    assert lines[0].endswith("0:50 left · whole run: not known yet")
+    # Of 100 rows 50 are left, at one a second; then come the test's 50.
+    assert "2/3 training 50 % · 50 of 100 rows · 1.0 rows/s · 0:50 left · whole run about 1:40 left" in lines
+    assert "whole run" not in next(line for line in lines if line.startswith("3/3 test"))
 
 
 def test_work_of_an_earlier_process_does_not_make_this_one_look_fast() -> None:

@@ -14,6 +14,7 @@ from recnas import forms
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.files import read_json, read_yaml, write_json, write_text
+from recnas.schema import SPLITS
 from recnas.search.about import say_rows
 from recnas.search.choice import best_trained, check_judged
 from recnas.search.costs import Costs
@@ -21,6 +22,7 @@ from recnas.search.executor import open_executor
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
 from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
+from recnas.search.outlook import outlook_of
 from recnas.search.run import describe_data
 from recnas.search.settings import Settings
 from recnas.search.together import led
@@ -55,6 +57,7 @@ def _train_baselines(
 ) -> dict[str, Any]:
     check_trackers(log_to)
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
+    console.outlook = outlook_of(settings, {split: dataset.rows(split) for split in SPLITS})
     costs, started = Costs(settings, dataset), time.perf_counter()
     say_rows(console, dataset)
     with (

@@ -15,7 +15,7 @@ from typing import Any
 from recnas.console import Console
 from recnas.data import Dataset, describe
 from recnas.files import write_json
-from recnas.schema import Schema
+from recnas.schema import SPLITS, Schema
 from recnas.search.about import say_rows
 from recnas.search.costs import Costs
 from recnas.search.evolution import RegularizedEvolution
@@ -26,6 +26,7 @@ from recnas.search.finals import run_finals
 from recnas.search.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files, stages
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
+from recnas.search.outlook import outlook_of
 from recnas.search.scoring import (
     check_proxy_rows,
     find_proxies,
@@ -85,6 +86,7 @@ def _search(
             pass
         return results
     dataset = Dataset(settings.data)
+    console.outlook = outlook_of(settings, {split: dataset.rows(split) for split in SPLITS})
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
     costs = Costs(settings, dataset)

@@ -27,6 +27,7 @@ from recnas.search.folder import (
     stages,
 )
 from recnas.search.halving import planned_rows, rungs
+from recnas.search.outlook import outlook_of
 from recnas.search.settings import LOCAL, Kind, Settings
 from recnas.train.settings import Amount
 
@@ -100,6 +101,7 @@ class Status:
         report: The page that `recnas report` made.
         results: What `results.json` holds.
         at_work: Whether a process is at work on it: on a finished run, one that adds hand-made models.
+        whole_seconds_left: A rough guess at what is left of all stages (see `Outlook`); None when nothing is known.
     """
 
     run: Path
@@ -116,6 +118,7 @@ class Status:
     report: Path | None
     results: Mapping[str, Any] | None
     at_work: bool = False
+    whole_seconds_left: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -136,6 +139,10 @@ class Status:
         lines = [f"{self.run}: {self.state}{where}{more}"]
         if self.progress is not None:
             lines.append(f"{'progress':<14}{_describe(self.progress, self.state == 'running')}")
+        if self.state == "running":
+            whole = self.whole_seconds_left
+            guess = "time left is not known yet" if whole is None else f"about {clock(whole)} left, roughly guessed"
+            lines.append(f"{'whole run':<14}{guess}")
         if self.best_score is not None:
             lines.append(f"{'best score':<14}{self.best_score:.4f} of {self.best_id}")
         if self.results is None:
@@ -187,7 +194,21 @@ def read_status(run: Path | str) -> Status:
         report=report if (report := folder / "report.html").exists() else None,
         results=read_json(folder / RESULTS, form=forms.Results) if finished else None,
         at_work=at_work,
+        whole_seconds_left=None if stage is None else _whole_left(folder, found, settings, stage, progress),
     )
+
+
+def _whole_left(folder: Path, found: Run, settings: Settings, stage: str, progress: Progress | None) -> float | None:
+    """What is left of an unfinished run, from the rates of the stages that have ended and of the one it is in."""
+    outlook = outlook_of(settings, {name: split["rows"] for name, split in Schema.load(folder).splits.items()})
+    if found.warmup is not None and found.warmup.rows and found.warmup.seconds:
+        outlook.measured(WARM_UP, found.warmup.rows / found.warmup.seconds)
+    if listed := _measured(settings, [item.seconds for item in found.shortlist], 0).rate:
+        outlook.measured(SHORTLIST, listed)
+    if progress is None or not progress.rate:
+        return None
+    outlook.measured(stage, progress.rate)
+    return outlook.left(stage, progress.seconds_left)
 
 
 def settings_in(folder: Path, kind: type[Kind]) -> Kind:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from recnas.cli import main
+from recnas.console import clock
 from recnas.errors import InputError
 from recnas.schema import Schema
 from recnas.search.folder import open_run
@@ -65,7 +66,7 @@ def search(run: Path, candidates: int) -> None:
 
 
 def train(run: Path, model: str, rate: float, rows: int, ended: bool) -> None:
-    write(run / model / f"progress-{rate}.jsonl", {"rows": rows, "rows_per_second": 300.0})
+    write(run / model / f"progress-{rate}.jsonl", {"rows": rows, "loss": 0.6, "rows_per_second": 300.0})
     if ended:
         measured = {"learning_rate": rate, "epoch": rows / 1200, "rows": rows, "validation": QUALITY}
         write(run / model / f"training-{rate}.json", {"epochs": [measured], "diverged": None})
@@ -111,6 +112,23 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     (run / "retrain" / "c2" / "weights.safetensors").touch()
     assert read_status(run).stage == "test"
     assert {model.id: model.kind for model in read_status(run).models}["dlrm"] == "baseline"
+
+
+def test_the_whole_run_s_time_left_is_guessed_from_what_was_measured_and_else_said_to_be_unknown(run: Path) -> None:
+    with at_work(run):
+        assert read_status(run).whole_seconds_left is None
+        assert "whole run     time left is not known yet" in str(read_status(run))
+        warm_up(run)
+        status = read_status(run)
+        # 1,800 rows of the warm-up; eight candidates on four batches of 512; four short trainings; five trainings of
+        # 2,400 rows; three models on the test rows, which are predicted alone: all at 150 rows a second.
+        tested = 3 * Schema.load(run).splits["test"]["rows"] / 3
+        rows = 1800 + 8 * 2048 + 4 * 8192 + 5 * 2400 + tested
+        assert status.whole_seconds_left == pytest.approx(rows / 150)
+        assert status.to_json()["whole_seconds_left"] == status.whole_seconds_left
+        assert f"whole run     about {clock(rows / 150)} left, roughly guessed" in str(status)
+    # Of a run that is stopped nothing goes on.
+    assert "whole run" not in str(read_status(run))
 
 
 @pytest.mark.parametrize(
