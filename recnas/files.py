@@ -87,8 +87,9 @@ def check_name(path: Path, flag: str) -> None:
         InputError: It has bytes that are not UTF-8.
     """
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
+        # Its bytes, which in a locale without UTF-8 stand for themselves.
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
         raise InputError(f"{path}: the name is not UTF-8; rename the folder, or choose another {flag}") from None
 
 

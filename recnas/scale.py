@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
+from polars import selectors
 
 from recnas.schema import Schema
+from recnas.tables import scan
 
 LARGE = 1e6
 """A training copes with no value of this size."""
@@ -24,9 +25,7 @@ def far_out(data: Path, schema: Schema) -> list[str]:
     plain = [feature.name for feature in schema.dense if feature.transform["name"] == "none"]
     if not plain:
         return []
-    # A path is no pattern: a folder may be called "clicks [v1]".
-    rows = pl.scan_parquet(sorted((data / "train").glob("*.parquet")), glob=False)
-    sizes = rows.select(pl.col(name).abs().max() for name in plain).collect().row(0, named=True)
+    sizes = scan([data / "train"]).select(selectors.by_name(plain).abs().max()).collect().row(0, named=True)
     return [
         f"{name} has values up to {size:.3g} and no transform, which a training does not cope with; prepare it with "
         f"--dense {name}:standardize"

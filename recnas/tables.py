@@ -20,6 +20,17 @@ def open_arrow(path: Path) -> pa.NativeFile:
     return pa.OSFile(os.fsencode(path))
 
 
+def parts_of(folder: Path) -> list[Path]:
+    """The Parquet files of a split, in their order."""
+    return sorted(folder.glob("*.parquet"))
+
+
+def scan(folders: Sequence[Path]) -> pl.LazyFrame:
+    """The rows of some splits, one after the other, as Polars reads them."""
+    # Opened here, as of a name Polars would read stars and brackets as a pattern.
+    return pl.scan_parquet([path.open("rb") for folder in folders for path in parts_of(folder)])
+
+
 def frame_of_arrow(rows: pa.Table | pa.RecordBatch) -> pl.DataFrame:
     """An Arrow table; raises InputError if Polars lacks the type of a column."""
     try:

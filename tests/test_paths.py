@@ -13,7 +13,7 @@ import pytest
 from data_prep.text import input_files
 from recnas.cli import main
 from recnas.data import Dataset
-from recnas.data.files import scan
+from recnas.tables import scan
 
 ODD = "~ my data [v1] a*b x?y %20 #1 'q' ü中"
 """What may be in a name: patterns, what shells and addresses have, blanks."""

@@ -9,9 +9,9 @@ import polars as pl
 from polars import selectors
 
 from recnas.data.dataset import Dataset
-from recnas.data.files import scan
 from recnas.description import DenseDescription, Description, SparseDescription
 from recnas.schema import SPLITS, DenseFeature, SparseFeature
+from recnas.tables import scan
 
 MOST_FREQUENT = 3
 """Values of a sparse feature that are named."""

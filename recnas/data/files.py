@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recnas.data.block import Block, Lists, allocate, fill
 from recnas.errors import InputError
 from recnas.schema import Schema
-from recnas.tables import open_arrow
+from recnas.tables import open_arrow, parts_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def row_groups(folder: Path, schema: Schema) -> list[RowGroup]:
         InputError: a file cannot be read, or has not the schema's columns and types.
     """
     groups = []
-    for path in _parts(folder):
+    for path in parts_of(folder):
         try:
             metadata = pq.read_metadata(open_arrow(path))
         except (pa.ArrowInvalid, OSError) as error:
@@ -43,12 +42,6 @@ def row_groups(folder: Path, schema: Schema) -> list[RowGroup]:
         _check_columns(path, metadata.schema.to_arrow_schema(), schema)
         groups += [RowGroup(path, metadata, index) for index in range(metadata.num_row_groups)]
     return groups
-
-
-def scan(folders: Sequence[Path]) -> pl.LazyFrame:
-    """The rows of some splits, one after the other, as Polars reads them."""
-    # Opened here, as of a name Polars would read stars and brackets as a pattern.
-    return pl.scan_parquet([path.open("rb") for folder in folders for path in _parts(folder)])
 
 
 def decode(groups: Sequence[RowGroup], schema: Schema) -> Block:
@@ -77,10 +70,6 @@ def decode(groups: Sequence[RowGroup], schema: Schema) -> Block:
             np.concatenate([part.ids for part in lists]), np.concatenate([part.lengths for part in lists])
         )
     return block
-
-
-def _parts(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet"))
 
 
 def _check_columns(path: Path, found: pa.Schema, schema: Schema) -> None:

@@ -33,7 +33,7 @@ from recnas.export.readme import render_readme
 from recnas.export.record import TrainingRecord
 from recnas.files import check_name
 from recnas.nn.definition import BASELINE, Definition
-from recnas.nn.embeddings import WholeEmbeddings
+from recnas.nn.embeddings import WEIGHT_COLUMNS, WholeEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
@@ -180,7 +180,7 @@ def check_sizes(
     """
     tables = {
         prefix + feature.name: (feature.rows, columns)
-        for prefix, columns, there in ((TABLES, dim, dim > 0), (FIRST_ORDER, 1, definition.first_order))
+        for prefix, columns, there in ((TABLES, dim, dim > 0), (FIRST_ORDER, WEIGHT_COLUMNS, definition.first_order))
         for feature in schema.sparse
         if there
     }
