@@ -247,12 +247,13 @@ def _curves(path: Path, notes: list[str]) -> dict[str, dict[float, tuple[Trainin
                 rate = float(file.stem.removeprefix("progress-"))
             except ValueError:
                 raise InputError(f"{file}: its name does not end in a learning rate") from None
-            points = tuple(
-                point
-                for point in _each(path, file, forms.ProgressLine, _training_point, notes)
-                if point.loss is not None
-            )
-            curves.setdefault(file.parent.name, {})[rate] = points
+            points: list[TrainingPoint] = []
+            try:
+                points.extend(_each(path, file, forms.ProgressLine, _training_point, notes))
+            except InputError:
+                # A power cut leaves zeros in what was appended to; the training goes on from its state all the same.
+                notes.append(f"{file.relative_to(path)} is damaged after {len(points)} lines, which are shown")
+            curves.setdefault(file.parent.name, {})[rate] = tuple(item for item in points if item.loss is not None)
     return curves
 
 
