@@ -20,6 +20,7 @@ from recnas.files import ANEW, read_json, read_json_lines, read_yaml, write_json
 from recnas.nn.model import sizes
 from recnas.nn.processes import num_started
 from recnas.proxies import find_proxy
+from recnas.schema import SPLITS
 from recnas.search.about import data_entry, say_rows
 from recnas.search.costs import Costs
 from recnas.search.executor import Executor, computing_with, open_executor
@@ -50,6 +51,7 @@ from recnas.study.folder import (
     warmup_folder,
     warmup_stage,
 )
+from recnas.study.outlook import study_outlook
 from recnas.study.scores import Scored, Scoring, measure, needs_warmup, proxy_names, start_scorings, stop_scorings
 from recnas.study.settings import StudySettings
 from recnas.study.tables import agreement_rows, candidate_rows, summary
@@ -88,6 +90,7 @@ def study(
         console.say(f"{settings.run} is finished")
         return results
     dataset = Dataset(settings.data)
+    console.outlook = study_outlook(settings, {split: dataset.rows(split) for split in SPLITS})
     if num_started() > 1:
         raise InputError("a study runs in one process with --workers; start it without torchrun")
     if needs_warmup(settings):

@@ -11,6 +11,7 @@ from recnas.schema import Schema
 from recnas.search.folder import RESULTS, is_at_work
 from recnas.search.status import RECENT_REPORTS, Progress, Status, settings_in, workers_of, written
 from recnas.study.folder import SCORES, TRAINING, scoring_stage, stages, training_folder, warmup_folder, warmup_stage
+from recnas.study.outlook import study_outlook
 from recnas.study.settings import StudySettings
 from recnas.train.settings import Amount
 
@@ -41,7 +42,21 @@ def read_study_status(run: Path | str) -> Status:
         report=report if (report := folder / "report.html").exists() else None,
         results=read_json(folder / RESULTS, form=forms.Study) if finished else None,
         stages=stages(settings),
+        whole_seconds_left=None if stage is None else _whole_left(folder, settings, stage, progress),
     )
+
+
+def _whole_left(folder: Path, settings: StudySettings, stage: str, progress: Progress | None) -> float | None:
+    """What is left of an unfinished study, from the rate of its last warm-up and of the stage that it is in."""
+    outlook = study_outlook(settings, {name: split["rows"] for name, split in Schema.load(folder).splits.items()})
+    for amount in settings.warmups:
+        reports = read_json_lines(warmup_folder(folder, amount) / "supernet" / "metrics.jsonl", forms.SpeedLine)
+        if recent := [report["rows_per_second"] for report in reports[-RECENT_REPORTS:]]:
+            outlook.measured(warmup_stage(amount), sum(recent) / len(recent))
+    if progress is None or not progress.rate:
+        return None
+    outlook.measured(stage, progress.rate)
+    return outlook.left(stage, progress.seconds_left)
 
 
 def _stage(folder: Path, settings: StudySettings) -> tuple[str, Progress | None]:

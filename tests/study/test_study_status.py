@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from recnas.cli import main
 from recnas.study.status import read_study_status
@@ -40,8 +41,14 @@ def test_each_stage_is_known_with_how_far(run: Path) -> None:
     status = read_study_status(run)
     rows = json.loads((run / "schema.json").read_text())["splits"]["train"]["rows"]
     assert (status.stage, status.progress.done, status.progress.total) == ("warm-up 0.5", 40, (rows + 1) // 2)
+    # Five candidates are scored on gradients of some batches, then come ten trainings, all at the warm-up's rate.
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    scored = 5 * settings["proxy"]["batches"] * settings["proxy"]["batch_size"]
+    left = (rows + 1) // 2 - 40 + scored + 10 * settings["final"]["epochs"] * rows
+    assert status.whole_seconds_left == pytest.approx(left / 20, abs=0.1)
     (supernet / "metrics.jsonl").unlink()
     assert read_study_status(run).progress is None
+    assert read_study_status(run).whole_seconds_left is None
 
 
 def test_a_stopped_study_names_the_command_that_goes_on(
