@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,10 +88,13 @@ def check_name(path: Path, flag: str) -> None:
         InputError: It has bytes that are not UTF-8.
     """
     try:
-        # Its bytes, which in a locale without UTF-8 stand for themselves.
-        os.fsencode(path).decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: the name is not UTF-8; rename the folder, or choose another {flag}") from None
+        str(path).encode()
+    except UnicodeEncodeError:
+        remedy = f"rename the folder, or choose another {flag}"
+        if sys.getfilesystemencoding() != "utf-8":
+            # The name may well be; then this process cannot tell.
+            remedy = f"set PYTHONUTF8=1 where the locale is not UTF-8 either, or choose another {flag}"
+        raise InputError(f"{path}: the name is not UTF-8; {remedy}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -58,7 +58,7 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         InputError: The folder is taken, has other settings or data, or another process is at work on it.
     """
     run = Path(settings.run)
-    _check_name(run)
+    _check_names(settings)
     is_new = not run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def check_openable(settings: Settings, schema: Schema, overwrite: bool, resume: 
         InputError: The folder is taken, has other settings or data, or another process is at work on it.
     """
     run = Path(settings.run)
-    _check_name(run)
+    _check_names(settings)
     if not run.exists():
         return
     if is_at_work(run):
@@ -103,10 +103,13 @@ def check_openable(settings: Settings, schema: Schema, overwrite: bool, resume: 
     _goes_on(settings, schema, overwrite, resume)
 
 
-def _check_name(run: Path) -> None:
+def _check_names(settings: Settings) -> None:
+    run = Path(settings.run)
     if run.exists() and not run.is_dir():
         raise InputError(f"{run} is a file; choose another --run")
     check_name(run, "--run")
+    # It is written into the settings, which are text.
+    check_name(Path(settings.data), "--data")
 
 
 def _taken(run: Path) -> InputError:
