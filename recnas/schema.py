@@ -188,7 +188,9 @@ class SparseFeature:
             if not np.all(self.kept_array[1:] > self.kept_array[:-1]):
                 raise InputError(f"{where}: kept values must ascend")
         if self.unseen not in UNSEEN or (self.unseen == SHARED and self.kept is None):
-            raise InputError(f"{where}: unseen is {self.unseen!r}; it is {MISSING}, or with kept values {SHARED}")
+            raise InputError(
+                f"{where}: unseen is {shortened(self.unseen)}; it is {MISSING}, or with kept values {SHARED}"
+            )
         if not isinstance(self.words, tuple) or not all(isinstance(word, str) for word in self.words):
             raise InputError(f"{where}: words must be a list of strings")
         if self.vocabulary is None:
@@ -309,7 +311,9 @@ class Schema:
                 raise InputError(f"splits.{name} must have rows and positives")
             rows, positives = counts["rows"], counts["positives"]
             if not _is_int(rows) or not _is_int(positives) or not 0 <= positives <= rows:
-                raise InputError(f"splits.{name} has {rows!r} rows and {positives!r} positives, which cannot be")
+                raise InputError(
+                    f"splits.{name} has {shortened(rows)} rows and {shortened(positives)} positives, which cannot be"
+                )
         if extra := set(self.splits) - set(SPLITS):
             raise InputError(f"splits.{min(extra)} is none of {', '.join(SPLITS)}")
         for key in ("source", "split"):
@@ -512,7 +516,7 @@ def _with_tuples(entry: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def _check_version(version: Any) -> None:
     if version not in READABLE:
         raise InputError(
-            f"the data set has version {version!r}, this program reads versions {READABLE[0]} to {READABLE[-1]}; "
+            f"the data set has version {shortened(version)}, this program reads versions {READABLE[0]} to {READABLE[-1]}; "
             "prepare it again"
         )
 
