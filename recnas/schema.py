@@ -516,7 +516,7 @@ def _with_tuples(entry: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def _check_version(version: Any) -> None:
     if version not in READABLE:
         raise InputError(
-            f"the data set has version {shortened(version)}, this program reads versions {READABLE[0]} to {READABLE[-1]}; "
+            f"the data set has version {version!r:.60}, this program reads versions {READABLE[0]} to {READABLE[-1]}; "
             "prepare it again"
         )
 
