@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from data_prep.engine import Summary
+from data_prep.label_words import label_words, read_labels
 from recnas.errors import InputError
 from recnas.schema import Schema
-from recnas.values import Read, label_words, read_labels
+from recnas.values import Read
 
 _ZERO_AND_ONE = ("0", "1", "false", "true")
 _PAIRS = (
@@ -36,7 +37,7 @@ class LabelRule:
     """How a label is read.
 
     Args:
-        positive: The words (`recnas.values.label_words`) that are a click; None: 1 and true.
+        positive: The words (`data_prep.label_words`) that are a click; None: 1 and true.
         negative: Those that are none; None: beside `positive` every other value that is there.
     """
 

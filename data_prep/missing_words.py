@@ -3,14 +3,17 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from data_prep.roles import Roles
 from data_prep.rows import unnamed
 from data_prep.sample import Sample
 from recnas.tables import series_of
 from recnas.values import as_text, read_numbers
+
+if TYPE_CHECKING:
+    from data_prep.roles import Roles
 
 OF_NUMBERS = (
     *("\\N", "NULL", "Null", "null", "NA", "N/A", "n/a", "#N/A", "<NA>", "None", "none", "nan", "NaN", "NAN"),
@@ -59,7 +62,7 @@ class MissingWords:
         values = _without_words(column, self.of_numbers).drop_nulls()
         return self.of_numbers if len(values) and read_numbers(values)[1] is None else self.of_ids
 
-    def notes(self, frame: pl.DataFrame, roles: Roles, inferred: bool) -> list[str]:
+    def notes(self, frame: pl.DataFrame, roles: "Roles", inferred: bool) -> list[str]:
         """What should be known of the words in a table's first rows, a sentence each.
 
         Args:

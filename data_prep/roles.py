@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from data_prep.inference import LEFT_OUT, Judgement, judge, row_index
+from data_prep.label_words import read_labels
 from data_prep.labels import LabelRule, label_rule, plain_rule, refusal
 from data_prep.sample import Sample
 from recnas.errors import InputError
-from recnas.values import read_labels
 
 TRANSFORMS = ("log1p", "standardize", "none")
 LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y")

@@ -269,7 +269,7 @@ class Schema:
         source: what the data set was made from: `name`, `size` in bytes, `fingerprint`, and whatever a recipe adds.
         split: how the rows were split, `{"name": "autoctr", "seed": 2018}`.
         version: version of the format on disk.
-        positive: the label's values that are a click, as `recnas.values.label_words` spells them; None: 1 and true.
+        positive: the label's values that are a click, as `data_prep.label_words` spells them; None: 1 and true.
 
     Raises:
         InputError: something in it is missing, twice or out of range.

@@ -1,4 +1,4 @@
-"""A column of raw values, of whatever type, as labels, numbers, ids, lists of ids or times.
+"""A column of raw values, of whatever type, as numbers, ids, lists of ids or times.
 
 Each reader takes a column `[N]` and gives the values `[N]` with a mask `[N]` of those that do not fit (None: all fit).
 Text of blanks only, null and NaN are missing values. Of a type that cannot be read, no value fits but a missing one.
@@ -41,60 +41,6 @@ _SECONDS_A_DAY = 86_400
 _MICROSECONDS = 10**6
 
 
-def read_labels(
-    column: pl.Series, positive: Sequence[str] | None = None, negative: Sequence[str] | None = None
-) -> Read:
-    """Int8, 0 or 1; none may be missing.
-
-    Args:
-        column: labels.
-        positive: the values that are 1, as `label_words` spells them; None: 1 and true, and 0 and false are 0.
-        negative: the values that are 0; None: beside `positive` every other that is there.
-    """
-    if column.dtype == pl.String and len(distinct := column.unique()) < len(column):
-        # Each different text is read once, as they are few.
-        read, _ = read_labels(distinct, positive, negative)
-        values = column.replace_strict(distinct, read, return_dtype=pl.Int8).alias(column.name)
-        return values, _mask(values.is_null())
-    if positive is None:
-        positive, negative = _ONE, _ZERO
-    word = pl.lit(label_words(column))
-    clicked = word.is_in(list(positive))
-    fits = word.is_not_null() if negative is None else clicked | word.is_in(list(negative))
-    values = pl.select(pl.when(fits).then(clicked.cast(pl.Int8)).alias(column.name)).to_series()
-    return values, _mask(values.is_null())
-
-
-_ONE, _ZERO = ("1", "true"), ("0", "false")
-# Not "none", which may well be a label.
-_NO_LABELS = ("", "\\N", "NULL", "null", "NA", "N/A", "n/a", "None", "nan", "NaN")
-
-
-def label_words(column: pl.Series) -> pl.Series:
-    """The values of a label as text, each in one spelling: small letters, no blanks around it, `1` for 1.00 and +1.
-
-    Null where a value is missing, also as words say it (NULL, NA, nan, \\N …), or of a type that no label has.
-    """
-    name, kind = column.name, column.dtype
-    if not (kind.is_numeric() or kind in (pl.Null, pl.String, pl.Boolean, pl.Categorical, pl.Enum, pl.Object)):
-        return pl.Series(name, [None] * len(column), dtype=pl.String)
-    column = _plain(column)
-    if column.dtype == pl.Boolean:
-        return column.cast(pl.String)
-    if column.dtype == pl.String:
-        text = column.str.strip_chars()
-        text = text.set(text.is_in(_NO_LABELS), None)
-        number = text.cast(pl.Float64, strict=False)
-        text = text.str.to_lowercase()
-    else:
-        number = column.cast(pl.Float64).fill_nan(None)
-        text = number.cast(pl.String)
-    whole = number.is_finite() & (number == number.round()) & (number.abs() < _LEAST_HUGE)
-    digits = number.set(~whole, None).cast(pl.Int64).cast(pl.String)
-    others = number.set(~number.is_finite(), None).cast(pl.String)
-    return pl.select(pl.coalesce(map(pl.lit, (digits, others, text))).alias(name)).to_series()
-
-
 def read_numbers(column: pl.Series, missing: Sequence[str] = ()) -> Read:
     """Float64, null = missing; infinite numbers and other text do not fit.
 
@@ -102,7 +48,7 @@ def read_numbers(column: pl.Series, missing: Sequence[str] = ()) -> Read:
         column: of anything.
         missing: words for a missing value; see `DenseFeature`.
     """
-    column = _plain(column)
+    column = plain_column(column)
     absent = missing_numbers(missing)
     if column.dtype == pl.String:
         numbers = column.cast(pl.Float64, strict=False)
@@ -115,7 +61,7 @@ def read_numbers(column: pl.Series, missing: Sequence[str] = ()) -> Read:
     misfits |= numbers.is_infinite().fill_null(False)
     # NaN is there, and a missing value.
     numbers = numbers.fill_nan(None)
-    return (numbers.set(numbers.is_in(list(absent)), None) if absent else numbers), _mask(misfits)
+    return (numbers.set(numbers.is_in(list(absent)), None) if absent else numbers), misfit_mask(misfits)
 
 
 def read_ids(column: pl.Series, missing: Collection[str] = ()) -> Read:
@@ -145,7 +91,7 @@ def read_ids(column: pl.Series, missing: Collection[str] = ()) -> Read:
             return None if text is None or text in missing else hash_text(text)
 
         return _ids_of_objects(column, id_of)
-    return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
+    return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), misfit_mask(column.is_not_null())
 
 
 def read_feature(column: pl.Series, feature: DenseFeature | SparseFeature) -> Read:
@@ -174,7 +120,7 @@ def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
         if ids.null_count() == column.null_count() and not column.str.contains("+", literal=True).any():
             return ids % feature.reading["modulus"] if "modulus" in feature.reading else ids, None
     if column.dtype.is_nested():
-        return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), _mask(column.is_not_null())
+        return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), misfit_mask(column.is_not_null())
     # Each different value is read once.
     distinct = column.unique()
     ids, misfits = _ids_of_objects(distinct, feature.id_of)
@@ -216,9 +162,9 @@ def read_lists(column: pl.Series, separator: str | None, read: Reader = read_ids
     lengths = column.list.len().fill_null(0).to_numpy().astype(np.int64)
     ids, misfits = read(column.filter(lengths > 0).explode())
     known = ids.is_not_null().to_numpy()
-    lists = _regrouped(column.name, ids.drop_nulls(), _sums(known)[np.cumsum(lengths)])
+    ends = np.cumsum(lengths)
+    lists = _regrouped(column.name, ids.drop_nulls().to_numpy(), _sums(known)[ends])
     if misfits is not None:
-        ends = np.cumsum(lengths)
         sums = _sums(misfits)
         misfits = sums[ends] > sums[ends - lengths]
     if unreadable is not None:
@@ -240,7 +186,7 @@ def split_texts(column: pl.Series, separator: str) -> tuple[pl.Series, np.ndarra
             items[value] = None
     read = pl.Series([items.get(value) for value in text], dtype=pl.List(pl.String))
     split = pl.select(pl.when(bracketed).then(read).otherwise(column.str.split(separator)).alias(column.name))
-    return split.to_series(), _mask(bracketed & read.is_null())
+    return split.to_series(), misfit_mask(bracketed & read.is_null())
 
 
 def places_of_kept(column: pl.Series, feature: SparseFeature) -> pl.Series:
@@ -262,9 +208,7 @@ def places_of_kept(column: pl.Series, feature: SparseFeature) -> pl.Series:
         return pl.Series(column.name, pa.array(found, mask=~known))
     lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
     found, known = places(values.filter(lengths > 0).explode())
-    ends = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(known)])[np.cumsum(lengths)]
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    return pl.Series(column.name, pa.LargeListArray.from_arrays(offsets, pa.array(found[known])))
+    return _regrouped(column.name, found[known], _sums(known)[np.cumsum(lengths)])
 
 
 def read_times(column: pl.Series) -> Read:
@@ -276,19 +220,19 @@ def read_times(column: pl.Series) -> Read:
         times = column.cast(pl.Int32).cast(pl.Float64) * _SECONDS_A_DAY
     elif isinstance(column.dtype, pl.Datetime):
         times = column.dt.epoch("us").cast(pl.Float64) / _MICROSECONDS
-    elif (column := _plain(column)).dtype == pl.String:
+    elif (column := plain_column(column)).dtype == pl.String:
         times = _times_of_text(column.str.strip_chars())
     else:
         times = column.cast(pl.Float64)
     finite = times.is_finite().fill_null(False)
-    return times.set(~finite, None), _mask(~finite)
+    return times.set(~finite, None), misfit_mask(~finite)
 
 
 _INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 
 
-def _plain(column: pl.Series) -> pl.Series:
-    """The column as numbers, truth values or text."""
+def plain_column(column: pl.Series) -> pl.Series:
+    """A column of anything as numbers, truth values or text."""
     kind = column.dtype
     if kind == pl.Null or kind in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
@@ -309,7 +253,8 @@ def as_text(value: object) -> str | None:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _mask(misfits: pl.Series) -> np.ndarray | None:
+def misfit_mask(misfits: pl.Series) -> np.ndarray | None:
+    """`[N]` as a reader gives it: None where none is true."""
     return misfits.to_numpy() if misfits.any() else None
 
 
@@ -322,10 +267,10 @@ def _sums(mask: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(mask)])
 
 
-def _regrouped(name: str, values: pl.Series, ends: np.ndarray) -> pl.Series:
+def _regrouped(name: str, values: np.ndarray, ends: np.ndarray) -> pl.Series:
     """Lists of values, of which each ends where the next begins."""
     offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
-    return pl.Series(name, pa.LargeListArray.from_arrays(offsets, pa.array(values.to_numpy())))
+    return pl.Series(name, pa.LargeListArray.from_arrays(offsets, pa.array(values)))
 
 
 def _ids_of_text(column: pl.Series, missing: Collection[str]) -> pl.Series:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep import prepare
+from data_prep.label_words import label_words, read_labels
 from data_prep.labels import LabelRule, Labels, label_rule
 from recnas.cli import main
 from recnas.errors import InputError
 from recnas.schema import SPLITS, Schema
-from recnas.values import label_words, read_labels
 
 
 def _table(labels: list, name: str = "bought") -> pl.DataFrame:
@@ -123,7 +123,7 @@ def test_positive_says_which_ratings_are_a_click_and_the_others_are_counted(tmp_
     assert "a click is a row whose rating is 4 or 5\nno click: 1 (40 rows), 2 (40 rows), 3" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("missing", [None, "", " ", "NULL", "\\N", "nan", "NA"])
+@pytest.mark.parametrize("missing", [None, "", " ", "NULL", "\\N", "nan", "NA", "<NA>", "Null", "#N/A"])
 def test_a_missing_label_is_never_no_click(tmp_path, missing):
     labels = ["buy", "look", "leave"] * 40
     labels[50] = missing
