@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,17 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture
-def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file that a module `evil` in the working directory makes when it is imported."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "evil", raising=False)
     canary = tmp_path / "canary"
     (tmp_path / "evil.py").write_text(
         f"import pathlib\npathlib.Path({str(canary)!r}).touch()\ndef f(candidate):\n    return 0.0\n"
     )
-    return canary
+    yield canary
+    # Other tests hold that nobody imports one.
+    sys.modules.pop("evil", None)
 
 
 @pytest.fixture
