@@ -10,6 +10,7 @@ from polars import selectors
 
 from recnas.data.dataset import Dataset
 from recnas.description import DenseDescription, Description, SparseDescription
+from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, SparseFeature
 from recnas.tables import scan
 
@@ -38,8 +39,10 @@ def describe(path: str | Path) -> Description:
     """
     dataset = Dataset(path, needed=())
     schema = dataset.schema
-    frame = scan([dataset.path / split for split in SPLITS])
     rows = sum(dataset.rows(split) for split in SPLITS)
+    if not rows:
+        raise InputError(f"{dataset.path}: all splits are empty; prepare the data set again")
+    frame = scan([dataset.path / split for split in SPLITS])
     return Description(
         {split: dataset.rows(split) for split in SPLITS},
         {split: schema.positive_rate(split) if dataset.rows(split) else None for split in SPLITS},

@@ -17,6 +17,7 @@ import recnas
 from recnas.cli import main
 from recnas.data import describe
 from recnas.description import Description
+from recnas.errors import InputError
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
 
 
@@ -181,3 +182,12 @@ def test_the_command_prints_a_table_or_json(folder: Path, capsys) -> None:
     assert main(["describe", str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(describe(folder).to_json()))
     assert main(["describe", str(folder / "train")]) == 2
+
+
+def test_of_a_data_set_without_rows_nothing_is_told(folder: Path) -> None:
+    schema = replace(Schema.load(folder), splits={split: {"rows": 0, "positives": 0} for split in SPLITS})
+    schema.save(folder)
+    for split in SPLITS:
+        (folder / split / "part-00000.parquet").unlink()
+    with pytest.raises(InputError, match="all splits are empty; prepare the data set again"):
+        describe(folder)
