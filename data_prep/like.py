@@ -1,6 +1,6 @@
 """A new log prepared as an earlier one was: nothing is measured anew, so that the earlier one's models can take it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ class Unseen(Summary):
         for name, kept in self._kept.items():
             self.note(name, unnamed(chunk[name]), lambda values, kept=kept: ~np.isin(values, kept))
 
-    def note(self, name: str, column: pl.Series, is_unseen: Any) -> None:
+    def note(self, name: str, column: pl.Series, is_unseen: Callable[[np.ndarray], np.ndarray]) -> None:
         """Counts the values of a column, or of its lists, of which `is_unseen` tells the unseen ones."""
         values = column.explode() if isinstance(column.dtype, pl.List) else column
         numbers = values.drop_nulls().cast(pl.UInt32).to_numpy()

@@ -22,8 +22,8 @@ from data_prep.rows import Job, Rows, Table, distinct_names
 from data_prep.separators import separator_of
 from data_prep.text import PACKINGS, EmptyFile, check_is_file, input_files, without_packing
 from recnas.console import Bar
-from recnas.errors import InputError
-from recnas.tables import first_line, frame_of_arrow, frame_of_pandas, open_arrow
+from recnas.errors import InputError, first_line
+from recnas.tables import frame_of_arrow, frame_of_pandas, open_arrow
 
 CHUNK_ROWS = 65_536
 

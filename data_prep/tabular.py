@@ -26,7 +26,7 @@ from data_prep.text import describe
 from data_prep.words import FrequentWords, frequent_words
 from recnas.console import BYTES, Console
 from recnas.encoding import column_of, wanted_of
-from recnas.errors import InputError
+from recnas.errors import InputError, first_line
 from recnas.printable import printable
 from recnas.schema import DenseFeature, Schema, SparseFeature
 from recnas.values import Reader, read_feature, read_times
@@ -260,7 +260,7 @@ def _chunks(
         try:
             return table, reader(job())
         except pl.exceptions.PolarsError as error:
-            raise InputError(f"{table.path}: cannot be read ({str(error).splitlines()[0]}); check --input") from None
+            raise InputError(f"{table.path}: cannot be read ({first_line(error)}); check --input") from None
 
     size = sum(table.path.stat().st_size for table in tables if table.path.exists())
     with Console(progress).bar(size, "reading", BYTES) as bar:

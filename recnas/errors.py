@@ -15,6 +15,12 @@ class RunError(Exception):
     """Something failed on the way, with good input: a diverged loss, a full disk (exit code 1)."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says first, to stand in a message in brackets."""
+    lines = (line.strip().rstrip(" .") for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
+
+
 def suggested(*words: object) -> str:
     """A command as a message suggests it: whatever is in a name, it can be given to a shell as it stands."""
     return shlex.join(_word(word) for word in words)

@@ -170,6 +170,25 @@ def parse_line(line: bytes) -> dict[str, Any]:
     return value
 
 
+def checked_line(line: bytes, form: Any, where: str) -> dict[str, Any]:
+    """The object of a line of a run's log, held against a form.
+
+    Args:
+        line: Without its line end.
+        form: What it holds, a type of `recnas.forms`.
+        where: File and number of the line, for errors.
+
+    Raises:
+        InputError: It is none, or holds something else.
+    """
+    try:
+        value = parse_line(line)
+        check_form(value, form)
+    except ValueError as error:
+        raise InputError(f"{where}: damaged ({error}); {FROM_HERE}") from None
+    return value
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML mapping; see `parse_yaml`.
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from recnas.errors import InputError
+from recnas.errors import InputError, first_line
 
 
 def open_arrow(path: Path) -> pa.NativeFile:
@@ -70,8 +70,3 @@ def series_of(name: str, values: list[Any]) -> pl.Series:
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         # Whole numbers beyond 64 bits, half of a surrogate pair.
         return pl.Series(name, values, dtype=pl.Object)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's text."""
-    return str(error).partition("\n")[0]

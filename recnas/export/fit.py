@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import shlex
 from pathlib import Path
 
 from recnas.data import Dataset
-from recnas.errors import InputError
+from recnas.errors import InputError, suggested
 from recnas.schema import Schema
 from recnas.train.metrics import Quality
 
@@ -38,7 +37,7 @@ def check_fits(schema: Schema, dataset: Dataset, model: Path) -> None:
     def fail(difference: str) -> None:
         raise InputError(
             f"{dataset.path}: does not fit the model {model}: {difference}; "
-            f"prepare that log with: recnas prepare … {shlex.join(('--like', str(model)))}"
+            f"prepare that log with: recnas prepare … {suggested('--like', model)}"
         )
 
     other = dataset.schema.capped(max(feature.rows for feature in schema.sparse))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from recnas.schema import Schema
 
-FOUND, BASELINE = KINDS = "found", "baseline"
+FOUND, BASELINE = "found", "baseline"
 VERSION = 1
 
 

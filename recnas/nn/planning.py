@@ -18,7 +18,7 @@ from torchrec.distributed.planner.storage_reservations import FixedPercentageSto
 from torchrec.distributed.planner.types import PlannerError, ShardingOption, Stats
 from torchrec.distributed.types import ShardingPlan
 
-from recnas.errors import InputError
+from recnas.errors import InputError, first_line
 from recnas.nn.embedding_optimizer import EmbeddingOptimizer
 from recnas.nn.sharding import Sharding
 
@@ -134,9 +134,8 @@ def _telling_of_memory() -> Iterator[None]:
     try:
         yield
     except PlannerError as error:
-        reason = str(error).strip().splitlines()[0].rstrip(" .")
         raise InputError(
-            f"the embedding tables cannot be placed ({reason}); more processes, more memory "
+            f"the embedding tables cannot be placed ({first_line(error)}); more processes, more memory "
             "(--device-memory, --host-memory), other ways to split (--sharding) or smaller tables help"
         ) from None
 

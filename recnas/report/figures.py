@@ -8,9 +8,10 @@ from itertools import accumulate, chain, combinations
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from recnas.nn.definition import BASELINE
 from recnas.report.axes import bounds, scale, tell_of_outside
 from recnas.report.html import compact
-from recnas.report.run import BASELINE, Candidate, Epoch, Model, Warmup
+from recnas.report.run import Candidate, Epoch, Model, Warmup
 from recnas.report.style import BEST, DENSE, FONT, INK, PAPER, SPARSE, axis, plot_layout
 
 _CHILD, _INITIAL = DENSE, "#aab3bd"

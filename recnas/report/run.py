@@ -11,15 +11,14 @@ from typing import Any
 
 from recnas import forms
 from recnas.description import Description
-from recnas.documents import check_form
 from recnas.errors import InputError
-from recnas.files import FROM_HERE, by_dotted_name, parse_line, read_json, read_lines, read_yaml
+from recnas.files import by_dotted_name, checked_line, read_json, read_lines, read_yaml
 from recnas.nn.baselines import TITLES
+from recnas.nn.definition import BASELINE
 from recnas.search.folder import DATA, RESULTS, SHORTLISTED
 from recnas.search.settings import Settings
 from recnas.space import Architecture
 
-FOUND, BASELINE = "found", "baseline"
 DIVERGED, DROPPED = "diverged", "dropped"
 
 
@@ -296,12 +295,7 @@ def _each(root: Path, file: Path, form: Any, parse: Any, notes: list[str]) -> It
     """The file's lines, each parsed; a last line that is cut short is noted and left out."""
     whole, cut = read_lines(file)
     for number, line in enumerate(whole, start=1):
-        try:
-            value = parse_line(line)
-            check_form(value, form)
-        except ValueError as error:
-            raise InputError(f"{file}:{number}: damaged ({error}); {FROM_HERE}") from None
-        yield parse(value)
+        yield parse(checked_line(line, form, f"{file}:{number}"))
     if cut:
         number = len(whole) + 1
         notes.append(f"The last line of {file.relative_to(root)} (line {number}) is incomplete and was left out.")

@@ -8,8 +8,9 @@ from itertools import accumulate
 
 import plotly.graph_objects as go
 
+from recnas.nn.definition import BASELINE
 from recnas.report.axes import Bounds, all_of, bounds, scale, tell_of_outside
-from recnas.report.run import BASELINE, Epoch, Model, TrainingPoint
+from recnas.report.run import Epoch, Model, TrainingPoint
 from recnas.report.style import BEST, DENSE, SPARSE, axis, plot_layout
 
 _PALE = "#aab3bd"

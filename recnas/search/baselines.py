@@ -14,6 +14,7 @@ from recnas import forms
 from recnas.console import Console
 from recnas.data import Dataset
 from recnas.files import read_json, read_yaml, write_json, write_text
+from recnas.nn.definition import BASELINE
 from recnas.schema import SPLITS
 from recnas.search.about import say_rows
 from recnas.search.choice import best_trained, check_judged
@@ -120,7 +121,7 @@ def _add_baselines(
             results |= best_trained(results["models"])
             write_json(run / RESULTS, results)
         # Also when a killed process has come so far: a run's settings say what its results hold.
-        _remember(run, settings, [model["id"] for model in results["models"] if model["kind"] == "baseline"])
+        _remember(run, settings, [model["id"] for model in results["models"] if model["kind"] == BASELINE])
     return results
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from recnas.errors import InputError
 from recnas.files import ANEW
+from recnas.nn.definition import FOUND
 from recnas.search.history import Recorded
 from recnas.search.pareto import Point, choose, first_front, objectives
 from recnas.space import Architecture
@@ -55,7 +56,7 @@ def best_trained(models: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
         the search found, None without a search.
     """
     trained = [model for model in models if model["status"] == "trained"]
-    searched = [model for model in trained if model["kind"] == "found"]
+    searched = [model for model in trained if model["kind"] == FOUND]
     return {"best": _lowest(trained), "best_searched": _lowest(searched) if searched else None}
 
 
@@ -74,7 +75,7 @@ def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str
         Their ids, lowest validation log loss first; with the score as the only objective, the best alone.
     """
     keys = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
-    found = [model for model in models if model["kind"] == "found" and model["status"] == "trained"]
+    found = [model for model in models if model["kind"] == FOUND and model["status"] == "trained"]
     points = {model["id"]: (model["validation"]["log_loss"], *(model[key] for key in keys)) for model in found}
     ids = list(points)
     return sorted((ids[place] for place in first_front(list(points.values()))), key=points.__getitem__)

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from recnas.cores import available_cores
-from recnas.errors import InputError, RunError
+from recnas.errors import InputError, RunError, first_line
 from recnas.nn.model import default_device
 from recnas.search.executor import Executor, beginning_order
 from recnas.search.settings import LOCAL
@@ -172,7 +172,7 @@ def connect(address: str, workers: int | None) -> bool:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         ray.shutdown()
-        raise InputError(f"--ray {address}: {_first_line(error)}") from None
+        raise InputError(f"--ray {address}: {first_line(error)}") from None
     return True
 
 
@@ -408,7 +408,7 @@ class RayWorkers(Executor):
                 f"a Ray worker cannot do recnas's work ({_last_line(error)}); install the same recnas on every machine"
             ) from None
         except self._ray.exceptions.RayError as error:
-            raise _WorkerLost(_first_line(error)) from None
+            raise _WorkerLost(first_line(error)) from None
         return outcome.unpack()
 
     def _end(self, actor: _Actor) -> None:
@@ -430,10 +430,6 @@ def _given_up(lost: _WorkerLost) -> RunError:
         f"{MOST_DEATHS} Ray workers died at the same work ({lost}); out of memory? Go on with --resume and fewer "
         "workers a machine"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _last_line(error: BaseException) -> str:

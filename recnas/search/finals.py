@@ -10,6 +10,7 @@ from recnas.console import Console
 from recnas.data import Dataset
 from recnas.errors import RunError
 from recnas.files import write_json
+from recnas.nn.definition import BASELINE, FOUND
 from recnas.nn.processes import num_started
 from recnas.search.about import data_entry
 from recnas.search.choice import best_trained, choose_finalists, front
@@ -72,7 +73,7 @@ def run_finals(
     """
     schema = dataset.schema
     finalists = [
-        Entrant(item.proposal.id, "found", item.proposal.arch)
+        Entrant(item.proposal.id, FOUND, item.proposal.arch)
         for item in (choose_finalists(ranked, settings.final.top_k, costs.objectives) if ranked else ())
     ]
     models = train_models(
@@ -93,7 +94,7 @@ def run_finals(
 
 def hand_made(names: Sequence[str]) -> list[Entrant]:
     """The hand-made models of these names, each once."""
-    return [Entrant(name, "baseline") for name in dict.fromkeys(names)]
+    return [Entrant(name, BASELINE) for name in dict.fromkeys(names)]
 
 
 def train_models(
@@ -265,6 +266,6 @@ def _describe(trained: Trained, total: int) -> str:
 def _none_left(trainings: Sequence[Trained]) -> RunError:
     """The error to raise when every finalist that was not dropped, or every hand-made model, diverged."""
     reason = next((item.diverged for item in trainings if item.diverged), "")
-    if trainings[0].entrant.kind == "found":
+    if trainings[0].entrant.kind == FOUND:
         return RunError(f"every finalist's training diverged: {reason}")
     return RunError(f"every model's training diverged: {reason}")

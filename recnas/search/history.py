@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from recnas import forms
-from recnas.documents import check_form
 from recnas.errors import InputError
-from recnas.files import FROM_HERE, parse_line, read_lines, writing
+from recnas.files import FROM_HERE, checked_line, read_lines, writing
 from recnas.search.evolution import Proposal
 from recnas.search.scoring import Scored
 from recnas.space import Architecture
@@ -80,11 +79,7 @@ class History:
         if place >= len(self._lines):
             return None
         where = f"{self._path}:{place + 1}"
-        try:
-            line = parse_line(self._lines[place])
-            check_form(line, self._form)
-        except ValueError as error:
-            raise InputError(f"{where}: damaged ({error}); {FROM_HERE}") from None
+        line = checked_line(self._lines[place], self._form, where)
         scored = Scored(dict(line["proxy"]), line["score"], line["seconds"])
         if (found := line["id"]) != proposal.id:
             raise InputError(f"{where}: candidate {found}, where this search proposes {proposal.id}; {FROM_HERE}")

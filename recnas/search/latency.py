@@ -14,9 +14,8 @@ import torch
 
 from recnas import forms
 from recnas.data import Batch, Dataset
-from recnas.documents import check_form
 from recnas.errors import InputError
-from recnas.files import FROM_HERE, parse_line, read_lines, writing
+from recnas.files import checked_line, read_lines, writing
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
@@ -98,11 +97,7 @@ class Latencies:
                 os.truncate(self._path, sum(len(line) + 1 for line in lines))
         kept = {}
         for number, line in enumerate(lines, start=1):
-            try:
-                value = parse_line(line)
-                check_form(value, forms.LatencyLine)
-            except ValueError as error:
-                raise InputError(f"{self._path}:{number}: damaged ({error}); {FROM_HERE}") from None
+            value = checked_line(line, forms.LatencyLine, f"{self._path}:{number}")
             kept[value["of"], value["id"]] = float(value["ms"])
         return kept
 

@@ -13,7 +13,8 @@ from recnas.console import amount, clock, size, speed
 from recnas.cores import available_cores
 from recnas.errors import suggested
 from recnas.files import read_json, read_json_lines, read_yaml
-from recnas.report.run import BASELINE, FOUND, Run, read_run
+from recnas.nn.definition import BASELINE, FOUND
+from recnas.report.run import Run, read_run
 from recnas.schema import Schema
 from recnas.search.folder import (
     CONFIG,

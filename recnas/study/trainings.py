@@ -13,6 +13,7 @@ import torch
 from recnas import forms
 from recnas.data import Dataset
 from recnas.files import read_json, write_json
+from recnas.nn.definition import FOUND
 from recnas.nn.model import default_device
 from recnas.search.finalists import Entrant, Job, keep_weights, restore, train_entrant
 from recnas.search.halving import rows_after
@@ -92,7 +93,7 @@ def train(training: Training) -> Trained:
     settings = _settings
     assert settings is not None, "start_trainings has not run in this process"
     own = settings_of(settings, training.seed)
-    run, entrant = Path(own.run), Entrant(training.arch.id, "found", training.arch)
+    run, entrant = Path(own.run), Entrant(training.arch.id, FOUND, training.arch)
     file = _result_file(settings, training)
     if file.exists():
         _forget_all_but(file)
@@ -148,7 +149,7 @@ def settings_of(settings: StudySettings, seed: int) -> StudySettings:
 
 
 def _result_file(settings: StudySettings, training: Training) -> Path:
-    entrant = Entrant(training.arch.id, "found", training.arch)
+    entrant = Entrant(training.arch.id, FOUND, training.arch)
     return entrant.folder(Path(settings_of(settings, training.seed).run)) / RESULT
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recnas.nn.definition import BASELINE, FOUND
 from recnas.report.figures import cost_figure, unbeaten
-from recnas.report.run import BASELINE, FOUND, Model, Quality
+from recnas.report.run import Model, Quality
 
 PAIRS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
 
