@@ -34,8 +34,9 @@ from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import Recorded
+from recnas.search.plain_values import merge
 from recnas.search.scoring import Scored
-from recnas.search.settings import Settings, load_preset, merge
+from recnas.search.settings import Settings, load_preset
 from recnas.space import Architecture, SearchSpace, cost
 
 

@@ -33,13 +33,14 @@ from recnas.errors import InputError, RunError
 from recnas.files import read_json, read_json_lines, read_yaml, write_text
 from recnas.flags import FLAGS, add_setting_flags, given_settings
 from recnas.nn.baselines import TITLES
-from recnas.search.choice import best
+from recnas.search.choice import best_trained
 from recnas.search.costs import Costs
 from recnas.search.folder import CONFIG, RESULTS, is_finished
 from recnas.search.halving import other_learning_rates
 from recnas.search.history import FILE_NAME as HISTORY
+from recnas.search.plain_values import merge
 from recnas.search.scoring import SUPERNET_WEIGHTS
-from recnas.search.settings import Settings, load_preset, merge
+from recnas.search.settings import Settings, load_preset
 from recnas.search.status import settings_in
 from recnas.space import Architecture
 
@@ -139,9 +140,10 @@ def spent(run: Path, results: Results) -> float:
 
 
 def best_of(results: Results) -> Model:
-    """The model of a run that is best on validation."""
-    chosen = best(results["models"])
-    return next(model for model in results["models"] if model["id"] == chosen)
+    """The model of a run that is best on validation; of a search's run, of those that it found."""
+    chosen = best_trained(results["models"])
+    id = chosen["best_searched"] or chosen["best"]
+    return next(model for model in results["models"] if model["id"] == id)
 
 
 def table(found: Sequence[Mapping[str, Results]]) -> str:

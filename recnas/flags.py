@@ -12,7 +12,8 @@ from typing import Any
 
 from recnas.nn.baselines import TITLES
 from recnas.nn.sharding import KERNELS, TYPES, Sharding
-from recnas.search.settings import Settings, leaves
+from recnas.search.plain_values import leaves
+from recnas.search.settings import Settings
 
 FLAGS: dict[str, tuple[str, str]] = {
     "space": ("--space", "search space: nasrec-small, nasrec-full or nasrec-cross"),

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from recnas.cli import main, result_table
+from recnas.cli import main
 from recnas.search.choice import best_trained
+from recnas.search.table import result_table
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:

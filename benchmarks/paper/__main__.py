@@ -24,7 +24,8 @@ from recnas.console import Console
 from recnas.errors import InputError, RunError
 from recnas.flags import FLAGS, add_setting_flags, given_settings
 from recnas.nn.baselines import TITLES
-from recnas.search.settings import Settings, merge, read_settings, with_preset
+from recnas.search.plain_values import merge
+from recnas.search.settings import Settings, read_settings, with_preset
 from recnas.train.settings import Amount
 
 QUICK = {"candidates": 6, "best": 2, "top_k": 1, "random": 2, "warmups": [0.01]}

@@ -23,9 +23,10 @@ from recnas.search.costs import Costs
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.executor import ThisProcess, computing_with, open_executor
 from recnas.search.folder import FREE_TO_CHANGE, finished, open_run
+from recnas.search.plain_values import leaves
 from recnas.search.run import find_candidates, prepare_process
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows
-from recnas.search.settings import Settings, leaves
+from recnas.search.settings import Settings
 from recnas.space import Architecture, cost
 from recnas.study.run import train_all
 from recnas.study.settings import StudySettings
@@ -230,7 +231,7 @@ class Runs:
         self._compare("--candidates", before["candidates"], candidates)
         # Settings that are new since have their default.
         then = Settings.from_mapping(before["settings"], str(path)).to_mapping()
-        for place, _, _ in leaves():
+        for place, _, _ in leaves(Settings):
             # Each search and each training has its own of the seed.
             if place[0] not in FREE_TO_CHANGE and place != ("seed",):
                 self._compare(".".join(place), *(_at(item, place) for item in (then, now["settings"])))

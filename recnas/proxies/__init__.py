@@ -3,7 +3,7 @@
 from recnas.proxies.brief import BriefTraining
 from recnas.proxies.candidate import Candidate, Measurement
 from recnas.proxies.instruments import Instruments
-from recnas.proxies.registry import PROXIES, Proxy, find_proxy
+from recnas.proxies.registry import PROXIES, Proxy, check_proxy_name, find_proxy
 from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, ProxyBatches, collect
 from recnas.proxies.tuning import LastLayerTuning
 
@@ -18,6 +18,7 @@ __all__ = [
     "ModuleStatistics",
     "Proxy",
     "ProxyBatches",
+    "check_proxy_name",
     "collect",
     "find_proxy",
 ]

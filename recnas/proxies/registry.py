@@ -56,6 +56,19 @@ PROXIES: dict[str, Proxy] = {
 }
 
 
+def check_proxy_name(name: str) -> None:
+    """Looks ahead to `find_proxy`, and imports nothing.
+
+    Raises:
+        InputError: It is none of `PROXIES`, nor written as `module:function`.
+    """
+    module, _, function = name.partition(":")
+    if name not in PROXIES and (not function or not module or module.startswith(".")):
+        raise InputError(
+            f"no proxy is named {name!r}; known are {', '.join(PROXIES)}, and module:function for one of your own"
+        )
+
+
 def find_proxy(name: str) -> Proxy:
     """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `Candidate` in a module of yours.
 
@@ -66,11 +79,8 @@ def find_proxy(name: str) -> Proxy:
     """
     if name in PROXIES:
         return PROXIES[name]
+    check_proxy_name(name)
     module, _, function = name.partition(":")
-    if not function or not module or module.startswith("."):
-        raise InputError(
-            f"no proxy is named {name!r}; known are {', '.join(PROXIES)}, and module:function for one of your own"
-        )
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
     try:

@@ -15,7 +15,8 @@ from recnas.callable_package import make_callable
 from recnas.errors import InputError, suggested
 from recnas.nn.baselines import TITLES
 from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
-from recnas.search.settings import Settings, merge, read_settings, resolve, with_preset
+from recnas.search.plain_values import merge
+from recnas.search.settings import Settings, read_settings, resolve, with_preset
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
 

@@ -19,7 +19,8 @@ from recnas import forms
 from recnas.errors import InputError, suggested
 from recnas.files import PARTIAL, check_name, read_json, read_yaml, write_text
 from recnas.schema import FILE_NAME, Schema
-from recnas.search.settings import Settings, leaves
+from recnas.search.plain_values import leaves
+from recnas.search.settings import Settings
 from recnas.tracking.mlflow import FILE_NAME as TRACKED
 
 CONFIG, RESULTS, LATENCIES, SHORTLISTED = "config.yaml", "results.json", "latency.jsonl", "shortlist.jsonl"

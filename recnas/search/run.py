@@ -15,6 +15,7 @@ from typing import Any
 from recnas.console import Console
 from recnas.data import Dataset, describe
 from recnas.files import write_json
+from recnas.proxies import check_proxy_name
 from recnas.schema import SPLITS, Schema
 from recnas.search.about import say_rows
 from recnas.search.costs import Costs
@@ -85,6 +86,8 @@ def _search(
         with tracked(Path(settings.run), log_to, console):
             pass
         return results
+    for name in settings.ranking.names:
+        check_proxy_name(name)
     dataset = Dataset(settings.data)
     console.outlook = outlook_of(settings, {split: dataset.rows(split) for split in SPLITS})
     if settings.ranking.inherits:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import types
-import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from recnas.documents import parse_yaml, shortened
+from recnas.documents import parse_yaml
 from recnas.errors import InputError
 from recnas.files import read_yaml
 from recnas.nn.baselines import TITLES
@@ -18,12 +16,11 @@ from recnas.nn.sharding import Sharding
 from recnas.search.evolution import EvolutionSettings
 from recnas.search.expression import USUAL, Ranking
 from recnas.search.limits import LimitSettings
+from recnas.search.plain_values import from_plain, known_only, merge, to_plain
 from recnas.space import SearchSpace
 from recnas.train.settings import Amount, Optimization
 
 MOST_WORKERS = 10_000
-BOUND = 10**18
-"""Above every number of a setting."""
 LOCAL = "local"
 """The address of a Ray cluster on this machine, started and ended with the work."""
 
@@ -250,7 +247,7 @@ class Settings:
 
     def to_mapping(self) -> dict[str, Any]:
         """Nested plain values, as written to `config.yaml`."""
-        return _plain(asdict(self))
+        return to_plain(self)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], source: str = "settings") -> Self:
@@ -259,7 +256,7 @@ class Settings:
         Raises:
             InputError: A key is unknown, or a value has the wrong type or range.
         """
-        return _build(cls, values, source, "")
+        return from_plain(cls, values, source)
 
     @classmethod
     def known_in(cls, values: Mapping[str, Any], source: str) -> Self:
@@ -268,7 +265,7 @@ class Settings:
         Raises:
             InputError: A value has the wrong type or range.
         """
-        return _build(cls, _known(cls, values), source, "")
+        return from_plain(cls, known_only(cls, values), source)
 
 
 def resolve(
@@ -353,90 +350,6 @@ def load_preset(name: str) -> dict[str, Any]:
         return read_yaml(Path(name))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values with those of `over` in the place of those of `base`."""
-    result = dict(base)
-    for key, value in over.items():
-        inner = result.get(key)
-        result[key] = merge(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
-    return result
-
-
-def leaves(kind: type = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Every single setting: its path, its type, and its default."""
-    types_of = typing.get_type_hints(kind)
-    for item in fields(kind):
-        inner = types_of[item.name]
-        if is_dataclass(inner):
-            yield from leaves(inner, (*path, item.name))
-        else:
-            yield (*path, item.name), inner, None if item.default is MISSING else item.default
-
-
-def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base: Any = None) -> Any:
-    if not isinstance(values, Mapping):
-        raise InputError(f"{source}: {where or 'the file'} is {shortened(values)} where a mapping is expected")
-    types_of = typing.get_type_hints(kind)
-    base = kind() if base is None else base
-    arguments = {item.name: getattr(base, item.name) for item in fields(kind)}
-    for key, value in values.items():
-        name = f"{where}.{key}" if where else str(key)
-        if key not in arguments:
-            raise InputError(f"{source}: unknown setting {name!r}; known are {', '.join(sorted(arguments))}")
-        if is_dataclass(types_of[key]):
-            arguments[key] = _build(types_of[key], value, source, name, arguments[key])
-        else:
-            arguments[key] = _convert(types_of[key], value, source, name)
-    try:
-        return kind(**arguments)
-    except InputError as error:
-        raise InputError(f"{source}: {f'{where}: ' if where else ''}{error}") from None
-
-
-def _known(kind: type, values: Any) -> Any:
-    """Nested values without the keys that are no settings of a kind."""
-    if not isinstance(values, Mapping):
-        return values
-    types_of = typing.get_type_hints(kind)
-    names = {item.name for item in fields(kind)}
-    return {
-        key: _known(types_of[key], value) if is_dataclass(types_of[key]) else value
-        for key, value in values.items()
-        if key in names
-    }
-
-
-def _convert(kind: Any, value: Any, source: str, name: str) -> Any:
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    for option in options:
-        if option is types.NoneType and value is None:
-            return None
-        if option in (float, int) and isinstance(value, int | option) and not isinstance(value, bool):
-            # What is not a number is refused by its own range.
-            if abs(value) >= BOUND:
-                raise InputError(f"{source}: {name} is {shortened(value)}; it must be a number below {BOUND:.0e}")
-            return option(value)
-        if option is str and isinstance(value, str):
-            return value
-        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
-            inner = typing.get_args(option)[0]
-            return tuple(_convert(inner, item, source, name) for item in value)
-    expected = " or ".join(
-        {float: "a number", int: "a whole number", str: "text", types.NoneType: "null"}.get(o, "a list")
-        for o in options
-    )
-    hint = (
-        " (in YAML a number like 1e-2 needs its point: 1.0e-2)" if isinstance(value, str) and float in options else ""
-    )
-    raise InputError(f"{source}: {name} is {shortened(value)} where {expected} is expected{hint}")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
 
 
 def at_least(settings: Any, **least: int) -> None:

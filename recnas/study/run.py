@@ -19,7 +19,7 @@ from recnas.errors import InputError, RunError
 from recnas.files import ANEW, read_json, read_json_lines, read_yaml, write_json, write_text, writing
 from recnas.nn.model import sizes
 from recnas.nn.processes import num_started
-from recnas.proxies import find_proxy
+from recnas.proxies import check_proxy_name, find_proxy
 from recnas.schema import SPLITS
 from recnas.search.about import data_entry, say_rows
 from recnas.search.costs import Costs
@@ -89,6 +89,8 @@ def study(
     if resume and not anew and (results := finished(settings, forms.Study)) is not None:
         console.say(f"{settings.run} is finished")
         return results
+    for name in proxy_names(settings):
+        check_proxy_name(name)
     dataset = Dataset(settings.data)
     console.outlook = study_outlook(settings, {split: dataset.rows(split) for split in SPLITS})
     if num_started() > 1:

@@ -7,11 +7,13 @@ from typing import Any, get_args, get_origin
 
 import pytest
 
+from recnas.documents import parse_yaml
 from recnas.errors import InputError
 from recnas.flags import FLAGS
 from recnas.search import EvolutionSettings, Settings
 from recnas.search.expression import Expression, Ranking
-from recnas.search.settings import leaves, load_preset, merge, parse_yaml
+from recnas.search.plain_values import leaves, merge
+from recnas.search.settings import load_preset
 from recnas.study.settings import StudySettings
 
 PRESETS = [
@@ -68,7 +70,7 @@ def test_settings_survive_writing_and_reading() -> None:
 
 
 def test_every_setting_has_a_flag() -> None:
-    assert {".".join(path) for path, _, _ in leaves()} == set(FLAGS) | {"data", "run"}
+    assert {".".join(path) for path, _, _ in leaves(Settings)} == set(FLAGS) | {"data", "run"}
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     ("path", "small"),
     [
         (path, 2 if int in (kind, *get_args(kind)) or path[-1] == "fan_in_scale" else 0.5)
-        for path, kind, _ in leaves()
+        for path, kind, _ in leaves(Settings)
         if {int, float} & {kind, *get_args(kind)} and get_origin(kind) is not tuple
     ],
 )

@@ -229,7 +229,7 @@ def test_what_rankings_are_made_of_is_measured_too() -> None:
 
 def test_what_does_not_fit_leaves_no_folder_behind(data: Path, tmp_path: Path, small: dict[str, Any]) -> None:
     for given, said in (
-        ({"proxies": ["zic"]}, "no proxy is named 'zic'"),
+        ({"proxies": ["zic"], "proxy": {"batch_size": 4000}}, "no proxy is named 'zic'"),
         ({"rankings": ["zico - los"]}, "no proxy is named 'los'"),
         ({"proxy": {"batch_size": 4000}}, "make them smaller with --proxy-batch-size"),
     ):
