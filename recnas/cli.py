@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import typing
 from collections.abc import Sequence
@@ -410,6 +411,8 @@ def _confirm(plan: str) -> None:
     if not sys.stdin.isatty():
         raise InputError("the columns' roles were inferred; add --yes if they are right, or name the columns")
     print("Prepare like this? [y/N] ", end="", file=sys.stderr, flush=True)
+    # Polars has a handler of its own for it, after which reading would go on until Enter.
+    signal.siginterrupt(signal.SIGINT, True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InputError("nothing was prepared; name the columns with --label, --dense, --sparse, --multi, --time")
 

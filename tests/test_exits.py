@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +194,35 @@ def test_a_folder_that_cannot_be_made_is_one_line_for_every_command(
         assert told.startswith("recnas: /proc/nothing/there: cannot be made")
     with pytest.raises(InputError, match="cannot be made"):
         recnas.prepare("tabular", "/proc/nothing/there", input=log, label="click", sparse=["user"], progress=False)
+
+
+def test_ctrl_c_at_the_question_whether_to_prepare_ends_the_command(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("label,user\n" + "".join(f"{row % 2},{row % 7}\n" for row in range(40)))
+    program, terminal = pty.fork()
+    if not program:
+        os.execvp(
+            sys.executable,
+            [
+                sys.executable,
+                "-m",
+                "recnas",
+                "prepare",
+                "tabular",
+                "--input",
+                str(log),
+                "--output",
+                str(tmp_path / "d"),
+            ],
+        )
+    said = b""
+    with suppress(OSError):  # which is what a terminal's end is
+        while True:
+            assert select.select([terminal], [], [], 60)[0], "it still waits for an answer"
+            before, said = said, said + os.read(terminal, 4096)
+            if b"[y/N]" in said and b"[y/N]" not in before:
+                time.sleep(0.5)
+                os.write(terminal, b"\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]) == 130
+    assert said.endswith(b"recnas: interrupted\r\n")
+    assert not (tmp_path / "d").exists()
