@@ -16,6 +16,8 @@ _SEPARATORS = ("|", ";", ",", "\t", " ")
 _NAMES = {"\t": r"$'\t'"}
 # A list may have one item only, so that not all have a separator.
 _SHARE = 1 / 3
+# 11,50 and 1.20 EUR: no list, and no number that is read.
+_AMOUNT = r"^\s*(?:[$€£¥]|[A-Z]{3}\b)?\s*[+-]?\d+(?:[.,' ]\d{3})*[.,]\d{1,2}\s*(?:[$€£¥%]|[A-Za-z]{1,3})?\s*$"
 _NUMBERS = r"^\s*[+-]?\d+(\.0*)?(?:\s*[|;,\s]\s*[+-]?\d+(\.0*)?)+\s*$"
 
 
@@ -27,7 +29,8 @@ def are_in_brackets(values: pl.Series) -> bool:
 
 
 def list_notes(frame: pl.DataFrame, named: Iterable[str], ids: Iterable[str]) -> list[str]:
-    """What should be said of columns whose texts look like lists that `SEPARATOR` does not part, a sentence each.
+    """What should be said of columns whose texts look like lists that `SEPARATOR` does not part, or like numbers that
+    are written otherwise, a sentence each.
 
     Args:
         frame: A table's first rows, null where a value is missing.
@@ -63,6 +66,14 @@ def _check_separator(name: str, values: pl.Series) -> None:
 
 
 def _note(name: str, values: pl.Series) -> str | None:
+    amounts = values.filter(values.str.contains(_AMOUNT))
+    if 2 * len(amounts) > len(values) and 2 * values.cast(pl.Float64, strict=False).count() < len(values):
+        are_pairs = amounts.str.contains(r"^\s*\d+,\d+\s*$").all()
+        lists = f"; {shlex.join(['--multi', name, '--multi-separator', ','])} parts lists" if are_pairs else ""
+        return (
+            f"{name} looks like numbers such as {amounts[0]!r:.40}, each taken as one id; written as 11.5, without a "
+            f"unit, they can be dense{lists}"
+        )
     lists = values.filter(values.str.contains(_NUMBERS) | values.str.contains(r"\S\|\S"))
     if 2 * len(lists) <= len(values) or (separator := _separator(lists)) is None:
         return None

@@ -22,8 +22,9 @@ OF_NUMBERS = (
 """By default among numbers. Not a dash: accounts write 0 so."""
 OF_IDS = ("\\N", "NULL", "null", "<NA>", "None", "nan", "NaN")
 """By default among ids. Not NA, which is Namibia, nor none, which is an answer."""
-# So many of a column's values must be numbers, and so few other words be there, to speak of words among numbers.
-_MOSTLY = 0.9
+# So many of a column's values must be numbers, and so few other words be there, to speak of words among numbers: half a
+# column may well be missing.
+_MOSTLY = 0.5
 _FEW_WORDS = 3
 
 

@@ -87,3 +87,16 @@ def test_inferred_roles_take_lists_in_brackets_for_lists_and_tell_of_others(tmp_
     )
     assert "words looks like lists such as 't11|t5', each taken as one id; --multi words parts them" in shown
     assert "city looks" not in shown
+
+
+@pytest.mark.parametrize(
+    ("write", "lists"), [("{},50", True), ("{},20 EUR", False), ("1.{:03},20 €", False), ("${}.50", False)]
+)
+def test_numbers_written_otherwise_are_told_of_and_not_as_lists(tmp_path, capsys, write, lists) -> None:
+    rows = [row | {"price": write.format(n % 30)} for n, row in enumerate(table(str))]
+    prepare("tabular", tmp_path / "out", pl.DataFrame(rows))
+    note = (
+        f"price looks like numbers such as {write.format(0)!r}, each taken as one id; written as 11.5, without a unit, "
+        "they can be dense"
+    )
+    assert f"{note}{'; --multi price --multi-separator , parts lists' if lists else ''}\n" in capsys.readouterr().err

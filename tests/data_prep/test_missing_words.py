@@ -109,8 +109,9 @@ def test_roles_are_inferred_without_the_words_and_what_counts_as_missing_is_said
     assert "country: NA, none counts as a value; --missing NA NULL None '\\N' nan none makes it a missing one" in shown
 
 
-def test_a_column_of_numbers_but_for_an_unknown_word_is_told_of(tmp_path, capsys) -> None:
-    rows = [row | {"price": "?" if n % 20 == 0 else f"{n / 4}"} for n, row in enumerate(table())]
+@pytest.mark.parametrize("every", [20, 3])
+def test_a_column_of_numbers_but_for_an_unknown_word_is_told_of(tmp_path, capsys, every) -> None:
+    rows = [row | {"price": "?" if n % every == 0 else f"{n / 4}"} for n, row in enumerate(table())]
     shown = inferred(tmp_path, capsys, rows)
     assert "price: numbers but for ?, so ids; if that is none: --missing '?' NULL None '\\N' nan" in shown
     shown = inferred(tmp_path, capsys, rows, missing=["?"])
