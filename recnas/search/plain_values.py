@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from recnas.documents import shortened
@@ -38,7 +39,7 @@ def known_only(kind: type, values: Any) -> Any:
     """Nested values without the keys that are no settings of a kind."""
     if not isinstance(values, Mapping):
         return values
-    types_of = typing.get_type_hints(kind)
+    types_of = _types_of(kind)
     names = {item.name for item in fields(kind)}
     return {
         key: known_only(types_of[key], value) if is_dataclass(types_of[key]) else value
@@ -58,7 +59,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def leaves(kind: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
     """Every single setting: its path, its type, and its default."""
-    types_of = typing.get_type_hints(kind)
+    types_of = _types_of(kind)
     for item in fields(kind):
         inner = types_of[item.name]
         if is_dataclass(inner):
@@ -70,7 +71,7 @@ def leaves(kind: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base: Any = None) -> Any:
     if not isinstance(values, Mapping):
         raise InputError(f"{source}: {where or 'the file'} is {shortened(values)} where a mapping is expected")
-    types_of = typing.get_type_hints(kind)
+    types_of = _types_of(kind)
     base = kind() if base is None else base
     arguments = {item.name: getattr(base, item.name) for item in fields(kind)}
     for key, value in values.items():
@@ -116,3 +117,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value
+
+
+@cache
+def _types_of(kind: type) -> dict[str, Any]:
+    # Python compiles the text of each annotation anew.
+    return typing.get_type_hints(kind)
