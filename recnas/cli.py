@@ -347,7 +347,9 @@ def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
         metavar="NAME",
         help="with --split hash: the features to hash, whose equal rows stay together",
     )
-    sub.add_argument("--quiet", action="store_true", help="no progress bar")
+    sub.add_argument(
+        "--quiet", action="store_true", help="no progress bar, nor notes; with --yes not the inferred roles either"
+    )
     sub.add_argument("--debug", action="store_true", help="show the stack trace of an error")
 
 
