@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.planner import WriteItem
 from recnas import forms
 from recnas.errors import InputError
 from recnas.files import not_written, read_json, replacing, write_text
+from recnas.memory import is_out_of_memory
 from recnas.nn.divided import Divided
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
@@ -333,9 +334,8 @@ def _telling_of_damage(state: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError, CheckpointException) as error:
-        raise InputError(
-            f"{state}: damaged ({_first_cause(error)}); without this folder its training starts anew"
-        ) from None
+        cause = _cause(error)
+        raise InputError(f"{state}: damaged ({cause}); without this folder its training starts anew") from None
 
 
 @contextmanager
@@ -343,15 +343,22 @@ def _telling_of_files(folder: Path) -> Iterator[None]:
     try:
         yield
     except CheckpointException as error:
-        cause = _first_cause(error)
+        cause = _cause(error)
         full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
         raise not_written(folder, full, str(cause)) from error
 
 
-def _first_cause(error: BaseException) -> BaseException:
-    if isinstance(error, CheckpointException):
-        return next(iter(error.failures.values()))[0]
-    return error
+def _cause(error: BaseException) -> BaseException:
+    """What torch wraps up of what happened to some process, or the error itself.
+
+    What is no fault of the files is raised: a process was interrupted or asked to end, or there is not enough memory.
+    """
+    wrapped = isinstance(error, CheckpointException)
+    causes = [failure for failure, _ in error.failures.values()] if wrapped else [error]
+    for cause in causes:
+        if not isinstance(cause, Exception | CheckpointException) or is_out_of_memory(cause):
+            raise cause from None
+    return causes[0]
 
 
 @contextmanager

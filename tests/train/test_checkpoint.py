@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recnas.errors import InputError, RunError
+from recnas.exits import Terminated
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.train import checkpoint
@@ -170,3 +171,27 @@ def test_the_seconds_of_a_killed_process_count_up_to_its_last_state(
     assert kept.restore(learner) == {"note": 1}
     now += 2.0
     assert kept.spent == 7.0
+
+
+@pytest.mark.parametrize("error", [Terminated(), KeyboardInterrupt(), MemoryError("Unable to allocate 9 GiB")])
+def test_what_is_no_fault_of_the_files_is_not_told_as_such_where_a_state_is_written_or_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_learner, error: BaseException
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    learner = make_learner()
+    state = checkpoint.Checkpoint(tmp_path, 0.0, learner.processes)
+    state.save(learner, {"note": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.HuggingFaceStorageWriter, "write_data", fail)
+        with pytest.raises(type(error)) as raised:
+            state.save(learner, {"note": 2})
+    assert type(raised.value) is type(error)
+    for read in (state.restore, lambda _: checkpoint.state_tensors(checkpoint.newest_state(tmp_path))):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint.HuggingFaceStorageReader, "read_data", fail)
+            with pytest.raises(type(error)) as raised:
+                read(learner)
+        assert type(raised.value) is type(error)
+    assert state.restore(learner) == {"note": 1}
