@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from recnas.documents import shortened
 from recnas.errors import InputError
 
 BOUND = 10**18
-"""Above every number of a setting."""
+"""Above every whole number of a setting."""
 
 
 def from_plain(kind: type, values: Mapping[str, Any], source: str) -> Any:
@@ -94,10 +95,12 @@ def _convert(kind: Any, value: Any, source: str, name: str) -> Any:
         if option is types.NoneType and value is None:
             return None
         if option in (float, int) and isinstance(value, int | option) and not isinstance(value, bool):
-            # What is not a number is refused by its own range.
-            if abs(value) >= BOUND:
+            # A whole number counts something; what is not a number is refused by its own range.
+            if option is int and abs(value) >= BOUND:
                 raise InputError(f"{source}: {name} is {shortened(value)}; it must be a number below {BOUND:.0e}")
-            return option(value)
+            if math.isinf(number := option(value)):
+                raise InputError(f"{source}: {name} is {number}; it must be finite")
+            return number
         if option is str and isinstance(value, str):
             return value
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):

@@ -119,6 +119,8 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"warmup": 0.1}, "a mapping is expected"),
         ({"seed": "one"}, "seed is 'one' where a whole number is expected"),
         ({"seed": True}, "where a whole number is expected"),
+        ({"seed": 10**19}, r"seed is 10000000000000000000; it must be a number below 1e\+18"),
+        ({"final": {"optimization": {"learning_rate": float("inf")}}}, "learning_rate is inf; it must be finite"),
         ({"final": {"optimization": {"eps": "1e-2"}}}, "1.0e-2"),
         ({"warmup": {"amount": 1.5}}, "must be whole"),
         ({"warmup": {"amount": -1}}, "--warmup -1"),

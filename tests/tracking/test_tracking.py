@@ -107,7 +107,7 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
         metrics.with_name("new").replace(metrics)
         time.sleep(0.1)
         append(metrics, *[report(step) for step in (2, 3, 4)])
-        levels = [{"rows": rows, "p10": 0.5, "median": 0.6, "p90": 0.7} for rows in (0, 40)]
+        levels = [{"fraction": rows / 40, "rows": rows, "p10": 0.5, "median": 0.6, "p90": 0.7} for rows in (0, 40)]
         append(run / "supernet" / "warmup.json", {"levels": levels})
         append(run / "history.jsonl", candidate(1.0), candidate(3.0))
         time.sleep(0.1)
