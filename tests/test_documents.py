@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recnas import forms
-from recnas.documents import MOST_DEPTH, MOST_DIGITS, check_form, parse_json, parse_yaml
+from recnas.documents import MOST_DEPTH, MOST_DIGITS, MOST_LOG_BYTES, check_form, parse_json, parse_yaml, read_bytes
 from recnas.errors import InputError
 from recnas.files import read_json, read_json_lines, read_yaml
 
@@ -111,3 +112,14 @@ def test_a_form_names_the_place_that_does_not_fit(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"rows": 1, "step": 1}\n{"rows": "1", "step": 2}\n')
     with pytest.raises(InputError, match=r"log\.jsonl:2: rows: input should be a valid integer, it is '1'"):
         read_json_lines(tmp_path / "log.jsonl", forms.StepLine)
+
+
+def test_reading_a_file_takes_the_memory_of_the_file_and_not_of_the_bound(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(b"x" * 1000)
+    tracemalloc.start()
+    try:
+        assert read_bytes(file, MOST_LOG_BYTES) == b"x" * 1000
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
