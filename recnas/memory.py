@@ -19,6 +19,8 @@ WORDS = (
     "std::bad_alloc",
 )
 """Words of torch, Polars, Arrow, the system's loader and Python where there is not enough memory."""
+NO_THREAD = "resource temporarily unavailable"
+"""What gloo says where there is not enough memory for its thread; of an `OSError` it may mean a pipe that is full."""
 WIDTH = 16
 """Columns of an embedding, of which `recnas plan` counts, too."""
 BYTES = 4
@@ -36,6 +38,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # torch has no type of its own for the host's; Polars' panics are no `Exception` of a public type.
     text = str(error).lower()
+    if isinstance(error, RuntimeError) and NO_THREAD in text:
+        return True
     return isinstance(error, RuntimeError | OSError | ImportError) and any(word in text for word in WORDS)
 
 

@@ -49,6 +49,7 @@ def ending(capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[in
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: not enough memory: you tried"),
         RuntimeError("can't start new thread"),
+        RuntimeError("Resource temporarily unavailable"),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         ImportError("libtorch.so: failed to map segment from shared object: Cannot allocate memory"),
     ],
