@@ -33,12 +33,12 @@ from recnas.errors import InputError, RunError
 from recnas.files import read_json, read_json_lines, read_yaml, write_text
 from recnas.flags import FLAGS, add_setting_flags, given_settings
 from recnas.nn.baselines import TITLES
-from recnas.search.choice import best_trained
 from recnas.search.costs import Costs
 from recnas.search.folder import CONFIG, RESULTS, is_finished
 from recnas.search.halving import other_learning_rates
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.plain_values import merge
+from recnas.search.results import best_trained
 from recnas.search.scoring import SUPERNET_WEIGHTS
 from recnas.search.settings import Settings, load_preset
 from recnas.search.status import settings_in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 import threading
@@ -33,7 +34,8 @@ def exit_code(
     remedy: str = "",
     memory_remedy: Callable[[], str] | None = None,
 ) -> int:
-    """Runs a command; gives 0, 2 for bad input, 1 for a failure, 130 when interrupted, 143 when terminated.
+    """Runs a command; gives 0, 2 for bad input, 1 for a failure, 130 when interrupted, 143 when terminated, and 141
+    when nobody reads what it prints any more.
 
     Of several processes that `torchrun` started the first one prints; the others tell of errors of their own alone.
 
@@ -79,7 +81,12 @@ def _exit_code(
             command()
         if size > 1 and _has_joined():
             _leave()
+        sys.stdout.flush()
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            # Python would try once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
         told = _told(error, remedy if size > 1 else None, memory_remedy)
         if told is None:
             raise
@@ -89,6 +96,13 @@ def _exit_code(
             print(f"{name}: {one_line(told)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     return 0
+
+
+def _nobody_reads() -> bool:
+    """Whether the other end of the pipe that this process prints into is closed, as `head` does when it has enough."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _told(error: Exception, lost: str | None, memory_remedy: Callable[[], str] | None) -> str | None:

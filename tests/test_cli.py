@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recnas.cli import main
-from recnas.search.choice import best_trained
+from recnas.search.results import best_trained
 from recnas.search.table import result_table
 
 

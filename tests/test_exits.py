@@ -227,3 +227,22 @@ def test_ctrl_c_at_the_question_whether_to_prepare_ends_the_command(tmp_path: Pa
     assert os.waitstatus_to_exitcode(os.waitpid(program, 0)[1]) == 130
     assert said.endswith(b"recnas: interrupted\r\n")
     assert not (tmp_path / "d").exists()
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word() -> None:
+    printing = "from recnas.exits import exit_code; import sys; sys.exit(exit_code(lambda: print('x' * 10**6)))"
+    with subprocess.Popen(
+        [sys.executable, "-c", printing], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.read(10) == "x" * 10
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+def test_a_pipe_to_another_process_that_is_gone_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    def lose() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    assert exit_code(lose) == 1
+    assert capfd.readouterr().err == "recnas: [Errno 32] Broken pipe\n"

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recnas import forms
 from recnas.data import Dataset
 from recnas.errors import InputError
 from recnas.export.fit import check_finite, check_fits
@@ -23,12 +22,13 @@ from recnas.export.folder import (
 )
 from recnas.export.quantize import RoundedTable, rounded
 from recnas.export.record import Quantization, Stage, TrainingRecord, optimization_from, quality
-from recnas.files import read_json, read_yaml
+from recnas.files import read_yaml
 from recnas.nn.definition import BASELINE, Definition
 from recnas.nn.model import CTRModel
 from recnas.schema import FILE_NAME as SCHEMA
 from recnas.schema import Schema
 from recnas.search.folder import BASELINES, CONFIG, RESULTS, RETRAIN, check_finished, made_anew
+from recnas.search.results import read_results
 from recnas.search.settings import Settings
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
@@ -113,7 +113,7 @@ def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]
     if not (run / CONFIG).is_file():
         raise InputError(f"{run / CONFIG}: no such file; without it nobody knows how the run's models were trained")
     remedy = made_anew(run)
-    results = read_json(run / RESULTS, remedy, forms.Results)
+    results = read_results(run, remedy)
     best, data = results.get("best"), (results.get("data") or {}).get("path")
     if best is None or data is None:
         raise InputError(f"{run / RESULTS}: no best model, or no path of its data; {remedy}")

@@ -16,6 +16,7 @@ from recnas.files import by_dotted_name, checked_line, read_json, read_lines, re
 from recnas.nn.baselines import TITLES
 from recnas.nn.definition import BASELINE
 from recnas.search.folder import DATA, RESULTS, SHORTLISTED
+from recnas.search.results import with_best
 from recnas.search.settings import Settings
 from recnas.space import Architecture
 
@@ -355,7 +356,7 @@ def _warmup(data: dict[str, Any]) -> Warmup:
 
 
 def _results(data: dict[str, Any]) -> Results:
-    about = data.get("data") or {}
+    data, about = with_best(data), data.get("data") or {}
     return Results(
         best=data.get("best"),
         data_name=about.get("name"),

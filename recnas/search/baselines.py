@@ -10,20 +10,19 @@ from typing import Any
 
 import yaml
 
-from recnas import forms
 from recnas.console import Console
 from recnas.data import Dataset
-from recnas.files import read_json, read_yaml, write_json, write_text
+from recnas.files import read_yaml, write_json, write_text
 from recnas.nn.definition import BASELINE
 from recnas.schema import SPLITS
 from recnas.search.about import say_rows
-from recnas.search.choice import best_trained, check_judged
 from recnas.search.costs import Costs
 from recnas.search.executor import open_executor
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
 from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
 from recnas.search.outlook import outlook_of
+from recnas.search.results import best_trained, check_judged, read_results
 from recnas.search.run import describe_data
 from recnas.search.settings import Settings
 from recnas.search.together import led
@@ -109,7 +108,7 @@ def _add_baselines(
         tracked(run, log_to, console),
     ):
         executor.check_files(shared_files(run, dataset.path))
-        results = read_json(run / RESULTS, form=forms.Results)
+        results = read_results(run)
         check_judged(results["models"], run / RESULTS)
         known = [model["id"] for model in results["models"]]
         new = hand_made([name for name in names if name not in known])

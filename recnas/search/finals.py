@@ -13,7 +13,7 @@ from recnas.files import write_json
 from recnas.nn.definition import BASELINE, FOUND
 from recnas.nn.processes import num_started
 from recnas.search.about import data_entry
-from recnas.search.choice import best_trained, choose_finalists, front
+from recnas.search.choice import choose_finalists, front
 from recnas.search.costs import Costs
 from recnas.search.executor import Executor
 from recnas.search.finalists import (
@@ -33,6 +33,7 @@ from recnas.search.folder import FINAL_TRAINING, TEST
 from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
 from recnas.search.history import Recorded
 from recnas.search.pareto import Point, choose
+from recnas.search.results import best_trained
 from recnas.search.settings import FinalSettings, Settings
 from recnas.search.together import map_joined
 from recnas.space import Architecture

@@ -28,6 +28,7 @@ from recnas.search.folder import DATA, RESULTS, SEARCH, check_openable, finished
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
 from recnas.search.outlook import outlook_of
+from recnas.search.results import with_best
 from recnas.search.scoring import (
     check_proxy_rows,
     find_proxies,
@@ -82,6 +83,7 @@ def _search(
     console = Console(progress, stages(settings))
     check_trackers(log_to)
     if resume and (results := finished(settings)) is not None:
+        results = with_best(results)
         console.say(f"{settings.run} is finished")
         with tracked(Path(settings.run), log_to, console):
             pass

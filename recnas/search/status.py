@@ -19,7 +19,6 @@ from recnas.schema import Schema
 from recnas.search.folder import (
     CONFIG,
     FINAL_TRAINING,
-    RESULTS,
     SEARCH,
     SHORTLIST,
     TEST,
@@ -29,6 +28,7 @@ from recnas.search.folder import (
 )
 from recnas.search.halving import planned_rows, rungs
 from recnas.search.outlook import outlook_of
+from recnas.search.results import read_results
 from recnas.search.settings import LOCAL, Kind, Settings
 from recnas.train.settings import Amount
 
@@ -193,7 +193,7 @@ def read_status(run: Path | str) -> Status:
         num_bytes=num_bytes,
         command=None if finished or at_work else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
-        results=read_json(folder / RESULTS, form=forms.Results) if finished else None,
+        results=read_results(folder) if finished else None,
         at_work=at_work,
         whole_seconds_left=None if stage is None else _whole_left(folder, found, settings, stage, progress),
     )
