@@ -100,6 +100,7 @@ class Bar:
         self.total, self.what, self.unit = total, what, unit
         self.done: float = 0
         self._stage, self._outlook = "", None
+        self._own_rate: float | None = None
         self._skipped, self._start = 0.0, time.monotonic()
 
     def foresee(self, stage: str, outlook: Outlook) -> None:
@@ -110,9 +111,14 @@ class Bar:
         """How long the whole run will go on, if this stage goes on at a rate."""
         if self._outlook is None:
             return ""
-        self._outlook.measured(self._stage, rate)
+        self._outlook.measured(self._stage, self._own_rate or rate)
         left = self._outlook.left(self._stage, (self.total - self.done) / rate)
         return "whole run: not known yet" if left is None else f"whole run about {clock(left)} left"
+
+    def went(self, rate: float) -> None:
+        """How fast the work itself goes where that is known better than by the clock, which also counts what comes
+        before it, as the start of workers: the outlook is told this."""
+        self._own_rate = rate
 
     def update(self, count: float = 1, note: str = "") -> None:
         """So much more is done.
@@ -132,7 +138,7 @@ class Bar:
         """The work is done."""
         seconds = time.monotonic() - self._start
         if self._outlook is not None and self._made and seconds > 0:
-            self._outlook.measured(self._stage, self._made / seconds)
+            self._outlook.measured(self._stage, self._own_rate or self._made / seconds)
 
     def close(self) -> None:
         """The work is done, or given up."""

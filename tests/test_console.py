@@ -89,6 +89,20 @@ def test_a_line_tells_how_long_the_whole_run_is_as_soon_as_that_is_known() -> No
     assert "whole run" not in next(line for line in lines if line.startswith("3/3 test"))
 
 
+def test_the_whole_run_is_guessed_from_the_rate_of_the_work_itself_where_that_is_told() -> None:
+    """The first candidate is there after 50 s, most of them the workers' start: each takes one."""
+    console = Console(True, ["search", "training"])
+    console.outlook = Outlook({"search": Work(10, rows=128, trains=False, looks=1), "training": Work(128 * 30)})
+    with watched() as (time, written):
+        with console.bar(10, "search", "candidates") as bar:
+            time.now += 50.0
+            bar.went(1.0)
+            bar.update()
+        assert console.outlook.left("search", 0.0) == 30
+    # Nine candidates at the clock's rate, then 30 times as many rows as one of them.
+    assert "7:30 left · whole run about 8:00 left" in written()
+
+
 def test_work_of_an_earlier_process_does_not_make_this_one_look_fast() -> None:
     with watched() as (time, written), Console(True).bar(1000, "search", "candidates") as bar:
         bar.skip(900)

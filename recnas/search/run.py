@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections import deque
 from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from recnas.search.finals import run_finals
 from recnas.search.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files, stages
 from recnas.search.history import FILE_NAME as HISTORY
 from recnas.search.history import History, Recorded
-from recnas.search.outlook import outlook_of
+from recnas.search.outlook import RECENT_CANDIDATES, outlook_of
 from recnas.search.results import with_best
 from recnas.search.scoring import (
     check_proxy_rows,
@@ -235,7 +236,7 @@ def _evolve(
         console.say(f"{run / HISTORY}: the last line was cut short; its candidate is scored again")
     if history.num_known:
         console.say(f"search: {history.num_known:,} candidates scored before")
-    best = -float("inf")
+    best, recent = -float("inf"), deque[float](maxlen=RECENT_CANDIDATES)
     start = time.perf_counter()
     with (
         closing(history),
@@ -250,6 +251,9 @@ def _evolve(
                     if known:
                         bar.skip()
                     else:
+                        recent.append(scored.seconds)
+                        if taken := sum(recent):
+                            bar.went(executor.side_by_side * len(recent) / taken)
                         bar.update(note=f"best score {best:.2f}")
             evolution.tell(scores)
     # What a process before spent is known by its candidates.

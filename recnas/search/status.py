@@ -27,7 +27,7 @@ from recnas.search.folder import (
     stages,
 )
 from recnas.search.halving import planned_rows, rungs
-from recnas.search.outlook import outlook_of
+from recnas.search.outlook import RECENT_CANDIDATES, outlook_of
 from recnas.search.results import read_results
 from recnas.search.settings import LOCAL, Kind, Settings
 from recnas.train.settings import Amount
@@ -35,7 +35,7 @@ from recnas.train.settings import Amount
 if TYPE_CHECKING:
     from recnas.study.settings import StudySettings
 
-RECENT_REPORTS, RECENT_CANDIDATES = 20, 100
+RECENT_REPORTS = 20
 """How many of the last ones a rate is taken from."""
 
 

@@ -10,7 +10,9 @@ from statistics import NormalDist
 from typing import Any
 
 import pytest
+import torch
 
+from recnas.console import Bar
 from recnas.errors import InputError
 from recnas.proxies import PROXIES
 from recnas.search import run_search
@@ -37,6 +39,17 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory, settings: dic
     run = tmp_path_factory.mktemp("runs") / "one"
     run_search(data, run, progress=False, **settings)
     return run
+
+
+def test_the_first_look_tells_how_fast_it_goes_by_the_seconds_of_its_candidates(
+    data: Path, tmp_path: Path, settings: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(Bar, "went", lambda bar, rate: told.append(rate))
+    run_search(data, tmp_path / "run", progress=False, workers=1, **settings)
+    seconds = [line["seconds"] for line in lines_of(tmp_path / "run" / "history.jsonl")]
+    assert len(told) == len(seconds)
+    assert told[-1] == pytest.approx(torch.get_num_threads() * len(seconds) / sum(seconds))
 
 
 def test_the_best_of_the_first_look_are_measured_again(finished: Path) -> None:

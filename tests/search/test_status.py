@@ -131,6 +131,24 @@ def test_the_whole_run_s_time_left_is_guessed_from_what_was_measured_and_else_sa
     assert "whole run" not in str(read_status(run))
 
 
+def test_the_usual_search_guesses_the_whole_run_s_time_left_while_it_looks_at_its_candidates(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["proxy"]["score"], config["warmup"]["amount"] = "jacov | jacov - brief", None
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with at_work(run):
+        write(run / "history.jsonl")
+        assert "whole run     time left is not known yet" in str(read_status(run))
+        search(run, candidates=4)
+        status = read_status(run)
+        assert status.stage == "search"
+        # Two processes take half a second for the 128 rows of each candidate. Four more candidates are to be looked
+        # at; four short trainings, five trainings of 2,400 rows and three models on the test rows follow.
+        rows = 4 * (8192 + 128) + 5 * 2400 + 3 * Schema.load(run).splits["test"]["rows"] / 3
+        left = 4 / 4 + rows / (4 * 128)
+        assert status.to_json()["whole_seconds_left"] == pytest.approx(left)
+        assert f"whole run     about {clock(left)} left, roughly guessed" in str(status)
+
+
 @pytest.mark.parametrize(
     ("ray", "workers", "seconds_left"),
     [("auto", None, None), ("auto", 6, 0.25), ("auto", 1, 1.5), ("local", None, 0.5), (None, None, 0.5)],
