@@ -165,19 +165,19 @@ def test_suggested_commands_can_be_given_to_a_shell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "policy"),
-    [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active"), ({"GOMP_SPINCOUNT": "5"}, None)],
+    ("given", "spins"),
+    [({}, "1000"), ({"OMP_WAIT_POLICY": "active"}, None), ({"GOMP_SPINCOUNT": "5"}, "5")],
 )
 def test_threads_that_wait_leave_the_core_to_others_unless_the_user_says_otherwise(
-    given: dict[str, str], policy: str | None
+    given: dict[str, str], spins: str | None
 ) -> None:
     names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
     environment = {name: value for name, value in os.environ.items() if name not in names} | given
-    code = "import os, sys, recnas; print(os.environ.get('OMP_WAIT_POLICY'), 'torch' in sys.modules)"
+    code = "import os, sys, recnas; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout
-    assert found.split() == [str(policy), "False"]
+    assert found.split() == [str(spins), "False"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line_for_every_command(
