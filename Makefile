@@ -13,10 +13,10 @@ STAND_IN := packaging/fbgemm-gpu-cpu
 RECBOLE := recbole==1.2.1
 MOVIELENS := build/recbole/recbole/dataset_example/ml-100k
 
-.PHONY: help install test lint demo clean
+.PHONY: help install test test-slow test-all lint demo clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make .venv with recnas and its development tools
 
@@ -45,9 +45,16 @@ $(INSTALLED): pyproject.toml Makefile $(wildcard packaging/*/pyproject.toml)
 	@mv $(INSTALLING) $(INSTALLED)
 	@touch $(INSTALLED)
 
-# tests/conftest.py shares the cores out; a file's tests share what they have made.
-test: install ## Run the tests, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# tests/conftest.py shares the cores out and puts the longest files first; a file's tests share what they have made.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+test: install ## Run the tests, on all cores, but for those of Ray and benchmarks
+	$(PYTEST) -m 'not slow'
+
+test-slow: install ## Run those, too
+	$(PYTEST) -m slow
+
+test-all: test test-slow ## Run all tests
 
 lint: install ## Check style and formatting
 	$(BIN)/ruff check .

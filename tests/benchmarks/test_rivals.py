@@ -20,6 +20,8 @@ from recnas.nn.model import sizes
 from recnas.search.settings import Settings
 from recnas.space import SearchSpace, cost
 
+pytestmark = pytest.mark.slow
+
 
 def model(id_: str, validation: float, test: float, **more: Any) -> dict[str, Any]:
     quality = {"validation": {"log_loss": validation, "auc": 0.5}, "test": {"log_loss": test, "auc": 0.5}}

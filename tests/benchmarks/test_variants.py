@@ -16,6 +16,8 @@ from recnas.proxies import collect
 from recnas.search.scoring import build_supernet, read_proxy_batches
 from recnas.space import cost
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,6 +26,8 @@ from recnas.search import cluster, run_search
 from recnas.search.cluster import RayWorkers, check_ray, connect
 from recnas.train.divergence import Diverged
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:

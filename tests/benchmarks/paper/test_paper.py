@@ -22,6 +22,8 @@ from recnas.search.expression import Expression
 from recnas.study import trainings
 from tests.study.conftest import write_clicks
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     *("--workers", "1", "--quiet", "--max-rows-per-table", "1000", "--proxy-batches", "2"),
     *("--other-learning-rates", "0.002"),
