@@ -74,15 +74,15 @@ class MaskedSupernet(nn.Module):
             tuple(
                 replace(
                     block,
-                    dense_width=max(choices.dense_widths),
-                    sparse_width=max(choices.sparse_widths),
-                    dense_inputs=choices.dense_inputs,
-                    sparse_inputs=choices.sparse_inputs,
+                    dense_width=max(choices.dense_width.values),
+                    sparse_width=max(choices.sparse_width.values),
+                    dense_inputs=choices.dense_inputs.pool,
+                    sparse_inputs=choices.sparse_inputs.pool,
                 )
                 for block, choices in zip(arch.blocks, self.network.space.blocks, strict=True)
             ),
-            # NASRec has no cross network: it is computed as deep as the candidate has it.
-            arch.cross_layers,
+            # NASRec has no branches: one is computed as deep as the candidate has it.
+            arch.branches,
         )
         return self.network(batch.dense, self.embeddings(batch.sparse), widest, _Masks(candidate))
 

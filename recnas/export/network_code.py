@@ -8,22 +8,31 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from recnas.export.python_text import call
-from recnas.nn.network import CROSS, ChoiceNetwork, merged_name
-from recnas.nn.operators import ATTENTION_HEADS, STEM
-from recnas.space import Block
-from recnas.space.architecture import (
-    ATTENTION,
-    DOT_PRODUCT,
-    EFC,
-    FC,
-    GATING,
-    MERGED_FIELDS,
-    READS_DENSE_INPUTS,
-    dot_product_fields,
-)
+from recnas.nn.network import ChoiceNetwork, merged_name
+from recnas.space import Architecture, Block
+from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.operators import BRANCHES, OPERATORS
 
-TITLES = {FC: "FC", DOT_PRODUCT: "Dot-Product", GATING: "Gating", "sum": "Sum", EFC: "EFC", ATTENTION: "Attention"}
-"""What operators are called in the paper."""
+USUAL_HELPERS = {
+    "FullyConnected": '''\
+class FullyConnected(LinearNorm):
+    """Linear → LayerNorm → ReLU: over columns of `[B, columns]` (FC), or over fields of `[B, E, fields]` (EFC)."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return F.relu(super().forward(*inputs))
+''',
+    "joined": '''\
+def joined(*inputs: Tensor) -> Tensor:
+    """Inputs side by side, along the last axis."""
+    return torch.cat(inputs, dim=-1)
+''',
+    "interactions": '''\
+def interactions(fields: Tensor) -> Tensor:
+    """Factorisation machine: (Σ s)² - Σ s² over the fields of `[B, E, fields]`: `[B, E]`."""
+    return fields.sum(2).square() - fields.square().sum(2)
+''',
+}
+"""Classes and functions that operators may call beside their own helpers, as source."""
 
 
 @dataclass
@@ -57,9 +66,9 @@ class NetworkCode:
         network: Of one architecture.
 
     Attributes:
-        blocks: What is live of each choice block, then the cross network if there is one, then the last layer.
+        blocks: What is live of each choice block, then the branches, then the last layer.
         weights: The weights of the written layers, by their names in the written module.
-        uses: Names of the helpers that the code calls.
+        helpers: Source of the classes and functions that the code calls, in the order of their definition.
     """
 
     def __init__(self, network: ChoiceNetwork) -> None:
@@ -69,15 +78,25 @@ class NetworkCode:
         self.dim = network.dim
         self.blocks: list[Written] = []
         self.weights: dict[str, Tensor] = {}
-        self.uses: set[str] = {"JoinedLinear"}
+        self._used: set[str] = set()
         self._own = dict(network.state_dict())
         self._dense = [_Value("dense_0", network.num_dense, "0")]
         self._sparse = [[_Value("fields_0", network.num_sparse, "0")]]
         for number, block in enumerate(arch.blocks, start=1):
             self._block(number, block)
-        if arch.cross_layers:
-            self._cross(network.num_dense + network.num_sparse * self.dim, arch.cross_layers)
-        self._last(arch.blocks[-1], bool(arch.cross_layers))
+        for name, depth in arch.branches:
+            self._branch(name, network.num_dense + network.num_sparse * self.dim, depth)
+        self._last(arch)
+
+    @property
+    def helpers(self) -> list[str]:
+        known = dict(USUAL_HELPERS)
+        for kind in (*OPERATORS.values(), *BRANCHES.values()):
+            known |= kind.helpers
+        # Classes first, then functions, as they stand in a module.
+        return sorted(
+            (known[name] for name in known if name in self._used), key=lambda text: not text.startswith("class")
+        )
 
     def _block(self, number: int, block: Block) -> None:
         if not block.dense_operators and not block.sparse_operators:
@@ -89,12 +108,14 @@ class NetworkCode:
         self.blocks.append(self._now)
         dense, fields = (_Value(f"{kind}_{number}", 0, str(number)) for kind in ("dense", "fields"))
         sparse: list[_Value] = []
-        for value, operators, write in (
-            (dense, block.dense_operators, self._dense_operator),
-            (fields, block.sparse_operators, self._sparse_operator),
+        for value, operators, width in (
+            (dense, block.dense_operators, block.dense_width),
+            (fields, block.sparse_operators, block.sparse_width),
         ):
             for place, operator in enumerate(operators):
-                write("more" if place else value.name, operator, block)
+                OPERATORS[operator].write(
+                    _OperatorWriter(self, operator, "more" if place else value.name, block, width)
+                )
                 if place:
                     self._now.steps.append(f"{value.name} = {value.name} + more")
         if block.sparse_operators:
@@ -106,132 +127,88 @@ class NetworkCode:
         self._dense.append(_Value(dense.name, block.dense_width, str(number)))
         self._sparse.append(sparse)
 
-    def _dense_operator(self, result: str, operator: str, block: Block) -> None:
-        name, own = f"block_{self._number}_{operator.replace('-', '_')}", f"{self._prefix}operators.{operator}."
-        width = block.dense_width
-        if operator in READS_DENSE_INPUTS:
-            dense = [self._dense[source] for source in block.dense_inputs]
-            if operator == FC:
-                self._projected(result, name, own, dense, width, kind="FullyConnected")
-            else:
-                self._dot_product(result, name, own, dense, self._sparse_inputs(block), width)
-            return
-        left, right = self._dense[block.left], self._dense[block.right]
-        padded = max(left.width, right.width)
-        operands = [_padded(operand, padded) for operand in (left, right)]
-        if operator == GATING:
-            self._layer(f"{name}_gate", f"JoinedLinear(({padded},), {padded}, bias=True)")
-            self._take(f"{name}_gate.weights.0", f"{own}gate.weight.{left.source}")
-            self._take(f"{name}_gate.bias", f"{own}gate.bias")
-            self._now.steps.append(f"gated = torch.sigmoid(self.{name}_gate({operands[0]})) * {operands[1]}")
-            self._mapped(result, name, own, _Value("gated", padded, right.source), width, bias=True)
-        else:
-            self._now.steps.append(f"added = {operands[0]} + {operands[1]}")
-            self._mapped(result, name, own, _Value("added", padded, "sum"), width)
-
-    def _dot_product(
-        self, result: str, name: str, own: str, dense: Sequence[_Value], sparse: Sequence[_Value], width: int
-    ) -> None:
-        reduced = dot_product_fields(width)
-        for variable, values, wanted, layer, ours in (
-            ("vector", dense, self.dim, "dense", "dense"),
-            ("vectors", sparse, reduced, "fields", "sparse"),
-        ):
-            if sum(value.width for value in values) != wanted:
-                self._projected(variable, f"{name}_{layer}", own, values, wanted, f"{ours}_linear", f"{ours}_norm")
-            else:
-                self.uses.add("joined")
-                self._set(variable, "joined", values)
-        self.uses.add("products")
-        pairs = _Value("products(vector, vectors)", reduced * (reduced + 1) // 2, "products")
-        self._mapped(result, name, own, pairs, width)
-
-    def _sparse_operator(self, result: str, operator: str, block: Block) -> None:
-        name, own = f"block_{self._number}_{operator}", f"{self._prefix}operators.{operator}."
-        inputs, width = self._sparse_inputs(block), block.sparse_width
-        if operator == EFC:
-            self._projected(result, name, own, inputs, width, kind="FullyConnected")
-            return
-        self._projected("tokens", f"{name}_fields", own, inputs, width)
-        self.uses.add("SelfAttention")
-        self._layer(name, f"SelfAttention({self.dim}, {ATTENTION_HEADS})")
-        # A key's bias is no weight: softmax does not see it.
-        for place, part in enumerate(("query", "key", "value")):
-            rows = slice(place * self.dim, (place + 1) * self.dim)
-            self.weights[f"{name}.{part}.weights.0"] = self._own[f"{own}in_projection.weight.fields"][rows]
-            if part != "key":
-                self.weights[f"{name}.{part}.bias"] = self._own[f"{own}in_projection.bias"][rows]
-        for mine, exported in (
-            ("out", "out_projection"),
-            ("feed_forward_in", "feed_forward_in"),
-            ("feed_forward_out", "feed_forward_out"),
-        ):
-            self._take(f"{name}.{mine}.weights.0", f"{own}{exported}.weight.fields")
-            self._take(f"{name}.{mine}.bias", f"{own}{exported}.bias")
-        for norm in ("attention_norm", "feed_forward_norm"):
-            self._norm(f"{name}.{norm}", own + norm)
-        self._now.steps.append(f"{result} = self.{name}(tokens)")
-
     def _merger(self, dense: str, block: Block) -> _Value:
         """Eight more fields from the dense operators' output."""
         name, columns = f"block_{self._number}_merger", MERGED_FIELDS * self.dim
         merged = _Value(f"merged_{self._number}", MERGED_FIELDS, merged_name(self._number))
         if block.dense_width != columns:
             value = _Value(dense, block.dense_width, "dense")
-            self._projected(merged.name, name, f"{self._prefix}dense_to_sparse.", [value], columns)
+            self._writer("dense_to_sparse.").projected(merged.name, name, [value], columns)
             dense = merged.name
         self._now.steps.append(f"{merged.name} = {dense}.unflatten(1, ({MERGED_FIELDS}, {self.dim})).transpose(1, 2)")
         return merged
 
     def _factorization_machine(self, dense: str, fields: str, block: Block) -> None:
-        self.uses.add("interactions")
+        self._used.add("interactions")
         value = _Value(f"interactions({fields})", self.dim, "fm")
         added = value.name
         if block.dense_width != self.dim:
             added = "fm"
-            self._projected(added, f"block_{self._number}_fm", f"{self._prefix}fm.", [value], block.dense_width)
+            self._writer("fm.").projected(added, f"block_{self._number}_fm", [value], block.dense_width)
         self._now.steps.append(f"{dense} = {dense} + {added}")
 
-    def _cross(self, columns: int, layers: int) -> None:
-        self.uses.add("CrossNetwork")
-        self._now = Written(f"Cross network of depth {layers} over the features (DCN-V2)")
+    def _branch(self, name: str, columns: int, depth: int) -> None:
+        branch = BRANCHES[name]
+        self._now = Written(f"{branch.title} of depth {depth} over the features: {branch.explanation}")
         self.blocks.append(self._now)
-        self._layer("cross", f"CrossNetwork({columns}, {layers})")
-        self._now.steps.append("crossed = self.cross(torch.cat((dense_0, fields.flatten(1)), dim=1))")
-        for layer in range(layers):
-            self._take(f"cross.layers.{layer}.weight", f"cross.layers.{layer}.weight.{STEM}")
-            self._take(f"cross.layers.{layer}.bias", f"cross.layers.{layer}.bias")
+        branch.write(_BranchWriter(self, name, columns, depth))
 
-    def _last(self, block: Block, crossed: bool) -> None:
+    def _last(self, arch: Architecture) -> None:
+        block = arch.blocks[-1]
         self._now = Written("Last layer: everything that the last block gives → the logit")
         self.blocks.append(self._now)
         values = [_Value(self._dense[-1].name, block.dense_width, "dense")] if block.dense_operators else []
         for value in self._sparse[-1]:
             kind = "merged" if value.source.endswith("merged") else "fields"
             values.append(_Value(f"{value.name}.flatten(1)", value.width * self.dim, kind))
-        if crossed:
-            values.append(_Value("crossed", self._own[f"last.weight.{CROSS}"].numel(), CROSS))
-        self._layer("last", f"JoinedLinear({_tuple(value.width for value in values)}, 1, bias=True)")
-        if crossed and len(values) > 1:
-            self._now.layers.append("# New blocks would drown the cross network: their say begins at zero.")
-            self._now.layers += [f"nn.init.zeros_(self.last.weights[{place}])" for place in range(len(values) - 1)]
+        values += [_Value(name, self._own[f"last.weight.{name}"].numel(), name) for name, _ in arch.branches]
+        self._now.layers.append(f"self.last = JoinedLinear({_tuple(value.width for value in values)}, 1, bias=True)")
+        leading = {name for name, _ in arch.branches if BRANCHES[name].leads}
+        drowning = [place for place, value in enumerate(values) if leading and value.source not in leading]
+        if drowning:
+            titles = " and ".join(BRANCHES[name].title.lower() for name, _ in arch.branches if name in leading)
+            self._now.layers.append(f"# New blocks would drown the {titles}: their say begins at zero.")
+            self._now.layers += [f"nn.init.zeros_(self.last.weights[{place}])" for place in drowning]
         for place, value in enumerate(values):
             self.weights[f"last.weights.{place}"] = self._own[f"last.weight.{value.source}"].reshape(1, -1)
-        self._take("last.bias", "last.bias")
+        self.weights["last.bias"] = self._own["last.bias"]
         self._now.steps += call("return self.last(", [value.name for value in values], ").squeeze(1)")
 
-    def _sparse_inputs(self, block: Block) -> list[_Value]:
-        return [value for source in block.sparse_inputs for value in self._sparse[source]]
+    def _writer(self, own: str) -> _Writer:
+        """Writes what has the weights of a part of the present block."""
+        return _Writer(self, f"blocks.{self._number - 1}.{own}")
 
-    @property
-    def _prefix(self) -> str:
-        return f"blocks.{self._number - 1}."
 
-    def _projected(
+class _Writer:
+    """Adds lines and weights to what is being written."""
+
+    def __init__(self, code: NetworkCode, own: str) -> None:
+        self._code, self._own = code, own
+
+    def use(self, *names: str) -> None:
+        self._code._used |= set(names)
+
+    def layer(self, name: str, made: str) -> None:
+        self._code._now.layers.append(f"self.{name} = {made}")
+
+    def step(self, line: str) -> None:
+        self._code._now.steps.append(line)
+
+    def set(self, result: str, function: str, inputs: Sequence[_Value]) -> None:
+        self._code._now.steps += call(f"{result} = {function}(", [value.name for value in inputs], ")")
+
+    def take(self, name: str, own: str, rows: slice | None = None) -> None:
+        weight = self._code._own[self._own + own]
+        self._code.weights[name] = weight if rows is None else weight[rows]
+
+    def take_norm(self, name: str, own: str) -> None:
+        for part in ("weight", "bias"):
+            self.take(f"{name}.{part}", f"{own}.{part}")
+
+    def projected(
         self,
         result: str,
         name: str,
-        own: str,
         inputs: Sequence[_Value],
         width: int,
         linear: str = "linear",
@@ -241,45 +218,63 @@ class NetworkCode:
         kind: str = "LinearNorm",
     ) -> None:
         """A linear layer over all inputs and a layer norm."""
-        self.uses |= {"LinearNorm", kind}
+        self.use(kind)
         biased = ", bias=True" if bias else ""
-        self._layer(name, f"{kind}({_tuple(value.width for value in inputs)}, {width}{biased})")
+        self.layer(name, f"{kind}({_tuple(value.width for value in inputs)}, {width}{biased})")
         for place, value in enumerate(inputs):
-            self._take(f"{name}.linear.weights.{place}", f"{own}{linear}.weight.{value.source}")
+            self.take(f"{name}.linear.weights.{place}", f"{linear}.weight.{value.source}")
         if bias:
-            self._take(f"{name}.linear.bias", f"{own}{linear}.bias")
-        self._norm(f"{name}.norm", own + norm)
-        self._set(result, f"self.{name}", inputs)
+            self.take(f"{name}.linear.bias", f"{linear}.bias")
+        self.take_norm(f"{name}.norm", norm)
+        self.set(result, f"self.{name}", inputs)
 
-    def _mapped(self, result: str, name: str, own: str, value: _Value, width: int, bias: bool = False) -> None:
+
+class _OperatorWriter(_Writer):
+    """Writes one operator of a block; see `recnas.space.operators.OperatorCode`."""
+
+    def __init__(self, code: NetworkCode, operator: str, result: str, block: Block, width: int) -> None:
+        super().__init__(code, f"blocks.{code._number - 1}.operators.{operator}.")
+        self.name, self.result = f"block_{code._number}_{operator.replace('-', '_')}", result
+        self.width, self.dim = width, code.dim
+        self.dense = [code._dense[source] for source in block.dense_inputs]
+        self.sparse = [value for source in block.sparse_inputs for value in code._sparse[source]]
+        self.left, self.right = (None if at is None else code._dense[at] for at in (block.left, block.right))
+
+    def value(self, name: str, width: int, source: str) -> _Value:
+        return _Value(name, width, source)
+
+    def padded(self, value: _Value, width: int) -> str:
+        return value.name if value.width == width else f"F.pad({value.name}, (0, {width - value.width}))"
+
+    def mapped(self, value: _Value, bias: bool = False) -> None:
         """What an operator ends with: a linear layer unless the width is right already, and a layer norm."""
-        if value.width != width:
-            self._projected(result, name, own, [value], width, bias=bias)
+        if value.width != self.width:
+            self.projected(self.result, self.name, [value], self.width, bias=bias)
             return
-        self._layer(name, f"nn.LayerNorm({width})")
-        self._norm(name, own + "norm")
-        self._set(result, f"self.{name}", [value])
+        self.layer(self.name, f"nn.LayerNorm({self.width})")
+        self.take_norm(self.name, "norm")
+        self.set(self.result, f"self.{self.name}", [value])
 
-    def _norm(self, name: str, own: str) -> None:
-        for part in ("weight", "bias"):
-            self._take(f"{name}.{part}", f"{own}.{part}")
 
-    def _take(self, name: str, own: str) -> None:
-        self.weights[name] = self._own[own]
+class _BranchWriter(_Writer):
+    """Writes one branch; see `recnas.space.operators.BranchCode`."""
 
-    def _layer(self, name: str, made: str) -> None:
-        self._now.layers.append(f"self.{name} = {made}")
+    stem = "torch.cat((dense_0, fields.flatten(1)), dim=1)"
 
-    def _set(self, result: str, function: str, inputs: Sequence[_Value]) -> None:
-        self._now.steps += call(f"{result} = {function}(", [value.name for value in inputs], ")")
+    def __init__(self, code: NetworkCode, name: str, columns: int, depth: int) -> None:
+        super().__init__(code, f"{name}.")
+        self.name = self.result = name
+        self.columns, self.depth = columns, depth
 
 
 def _title(number: int, block: Block) -> str:
     parts = []
-    if block.dense_operators:
-        parts.append(f"{' + '.join(TITLES[name] for name in block.dense_operators)} → {block.dense_width} columns")
-    if block.sparse_operators:
-        parts.append(f"{' + '.join(TITLES[name] for name in block.sparse_operators)} → {block.sparse_width} fields")
+    for operators, width, of in (
+        (block.dense_operators, block.dense_width, "columns"),
+        (block.sparse_operators, block.sparse_width, "fields"),
+    ):
+        if operators:
+            parts.append(f"{' + '.join(OPERATORS[name].title for name in operators)} → {width} {of}")
     if block.dense_to_sparse:
         parts.append(f"dense → {MERGED_FIELDS} fields more")
     if block.fm:
@@ -290,7 +285,3 @@ def _title(number: int, block: Block) -> str:
 def _tuple(widths: object) -> str:
     listed = list(map(str, widths))
     return f"({listed[0]},)" if len(listed) == 1 else f"({', '.join(listed)})"
-
-
-def _padded(value: _Value, width: int) -> str:
-    return value.name if value.width == width else f"F.pad({value.name}, (0, {width - value.width}))"

@@ -13,7 +13,6 @@ from recnas.export.record import TrainingRecord
 from recnas.export.rows_code import RowsCode, example_lines
 from recnas.export.templates import render
 from recnas.nn.model import CTRModel
-from recnas.nn.operators import ATTENTION_NORM_START
 from recnas.train.checkpoint import save_tensors
 from recnas.train.loop import FIELDS_SHARE_OF_CLIP
 from recnas.train.schedule import WARMUP_SHARE
@@ -49,12 +48,11 @@ def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None
             example=example_lines(model.schema),
             dim=model.embeddings.dim,
             blocks=code.blocks,
-            uses=code.uses,
+            helpers=code.helpers,
             settings=asdict(record.optimization),
             warmup_share=WARMUP_SHARE,
             fields_share_of_clip=FIELDS_SHARE_OF_CLIP,
             versions={name: version(name).partition("+")[0] for name in ("torch", "torchrec")},
-            attention_norm_start=ATTENTION_NORM_START,
         )
         (folder / name).write_text(text, encoding="utf-8")
     model.schema.save(folder)

@@ -14,6 +14,7 @@ from recnas.nn.definition import Definition
 from recnas.nn.model import CTRModel, count_dense_parameters
 from recnas.space import Architecture, Block
 from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.operators import BRANCHES
 
 
 def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[str] = ()) -> str:
@@ -31,7 +32,7 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         lists=[feature for feature in schema.sparse if feature.multi_valued],
         example=example_lines(schema),
         blocks=[] if arch is None else _blocks(arch),
-        cross_layers=0 if arch is None else arch.cross_layers,
+        branches=[] if arch is None else [(BRANCHES[name], depth) for name, depth in arch.branches],
         dim=dim,
         first_order=model.embeddings.first_order,
         parameters=count_dense_parameters(model),

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from recnas.data import Batch
 from recnas.nn.elastic import Slices
 from recnas.nn.embeddings import Embeddings, WholeEmbeddings
-from recnas.nn.network import CROSS, EMBEDDING_DIM, ChoiceNetwork
+from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork
 from recnas.schema import Schema
 from recnas.space import Architecture, SearchSpace
+from recnas.space.operators import BRANCHES
 
 
 class CTRModel(nn.Module):
@@ -66,15 +67,14 @@ def sizes(schema: Schema) -> tuple[int, int, int]:
 def found_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
     """The finished network of an architecture with fresh weights and no dead parts.
 
-    Beside a cross network, blocks begin with no say in the logit: the sums of their hundreds of normalised outputs
-    would drown it for the first steps, and Adagrad remembers these. So a training begins with the cross network, and
-    blocks add what they learn.
+    Beside a branch that leads, all else begins with no say in the logit: a training begins with the branch, and blocks
+    add what they learn. See `recnas.space.operators.Branch`.
     """
     network = ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)
-    if arch.cross_layers:
-        for source, weight in network.last.weight.items():
-            if source != CROSS:
-                nn.init.zeros_(weight)
+    leading = {name for name, _ in arch.branches if BRANCHES[name].leads}
+    for source, weight in network.last.weight.items():
+        if leading and source not in leading:
+            nn.init.zeros_(weight)
     return network
 
 

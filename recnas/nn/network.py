@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from recnas.nn.elastic import PLAIN, Piece, Slices, take
-from recnas.nn.operators import (
-    Attention,
-    CrossNetwork,
-    DenseToSparse,
-    DotProduct,
-    EmbeddingFullyConnected,
-    FactorizationMachine,
-    FullyConnected,
-    Gating,
-    Inputs,
-    Sum,
-)
+from recnas.nn.operators import Inputs, Read, Shapes, build, build_branch
+from recnas.nn.operators.mergers import DenseToSparse, FactorizationMachine
 from recnas.space import Architecture, Block, SearchSpace
-from recnas.space.architecture import ATTENTION, DOT_PRODUCT, EFC, FC, GATING, MERGED_FIELDS, SUM
-from recnas.space.search_space import BlockChoices
+from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.choices import BlockChoices, Subset
 
-CROSS = "cross"
-"""The last layer's source that is a cross network."""
 EMBEDDING_DIM = 16
 """E of the NASRec spaces."""
 
@@ -51,23 +39,22 @@ class ChoiceBlock(nn.Module):
         dim: int,
     ) -> None:
         super().__init__()
-        widths, fields = choices.dense_widths, max(choices.sparse_widths)
-        dense_inputs = _dense_inputs(choices.dense_inputs, choices.dense_input_counts, dense)
-        sparse_inputs = _sparse_inputs(choices.sparse_inputs, choices.sparse_input_counts, sparse, merged)
-        left, right = (_dense_inputs(pool, range(1, 2), dense) for pool in (choices.lefts, choices.rights))
-        build = {
-            FC: lambda: FullyConnected(dense_inputs, max(widths)),
-            DOT_PRODUCT: lambda: DotProduct(dense_inputs, sparse_inputs, widths, dim),
-            GATING: lambda: Gating(left, right, widths),
-            SUM: lambda: Sum(left, right, widths),
-            EFC: lambda: EmbeddingFullyConnected(sparse_inputs, fields),
-            ATTENTION: lambda: Attention(sparse_inputs, fields, dim),
-        }
+        widths = choices.dense_width.values
+        dense_inputs = _dense_inputs(choices.dense_inputs, dense)
+        sparse_inputs = _sparse_inputs(choices.sparse_inputs, sparse, merged)
+        left, right = (_dense_inputs(_single(operand.values), dense) for operand in (choices.left, choices.right))
         self.operators = nn.ModuleDict(
-            {name: build[name]() for name in (*choices.dense_operators, *choices.sparse_operators)}
+            {
+                name: build(name, Shapes(dense_inputs, sparse_inputs, left, right, output.values, dim))
+                for operators, output in (
+                    (choices.dense_operators, choices.dense_width),
+                    (choices.sparse_operators, choices.sparse_width),
+                )
+                for name in operators.names
+            }
         )
-        self.dense_to_sparse = DenseToSparse(widths, dim) if True in choices.dense_to_sparse else None
-        self.fm = FactorizationMachine(widths, dim) if True in choices.fm else None
+        self.dense_to_sparse = DenseToSparse(widths, dim) if True in choices.dense_to_sparse.values else None
+        self.fm = FactorizationMachine(widths, dim) if True in choices.fm.values else None
 
     def forward(
         self, block: Block, dense: Sequence[Piece | None], sparse: Sequence[Piece | None], slices: Slices | None
@@ -83,21 +70,18 @@ class ChoiceBlock(nn.Module):
         Returns:
             Dense output `[B, dd]`, operators' fields `[B, E, ds]`, merger's fields `[B, E, 8]`; None where absent.
         """
-        dense_inputs = [dense[source] for source in block.dense_inputs]
-        sparse_inputs = [sparse[source] for source in block.sparse_inputs]
-        dense_outputs, sparse_outputs = [], []
-        for name in block.dense_operators:
-            operator = self.operators[name]
-            if name == FC:
-                dense_outputs.append(operator(dense_inputs, block.dense_width, slices))
-            elif name == DOT_PRODUCT:
-                dense_outputs.append(operator(dense_inputs, sparse_inputs, block.dense_width, slices))
-            else:
-                dense_outputs.append(operator(dense[block.left], dense[block.right], block.dense_width, slices))
-        for name in block.sparse_operators:
-            sparse_outputs.append(self.operators[name](sparse_inputs, block.sparse_width, slices))
-        dense_output = _add(dense_outputs)
-        fields = _add(sparse_outputs)
+        read = Read(
+            [dense[source] for source in block.dense_inputs],
+            [sparse[source] for source in block.sparse_inputs],
+            *(None if source is None else dense[source] for source in (block.left, block.right)),
+        )
+        dense_output, fields = (
+            _add([self.operators[name](read, width, slices) for name in operators])
+            for operators, width in (
+                (block.dense_operators, block.dense_width),
+                (block.sparse_operators, block.sparse_width),
+            )
+        )
         merged = self.dense_to_sparse(dense_output, slices) if block.dense_to_sparse else None
         if block.fm:
             dense_output = dense_output + self.fm(fields, block.dense_width, slices)
@@ -105,16 +89,16 @@ class ChoiceBlock(nn.Module):
 
 
 class LastLayer(nn.Module):
-    """Linear over the last block's dense columns and flattened fields, and a cross network's columns → one logit, with
-    bias.
+    """Linear with bias over the last block's dense columns and flattened fields and the branches' columns → one logit.
 
     Each dense column, and each channel of each field, keeps its own weight whatever the widths in use.
     """
 
-    def __init__(self, dense: int, fields: int, merged: int, dim: int, cross: int = 0) -> None:
+    def __init__(self, dense: int, fields: int, merged: int, dim: int, branches: Mapping[str, int]) -> None:
         super().__init__()
-        bound = (6 / (dense + (fields + merged) * dim + cross + 1)) ** 0.5
-        sizes = {"dense": (dense,), "fields": (dim, fields), "merged": (dim, merged), CROSS: (cross,)}
+        bound = (6 / (dense + (fields + merged) * dim + sum(branches.values()) + 1)) ** 0.5
+        sizes = {"dense": (dense,), "fields": (dim, fields), "merged": (dim, merged)}
+        sizes |= {name: (columns,) for name, columns in branches.items()}
         self.weight = nn.ParameterDict(
             {
                 name: nn.Parameter(torch.empty(size).uniform_(-bound, bound))
@@ -125,7 +109,7 @@ class LastLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, inputs: dict[str, Tensor], slices: Slices | None = None) -> Tensor:
-        """Any of dense `[B, dd]`, fields `[B, E, ds]`, merged `[B, E, 8]` and cross `[B, columns]` → logits `[B]`."""
+        """Any of dense `[B, dd]`, fields `[B, E, ds]`, merged `[B, E, 8]`, branches `[B, columns]` → logits `[B]`."""
         bias = take(self, self.bias, (1,), slices)
         weights = [
             take(self, self.weight[name], tuple(x.shape[1:]), slices).reshape(1, -1) for name, x in inputs.items()
@@ -161,16 +145,17 @@ class ChoiceNetwork(nn.Module):
         blocks = []
         for choices in space.blocks:
             blocks.append(ChoiceBlock(choices, dense, sparse, merged, dim))
-            dense.append((min(choices.dense_widths), max(choices.dense_widths)))
-            sparse.append((min(choices.sparse_widths), max(choices.sparse_widths)))
-            merged.append(choices.dense_to_sparse)
+            dense.append((min(choices.dense_width.values), max(choices.dense_width.values)))
+            sparse.append((min(choices.sparse_width.values), max(choices.sparse_width.values)))
+            merged.append(choices.dense_to_sparse.values)
         self.blocks = nn.ModuleList(blocks)
-        columns, depth = num_dense + num_sparse * dim, max(space.cross_layers)
-        self.cross = CrossNetwork(columns, depth)
+        columns = num_dense + num_sparse * dim
+        branches = {name: columns for name, depth in space.branches.items() if max(depth.values)}
+        for name in branches:
+            self.add_module(name, build_branch(name, columns, max(space.branches[name].values)))
         merged_fields = MERGED_FIELDS if True in merged[-1] else 0
-        self.last = LastLayer(dense[-1][1], sparse[-1][1], merged_fields, dim, columns if depth else 0)
-        only = Architecture(tuple(choices.first() for choices in space.blocks), space.cross_layers[0])
-        self.architecture = only.canonical() if space.size() == 1 else None
+        self.last = LastLayer(dense[-1][1], sparse[-1][1], merged_fields, dim, branches)
+        self.architecture = space.first().canonical() if space.size() == 1 else None
 
     def forward(
         self, dense: Tensor, fields: Tensor, arch: Architecture | None = None, slices: Slices | None = None
@@ -194,8 +179,11 @@ class ChoiceNetwork(nn.Module):
             dense_output, block_fields, merged = module(block, dense_outputs, sparse_outputs, slices)
             dense_outputs.append(None if dense_output is None else Piece.of(str(index), dense_output))
             sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
-        cross = self.cross(dense, fields, arch.cross_layers, slices) if arch.cross_layers else None
-        parts = {"dense": dense_output, "fields": block_fields, "merged": merged, CROSS: cross}
+        parts = {"dense": dense_output, "fields": block_fields, "merged": merged}
+        for name, depth in arch.branches:
+            if name not in self.last.weight:
+                raise ValueError(f"the branch {name} is asked for where there is none")
+            parts[name] = self.get_submodule(name)(dense, fields, depth, slices)
         return self.last({name: part for name, part in parts.items() if part is not None}, slices)
 
     @torch.no_grad()
@@ -227,16 +215,20 @@ def _add(outputs: list[Tensor]) -> Tensor | None:
     return sum(outputs[1:], start=outputs[0]) if outputs else None
 
 
-def _dense_inputs(pool: tuple[int, ...], counts: range, dense: Sequence[tuple[int, int]]) -> Inputs:
-    return _inputs({str(source): dense[source][1] for source in pool}, [dense[source] for source in pool], counts)
+def _single(operands: tuple[int | None, ...]) -> Subset:
+    """The choice of one of some outputs, as one of inputs."""
+    return Subset(tuple(source for source in operands if source is not None), range(1, 2))
 
 
-def _sparse_inputs(
-    pool: tuple[int, ...], counts: range, sparse: Sequence[tuple[int, int]], merged: Sequence[tuple[bool, ...]]
-) -> Inputs:
+def _dense_inputs(inputs: Subset, dense: Sequence[tuple[int, int]]) -> Inputs:
+    sources = {str(source): dense[source][1] for source in inputs.pool}
+    return _inputs(sources, [dense[source] for source in inputs.pool], inputs.counts)
+
+
+def _sparse_inputs(inputs: Subset, sparse: Sequence[tuple[int, int]], merged: Sequence[tuple[bool, ...]]) -> Inputs:
     sources: dict[str, int] = {}
     bounds = []
-    for source in pool:
+    for source in inputs.pool:
         narrowest, widest = sparse[source]
         if widest > 0:
             sources[str(source)] = widest
@@ -244,7 +236,7 @@ def _sparse_inputs(
             sources[merged_name(source)] = MERGED_FIELDS
         extra = [MERGED_FIELDS * choice for choice in merged[source]]
         bounds.append((narrowest + min(extra), widest + max(extra)))
-    return _inputs(sources, bounds, counts)
+    return _inputs(sources, bounds, inputs.counts)
 
 
 def _inputs(sources: dict[str, int], bounds: list[tuple[int, int]], counts: range) -> Inputs:

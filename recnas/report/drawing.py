@@ -16,26 +16,11 @@ from recnas.description import Description
 from recnas.report import style
 from recnas.report.canvas import Canvas, Meta, Point, Rect, rounded, swing
 from recnas.report.plan import SIDE, Plan
-from recnas.report.wiring import DENSE, INPUT, SPARSE, Connection, connections, cross_row, logit_row, takes_products
+from recnas.report.wiring import DENSE, INPUT, SPARSE, Connection, branch_rows, connections, logit_row, takes_products
 from recnas.space import Architecture, Block, Live
-from recnas.space.architecture import ATTENTION, DOT_PRODUCT, EFC, FC, GATING, MERGED_FIELDS, SUM
+from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.operators import BRANCHES, OPERATORS
 
-OPERATOR_NAMES = {
-    FC: "FC",
-    DOT_PRODUCT: "Dot-Product",
-    GATING: "Gating",
-    SUM: "Sum",
-    EFC: "EFC",
-    ATTENTION: "Attention",
-}
-_EXPLANATIONS = {
-    FC: "fully connected: inputs side by side → linear → layer norm → ReLU",
-    DOT_PRODUCT: "products of all pairs of the reduced dense and sparse inputs → linear → layer norm",
-    GATING: "sigmoid of a linear of left, times right → linear → layer norm",
-    SUM: "left + right → linear → layer norm",
-    EFC: "embedding FC: linear over the fields → layer norm → ReLU",
-    ATTENTION: "linear over the fields, then self-attention among them",
-}
 _STEM = {
     DENSE: ("Dense features", "The dense features as they are"),
     SPARSE: ("Sparse features", "The sparse features, one embedding each"),
@@ -68,7 +53,7 @@ def output_name(kind: str, source: int) -> str:
 
 def operator_names(operators: Sequence[str]) -> str:
     """The operators as they are called in print."""
-    return " + ".join(OPERATOR_NAMES[name] for name in operators)
+    return " + ".join(OPERATORS[name].title for name in operators)
 
 
 class _Drawing:
@@ -79,7 +64,7 @@ class _Drawing:
         self.data = data
         self.live = arch.live()
         self.links = connections(arch)
-        self.cross = cross_row(arch)
+        self.branches = branch_rows(arch)
         self.plan = Plan(len(arch.blocks), logit_row(arch))
         self.canvas = Canvas()
 
@@ -95,8 +80,8 @@ class _Drawing:
         self._stem()
         for row, (block, live) in enumerate(zip(self.arch.blocks, self.live, strict=True), start=1):
             self._block(row, block, live)
-        if self.cross is not None:
-            self._cross_network(self.cross)
+        for row, name in self.branches.items():
+            self._branch(row, name)
         self._logit()
         for link in sorted(self.links, key=lambda link: link.live):
             self._overlay(link)
@@ -190,7 +175,7 @@ class _Drawing:
         self.canvas.line(path, self._text_color(link.kind, link.live), 3.6, meta)
 
     def _reader_name(self, link: Connection) -> str:
-        names = {self.plan.logit: "The logit", self.cross: "The cross network"}
+        names = {row: f"The {_title(name)}" for row, name in self.branches.items()} | {self.plan.logit: "The logit"}
         return names.get(link.reader, f"Block {link.reader}")
 
     # Rows
@@ -212,24 +197,23 @@ class _Drawing:
             return "1 embedding" if count == 1 else f"{count:,} embeddings"
         return "none: a constant 0" if count == 0 else "1 number" if count == 1 else f"{count:,} numbers"
 
-    def _cross_network(self, row: int) -> None:
-        """DCN-V2's, beside the blocks: it reads the stem, and its output goes straight down to the logit."""
-        depth, box = self.arch.cross_layers, self.plan.wide_box(row)
+    def _branch(self, row: int, name: str) -> None:
+        """A network beside the blocks: it reads the stem, and its output goes straight down to the logit."""
+        depth, box, title = dict(self.arch.branches)[name], self.plan.wide_box(row), _title(name)
         layers = f"{depth} layer{'s' if depth > 1 else ''}"
         down = [(box.center[0], box.bottom), (box.center[0], self.plan.wide_box(self.plan.logit).top)]
-        self._wide(row, f"<b>Cross network</b> · {layers} over D0 and S0")
-        self.canvas.line(down, style.INK, 2.2, Meta("cross network's output", True, (row, self.plan.logit)), arrow=True)
-        hover = (
-            f"The cross network of DCN-V2, {layers}<br>x<sub>l+1</sub> = x<sub>0</sub> ⊙ (W x<sub>l</sub> + b) + "
-            "x<sub>l</sub>, where x<sub>0</sub> is the stem: the dense features beside all embeddings"
-        )
-        self.canvas.area(box, hover, Meta("cross network", True, (row,)))
+        self._wide(row, f"<b>{BRANCHES[name].title}</b> · {layers} over D0 and S0")
+        self.canvas.line(down, style.INK, 2.2, Meta(f"{title}'s output", True, (row, self.plan.logit)), arrow=True)
+        hover = f"{BRANCHES[name].title}, {layers}<br>{BRANCHES[name].explanation}"
+        self.canvas.area(box, hover, Meta(title, True, (row,)))
 
     def _logit(self) -> None:
         row, last = self.plan.logit, len(self.arch.blocks)
         read, hover = "dense, all fields", "One linear layer over the last block's outputs"
-        if self.cross is not None:
-            read, hover = f"D{last}, S{last}, cross network", f"{hover}<br>and the cross network's"
+        if self.branches:
+            beside = [_title(name) for name in self.branches.values()]
+            read = ", ".join((f"D{last}", f"S{last}", *beside))
+            hover += "".join(f"<br>and the {title}'s" for title in beside)
         self._wide(row, f"<b>Logit</b> = linear({read}) → click probability")
         self.canvas.area(self.plan.wide_box(row), hover, Meta("logit", True, (row,)))
 
@@ -251,7 +235,8 @@ class _Drawing:
             (SPARSE, block.sparse_operators, f"{block.sparse_width} fields", live.sparse_operators),
         ):
             if operators:
-                what = "<br>".join(f"<b>{OPERATOR_NAMES[name]}</b>: {_EXPLANATIONS[name]}" for name in operators)
+                parts = [OPERATORS[name] for name in operators]
+                what = "<br>".join(f"<b>{part.title}</b>: {part.explanation}" for part in parts)
                 hover = f"Block {row}, {kind} side, {size}<br>{what}"
                 self._operator(row, kind, operator_names(operators), size, operator_live, hover)
             else:
@@ -298,6 +283,11 @@ class _Drawing:
 
     def _text_color(self, kind: str, live: bool) -> str:
         return _COLOR[kind] if live else style.DEAD_TEXT
+
+
+def _title(branch: str) -> str:
+    """What a branch is called within a line."""
+    return BRANCHES[branch].title.lower()
 
 
 def _key(link: Connection) -> str:

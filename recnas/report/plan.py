@@ -22,7 +22,7 @@ _OPERAND = {INPUT: 0, LEFT: -11, RIGHT: 11}
 class Plan:
     """The places of a drawing with `count` blocks.
 
-    Row 0 is the stem, then come the blocks, a cross network if there is one, and last, as row `logit`, the logit.
+    Row 0 is the stem, then come the blocks, the branches if there are any, and last, as row `logit`, the logit.
     """
 
     def __init__(self, count: int, logit: int) -> None:
@@ -53,7 +53,7 @@ class Plan:
         return Rect.around(self.middle[kind], self.operator_height(row), _BOX_WIDTH, _BOX_HEIGHT)
 
     def wide_box(self, row: int) -> Rect:
-        """The box of what reads dense and sparse outputs alike: of a cross network, of the logit."""
+        """The box of what reads dense and sparse outputs alike: of a branch, of the logit."""
         _, y = self.card(row).center
         width = self.edge[SPARSE] - self.edge[DENSE]
         return Rect.around((self.edge[DENSE] + self.edge[SPARSE]) / 2, y, width, _BOX_HEIGHT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recnas.space import Architecture, Block
-from recnas.space.architecture import DOT_PRODUCT
+from recnas.space.operators import SPARSE_INPUTS, read_by
 
 DENSE, SPARSE = "dense", "sparse"
 INPUT, LEFT, RIGHT = "input", "left", "right"
@@ -17,7 +17,7 @@ class Connection:
 
     Attributes:
         source: The output that is read; 0 is the stem.
-        reader: The row that reads it: a block, the cross network (`cross_row`) or the logit (`logit_row`).
+        reader: The row that reads it: a block, a branch (`branch_rows`) or the logit (`logit_row`).
         kind: `DENSE` or `SPARSE`.
         role: `INPUT`, or `LEFT` or `RIGHT` for the operands of Gating and Sum.
         live: Whether what is read here can change the logit.
@@ -33,7 +33,7 @@ class Connection:
 def connections(arch: Architecture) -> tuple[Connection, ...]:
     """All readings in order of the reader, the logit last. Inputs that no operator of a block reads are left out.
 
-    A cross network reads the stem; what it gives to the logit is no output that others could read.
+    A branch reads the stem; what it gives to the logit is no output that others could read.
     """
     found: list[Connection] = []
     for index, (block, live) in enumerate(zip(arch.blocks, arch.live(), strict=True), start=1):
@@ -45,22 +45,21 @@ def connections(arch: Architecture) -> tuple[Connection, ...]:
         if block.reads_sparse_inputs:
             read = live.sparse_operators or (live.dense_operators and takes_products(block))
             found += [Connection(source, index, SPARSE, INPUT, read) for source in block.sparse_inputs]
-    ends = [] if cross_row(arch) is None else [(0, cross_row(arch))]
-    ends.append((len(arch.blocks), logit_row(arch)))
+    ends = [*((0, row) for row in branch_rows(arch)), (len(arch.blocks), logit_row(arch))]
     found += [Connection(source, reader, kind, INPUT, True) for source, reader in ends for kind in (DENSE, SPARSE)]
     return tuple(found)
 
 
-def cross_row(arch: Architecture) -> int | None:
-    """The row after the blocks, where there is a cross network."""
-    return len(arch.blocks) + 1 if arch.cross_layers else None
+def branch_rows(arch: Architecture) -> dict[int, str]:
+    """The rows after the blocks, of branches: their names."""
+    return dict(enumerate((name for name, _ in arch.branches), start=len(arch.blocks) + 1))
 
 
 def logit_row(arch: Architecture) -> int:
     """The last row."""
-    return len(arch.blocks) + (2 if arch.cross_layers else 1)
+    return len(arch.blocks) + len(arch.branches) + 1
 
 
 def takes_products(block: Block) -> bool:
     """Whether the block's dense output reads sparse inputs too."""
-    return DOT_PRODUCT in block.dense_operators
+    return SPARSE_INPUTS in read_by(block.dense_operators)

@@ -17,14 +17,16 @@ from typing import Any
 from recnas.documents import shortened
 from recnas.errors import InputError
 from recnas.files import read_json
-
-FC, DOT_PRODUCT, GATING, SUM = "fc", "dot-product", "gating", "sum"
-EFC, ATTENTION = "efc", "attention"
-
-DENSE_OPERATORS = (FC, DOT_PRODUCT, GATING, SUM)
-SPARSE_OPERATORS = (EFC, ATTENTION)
-READS_DENSE_INPUTS = frozenset({FC, DOT_PRODUCT})
-READS_OPERANDS = frozenset({GATING, SUM})
+from recnas.space.operators import (
+    BRANCHES,
+    DENSE,
+    DENSE_INPUTS,
+    OPERANDS,
+    OPERATORS,
+    SPARSE,
+    SPARSE_INPUTS,
+    read_by,
+)
 
 MERGED_FIELDS = 8
 """Fields that the dense→sparse merger appends to a block's sparse output."""
@@ -32,11 +34,11 @@ MERGED_FIELDS = 8
 FORMAT_VERSION = 1
 MOST_BYTES = 2**20
 """Of an `architecture.json`."""
-MOST_BLOCKS, MOST_WIDTH, MOST_CROSS_LAYERS = 100, 2**20, 100
+MOST_BLOCKS, MOST_WIDTH, MOST_LAYERS = 100, 2**20, 100
 """Above every network that anybody would train: a file that claims more is refused before anything is made of it."""
 
-_NASREC_SMALL_NODES = (FC, DOT_PRODUCT, EFC)
-_NASREC_FULL_NODES = (FC, DOT_PRODUCT, GATING, SUM, ATTENTION, EFC)
+_NASREC_SMALL_NODES = ("fc", "dot-product", "efc")
+_NASREC_FULL_NODES = ("fc", "dot-product", "gating", "sum", "attention", "efc")
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class Block:
         sparse_operators: The same for the sparse output.
         dense_width: Columns of the dense output; 0 when nothing makes one.
         sparse_width: Fields of the sparse operators' output, the merger's fields not counted; 0 when nothing makes one.
-        dense_inputs: Earlier outputs whose dense part FC and Dot-Product read, ascending.
-        sparse_inputs: Earlier outputs whose sparse part Dot-Product, EFC and Attention read, ascending.
-        left: Earlier output that Gating takes the gate from, or the first term of Sum.
-        right: Earlier output that is gated, or the second term of Sum.
+        dense_inputs: Earlier outputs whose dense part is read by the operators that read dense inputs, ascending.
+        sparse_inputs: Earlier outputs whose sparse part is read by those that read sparse inputs, ascending.
+        left: Earlier output whose dense part is the left operand of the operators with two: what Gating takes the gate
+            from, the first term of Sum.
+        right: The right operand: what is gated, the second term of Sum.
         dense_to_sparse: Whether the dense operators' output is also appended to the sparse output, as eight fields.
         fm: Whether a factorisation machine over the sparse operators' fields is added to the dense output.
     """
@@ -69,16 +72,21 @@ class Block:
     fm: bool = False
 
     @property
+    def operators(self) -> tuple[str, ...]:
+        """All operators."""
+        return self.dense_operators + self.sparse_operators
+
+    @property
     def reads_dense_inputs(self) -> bool:
-        return not READS_DENSE_INPUTS.isdisjoint(self.dense_operators)
+        return DENSE_INPUTS in read_by(self.operators)
 
     @property
     def reads_operands(self) -> bool:
-        return not READS_OPERANDS.isdisjoint(self.dense_operators)
+        return OPERANDS in read_by(self.operators)
 
     @property
     def reads_sparse_inputs(self) -> bool:
-        return bool(self.sparse_operators) or DOT_PRODUCT in self.dense_operators
+        return SPARSE_INPUTS in read_by(self.operators)
 
     def to_json(self) -> dict[str, Any]:
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
@@ -135,8 +143,8 @@ class Architecture:
 
     Attributes:
         blocks: From the stem on.
-        cross_layers: Layers of a cross network over the stem's columns, beside the blocks, that the logit reads too
-            (DCN-V2's parallel structure, Wang et al. 2021, section 3.3); 0 for none, as in NASRec.
+        branches: Networks over the stem's columns beside the blocks that the logit reads too, of `BRANCHES`, each with
+            its number of layers: `(("cross", 3),)`. None in NASRec.
 
     Raises:
         InputError: A block reads an output that does not come before it, an operator is unknown, or a width is missing.
@@ -148,15 +156,20 @@ class Architecture:
     """
 
     blocks: tuple[Block, ...]
-    cross_layers: int = 0
+    branches: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < len(self.blocks) <= MOST_BLOCKS:
             raise InputError(f"architecture: {len(self.blocks) or 'no'} blocks where 1 to {MOST_BLOCKS} are expected")
-        if not _is_a(self.cross_layers, "an integer") or not 0 <= self.cross_layers <= MOST_CROSS_LAYERS:
-            raise InputError(
-                f"architecture: cross_layers is {shortened(self.cross_layers)}; 0 to {MOST_CROSS_LAYERS} are expected"
-            )
+        for name, depth in self.branches:
+            if name not in BRANCHES:
+                raise InputError(f"architecture: no branch {shortened(name)} is known; known are {', '.join(BRANCHES)}")
+            if not _is_a(depth, "an integer") or not 1 <= depth <= MOST_LAYERS:
+                raise InputError(
+                    f"architecture: {_layers_key(name)} is {shortened(depth)}; 0 to {MOST_LAYERS} are expected"
+                )
+        if len(dict(self.branches)) < len(self.branches):
+            raise InputError(f"architecture: a branch is there twice: {', '.join(name for name, _ in self.branches)}")
         for index, block in enumerate(self.blocks, start=1):
             _check(index, block)
         if not self.blocks[-1].dense_operators and not self.blocks[-1].sparse_operators:
@@ -183,7 +196,7 @@ class Architecture:
                     dense_read[source] = True
             if dense and block.reads_operands:
                 dense_read[block.left] = dense_read[block.right] = True
-            if sparse or (dense and DOT_PRODUCT in block.dense_operators):
+            if sparse or (dense and SPARSE_INPUTS in read_by(block.dense_operators)):
                 for source in block.sparse_inputs:
                     sparse_read[source] = True
         return tuple(reversed(live))
@@ -191,11 +204,11 @@ class Architecture:
     def canonical(self) -> Architecture:
         """The same function of the features with every choice that cannot change the logit normalised away.
 
-        Dead operators, mergers and inputs are dropped and the terms of a Sum are ordered. Two candidates with equal
-        canonical forms are the same candidate.
+        Dead operators, mergers and inputs are dropped; operands that may change places are ordered, and so are
+        branches. Two candidates with equal canonical forms are the same candidate.
         """
         blocks = tuple(_drop_dead(block, live) for block, live in zip(self.blocks, self.live(), strict=True))
-        return replace(self, blocks=blocks)
+        return replace(self, blocks=blocks, branches=tuple(sorted(self.branches)))
 
     @property
     def id(self) -> str:
@@ -205,8 +218,7 @@ class Architecture:
 
     def to_json(self) -> dict[str, Any]:
         plain = {"version": FORMAT_VERSION, "blocks": [block.to_json() for block in self.blocks]}
-        # Architectures of NASRec's spaces are written, and named, as they were before there was a cross network.
-        return plain | ({"cross_layers": self.cross_layers} if self.cross_layers else {})
+        return plain | {_layers_key(name): depth for name, depth in self.branches}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Architecture:
@@ -220,7 +232,10 @@ class Architecture:
         if data.get("version") != FORMAT_VERSION:
             version = shortened(data.get("version"))
             raise InputError(f"architecture: version {version} where {FORMAT_VERSION} is expected")
-        return cls(tuple(Block.from_json(block) for block in data["blocks"]), data.get("cross_layers", 0))
+        depths = {name: data.get(_layers_key(name), 0) for name in BRANCHES}
+        # What is no number is refused there.
+        branches = tuple((name, depth) for name, depth in depths.items() if depth is False or depth != 0)
+        return cls(tuple(Block.from_json(block) for block in data["blocks"]), branches)
 
     def save(self, path: Path | str) -> None:
         Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
@@ -255,8 +270,8 @@ class Architecture:
                 operators = [nodes[node] for node in choice["active_nodes"]]
                 blocks.append(
                     Block(
-                        dense_operators=tuple(name for name in operators if name in DENSE_OPERATORS),
-                        sparse_operators=tuple(name for name in operators if name in SPARSE_OPERATORS),
+                        dense_operators=tuple(name for name in operators if OPERATORS[name].side == DENSE),
+                        sparse_operators=tuple(name for name in operators if OPERATORS[name].side == SPARSE),
                         dense_width=choice["dense_in_dims"],
                         sparse_width=choice["sparse_in_dims"],
                         dense_inputs=tuple(sorted(inputs["dense_idx"])),
@@ -272,9 +287,9 @@ class Architecture:
         return cls(tuple(blocks))
 
 
-def dot_product_fields(dense_width: int) -> int:
-    """k, the fields that Dot-Product reduces its sparse input to before taking products: round(√(2·dd))."""
-    return round((2 * dense_width) ** 0.5)
+def _layers_key(branch: str) -> str:
+    """The key of a branch's number of layers: `cross_layers`."""
+    return f"{branch}_layers"
 
 
 def _plain(value: Any) -> Any:
@@ -300,7 +315,8 @@ def _check(index: int, block: Block) -> None:
     def fail(what: str) -> None:
         raise InputError(f"architecture: block {index} {what}")
 
-    for names, known in ((block.dense_operators, DENSE_OPERATORS), (block.sparse_operators, SPARSE_OPERATORS)):
+    for names, side in ((block.dense_operators, DENSE), (block.sparse_operators, SPARSE)):
+        known = [name for name, operator in OPERATORS.items() if operator.side == side]
         for name in names:
             if name not in known:
                 fail(f"has the operator {shortened(name)}; known are {', '.join(known)}")
@@ -335,7 +351,7 @@ def _drop_dead(block: Block, live: Live) -> Block:
     if not live.sparse_operators:
         block = replace(block, sparse_operators=(), sparse_width=0)
     left, right = (block.left, block.right) if block.reads_operands else (None, None)
-    if block.reads_operands and GATING not in block.dense_operators:
+    if block.reads_operands and all(OPERATORS[name].symmetric for name in block.operators):
         left, right = sorted((left, right))
     return replace(
         block,

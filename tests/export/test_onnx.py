@@ -55,7 +55,7 @@ def test_lists_may_all_be_empty(folder):
 
 
 def test_gating_sum_attention_and_cross_layers_become_onnx(finished, sample, make_model, tmp_path):
-    archs = [replace(arch, blocks=arch.blocks[:3], cross_layers=2) for arch in sample("nasrec-full", 300)]
+    archs = [replace(arch, blocks=arch.blocks[:3], branches=(("cross", 2),)) for arch in sample("nasrec-full", 300)]
     wanted = {"gating", "sum", "attention"}
     arch = next(
         arch

@@ -18,7 +18,7 @@ from recnas.export import export_run, load
 from recnas.export.project import write_project
 from recnas.export.record import TrainingRecord
 from recnas.nn.network import ChoiceNetwork
-from recnas.nn.operators import Attention
+from recnas.nn.operators.attention import Attention
 from recnas.space import cost
 from tests.export.written_rows import module_of
 

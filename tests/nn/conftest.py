@@ -10,7 +10,7 @@ from torchrec import KeyedJaggedTensor
 
 from recnas.schema import SPLITS, Schema, SparseFeature
 from recnas.space import SearchSpace
-from recnas.space.search_space import BlockChoices
+from recnas.space.choices import NOTHING, BlockChoices, OneOf, OneOperator, Subset
 
 DENSE_OPERATORS = ("fc", "dot-product", "gating", "sum")
 SPARSE_OPERATORS = ("efc", "attention")
@@ -39,21 +39,19 @@ def _space(rng: random.Random) -> SearchSpace:
             counts.append(range(low, rng.randint(low, len(pool)) + 1))
         blocks.append(
             BlockChoices(
-                dense_operators=dense_operators,
-                sparse_operators=_some(rng, SPARSE_OPERATORS, 2),
-                dense_widths=_some(rng, DENSE_WIDTHS, rng.choice((1, 2, 5))),
-                sparse_widths=_some(rng, SPARSE_WIDTHS, rng.choice((1, 3))),
-                dense_inputs=pools[0],
-                dense_input_counts=counts[0],
-                sparse_inputs=pools[1],
-                sparse_input_counts=counts[1],
-                lefts=pools[2] if operands else (),
-                rights=pools[3] if operands else (),
-                dense_to_sparse=rng.choice(((False,), (True,), (False, True))),
-                fm=rng.choice(((False,), (True,), (False, True))),
+                dense_operators=OneOperator(dense_operators),
+                sparse_operators=OneOperator(_some(rng, SPARSE_OPERATORS, 2)),
+                dense_width=OneOf(_some(rng, DENSE_WIDTHS, rng.choice((1, 2, 5)))),
+                sparse_width=OneOf(_some(rng, SPARSE_WIDTHS, rng.choice((1, 3)))),
+                dense_inputs=Subset(pools[0], counts[0]),
+                sparse_inputs=Subset(pools[1], counts[1]),
+                left=OneOf(pools[2]) if operands else NOTHING,
+                right=OneOf(pools[3]) if operands else NOTHING,
+                dense_to_sparse=OneOf(rng.choice(((False,), (True,), (False, True)))),
+                fm=OneOf(rng.choice(((False,), (True,), (False, True)))),
             )
         )
-    return SearchSpace("odd", tuple(blocks), rng.choice(((0,), (2,), (0, 1, 3))))
+    return SearchSpace("odd", tuple(blocks), {"cross": OneOf(rng.choice(((0,), (2,), (0, 1, 3))))})
 
 
 @pytest.fixture(scope="session")

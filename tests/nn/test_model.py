@@ -67,7 +67,7 @@ def test_beside_a_cross_network_blocks_begin_without_a_say(schema: Schema, sampl
     for arch in sample("nasrec-cross", 5):
         dense, fields = torch.randn(ROWS, 1), torch.randn(ROWS, 5, 16)
         network = found_network(schema, arch)
-        crossed = network.cross(dense, fields, arch.cross_layers)
+        crossed = network.cross(dense, fields, dict(arch.branches)["cross"])
         expected = crossed @ network.last.weight["cross"]
         torch.testing.assert_close(network(dense, fields), expected)
         assert expected.abs().max() > 0

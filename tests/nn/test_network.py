@@ -63,11 +63,12 @@ def test_a_network_of_many_architectures_has_to_be_told_which() -> None:
 
 
 def test_a_cross_network_that_is_too_deep_is_refused(sample) -> None:
-    for space, most in (("nasrec-small", 0), ("nasrec-cross", 6)):
-        network = ChoiceNetwork(SearchSpace.named(space), 2, 3)
-        deep = replace(*sample(space, 1), cross_layers=most + 1)
-        with pytest.raises(ValueError, match=f"{most + 1} cross layers are asked for where there are {most}"):
-            network(*_inputs(network, 2), deep)
+    network = ChoiceNetwork(SearchSpace.named("nasrec-cross"), 2, 3)
+    with pytest.raises(ValueError, match="7 cross layers are asked for where there are 6"):
+        network(*_inputs(network, 2), replace(*sample("nasrec-cross", 1), branches=(("cross", 7),)))
+    network = ChoiceNetwork(SearchSpace.named("nasrec-small"), 2, 3)
+    with pytest.raises(ValueError, match="the branch cross is asked for where there is none"):
+        network(*_inputs(network, 2), replace(*sample("nasrec-small", 1), branches=(("cross", 1),)))
 
 
 @pytest.mark.parametrize("space", SPACES)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines import dcnv2
 from recnas.nn.network import ChoiceNetwork
-from recnas.nn.operators import CrossNetwork
+from recnas.nn.operators.cross import CrossNetwork
 from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
 
 STEMS = [(13, 26), (1, 23), (3, 10), (16, 6)]
@@ -108,7 +108,7 @@ class PlainNetwork(nn.Module):
         dense, fields = cost.output_widths(arch, num_dense, num_sparse)
         self.blocks = nn.ModuleList(PlainBlock(block, dense, fields, dim) for block in arch.blocks)
         stem = num_dense + num_sparse * dim
-        self.cross = dcnv2.CrossNetwork(stem, arch.cross_layers) if arch.cross_layers else None
+        self.cross = dcnv2.CrossNetwork(stem, dict(arch.branches)["cross"]) if arch.branches else None
         self.last = nn.Linear(dense[-1] + fields[-1] * dim + (stem if self.cross else 0), 1)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:

@@ -26,9 +26,10 @@ from recnas.nn.network import ChoiceNetwork
 from recnas.proxies import Candidate, Instruments, ProxyBatches
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.space import Architecture, SearchSpace
+from recnas.space.choices import OneOf
 from recnas.space.cost import output_widths
 
-NARROW = {"dense_widths": (16, 24, 32, 128), "sparse_widths": (6, 16)}
+NARROW = {"dense_width": OneOf((16, 24, 32, 128)), "sparse_width": OneOf((6, 16))}
 """With them nothing is slow, and every layer that some width spares is spared now and then."""
 
 
@@ -71,7 +72,7 @@ def make_supernet(schema: Schema) -> Callable[..., Supernet]:
         torch.manual_seed(0)
         whole = SearchSpace.named(space)
         blocks = tuple(replace(choices, **NARROW) for choices in whole.blocks)
-        narrowed = SearchSpace("narrow", blocks, whole.cross_layers)
+        narrowed = SearchSpace("narrow", blocks, whole.branches)
         supernet = Supernet(schema, ShardedEmbeddings(schema, 16), narrowed if narrow else whole)
         for parameter in supernet.network.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
@@ -161,7 +162,7 @@ class Case:
             here = self._not_padding(name, arch.canonical())
             item = parameter.detach()[here].flatten(), torch.stack([each[index][here].flatten() for each in gradients])
             layers.setdefault(layer, []).append(item)
-        if arch.cross_layers or any(0 in block.sparse_inputs for block in arch.canonical().blocks):
+        if arch.branches or any(0 in block.sparse_inputs for block in arch.canonical().blocks):
             for index, (name, table) in enumerate(tables.items(), start=len(parameters) - len(tables)):
                 touched = torch.cat([batch.sparse[name].values() for batch in self.batches]).unique()
                 rows = torch.stack([each[index][touched].flatten() for each in gradients])

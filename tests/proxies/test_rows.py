@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recnas.nn.elastic import ElasticNorm
-from recnas.nn.operators import Attention
+from recnas.nn.operators.attention import Attention
 from recnas.proxies import rows
 from recnas.space import SPACES
 

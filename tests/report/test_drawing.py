@@ -116,7 +116,7 @@ def test_the_supernets_full_path_can_be_drawn():
 
 
 def test_a_cross_network_is_a_row_of_its_own_that_reads_the_stem_and_goes_to_the_logit():
-    crossed = replace(KNOWN, cross_layers=2)
+    crossed = replace(KNOWN, branches=(("cross", 2),))
     more = parts(crossed, live=True) - parts(KNOWN, live=True)
     row, logit = len(KNOWN.blocks) + 1, len(KNOWN.blocks) + 2
     assert {f"dot dense input 0→{row}", f"dot sparse input 0→{row}", "cross network", "cross network's output"} <= more

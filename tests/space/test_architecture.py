@@ -38,8 +38,8 @@ def block(dense: str | None = "fc", sparse: str | None = "efc", **changes: objec
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dense_operators": ("relu",)}, "block 2 has the operator 'relu'; known are fc, dot-product, gating, sum"),
-        ({"sparse_operators": ("fc",)}, "block 2 has the operator 'fc'; known are efc, attention"),
+        ({"dense_operators": ("relu",)}, "block 2 has the operator 'relu'; known are dot-product, fc, gating, sum"),
+        ({"sparse_operators": ("fc",)}, "block 2 has the operator 'fc'; known are attention, efc"),
         ({"dense_operators": ("fc", "fc")}, "block 2 has an operator twice"),
         ({"dense_width": 0}, r"block 2 has dense_width 0 with dense operators \['fc'\]"),
         ({"dense_width": -1}, "block 2 has dense_width -1"),
@@ -229,13 +229,13 @@ def test_an_id_names_the_same_architecture_in_every_version_of_the_program() -> 
 
 
 def test_the_cross_network_is_part_of_the_value_and_nasrec_s_architectures_are_written_as_before() -> None:
-    plain, crossed = Architecture((BLOCK,)), Architecture((BLOCK,), cross_layers=2)
+    plain, crossed = Architecture((BLOCK,)), Architecture((BLOCK,), (("cross", 2),))
     assert set(plain.to_json()) == {"version", "blocks"}
     assert crossed.to_json() == plain.to_json() | {"cross_layers": 2}
     assert Architecture.from_json(crossed.to_json()) == crossed
     assert Architecture.from_json(plain.to_json()) == plain
-    assert crossed.canonical().cross_layers == 2
-    assert len({plain.id, crossed.id, replace(crossed, cross_layers=3).id}) == 3
+    assert crossed.canonical().branches == (("cross", 2),)
+    assert len({plain.id, crossed.id, replace(crossed, branches=(("cross", 3),)).id}) == 3
     for wrong in (-1, 1.0, True, "2", None):
         with pytest.raises(InputError, match="cross_layers is"):
             Architecture.from_json(plain.to_json() | {"cross_layers": wrong})

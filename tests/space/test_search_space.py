@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from recnas.errors import InputError
 from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
-from recnas.space.search_space import BlockChoices
+from recnas.space.choices import NOTHING, BlockChoices, OneOf, OneOperator, Subset
+from recnas.space.search_space import value_at
 
 SEEDS = st.integers(0, 2**32)
 NAMES = st.sampled_from(sorted(SPACES))
@@ -52,7 +53,7 @@ def test_one_mutation_changes_at_most_one_choice_of_one_block(name: str, seed: i
         for key in before.to_json()
         if getattr(before, key) != getattr(after, key)
     ]
-    assert len(differences) + (arch.cross_layers != changed.cross_layers) <= 1
+    assert len(differences) + (arch.branches != changed.branches) <= 1
 
 
 @given(NAMES, SEEDS)
@@ -73,19 +74,19 @@ def test_every_choice_of_every_block_can_be_reached_by_mutation(name: str) -> No
     depths = set()
     for _ in range(6_000):
         arch = space.mutate(arch, rng)
-        depths.add(arch.cross_layers)
+        depths.add(arch.branches)
         for index, block in enumerate(arch.blocks):
             for key in ("dense_operators", "sparse_operators", "dense_width", "sparse_width", "left", "right", "fm"):
                 seen.setdefault((index, key), set()).add(getattr(block, key))
     for index, choices in enumerate(space.blocks):
-        assert seen[index, "dense_operators"] == {(operator,) for operator in choices.dense_operators}
-        assert seen[index, "sparse_operators"] == {(operator,) for operator in choices.sparse_operators}
-        assert seen[index, "dense_width"] == set(choices.dense_widths)
-        assert seen[index, "sparse_width"] == set(choices.sparse_widths)
-        assert seen[index, "left"] == set(choices.lefts or (None,))
-        assert seen[index, "right"] == set(choices.rights or (None,))
+        assert seen[index, "dense_operators"] == {(operator,) for operator in choices.dense_operators.names}
+        assert seen[index, "sparse_operators"] == {(operator,) for operator in choices.sparse_operators.names}
+        assert seen[index, "dense_width"] == set(choices.dense_width.values)
+        assert seen[index, "sparse_width"] == set(choices.sparse_width.values)
+        assert seen[index, "left"] == set(choices.left.values)
+        assert seen[index, "right"] == set(choices.right.values)
         assert seen[index, "fm"] == {False, True}
-    assert depths == set(space.cross_layers)
+    assert depths == ({(("cross", depth),) for depth in range(1, 7)} if name == "nasrec-cross" else {()})
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -101,8 +102,8 @@ def test_an_architecture_of_another_shape_is_not_in_the_space(name: str) -> None
         {"dense_inputs": (0, 1, 2, 3, 4)},
         {"dense_operators": ("dot-product", "fc")},
     ):
-        assert Architecture((*arch.blocks[:-1], replace(last, **change)), arch.cross_layers) not in space
-    assert replace(arch, cross_layers=7) not in space
+        assert Architecture((*arch.blocks[:-1], replace(last, **change)), arch.branches) not in space
+    assert replace(arch, branches=(("cross", 7),)) not in space
     assert (SearchSpace.named("nasrec-full").sample(random.Random(0)) in space) == (name == "nasrec-full")
 
 
@@ -126,10 +127,10 @@ def test_all_other_choices_are_uniform() -> None:
     samples = [space.sample(rng).blocks[6] for _ in range(draws)]
     choices = space.blocks[6]
     for key, options in (
-        ("dense_operators", [(name,) for name in choices.dense_operators]),
-        ("sparse_operators", [(name,) for name in choices.sparse_operators]),
-        ("dense_width", choices.dense_widths),
-        ("sparse_width", choices.sparse_widths),
+        ("dense_operators", [(name,) for name in choices.dense_operators.names]),
+        ("sparse_operators", [(name,) for name in choices.sparse_operators.names]),
+        ("dense_width", choices.dense_width.values),
+        ("sparse_width", choices.sparse_width.values),
         ("left", range(7)),
         ("right", range(7)),
         ("dense_to_sparse", (False, True)),
@@ -144,37 +145,34 @@ def test_all_other_choices_are_uniform() -> None:
 
 def test_the_depth_of_the_cross_network_is_uniform_and_draws_nothing_where_there_is_no_choice() -> None:
     space, rng = SearchSpace.named("nasrec-cross"), random.Random(3)
-    counts = Counter(space.sample(rng).cross_layers for _ in range(3000))
+    counts = Counter(dict(space.sample(rng).branches)["cross"] for _ in range(3000))
     assert set(counts) == {1, 2, 3, 4, 5, 6}
     assert all(abs(count / 3000 - 1 / 6) <= 5 * (5 / 36 / 3000) ** 0.5 for count in counts.values())
     # The same blocks come out of the same generator.
     crossed, plain = (SearchSpace.named(name).sample(random.Random(5)) for name in ("nasrec-cross", "nasrec-small"))
     assert crossed.blocks == plain.blocks
-    assert plain.cross_layers == 0
+    assert plain.branches == ()
 
 
 def _tiny(operands: bool) -> SearchSpace:
     first = BlockChoices(
-        dense_operators=("fc", "gating") if operands else ("fc",),
-        sparse_operators=("efc",),
-        dense_widths=(16,),
-        sparse_widths=(16, 32),
-        dense_inputs=(0,),
-        dense_input_counts=range(1, 2),
-        sparse_inputs=(0,),
-        sparse_input_counts=range(1, 2),
-        lefts=(0,) if operands else (),
-        rights=(0,) if operands else (),
-        dense_to_sparse=(False, True),
-        fm=(False,),
+        dense_operators=OneOperator(("fc", "gating") if operands else ("fc",)),
+        sparse_operators=OneOperator(("efc",)),
+        dense_width=OneOf((16,)),
+        sparse_width=OneOf((16, 32)),
+        dense_inputs=Subset((0,), range(1, 2)),
+        sparse_inputs=Subset((0,), range(1, 2)),
+        left=OneOf((0,)) if operands else NOTHING,
+        right=OneOf((0,)) if operands else NOTHING,
+        dense_to_sparse=OneOf((False, True)),
+        fm=OneOf((False,)),
     )
     second = replace(
         first,
-        dense_widths=(16, 32),
-        dense_inputs=(0, 1),
-        dense_input_counts=range(1, 3),
-        lefts=(0, 1) if operands else (),
-        rights=(1,) if operands else (),
+        dense_width=OneOf((16, 32)),
+        dense_inputs=Subset((0, 1), range(1, 3)),
+        left=OneOf((0, 1)) if operands else NOTHING,
+        right=OneOf((1,)) if operands else NOTHING,
     )
     return SearchSpace("tiny", (first, second))
 
@@ -215,18 +213,18 @@ def test_the_size_is_the_number_of_architectures_in_the_space(operands: bool) ->
 def _holds(choices: BlockChoices, block: Block) -> bool:
     """Written out anew, so that `in` is not its own judge."""
     return (
-        block.dense_operators[0] in choices.dense_operators
-        and block.sparse_operators[0] in choices.sparse_operators
-        and block.dense_width in choices.dense_widths
-        and block.sparse_width in choices.sparse_widths
-        and len(block.dense_inputs) in choices.dense_input_counts
-        and len(block.sparse_inputs) in choices.sparse_input_counts
-        and all(source in choices.dense_inputs for source in block.dense_inputs)
-        and all(source in choices.sparse_inputs for source in block.sparse_inputs)
-        and (block.left in choices.lefts if choices.lefts else block.left is None)
-        and (block.right in choices.rights if choices.rights else block.right is None)
-        and block.dense_to_sparse in choices.dense_to_sparse
-        and block.fm in choices.fm
+        block.dense_operators[0] in choices.dense_operators.names
+        and block.sparse_operators[0] in choices.sparse_operators.names
+        and block.dense_width in choices.dense_width.values
+        and block.sparse_width in choices.sparse_width.values
+        and len(block.dense_inputs) in choices.dense_inputs.counts
+        and len(block.sparse_inputs) in choices.sparse_inputs.counts
+        and all(source in choices.dense_inputs.pool for source in block.dense_inputs)
+        and all(source in choices.sparse_inputs.pool for source in block.sparse_inputs)
+        and block.left in choices.left.values
+        and block.right in choices.right.values
+        and block.dense_to_sparse in choices.dense_to_sparse.values
+        and block.fm in choices.fm.values
     )
 
 
@@ -252,11 +250,12 @@ def test_the_space_of_one_architecture_holds_it_and_draws_it(name: str, seed: in
 
 @pytest.mark.parametrize("name", SPACES)
 def test_the_full_path_turns_every_operator_on_at_its_largest(name: str) -> None:
-    dense_operators, sparse_operators, cross_layers = SPACES[name]
     path = SearchSpace.named(name).full_path()
-    assert path.cross_layers == max(cross_layers)
+    operators = {"nasrec-full": (("fc", "dot-product", "gating", "sum"), ("efc", "attention"))}
+    assert path.branches == ((("cross", 6),) if name == "nasrec-cross" else ())
     for index, block in enumerate(path.blocks, start=1):
-        assert (block.dense_operators, block.sparse_operators) == (dense_operators, sparse_operators)
+        expected = operators.get(name, (("fc", "dot-product"), ("efc",)))
+        assert (block.dense_operators, block.sparse_operators) == expected
         assert (block.dense_width, block.sparse_width) == (1024, 64)
         assert block.dense_inputs == block.sparse_inputs == tuple(range(index))
         assert block.dense_to_sparse
@@ -291,3 +290,27 @@ def test_samples_within_limits_can_be_afforded_however_tight_they_are(name: str,
         assert drawn == [space.sample(free) for _ in range(5)]
     if room >= 3:
         assert len(set(drawn)) == 5
+
+
+@given(NAMES, SEEDS)
+def test_neighbours_are_the_architectures_of_the_space_that_differ_in_one_choice(name: str, seed: int) -> None:
+    space = SearchSpace.named(name)
+    arch = space.sample(random.Random(seed))
+    neighbours = list(space.neighbours(arch))
+    assert len(set(neighbours)) == len(neighbours) == sum(choice.size - 1 for choice in space.table().values())
+    chosen = {place: value_at(arch, place) for place in space.table()}
+    for near in random.Random(seed).sample(neighbours, 20):
+        assert near in space
+        assert sum(value_at(near, place) != value for place, value in chosen.items()) == 1
+
+
+@given(NAMES, SEEDS)
+def test_an_encoding_has_as_many_numbers_for_each_and_tells_architectures_apart(name: str, seed: int) -> None:
+    space, rng = SearchSpace.named(name), random.Random(seed)
+    first, second = space.sample(rng), space.sample(rng)
+    codes = [space.encode(arch) for arch in (first, second)]
+    assert len(codes[0]) == len(codes[1])
+    assert all(0 <= number <= 1 for code in codes for number in code)
+    assert (codes[0] == codes[1]) == (first == second)
+    for near in rng.sample(list(space.neighbours(first)), 20):
+        assert space.encode(near) != codes[0]

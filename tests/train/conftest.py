@@ -13,6 +13,7 @@ from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.space import SearchSpace
+from recnas.space.choices import OneOf
 from recnas.train.settings import Optimization
 from recnas.train.warmup import PathLearner
 
@@ -33,7 +34,7 @@ def schema() -> Schema:
 def space() -> SearchSpace:
     """NASRec-Full with the narrower half of its widths."""
     blocks = SearchSpace.named("nasrec-full").blocks
-    narrow = {"dense_widths": (16, 32, 64, 128), "sparse_widths": (16, 32)}
+    narrow = {"dense_width": OneOf((16, 32, 64, 128)), "sparse_width": OneOf((16, 32))}
     return SearchSpace("narrow", tuple(replace(choices, **narrow) for choices in blocks))
 
 

@@ -1,0 +1,164 @@
+"""Whether two versions of recnas find the same: histories, finalists and figures of small runs, bit for bit.
+
+recnas prepare synthetic --output data/same --rows 30000
+python -m benchmarks.same_outcomes record data/same before          # at one commit
+python -m benchmarks.same_outcomes record data/same after           # at another, same machine, same data set
+python -m benchmarks.same_outcomes compare before after             # exit code 1 if anything differs
+
+A run for each way to search: evolution by SiGeo, one-shot, random, two stages, NASRec-Full and NASRec-Cross, halving,
+limits, objectives; a run of hand-made models; a study. One thread, one process. Only the command line and what it
+leaves are used; a run that is there and has ended is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+POPULATION = "--population 12 --iterations 6 --tournament 5 --children 3"
+EVOLUTION = f"--strategy evolution {POPULATION}"
+RANDOM = "--strategy random --population 8 --iterations 2 --tournament 4 --children 4"
+SCORING = "--proxy-batch-size 64 --probe-candidates 6 --probe-rows 400 --max-rows-per-table 5000"
+TRAINING = "--epochs 1 --batch-size 256"
+FINAL = f"--top-k 3 {TRAINING}"
+ALL_PROXIES = (
+    "zico + zico_mean + fr - loss + mean_abs_gradient + gradient_std + l2_norm + plain + grad_norm + snip + grasp"
+    " + fisher + synflow + zen + jacov + naswot + epe_nas + parameters + flops"
+)
+ONE_SHOT = "--proxy one_shot --tune-steps 20 --tune-batch-size 64 --tune-validation-rows 800"
+RUNS: dict[str, tuple[str, str]] = {
+    "sigeo": ("search", f"--preset criteo --seed 1 {EVOLUTION} --warmup 0.1 {SCORING} {FINAL}"),
+    "one-shot": ("search", f"--seed 2 {EVOLUTION} --warmup 0.2 {ONE_SHOT} {SCORING} {FINAL}"),
+    "random": ("search", f"--seed 3 {RANDOM} --proxy zico {SCORING} {FINAL}"),
+    "two-stages": ("search", f"--seed 4 {POPULATION} --shortlist 5 --brief-rows 1024 {SCORING} {FINAL}"),
+    "full": ("search", f"--preset criteo --space nasrec-full --seed 5 {EVOLUTION} --warmup 0.05 {SCORING} {FINAL}"),
+    "cross": ("search", f"--preset demo --seed 6 {POPULATION} --warmup 0.05 {SCORING} --top-k 2 --workers 1"),
+    "halving": (
+        "search",
+        f"--seed 7 {RANDOM} --proxy jacov {SCORING} --top-k 4 --finalists halving --epochs 2 --batch-size 256",
+    ),
+    "limits": (
+        "search",
+        f"--seed 8 {EVOLUTION} --proxy zico --max-flops 60000 --max-parameters 50000 {SCORING} {FINAL}",
+    ),
+    "objectives": ("search", f"--seed 9 {EVOLUTION} --proxy zico --objectives score,flops {SCORING} {FINAL}"),
+    "all-proxies": (
+        "search",
+        f"--seed 10 {RANDOM} --warmup 0.1 --warmup-paths 2 --proxy '{ALL_PROXIES}' {SCORING} {TRAINING} --top-k 1",
+    ),
+    "baselines": ("baselines", f"--seed 11 {TRAINING} --learning-rates 0.05 0.02"),
+    "study": (
+        "study",
+        f"--seed 12 --candidates 4 --seeds 2 --warmup 0,0.1 --proxy zico,loss,jacov {SCORING} {TRAINING}",
+    ),
+}
+"""Each run's command and flags, as a user gives them."""
+UNEQUAL = ("seconds", "created", "version", "run", "path", "data")
+"""Keys of what two runs never share."""
+ENDED = "ended"
+"""The file that says that a run is whole."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    record = commands.add_parser("record", help="make the runs")
+    record.add_argument("data", type=Path, metavar="DATA", help="a prepared data set")
+    record.add_argument("folder", type=Path, metavar="FOLDER", help="where the runs go")
+    record.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), help="some of them")
+    compare = commands.add_parser("compare", help="compare the runs of two folders")
+    compare.add_argument("before", type=Path, metavar="BEFORE")
+    compare.add_argument("after", type=Path, metavar="AFTER")
+    given = parser.parse_args()
+    return make(given.data, given.folder, given.only) if "data" in given else differences(given.before, given.after)
+
+
+def make(data: Path, folder: Path, names: Sequence[str]) -> int:
+    """Makes the runs that have not ended; returns the exit code of the first that fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    for name in names:
+        run = folder / name
+        if (run / ENDED).exists():
+            print(f"{name}: there already", flush=True)
+            continue
+        command, flags = RUNS[name]
+        places = ["--data", str(data), "--run", str(run), "--quiet"] + ["--overwrite"] * run.exists()
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "recnas", command, *places, *shlex.split(flags)],
+            env=one_thread,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode:
+            print(f"{name}: exit code {done.returncode}", flush=True)
+            return done.returncode
+        (run / ENDED).touch()
+        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def differences(before: Path, after: Path) -> int:
+    """Prints the first difference of each run; returns 1 if there is one, or nothing to compare."""
+    names = [name for name in RUNS if (before / name / ENDED).exists() or (after / name / ENDED).exists()]
+    unequal = not names
+    for name in names:
+        difference = first_difference(outcome_of(before / name), outcome_of(after / name))
+        unequal |= difference is not None
+        print(f"{name}: {difference or 'equal'}")
+    return int(unequal)
+
+
+def outcome_of(run: Path) -> dict[str, Any]:
+    """What a run found, without times and places: every candidate, every figure."""
+    return {
+        path.relative_to(run).as_posix(): timeless(values)
+        for path in sorted(run.rglob("*.json*"))
+        if path.is_file() and (values := read(path)) is not None
+    }
+
+
+def read(path: Path) -> Any:
+    """A file of results; None of one that tells how things went, or of the data."""
+    if path.name == "data.json" or path.name.startswith("progress") or path.parts[-2:] == ("supernet", "metrics.jsonl"):
+        return None
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text)
+
+
+def timeless(value: Any) -> Any:
+    """The value without what two runs never share."""
+    if isinstance(value, dict):
+        return {key: timeless(item) for key, item in value.items() if key not in UNEQUAL}
+    return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def first_difference(before: Any, after: Any, place: str = "") -> str | None:
+    """Where two values differ, and how; None where they are equal. A number equals one of the same bits alone."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in [*before, *(key for key in after if key not in before)]:
+            if key not in before or key not in after:
+                return f"{place}/{key} is only {'after' if key in after else 'before'}"
+            if found := first_difference(before[key], after[key], f"{place}/{key}"):
+                return found
+        return None
+    if isinstance(before, list) and isinstance(after, list):
+        if len(before) != len(after):
+            return f"{place} has {len(before)} entries before, {len(after)} after"
+        pairs = enumerate(zip(before, after, strict=True))
+        return next((found for at, pair in pairs if (found := first_difference(*pair, f"{place}[{at}]"))), None)
+    both_nan = before != before and after != after
+    return None if both_nan or before == after else f"{place} is {before!r} before, {after!r} after"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

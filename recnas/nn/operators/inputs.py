@@ -1,0 +1,83 @@
+"""What operators are made for, and what they are called with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recnas.nn.elastic import Piece
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a layer may read, over all candidates of a space.
+
+    Attributes:
+        sources: The widest output of every source, by name.
+        narrowest: The smallest concatenated width that a candidate can give the layer.
+        widest: The largest.
+    """
+
+    sources: Mapping[str, int]
+    narrowest: int
+    widest: int
+
+    def always(self, width: int) -> bool:
+        """Whether every candidate gives exactly this width."""
+        return self.narrowest == self.widest == width
+
+
+def total(inputs: Sequence[Piece]) -> int:
+    """The concatenated width of pieces."""
+    return sum(piece.x.shape[-1] for piece in inputs)
+
+
+def concat(inputs: Sequence[Piece]) -> Tensor:
+    """Pieces side by side, along the last axis."""
+    return inputs[0].x if len(inputs) == 1 else torch.cat([piece.x for piece in inputs], dim=-1)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What an operator may meet, over all candidates of a space.
+
+    Attributes:
+        dense: Its dense inputs.
+        sparse: Its sparse inputs.
+        left: Its left operand.
+        right: Its right operand.
+        widths: Columns, or of a sparse operator fields, that its output may have.
+        dim: E.
+    """
+
+    dense: Inputs
+    sparse: Inputs
+    left: Inputs
+    right: Inputs
+    widths: tuple[int, ...]
+    dim: int
+
+    @property
+    def width(self) -> int:
+        """The largest that the output may be."""
+        return max(self.widths)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one candidate's operator reads.
+
+    Attributes:
+        dense: The dense inputs, pieces `[B, ·]`.
+        sparse: The sparse inputs, pieces `[B, E, ·]`.
+        left: The left operand `[B, ·]`; None where the block has none.
+        right: The right operand.
+    """
+
+    dense: Sequence[Piece]
+    sparse: Sequence[Piece]
+    left: Piece | None
+    right: Piece | None

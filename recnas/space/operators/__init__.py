@@ -1,0 +1,95 @@
+"""Every operator that blocks may have, and every branch beside them, one file each.
+
+A new one is a file here and one in `recnas.nn.operators`, and its name in the choices of a space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from recnas.space.operators.base import (
+    DENSE,
+    DENSE_INPUTS,
+    OPERANDS,
+    SPARSE,
+    SPARSE_INPUTS,
+    Branch,
+    BranchCode,
+    Layer,
+    Operator,
+    OperatorCode,
+    Sizes,
+    linear,
+    norm,
+)
+
+__all__ = [
+    "BRANCHES",
+    "DENSE",
+    "DENSE_INPUTS",
+    "OPERANDS",
+    "OPERATORS",
+    "SPARSE",
+    "SPARSE_INPUTS",
+    "Branch",
+    "BranchCode",
+    "Layer",
+    "Operator",
+    "OperatorCode",
+    "Sizes",
+    "branch",
+    "linear",
+    "norm",
+    "operator",
+    "read_by",
+]
+
+OPERATORS: dict[str, Operator] = {}
+"""Every operator by its name."""
+BRANCHES: dict[str, Branch] = {}
+"""Every branch by its name."""
+
+
+def operator(kind: type[Operator]) -> type[Operator]:
+    """Registers an operator: a decorator for its class.
+
+    Raises:
+        ValueError: Another operator has its name.
+
+    Example:
+        @operator
+        class FullyConnected(Operator):
+            name = "fc"
+            …
+    """
+    return _register(OPERATORS, kind)
+
+
+def branch(kind: type[Branch]) -> type[Branch]:
+    """Registers a branch: a decorator for its class.
+
+    Raises:
+        ValueError: Another branch has its name.
+    """
+    return _register(BRANCHES, kind)
+
+
+def read_by(names: Iterable[str]) -> frozenset[str]:
+    """All that some operators read."""
+    return frozenset().union(*(OPERATORS[name].reads for name in names))
+
+
+def _register(registry: dict[str, Any], kind: type[Any]) -> type[Any]:
+    known = registry.get(kind.name)
+    # A module that is imported anew replaces what it registered.
+    if known is not None and type(known).__qualname__ != kind.__qualname__:
+        raise ValueError(f"{kind.name!r} is there already: {type(known).__module__}.{type(known).__qualname__}")
+    registry[kind.name] = kind()
+    return kind
+
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
