@@ -48,7 +48,7 @@ $(INSTALLED): pyproject.toml Makefile $(wildcard packaging/*/pyproject.toml)
 # tests/conftest.py shares the cores out and puts the longest files first; a file's tests share what they have made.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-test: install ## Run the tests, on all cores, but for those of Ray and benchmarks
+test: install ## Run the tests, on all cores, but for those of several processes, Ray and benchmarks
 	$(PYTEST) -m 'not slow'
 
 test-slow: install ## Run those, too

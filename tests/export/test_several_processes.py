@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 from recnas.train.checkpoint import newest_state, read_notes, state_tensors
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NAMES = ("rowwise", "columns", "clipped", "first_order", "warm_up")
 KEPT_AT = 11

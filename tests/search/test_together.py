@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FLAGS = {
     "--space": "nasrec-small",
     "--proxy": "jacov",
