@@ -24,15 +24,15 @@ from pathlib import Path
 
 import torch
 
-from recnas.console import Console
 from recnas.data import Dataset
-from recnas.search.cluster import RayWorkers
-from recnas.search.executor import Executor, LocalProcesses, ThisProcess, computing_with
+from recnas.execution.executor import Executor, LocalProcesses, ThisProcess, computing_with
+from recnas.execution.ray_workers import RayWorkers
+from recnas.runs.settings import Settings
 from recnas.search.run import prepare_process
 from recnas.search.scoring import Scored, scored_by, stop_scoring
-from recnas.search.settings import Settings
-from recnas.search.warming import warm_up_supernet
+from recnas.search.warmup_stage import warm_up_supernet
 from recnas.space import Architecture, SearchSpace
+from recnas.util.console import Console
 
 POPULATION, CANDIDATES = 128, 2_048
 """Of the published search: a first round, and all of them."""

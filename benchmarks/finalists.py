@@ -1,6 +1,6 @@
 """What halving saves in the final training, and what it costs in log loss.
 
-    python benchmarks/finalists.py data/movielens --max-flops 1000000 --seeds 0 1 2
+    python benchmarks/finalists.py data/movielens --max-macs 1000000 --seeds 0 1 2
     python benchmarks/finalists.py data/movielens --run runs/demo --first-share 0.25 0.125
 
 Trains the same finalists with `--finalists full` and with `--finalists halving`, in one process. They are random
@@ -24,20 +24,20 @@ from typing import Any
 import torch
 from scipy.stats import kendalltau
 
-from recnas.console import Console
 from recnas.data import Dataset
+from recnas.execution.executor import ThisProcess
 from recnas.nn.network import EMBEDDING_DIM
+from recnas.runs.history import FILE_NAME as HISTORY
+from recnas.runs.history import Recorded
+from recnas.runs.settings import Settings, load_preset
 from recnas.search.costs import Costs
-from recnas.search.evolution import Proposal
-from recnas.search.executor import ThisProcess
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.history import FILE_NAME as HISTORY
-from recnas.search.history import Recorded
-from recnas.search.plain_values import merge
 from recnas.search.scoring import Scored
-from recnas.search.settings import Settings, load_preset
 from recnas.space import Architecture, SearchSpace, cost
+from recnas.strategies.evolution import Proposal
+from recnas.util.console import Console
+from recnas.util.plain_values import merge
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--preset", default="demo", help="settings of the final training (default: demo)")
     parser.add_argument("--space", default="nasrec-small")
     parser.add_argument("--finalists", type=int, default=15)
-    parser.add_argument("--max-flops", type=int, help="random candidates of so many multiply-accumulates a row at most")
+    parser.add_argument("--max-macs", type=int, help="random candidates of so many multiply-accumulates a row at most")
     parser.add_argument("--first-share", type=float, nargs="*", default=[0.25])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     arguments = parser.parse_args()
@@ -107,8 +107,8 @@ def random_candidates(arguments: argparse.Namespace, dataset: Dataset, seed: int
     found: dict[str, Architecture] = {}
     while len(found) < arguments.finalists:
         arch = space.sample(rng)
-        flops = cost.flops(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
-        if arguments.max_flops is None or flops <= arguments.max_flops:
+        macs = cost.macs(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+        if arguments.max_macs is None or macs <= arguments.max_macs:
             found[arch.id] = arch
     nothing = Scored({}, 0.0, 0.0)
     return [Recorded(Proposal(arch, id_, (), 0), nothing) for id_, arch in found.items()]
@@ -135,7 +135,7 @@ def train(
         run = Path(folder)
         values = {"data": str(arguments.data), "run": folder, "seed": seed, "workers": 1, "final": final}
         # Nobody is ranked here, and the preset's space and limits are not those of these candidates.
-        values |= {"proxy": {"score": "none"}, "space": arguments.space, "limits": {"max_flops": None}}
+        values |= {"proxy": {"score": "none"}, "space": arguments.space, "limits": {"max_macs": None}}
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
         with ThisProcess(start_training, (settings,)) as executor:
             start = time.process_time()

@@ -28,9 +28,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recnas.errors import InputError
-from recnas.search.folder import FINAL_TRAINING, SEARCH, SHORTLIST, TEST, WARM_UP
-from recnas.search.status import read_status
+from recnas.runs.folder import FINAL_TRAINING, SEARCH, SHORTLIST, TEST, WARM_UP
+from recnas.runs.status import read_status
+from recnas.util.errors import InputError
 
 SETTINGS = {
     "seed": 3,
@@ -42,9 +42,9 @@ SETTINGS = {
     "probe-candidates": 4,
     "probe-rows": 500,
     "proxy-batch-size": 32,
-    "proxy": "loss - zico | - zico - brief",
+    "proxy": "loss - zico | - zico - short_training",
     "shortlist": 6,
-    "brief-rows": 1024,
+    "short-training-rows": 1024,
     "population": 20,
     "iterations": 2,
     "tournament": 8,

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.data.batches import Batches
 from recnas.nn.baselines.dlrm import DLRM
@@ -28,7 +29,6 @@ from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.train.loop import ModelLearner, train
-from recnas.train.settings import Optimization
 
 LEARNING_RATE = 0.01
 

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recnas.data import Batch
-from recnas.nn.elastic import Primitives, Slices
+from recnas.features.schema import Schema
+from recnas.nn.elastic import Primitives, WeightSlices
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork
-from recnas.schema import Schema
 from recnas.space import Architecture, SearchSpace
 
 
-class _Widths(Slices):
+class _Widths(WeightSlices):
     """Notes how wide every norm is in a candidate."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class _Widths(Slices):
         return super().norm(layer, x, weight, bias, relu)
 
 
-class _Masks(Slices):
+class _Masks(WeightSlices):
     """Computes with whole parameters, and sets to zero what a candidate does not choose or lies beyond its widths."""
 
     def __init__(self, candidate: _Widths) -> None:

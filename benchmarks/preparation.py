@@ -25,11 +25,11 @@ import numpy as np
 import polars as pl
 from sklearn.model_selection import StratifiedKFold
 
-from data_prep import prepare
-from data_prep.criteo import FORM as CRITEO
-from data_prep.split import NUM_FOLDS, SEED
-from data_prep.synthetic import generate
-from recnas.raw_values import mixed
+from recnas.data_prep import prepare
+from recnas.data_prep.criteo import FORM as CRITEO
+from recnas.data_prep.split import NUM_FOLDS, SEED
+from recnas.data_prep.synthetic import generate
+from recnas.features.raw_values import mixed
 
 FULL_ROWS = {"criteo": 45_840_617, "avazu": 40_428_967, "kdd": 149_639_105}
 """Rows of the published files."""

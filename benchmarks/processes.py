@@ -94,13 +94,13 @@ def measure_rates(arguments: argparse.Namespace) -> int:
 
 def by_recnas(arguments: argparse.Namespace) -> float:
     """Rows a second of `recnas.train`'s loop."""
+    from recnas.candidates.recipe import Optimization
     from recnas.data import Dataset
     from recnas.nn.baselines.table import BASELINES
     from recnas.nn.embeddings import ShardedEmbeddings
     from recnas.nn.model import CTRModel
     from recnas.nn.processes import all_processes
     from recnas.train.loop import ModelLearner, train
-    from recnas.train.settings import Optimization
 
     dataset, processes = Dataset(arguments.data), all_processes("cpu")
     schema, optimization = dataset.schema.capped(TABLE_ROWS), Optimization(0.01, arguments.batch_size)

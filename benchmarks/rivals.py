@@ -28,21 +28,21 @@ from typing import Any
 from scipy import stats
 
 import recnas
+from recnas.cli.flags import FLAGS, add_setting_flags, given_settings
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError
-from recnas.files import read_json, read_json_lines, read_yaml, write_text
-from recnas.flags import FLAGS, add_setting_flags, given_settings
 from recnas.nn.baselines import TITLES
+from recnas.runs.folder import CONFIG, RESULTS, is_finished
+from recnas.runs.history import FILE_NAME as HISTORY
+from recnas.runs.results import best_trained
+from recnas.runs.settings import Settings, load_preset
+from recnas.runs.status import settings_in
 from recnas.search.costs import Costs
-from recnas.search.folder import CONFIG, RESULTS, is_finished
-from recnas.search.halving import other_learning_rates
-from recnas.search.history import FILE_NAME as HISTORY
-from recnas.search.plain_values import merge
-from recnas.search.results import best_trained
 from recnas.search.scoring import SUPERNET_WEIGHTS
-from recnas.search.settings import Settings, load_preset
-from recnas.search.status import settings_in
 from recnas.space import Architecture
+from recnas.strategies.halving import other_learning_rates
+from recnas.util.errors import InputError, RunError
+from recnas.util.files import read_json, read_json_lines, read_yaml, write_text
+from recnas.util.plain_values import merge
 
 OURS = {name: flag for name, flag in FLAGS.items() if name not in ("seed", "final.baselines")}
 """The flag of each setting that is not the benchmark's own."""
@@ -122,11 +122,11 @@ def affordable(settings: Settings, search: Results) -> int:
     """
     trained = [model for model in search["models"] if model["status"] == "trained"]
     seconds = sum(model["seconds"] for model in trained)
-    work = sum(model["flops"] * len(model["learning_rates"]) for model in trained)
+    work = sum(model["macs"] * len(model["learning_rates"]) for model in trained)
     costs = Costs(settings, Dataset(settings.data))
     scored = read_json_lines(Path(settings.run) / HISTORY)
     drawn = [Architecture.from_json(line["architecture"]) for line in scored if line["iteration"] == 0]
-    mean = statistics.mean(costs.of(arch, "flops") for arch in drawn)
+    mean = statistics.mean(costs.of(arch, "macs") for arch in drawn)
     trainings = spent(Path(settings.run), search) * settings.processes / (seconds / work * mean)
     return max(1, math.ceil(trainings) - len(other_learning_rates(settings.final)))
 

@@ -27,17 +27,18 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile, record_function
 from torchrec import KeyedJaggedTensor
 
+from recnas.candidates.recipe import Optimization
 from recnas.data import Batch
+from recnas.execution.executor import ThisProcess
+from recnas.features.schema import DenseFeature, Schema, SparseFeature
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
-from recnas.proxies import Instruments, ProxyBatches
 from recnas.proxies import statistics as proxy_statistics
-from recnas.schema import DenseFeature, Schema, SparseFeature
-from recnas.search.executor import ThisProcess
-from recnas.search.expression import SIGEO, Expression
+from recnas.proxies.context import ScoringContext
+from recnas.proxies.expression import SIGEO, Expression
+from recnas.proxies.statistics import ProxyBatches
 from recnas.search.scoring import Scorer
 from recnas.space import SPACES, Architecture, SearchSpace, cost
-from recnas.train.settings import Optimization
 from recnas.train.warmup import PathLearner
 
 DENSE, SPARSE, ROWS, EMBEDDING_DIM = 13, 26, 10_000, 16
@@ -85,7 +86,7 @@ def matrix_rate() -> float:
 
 def macs(arch: Architecture, rows: int) -> int:
     """Multiply-accumulates of a candidate's forward and backward pass; the latter takes two products for each."""
-    return 3 * rows * cost.flops(arch, DENSE, SPARSE, EMBEDDING_DIM)
+    return 3 * rows * cost.macs(arch, DENSE, SPARSE, EMBEDDING_DIM)
 
 
 def time_goes(scorer: Scorer, candidates: Sequence[Architecture]) -> dict[str, float]:
@@ -170,7 +171,7 @@ def main() -> None:
         space, generator, rng = SearchSpace.named(name), torch.Generator().manual_seed(0), random.Random(0)
         supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
         batches = [batch(arguments.batch_size, generator) for _ in range(arguments.batches)]
-        scorer = Scorer(Instruments.of(supernet, ProxyBatches(supernet, batches)), Expression.parse(SIGEO))
+        scorer = Scorer(ScoringContext.of(supernet, ProxyBatches(supernet, batches)), Expression.parse(SIGEO))
         candidates = [space.sample(rng) for _ in range(arguments.candidates)]
         rows = arguments.batches * arguments.batch_size
         for arch in candidates[:3]:
@@ -182,8 +183,8 @@ def main() -> None:
         rate = statistics.median(rates)
         shares = [macs(arch, rows) / second / rate for arch, second in zip(candidates, seconds, strict=True)]
         print(f"\n{name}: {len(candidates)} random candidates, median (quartiles)")
-        flops = [macs(arch, 1) / 3 / 1e6 for arch in candidates]
-        print(f"  million multiply-accumulates a row, live part   {quartiles(flops)}")
+        millions = [macs(arch, 1) / 3 / 1e6 for arch in candidates]
+        print(f"  million multiply-accumulates a row, live part   {quartiles(millions)}")
         print(f"  seconds of a candidate, one thread              {quartiles(seconds)}")
         print(f"  share of the matrix rate, {rate / 1e9:.0f} G/s a thread        {quartiles(shares)}")
         torch.set_num_threads(arguments.threads)

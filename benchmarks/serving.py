@@ -24,7 +24,7 @@ from recnas.data import Batch
 from recnas.export import export_run, load
 from recnas.export.onnx import input_names
 from recnas.export.program import example_inputs
-from recnas.schema import Schema
+from recnas.features.schema import Schema
 
 ROWS = (1, 64, 1024)
 Inputs = tuple[torch.Tensor, ...]

@@ -28,32 +28,35 @@ from functools import cached_property
 from pathlib import Path
 
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError
-from recnas.files import read_json, write_text
 from recnas.nn.model import Supernet, default_device, sizes
-from recnas.proxies import Candidate, Instruments, Proxy, ProxyBatches
-from recnas.search.evolution import EvolutionSettings
-from recnas.search.expression import SECOND_LOOK, SIGEO, Expression
+from recnas.proxies.context import ScoringContext
+from recnas.proxies.expression import SECOND_LOOK, SIGEO, Expression
+from recnas.proxies.inputs import ProxyInputs
+from recnas.proxies.registry import Proxy
+from recnas.proxies.statistics import ProxyBatches
+from recnas.runs.folder import RESULTS, holds_search, is_finished
+from recnas.runs.settings import Settings
+from recnas.runs.status import settings_in
 from recnas.search.finalists import ARCHITECTURE, Entrant
-from recnas.search.folder import RESULTS, holds_search, is_finished
 from recnas.search.scoring import (
-    build_instruments,
     build_learner,
+    build_scoring_context,
     build_supernet,
     find_proxies,
     read_proxy_batches,
     stage_seed,
 )
-from recnas.search.settings import Settings
-from recnas.search.status import settings_in
 from recnas.space import Architecture, cost
+from recnas.strategies.evolution import EvolutionSettings
 from recnas.study.analysis import Bootstrap, Estimate, judge
 from recnas.study.text import interval, signed
-from recnas.train.settings import Amount
+from recnas.train.amount import Amount
 from recnas.train.warmup import PathLearner, warm_up
+from recnas.util.errors import InputError, RunError
+from recnas.util.files import read_json, write_text
 
 RANKINGS = ("zico", "zico_mean", "fr", "loss", SIGEO)
-FRESH = ("jacov", "brief", "parameters", "flops")
+FRESH = ("jacov", "short_training", "parameters", "macs")
 """Rankings by fresh weights, and by size."""
 HEADER = ("warm-up", "paths a step", "batches", "median loss", *RANKINGS, "seconds a candidate", "of the warm-up")
 PUBLISHED = (4, 512)
@@ -111,7 +114,7 @@ class Sandwich(PathLearner):
     def extremes(self) -> list[Architecture]:
         """The full path and the smallest candidate."""
         space = self.supernet.network.space
-        return [space.full_path(), space.smallest(lambda arch: cost.flops(arch, *sizes(self.supernet.schema)))]
+        return [space.full_path(), space.smallest(lambda arch: cost.macs(arch, *sizes(self.supernet.schema)))]
 
     def next_paths(self) -> list[Architecture]:
         return self.extremes + super().next_paths()
@@ -188,17 +191,17 @@ class Variant:
         return f"| {' | '.join(cells)} |"
 
 
-def measure(truth: Truth, instruments: Instruments, proxies: Mapping[str, Proxy]) -> list[dict[str, float]]:
+def measure(truth: Truth, context: ScoringContext, proxies: Mapping[str, Proxy]) -> list[dict[str, float]]:
     """What proxies give each candidate."""
-    candidates = (Candidate(instruments, arch) for arch in truth.losses)
+    candidates = (ProxyInputs(context, arch) for arch in truth.losses)
     return [{name: float(proxy(candidate)) for name, proxy in proxies.items()} for candidate in candidates]
 
 
 def judge_fresh(truth: Truth) -> list[str]:
     """How the looks by default and the size agree with the truth: lines of a table."""
-    instruments = build_instruments(truth.settings, Dataset(truth.settings.data), warm=False)
+    context = build_scoring_context(truth.settings, Dataset(truth.settings.data), warm=False)
     proxies = find_proxies(FRESH)
-    values = measure(truth, instruments, proxies)
+    values = measure(truth, context, proxies)
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
     scores = {name: [Expression.parse(name).score(own) for own in values] for name in FRESH}
     scores |= {f"{SECOND_LOOK}, terms standardised": Expression.parse(SECOND_LOOK).standardised_scores(values)}
@@ -213,7 +216,7 @@ def judge_variant(
     expressions = [Expression.parse(name, about[0]) for name in RANKINGS]
     proxies = find_proxies(dict.fromkeys(name for expression in expressions for name in expression.names))
     start = time.perf_counter()
-    values = measure(truth, Instruments.of(supernet, batches), proxies)
+    values = measure(truth, ScoringContext.of(supernet, batches), proxies)
     seconds = (time.perf_counter() - start) / len(values)
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
     scores = [[expression.score(own) for own in values] for expression in expressions]

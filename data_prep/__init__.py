@@ -9,23 +9,23 @@ from typing import Any
 
 import polars as pl
 
-from data_prep.avazu import read_avazu
-from data_prep.bad_rows import BadRows
-from data_prep.criteo import read_criteo
-from data_prep.engine import RawTable, write_data_set
-from data_prep.flights import read_flights
-from data_prep.folder import new_folder
-from data_prep.kdd import read_kdd
-from data_prep.known_values import MOST_KNOWN, UNSEEN_KINDS
-from data_prep.like import made_like, schema_like, unseen_lines
-from data_prep.movielens import read_movielens
-from data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit, WholeSplit
-from data_prep.spread import spread_over
-from data_prep.synthetic import ROWS, read_synthetic
-from data_prep.tabular import TRANSFORMS, read_tabular
-from recnas.console import Console
-from recnas.errors import InputError, RunError
-from recnas.schema import Schema
+from recnas.data_prep.avazu import read_avazu
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.criteo import read_criteo
+from recnas.data_prep.engine import RawTable, write_data_set
+from recnas.data_prep.flights import read_flights
+from recnas.data_prep.folder import new_folder
+from recnas.data_prep.kdd import read_kdd
+from recnas.data_prep.known_values import MOST_KNOWN, UNSEEN_KINDS
+from recnas.data_prep.like import made_like, schema_like, unseen_lines
+from recnas.data_prep.movielens import read_movielens
+from recnas.data_prep.split import SEED, SPLIT_KINDS, AutoCTRSplit, HashSplit, Split, TimeSplit, WholeSplit
+from recnas.data_prep.spread import spread_over
+from recnas.data_prep.synthetic import ROWS, read_synthetic
+from recnas.data_prep.tabular import TRANSFORMS, read_tabular
+from recnas.features.schema import Schema
+from recnas.util.console import Console
+from recnas.util.errors import InputError, RunError
 
 __all__ = ["RECIPES", "Option", "Recipe", "prepare", "unseen_lines"]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from data_prep.bad_rows import BadRows
-from data_prep.delimited import Decimal, Form, Hex, Kind, Label, read_rows
-from data_prep.engine import RawTable
-from data_prep.text import describe, input_files
-from recnas.errors import InputError
-from recnas.schema import SparseFeature
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.delimited import Decimal, Form, Hex, Kind, Label, read_rows
+from recnas.data_prep.engine import RawTable
+from recnas.data_prep.text import describe, input_files
+from recnas.features.schema import SparseFeature
+from recnas.util.errors import InputError
 
 LABEL = "click"
 MODULUS = 2**31 - 1

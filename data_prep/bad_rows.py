@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TextIO
 
-from recnas.errors import InputError
+from recnas.util.errors import InputError
 
 FILE_NAME = "rejected-rows.txt"
 POLICIES = ("error", "skip")

@@ -7,13 +7,13 @@ have the same form.
 
 from pathlib import Path
 
-from data_prep.bad_rows import BadRows
-from data_prep.delimited import Form, Hex, Label, Number, read_rows
-from data_prep.engine import RawTable
-from data_prep.split import ROW_ORDER
-from data_prep.text import describe, input_files
-from recnas.errors import InputError
-from recnas.schema import SparseFeature
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.delimited import Form, Hex, Label, Number, read_rows
+from recnas.data_prep.engine import RawTable
+from recnas.data_prep.split import ROW_ORDER
+from recnas.data_prep.text import describe, input_files
+from recnas.features.schema import SparseFeature
+from recnas.util.errors import InputError
 
 LABEL = "label"
 DENSE = tuple(f"I{number}" for number in range(1, 14))

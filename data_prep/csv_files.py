@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
-from data_prep.separators import LINES_OF_GUESS, guessed_separator
-from data_prep.text import Piece, count_byte, read_pieces, without_blank_end
-from recnas.console import Bar
-from recnas.errors import InputError
+from recnas.data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
+from recnas.data_prep.separators import LINES_OF_GUESS, guessed_separator
+from recnas.data_prep.text import InputSegment, count_byte, read_pieces, without_blank_end
+from recnas.util.console import Bar
+from recnas.util.errors import InputError
 
 _NEW_LINE, _QUOTE = b"\n"[0], b'"'[0]
 
@@ -75,7 +75,7 @@ class CsvFile:
             if piece.num_lines:
                 yield partial(self._rows, piece, columns)
 
-    def _rows(self, piece: Piece, columns: Sequence[str]) -> Rows:
+    def _rows(self, piece: InputSegment, columns: Sequence[str]) -> Rows:
         frame = self._parse(piece.data, piece.num_lines, columns) if self._is_clean(piece) else None
         if frame is not None:
             places = np.arange(piece.num_lines)
@@ -95,7 +95,7 @@ class CsvFile:
             raise InputError(f"{self.path}:{piece.first_line}: lines up to {last} cannot be parsed; check the quotes")
         return Rows(frame, piece.first_line + places, LinesOf(piece, places), misfits)
 
-    def _is_clean(self, piece: Piece) -> bool:
+    def _is_clean(self, piece: InputSegment) -> bool:
         """Whether no line needs a look, but for too many fields, which Polars refuses."""
         data = piece.data
         return (
@@ -124,7 +124,7 @@ class CsvFile:
         # Polars' `select` would take a name such as "*" for a pattern.
         return frame[list(columns)] if len(frame) == num_lines else None
 
-    def _misfits(self, piece: Piece) -> dict[int, str]:
+    def _misfits(self, piece: InputSegment) -> dict[int, str]:
         """Why lines cannot be read, by their place."""
         letters = np.frombuffer(piece.data, dtype=np.uint8)
         ends = np.flatnonzero(letters == _NEW_LINE)
@@ -180,7 +180,7 @@ def _letter_misfit(data: bytes) -> str | None:
     return None
 
 
-def _parted(piece: Piece) -> tuple[bytes, Piece]:
+def _parted(piece: InputSegment) -> tuple[bytes, InputSegment]:
     """A file's header, and the piece after it."""
     header, _, rest = piece.data.partition(b"\n")
-    return header, Piece(rest, 2, piece.num_lines - 1)
+    return header, InputSegment(rest, 2, piece.num_lines - 1)

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Protocol
 
 import polars as pl
 
-from data_prep.bad_rows import BadRows
-from data_prep.pipeline import ahead
-from data_prep.spread import Misfit, Read, read_spread
-from data_prep.text import Piece, count_byte, read_pieces
-from recnas.console import BYTES, Bar, Console
-from recnas.errors import InputError
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.pipeline import ahead
+from recnas.data_prep.spread import Misfit, Read, read_spread
+from recnas.data_prep.text import InputSegment, count_byte, read_pieces
+from recnas.util.console import BYTES, Bar, Console
+from recnas.util.errors import InputError
 
 
 class Kind(Protocol):
@@ -217,7 +217,7 @@ def read_rows(form: Form, paths: Sequence[Path], bad_rows: BadRows, progress: bo
 
 
 def _read_files(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[Read]:
-    def read(part: tuple[Path, Piece]) -> Read:
+    def read(part: tuple[Path, InputSegment]) -> Read:
         path, piece = part
         return path, *_read_piece(form, path, piece)
 
@@ -228,7 +228,7 @@ def _read_file(form: Form, path: Path, bar: Bar) -> Iterator[Read]:
     return _read_files(form, [path], bar)
 
 
-def _pieces(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[tuple[Path, Piece]]:
+def _pieces(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[tuple[Path, InputSegment]]:
     for path in paths:
         for piece in read_pieces(path, bar):
             if form.header and piece.first_line == 1:
@@ -237,16 +237,16 @@ def _pieces(form: Form, paths: Sequence[Path], bar: Bar) -> Iterator[tuple[Path,
                 yield path, piece
 
 
-def _without_header(form: Form, path: Path, piece: Piece) -> Piece:
+def _without_header(form: Form, path: Path, piece: InputSegment) -> InputSegment:
     header, _, rest = piece.data.partition(b"\n")
     found = header.decode("utf-8", errors="replace").split(form.separator)
     if found != list(form.columns):
         expected = form.separator.join(form.columns)
         raise InputError(f"{path}:1: the columns are {header!r:.100}, {expected} are expected; check --input")
-    return Piece(rest, 2, piece.num_lines - 1)
+    return InputSegment(rest, 2, piece.num_lines - 1)
 
 
-def _read_piece(form: Form, path: Path, piece: Piece) -> tuple[pl.DataFrame | None, list[Misfit]]:
+def _read_piece(form: Form, path: Path, piece: InputSegment) -> tuple[pl.DataFrame | None, list[Misfit]]:
     if (rows := form.parse(piece.data, piece.num_lines)) is not None:
         return rows, []
     good, misfits = [], []

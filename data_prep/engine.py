@@ -16,14 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from data_prep.bad_rows import BadRows
-from data_prep.pipeline import ahead
-from data_prep.split import Split
-from data_prep.text import check_unchanged
-from recnas.console import Console
-from recnas.errors import InputError
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
-from recnas.values import places_of_kept
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.pipeline import ahead
+from recnas.data_prep.split import Split
+from recnas.data_prep.text import check_unchanged
+from recnas.features.columns import places_of_kept
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.util.console import Console
+from recnas.util.errors import InputError
 
 ROW_GROUP_ROWS = 65_536
 # A part is filled in memory and then written at once, all columns in parallel.

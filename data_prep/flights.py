@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from data_prep.bad_rows import BadRows
-from data_prep.csv_files import CsvFile
-from data_prep.engine import RawTable
-from data_prep.text import describe, input_files
-from recnas.console import Bar
-from recnas.errors import InputError
-from recnas.schema import SparseFeature
-from recnas.values import Read, Reader, read_numbers, read_times
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.csv_files import CsvFile
+from recnas.data_prep.engine import RawTable
+from recnas.data_prep.text import describe, input_files
+from recnas.features.columns import Read, Reader, read_numbers, read_times
+from recnas.features.schema import SparseFeature
+from recnas.util.console import Bar
+from recnas.util.errors import InputError
 
 LATE_MINUTES = 15
 _WEATHER_FIGURES = ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib")

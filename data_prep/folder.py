@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recnas.errors import InputError
-from recnas.schema import FILE_NAME
+from recnas.features.schema import FILE_NAME
+from recnas.util.errors import InputError
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data_prep.list_text import are_in_brackets
-from data_prep.names import is_time_name, said_by_name
-from data_prep.rows import unnamed
-from data_prep.sample import Sample
-from data_prep.signal import told_by_clicks
-from recnas.tables import series_of
-from recnas.values import Reader, as_text, read_numbers, read_times
+from recnas.data_prep.list_text import are_in_brackets
+from recnas.data_prep.names import is_time_name, said_by_name
+from recnas.data_prep.rows import unnamed
+from recnas.data_prep.sample import Sample
+from recnas.data_prep.signal import told_by_clicks
+from recnas.features.columns import Reader, as_text, read_numbers, read_times
+from recnas.features.frames import series_of
 
 LEFT_OUT = "left out"
 TIME_NAMES = ("time", "timestamp", "date", "datetime")

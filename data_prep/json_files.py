@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows
-from data_prep.text import Piece, read_pieces, without_blank_end
-from recnas.console import Bar
-from recnas.tables import series_of
+from recnas.data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Misfit, Rows
+from recnas.data_prep.text import InputSegment, read_pieces, without_blank_end
+from recnas.features.frames import series_of
+from recnas.util.console import Bar
 
 # Greater whole numbers are not exact as floats.
 _EXACT = 2**53
@@ -70,11 +70,11 @@ class JsonFile:
         for piece in without_blank_end(read_pieces(self.path, bar)):
             yield partial(_rows, piece, columns, schema)
 
-    def _first_piece(self, num_bytes: int) -> Piece:
-        return next(without_blank_end(read_pieces(self.path, Bar(), num_bytes)), Piece(b"", 1, 0))
+    def _first_piece(self, num_bytes: int) -> InputSegment:
+        return next(without_blank_end(read_pieces(self.path, Bar(), num_bytes)), InputSegment(b"", 1, 0))
 
 
-def _rows(piece: Piece, columns: Sequence[str], schema: pa.Schema | None) -> Rows:
+def _rows(piece: InputSegment, columns: Sequence[str], schema: pa.Schema | None) -> Rows:
     if schema is not None and (frame := _read_at_once(piece, schema)) is not None:
         places = np.arange(piece.num_lines)
         return Rows(frame, piece.first_line + places, LinesOf(piece, places))
@@ -82,7 +82,7 @@ def _rows(piece: Piece, columns: Sequence[str], schema: pa.Schema | None) -> Row
     return Rows(_frame(rows, columns), piece.first_line + places, LinesOf(piece, places), misfits)
 
 
-def _objects(piece: Piece) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfit]]:
+def _objects(piece: InputSegment) -> tuple[list[dict[str, Any]], np.ndarray, list[Misfit]]:
     """The objects of a piece, the place of each one's line, and the lines that are none."""
     rows, places, misfits = [], [], []
     for place, line in enumerate(piece.data.split(b"\n")[:-1]):
@@ -118,7 +118,7 @@ def _arrow_schema(frame: pl.DataFrame) -> pa.Schema | None:
     return pa.schema(fields)
 
 
-def _read_at_once(piece: Piece, schema: pa.Schema) -> pl.DataFrame | None:
+def _read_at_once(piece: InputSegment, schema: pa.Schema) -> pl.DataFrame | None:
     """The rows of a piece; None if a line is no object of these types."""
     data = piece.data
     # Arrow does not look at keys that nobody wants.

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from data_prep.bad_rows import BadRows
-from data_prep.delimited import Clicks, Decimal, Form, Number, read_rows
-from data_prep.engine import RawTable
-from data_prep.text import describe, input_files
-from recnas.errors import InputError
-from recnas.schema import SparseFeature
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.delimited import Clicks, Decimal, Form, Number, read_rows
+from recnas.data_prep.engine import RawTable
+from recnas.data_prep.text import describe, input_files
+from recnas.features.schema import SparseFeature
+from recnas.util.errors import InputError
 
 LABEL = "click"
 DENSE = ("impression", "depth", "position")

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from data_prep.counts import ValueCounts
-from data_prep.rows import unnamed
-from data_prep.words import FrequentWords
-from recnas.errors import InputError
-from recnas.schema import MAX_ROWS, MISSING, SHARED, SparseFeature
+from recnas.data_prep.counts import ValueCounts
+from recnas.data_prep.rows import unnamed
+from recnas.data_prep.words import FrequentWords
+from recnas.features.schema import MAX_ROWS, MISSING, SHARED, SparseFeature
+from recnas.util.errors import InputError
 
 HASH = "hash"
 UNSEEN_KINDS = (SHARED, HASH, MISSING)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from data_prep.missing_words import OF_NUMBERS
-from recnas.values import Read, misfit_mask, plain_column
+from recnas.data_prep.missing_words import OF_NUMBERS
+from recnas.features.columns import Read, misfit_mask, plain_column
 
 _ONE, _ZERO = ("1", "true"), ("0", "false")
 # A label may well be "none".

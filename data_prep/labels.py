@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data_prep.engine import Summary
-from data_prep.label_words import label_words, read_labels
-from recnas.errors import InputError
-from recnas.schema import Schema
-from recnas.values import Read
+from recnas.data_prep.engine import Summary
+from recnas.data_prep.label_words import label_words, read_labels
+from recnas.features.columns import Read
+from recnas.features.schema import Schema
+from recnas.util.errors import InputError
 
 _ZERO_AND_ONE = ("0", "1", "false", "true")
 _PAIRS = (
@@ -37,7 +37,7 @@ class LabelRule:
     """How a label is read.
 
     Args:
-        positive: The words (`data_prep.label_words`) that are a click; None: 1 and true.
+        positive: The words (`recnas.data_prep.label_words`) that are a click; None: 1 and true.
         negative: Those that are none; None: beside `positive` every other value that is there.
     """
 

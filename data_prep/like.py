@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data_prep.counts import ValueCounts
-from data_prep.engine import RawTable, Summary
-from data_prep.labels import rule_like
-from data_prep.roles import Roles
-from data_prep.rows import unnamed
-from recnas.errors import InputError
-from recnas.schema import MISSING, Schema, SparseFeature
+from recnas.data_prep.counts import ValueCounts
+from recnas.data_prep.engine import RawTable, Summary
+from recnas.data_prep.labels import rule_like
+from recnas.data_prep.roles import Roles
+from recnas.data_prep.rows import unnamed
+from recnas.features.schema import MISSING, Schema, SparseFeature
+from recnas.util.errors import InputError
 
 
 def schema_like(path: str | Path) -> Schema:

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from data_prep.rows import unnamed
-from recnas.errors import InputError
-from recnas.raw_values import list_items
+from recnas.data_prep.rows import unnamed
+from recnas.features.raw_values import list_items
+from recnas.util.errors import InputError
 
 SEPARATOR = "|"
 """Between two items, unless the user says otherwise."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from data_prep.rows import unnamed
-from data_prep.sample import Sample
-from recnas.tables import series_of
-from recnas.values import as_text, read_numbers
+from recnas.data_prep.rows import unnamed
+from recnas.data_prep.sample import Sample
+from recnas.features.columns import as_text, read_numbers
+from recnas.features.frames import series_of
 
 if TYPE_CHECKING:
-    from data_prep.roles import Roles
+    from recnas.data_prep.roles import Roles
 
 OF_NUMBERS = (
     *("\\N", "NULL", "Null", "null", "NA", "N/A", "n/a", "#N/A", "<NA>", "None", "none", "nan", "NaN", "NAN"),

@@ -11,12 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from data_prep.bad_rows import BadRows
-from data_prep.engine import RawTable
-from data_prep.text import describe, read_pieces
-from recnas.console import Bar
-from recnas.errors import InputError
-from recnas.schema import SparseFeature
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.engine import RawTable
+from recnas.data_prep.text import describe, read_pieces
+from recnas.features.schema import SparseFeature
+from recnas.util.console import Bar
+from recnas.util.errors import InputError
 
 CLICK_RATING = 4
 _FILES = {

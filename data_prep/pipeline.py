@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from recnas.cores import available_cores
+from recnas.util.cores import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,7 +21,7 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator
 
     Args:
         function: Leaves Python's lock most of the time, as Polars and NumPy do.
-        items: Taken as needed, by one thread at a time.
+        items: WeightSlice as needed, by one thread at a time.
     """
     threads = num_threads()
     waiting: deque[Future[Result]] = deque()

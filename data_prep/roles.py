@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data_prep.inference import LEFT_OUT, Judgement, judge, row_index
-from data_prep.label_words import read_labels
-from data_prep.labels import LabelRule, label_rule, plain_rule, refusal
-from data_prep.sample import Sample
-from recnas.errors import InputError
+from recnas.data_prep.inference import LEFT_OUT, Judgement, judge, row_index
+from recnas.data_prep.label_words import read_labels
+from recnas.data_prep.labels import LabelRule, label_rule, plain_rule, refusal
+from recnas.data_prep.sample import Sample
+from recnas.util.errors import InputError
 
 TRANSFORMS = ("log1p", "standardize", "none")
 LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y")
@@ -127,8 +127,8 @@ def plan_roles(sample: Sample, named: Named, skips: bool = False) -> Plan:
     - Dates, and numbers of a column called as in `TIME_NAMES`, are the time; it is no feature.
     - A row's index is left out: what pandas writes as one, columns without a name, whole numbers that never repeat.
     - Lists are lists of ids. Truth values and text are ids. Numbers with fractions are dense.
-    - Whole numbers are ids if there are at most 20 different ones; else as their name says (`data_prep.names`) and
-      as clicks tell (`data_prep.signal`), and ids if neither says anything. Text like 05201 is no number.
+    - Whole numbers are ids if there are at most 20 different ones; else as their name says (`recnas.data_prep.names`)
+      and as clicks tell (`recnas.data_prep.signal`), and ids if neither says anything. Text like 05201 is no number.
     - Left out are columns without values, with one value only, of a type that cannot be a feature, and ids of which
       no two in 100 or more rows are equal.
 

@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from data_prep.text import Piece
-from recnas.console import Bar
-from recnas.errors import InputError
+from recnas.data_prep.text import InputSegment
+from recnas.util.console import Bar
+from recnas.util.errors import InputError
 
 # Enough for a sample of usual rows.
 SAMPLE_BYTES = 4 << 20
@@ -71,7 +71,7 @@ class LinesOf:
         places: `[N]`, which of them.
     """
 
-    def __init__(self, piece: Piece, places: np.ndarray) -> None:
+    def __init__(self, piece: InputSegment, places: np.ndarray) -> None:
         self._piece, self._places = piece, places
         self._lines: list[bytes] | None = None
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data_prep.csv_files import CsvFile
-from data_prep.rows import Table
-from recnas.errors import InputError
-from recnas.tables import series_of
+from recnas.data_prep.csv_files import CsvFile
+from recnas.data_prep.rows import Table
+from recnas.features.frames import series_of
+from recnas.util.errors import InputError
 
 SAMPLE_ROWS = 10_000
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from recnas.errors import InputError
+from recnas.util.errors import InputError
 
 LINES_OF_GUESS = 100
 """How many lines after the header are looked at."""

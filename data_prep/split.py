@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from data_prep.counts import ValueCounts
-from data_prep.rows import unnamed
-from recnas.errors import InputError
-from recnas.raw_values import mixed
-from recnas.schema import SPLITS
+from recnas.data_prep.counts import ValueCounts
+from recnas.data_prep.rows import unnamed
+from recnas.features.raw_values import mixed
+from recnas.features.schema import SPLITS
+from recnas.util.errors import InputError
 
 NUM_FOLDS = 10
 SEED = 2018
@@ -35,7 +35,7 @@ def autoctr_split(labels: np.ndarray, seed: int = SEED) -> np.ndarray:
         labels: `[N]`, 0 and 1, in file order.
 
     Returns:
-        `[N]` int8, the place of each row's split in `recnas.schema.SPLITS`.
+        `[N]` int8, the place of each row's split in `recnas.features.schema.SPLITS`.
 
     Raises:
         InputError: a label has fewer than 10 rows, so that a split would have none of it.
@@ -81,7 +81,7 @@ class Split(Protocol):
         """
 
     def places(self, chunk: pl.DataFrame, start: int) -> np.ndarray:
-        """`[N]` int8: the place in `recnas.schema.SPLITS` of each row of a chunk whose first is row `start`."""
+        """`[N]` int8: the place in `SPLITS` of each row of a chunk whose first is row `start`."""
 
     def to_json(self) -> dict[str, Any]:
         """The schema's `split`."""

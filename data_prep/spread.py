@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from recnas.console import Bar
-from recnas.errors import InputError
+from recnas.util.console import Bar
+from recnas.util.errors import InputError
 
 if TYPE_CHECKING:
-    from recnas.search.executor import Executor
+    from recnas.execution.executor import Executor
 
 Misfit = tuple[int, str, str]
 """Line number, reason and text of a line that does not fit."""
@@ -35,7 +35,7 @@ def spread_over(ray: str | None, folder: Path, say: Callable[[str], None]) -> It
     """Files that are read while the `with` block lasts are read on a cluster.
 
     Args:
-        ray: Its address, see `recnas.search.cluster.connect`; None: they are read here.
+        ray: Its address, see `recnas.execution.ray_workers.connect`; None: they are read here.
         folder: Where tasks set rows down; all machines share it.
         say: Told, in a line, of what keeps tasks waiting.
 
@@ -46,7 +46,7 @@ def spread_over(ray: str | None, folder: Path, say: Callable[[str], None]) -> It
         yield
         return
     # Ray is an extra, and this brings torch.
-    from recnas.search.cluster import RayWorkers
+    from recnas.execution.ray_workers import RayWorkers
 
     with RayWorkers(ray, None, say, _nothing) as executor, tempfile.TemporaryDirectory(dir=folder) as place:
         token = _spread.set((executor, Path(place).absolute()))

@@ -28,15 +28,15 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from data_prep.bad_rows import BadRows
-from data_prep.criteo import DENSE, LABEL, SPARSE, TABLE_ROWS
-from data_prep.engine import RawTable, Summary
-from data_prep.pipeline import ahead
-from data_prep.split import ROW_ORDER
-from recnas.console import Console
-from recnas.errors import InputError
-from recnas.raw_values import mixed
-from recnas.schema import SPLITS, SparseFeature
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.criteo import DENSE, LABEL, SPARSE, TABLE_ROWS
+from recnas.data_prep.engine import RawTable, Summary
+from recnas.data_prep.pipeline import ahead
+from recnas.data_prep.split import ROW_ORDER
+from recnas.features.raw_values import mixed
+from recnas.features.schema import SPLITS, SparseFeature
+from recnas.util.console import Console
+from recnas.util.errors import InputError
 
 PROBABILITY = "probability"
 CLICK_RATE = 0.25

@@ -16,14 +16,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_prep.csv_files import CsvFile
-from data_prep.json_files import JsonFile
-from data_prep.rows import Job, Rows, Table, distinct_names
-from data_prep.separators import separator_of
-from data_prep.text import PACKINGS, EmptyFile, check_is_file, input_files, without_packing
-from recnas.console import Bar
-from recnas.errors import InputError, first_line
-from recnas.tables import frame_of_arrow, frame_of_pandas, open_arrow
+from recnas.data_prep.csv_files import CsvFile
+from recnas.data_prep.json_files import JsonFile
+from recnas.data_prep.rows import Job, Rows, Table, distinct_names
+from recnas.data_prep.separators import separator_of
+from recnas.data_prep.text import PACKINGS, EmptyFile, check_is_file, input_files, without_packing
+from recnas.features.frames import frame_of_arrow, frame_of_pandas, open_arrow
+from recnas.util.console import Bar
+from recnas.util.errors import InputError, first_line
 
 CHUNK_ROWS = 65_536
 

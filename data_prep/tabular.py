@@ -10,26 +10,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from data_prep.bad_rows import BadRows
-from data_prep.engine import RawTable
-from data_prep.known_values import KnownValues
-from data_prep.labels import Labels
-from data_prep.like import Unseen, as_read, roles_like
-from data_prep.list_text import SEPARATOR, list_notes
-from data_prep.missing_words import MissingWords
-from data_prep.pipeline import ahead
-from data_prep.roles import TRANSFORMS, Named, Plan, Roles, plan_roles
-from data_prep.rows import Job, Misfit, Rows, Table, unnamed
-from data_prep.sample import sample_of
-from data_prep.tables import MemoryTable, open_tables
-from data_prep.text import describe
-from data_prep.words import FrequentWords, frequent_words
-from recnas.console import BYTES, Console
-from recnas.encoding import column_of, wanted_of
-from recnas.errors import InputError, first_line
-from recnas.printable import printable
-from recnas.schema import DenseFeature, Schema, SparseFeature
-from recnas.values import Reader, read_feature, read_times
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.engine import RawTable
+from recnas.data_prep.known_values import KnownValues
+from recnas.data_prep.labels import Labels
+from recnas.data_prep.like import Unseen, as_read, roles_like
+from recnas.data_prep.list_text import SEPARATOR, list_notes
+from recnas.data_prep.missing_words import MissingWords
+from recnas.data_prep.pipeline import ahead
+from recnas.data_prep.roles import TRANSFORMS, Named, Plan, Roles, plan_roles
+from recnas.data_prep.rows import Job, Misfit, Rows, Table, unnamed
+from recnas.data_prep.sample import sample_of
+from recnas.data_prep.tables import MemoryTable, open_tables
+from recnas.data_prep.text import describe
+from recnas.data_prep.words import FrequentWords, frequent_words
+from recnas.features.columns import Reader, read_feature, read_times
+from recnas.features.encoding import column_of, wanted_of
+from recnas.features.schema import DenseFeature, Schema, SparseFeature
+from recnas.util.console import BYTES, Console
+from recnas.util.errors import InputError, first_line
+from recnas.util.printable import printable
 
 __all__ = ["TRANSFORMS", "read_tabular"]
 
@@ -57,10 +57,10 @@ def read_tabular(
 ) -> RawTable:
     """The rows of a table of the user's own.
 
-    Ids are what `recnas.schema.raw_value` makes of each value, so that serving can do the same.
+    Ids are what `recnas.features.schema.raw_value` makes of each value, so that serving can do the same.
 
     Args:
-        input: What `data_prep.tables.open_tables` takes.
+        input: What `recnas.data_prep.tables.open_tables` takes.
         bad_rows: Takes rows that do not fit.
         progress: Show progress, and which role each column was inferred to have.
         label: The column of labels: 0 and 1, false and true, or two values of which one is plainly a click.
@@ -71,8 +71,8 @@ def read_tabular(
         time: The column by which `--split time` goes; no feature unless it is named as one, too.
         transform: "log1p", "standardize" or "none", of dense columns without their own.
         multi_separator: Between two ids of a list that is text; None: `|`, unless the first rows speak against it.
-        missing: Words for a missing value of a feature; None: the usual ones (`data_prep.missing_words`).
-        unseen, min_count, max_rows: As `data_prep.known_values.KnownValues` has them.
+        missing: Words for a missing value of a feature; None: the usual ones (`recnas.data_prep.missing_words`).
+        unseen, min_count, max_rows: As `recnas.data_prep.known_values.KnownValues` has them.
         no_quotes: A double quote in delimited text is a letter.
         separator: What parts the columns of delimited text; None: what its first lines suggest.
         like: A data set's that these rows are prepared like; only the options about reading go with it.

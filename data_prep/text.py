@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from recnas.console import Bar
-from recnas.errors import InputError
+from recnas.util.console import Bar
+from recnas.util.errors import InputError
 
 PACKINGS = (".gz", ".zst", ".zip")
 """What the name of a packed file ends in."""
@@ -51,7 +51,7 @@ class EmptyFile(InputError):
 
 
 @dataclass(frozen=True)
-class Piece:
+class InputSegment:
     """Whole lines of a text file.
 
     Args:
@@ -70,7 +70,7 @@ class Piece:
             yield number, line.decode("utf-8", errors="replace")
 
 
-def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
+def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterator[InputSegment]:
     """A text file from begin to end, unpacked if its name ends in one of `PACKINGS`; no byte-order mark, no Windows
     line ends.
 
@@ -107,7 +107,7 @@ def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterato
             raise EmptyFile(f"{path}: the file is empty; give a file with rows")
 
 
-def without_blank_end(pieces: Iterable[Piece]) -> Iterator[Piece]:
+def without_blank_end(pieces: Iterable[InputSegment]) -> Iterator[InputSegment]:
     """The pieces of a file without the empty lines after its last line."""
     num_held = 0
     for piece in pieces:
@@ -121,7 +121,7 @@ def without_blank_end(pieces: Iterable[Piece]) -> Iterator[Piece]:
         # They were not at the end.
         blank = len(piece.data) - len(text) - 1
         lines = num_held + piece.num_lines - blank
-        yield Piece(b"\n" * num_held + text + b"\n", piece.first_line - num_held, lines)
+        yield InputSegment(b"\n" * num_held + text + b"\n", piece.first_line - num_held, lines)
         num_held = blank
 
 
@@ -214,11 +214,11 @@ def count_byte(data: bytes, byte: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == ord(byte)))
 
 
-def _piece(data: bytes, first_line: int) -> Piece:
+def _piece(data: bytes, first_line: int) -> InputSegment:
     # Looking for one byte is much faster than looking for two, and most files have none.
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
-    return Piece(data, first_line, count_byte(data, b"\n"))
+    return InputSegment(data, first_line, count_byte(data, b"\n"))
 
 
 def describe(name: str, paths: Sequence[Path]) -> dict[str, str | int]:

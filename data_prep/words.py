@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recnas.raw_values import id_text, items_of, raw_value
-from recnas.values import split_texts
+from recnas.features.columns import split_texts
+from recnas.features.raw_values import id_text, items_of, raw_value
 
 WORDS = 20
 """Values of a feature whose words are kept."""

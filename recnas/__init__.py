@@ -14,15 +14,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from recnas.errors import InputError, RunError
+from recnas.util.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from data_prep import prepare
     from recnas import search, study
     from recnas.data import describe
+    from recnas.data_prep import prepare
     from recnas.export import load
+    from recnas.nn.table_plan import plan
     from recnas.search import run_baselines as baselines
-    from recnas.table_plan import plan
 
 __all__ = ["InputError", "RunError", "baselines", "describe", "load", "plan", "prepare", "search", "study"]
 
@@ -37,7 +37,7 @@ if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"
 def __getattr__(name: str) -> Any:
     # Imported when asked for: the architectures and schemas of this package need no torch.
     if name == "prepare":
-        from data_prep import prepare
+        from recnas.data_prep import prepare
 
         return prepare
     if name == "describe":
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
 
         return load
     if name == "plan":
-        from recnas.table_plan import plan
+        from recnas.nn.table_plan import plan
 
         return plan
     if name == "baselines":

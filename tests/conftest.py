@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from recnas.cores import available_cores
 from recnas.space import Architecture, SearchSpace
+from recnas.util.cores import available_cores
 
 # Tests that run side by side share the cores out, processes that they start included; before anything imports torch.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
@@ -26,12 +26,12 @@ settings.load_profile("recnas")
 
 LONGEST = (
     "search/test_resume.py",
-    "search/test_cluster.py",
+    "execution/test_ray_workers.py",
     "export/test_several_processes.py",
     "search/test_run.py",
     "study/test_study.py",
     "benchmarks/test_rivals.py",
-    "search/test_together.py",
+    "execution/test_torchrun.py",
     "search/test_finals.py",
 )
 """The files whose tests take longest: with them first, no core waits at the end for another."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_prep.text import input_files
 from recnas.cli import main
 from recnas.data import Dataset
-from recnas.tables import scan
+from recnas.data_prep.text import input_files
+from recnas.features.frames import scan
 
 ODD = "~ my data [v1] a*b x?y %20 #1 'q' ü中"
 """What may be in a name: patterns, what shells and addresses have, blanks."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recnas.cli import _parser
+from recnas.cli.commands import make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,7 +28,7 @@ def test_every_command_of_a_document_is_one_that_recnas_takes(document: Path) ->
         if "…" in command:
             continue
         try:
-            _parser().parse_args(shlex.split(command, comments=True)[1:])
+            make_parser().parse_args(shlex.split(command, comments=True)[1:])
         except SystemExit:
             pytest.fail(f"{document.name}: {command}")
 

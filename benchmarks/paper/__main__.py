@@ -20,13 +20,13 @@ from typing import Any
 from benchmarks.paper import ablation, table, theorem2
 from benchmarks.paper.runs import Runs
 from benchmarks.paper.sections import PARTS, Section, write_page
-from recnas.console import Console
-from recnas.errors import InputError, RunError
-from recnas.flags import FLAGS, add_setting_flags, given_settings
+from recnas.cli.flags import FLAGS, add_setting_flags, given_settings
 from recnas.nn.baselines import TITLES
-from recnas.search.plain_values import merge
-from recnas.search.settings import Settings, read_settings, with_preset
-from recnas.train.settings import Amount
+from recnas.runs.settings import Settings, read_settings, with_preset
+from recnas.train.amount import Amount
+from recnas.util.console import Console
+from recnas.util.errors import InputError, RunError
+from recnas.util.plain_values import merge
 
 QUICK = {"candidates": 6, "best": 2, "top_k": 1, "random": 2, "warmups": [0.01]}
 """Sizes with which all is done in a minute, to see that it works: the figures mean nothing."""
@@ -35,7 +35,7 @@ QUICK_SETTINGS = {
         "batch_size": 8,
         "tune_steps": 2,
         "tune_validation_rows": 100,
-        "brief_rows": 256,
+        "short_training_rows": 256,
     },
     "final": {"other_learning_rates": []},
 }
@@ -100,7 +100,7 @@ def _runs(arguments: argparse.Namespace, console: Console) -> Runs:
     # way is of no use here; a search's best are trained apart.
     given: dict[str, Any] = {
         "space": "nasrec-small",
-        "limits": {"max_flops": None},
+        "limits": {"max_macs": None},
         "warmup": {"paths": 1, "probe_candidates": 0},
         "final": {"baselines": list(TITLES)},
     }

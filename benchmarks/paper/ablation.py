@@ -28,10 +28,10 @@ from plotly.colors import hex_to_rgb
 
 from benchmarks.paper.runs import RANDOM, Method, Runs
 from benchmarks.paper.sections import Section
+from recnas.proxies.expression import SIGEO
 from recnas.report.html import NOTHING, compact, decimals
 from recnas.report.study_figures import loss_range
 from recnas.report.style import BEST, DENSE, INK, MUTED, PAPER, SPARSE, axis, plot_layout
-from recnas.search.expression import SIGEO
 from recnas.study.text import to_csv
 from recnas.study.trainings import Trained
 

@@ -13,25 +13,25 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from recnas.console import Console
 from recnas.data import Dataset
-from recnas.errors import InputError
-from recnas.files import read_json, write_json
+from recnas.execution.executor import ThisProcess, computing_with, open_executor
 from recnas.nn.model import sizes
+from recnas.runs.folder import FREE_TO_CHANGE, finished, open_run
+from recnas.runs.settings import Settings
 from recnas.search.baselines import train_baselines
 from recnas.search.costs import Costs
-from recnas.search.evolution import EvolutionSettings
-from recnas.search.executor import ThisProcess, computing_with, open_executor
-from recnas.search.folder import FREE_TO_CHANGE, finished, open_run
-from recnas.search.plain_values import leaves
 from recnas.search.run import find_candidates, prepare_process
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows
-from recnas.search.settings import Settings
 from recnas.space import Architecture, cost
+from recnas.strategies.evolution import EvolutionSettings
 from recnas.study.run import train_all
 from recnas.study.settings import StudySettings
 from recnas.study.text import warmup_in_words
 from recnas.study.trainings import Trained, Training, is_done, start_trainings
+from recnas.util.console import Console
+from recnas.util.errors import InputError
+from recnas.util.files import read_json, write_json
+from recnas.util.plain_values import leaves
 
 BEGUN_WITH, DONE = "settings.json", "search.json"
 
@@ -204,7 +204,7 @@ class Runs:
 
     def macs(self, arch: Architecture) -> int:
         """Multiply–accumulates a row of an architecture's dense part."""
-        return cost.flops(arch, *sizes(self.dataset.schema))
+        return cost.macs(arch, *sizes(self.dataset.schema))
 
     @property
     def data_name(self) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 
-from recnas.files import read_json, write_json, write_text
 from recnas.report.html import figure_html, fill
+from recnas.util.files import read_json, write_json, write_text
 
 SECTION, MARKDOWN, PLOT, PAGE = "section.json", "table.md", "plot.html", "index.html"
 PARTS = ("theorem2", "ablation", "table")

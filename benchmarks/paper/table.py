@@ -8,8 +8,8 @@ What is best on validation counts; its figures on the test rows are shown.
 - One-shot is NASRec's: a whole epoch of warm-up, the last layer fine-tuned for 500 steps of 512
   rows, validation log loss.
 - ZiCo and SiGeo at each warm-up: none is the paper's zero-shot setting, 1 % its sub-one-shot, 100 % its one-shot.
-- `brief`, a short training from scratch, and the two looks that `recnas search` takes by default, at random candidates;
-  no paper has them.
+- `short_training`, a short training from scratch, and the two looks that `recnas search` takes by default, at random
+  candidates; no paper has them.
 
 Published: Table 5 of SiGeo's Appendix I, whose search costs are in GPU days. It has neither DCN-V2 nor FinalMLP nor
 logistic regression, and for ZiCo no whole epoch of warm-up. Its data sets need an account at their publisher: compare
@@ -31,9 +31,9 @@ from typing import Any
 from benchmarks.paper.runs import RANDOM, Method, Runs
 from benchmarks.paper.sections import Section
 from recnas.nn.baselines import TITLES
+from recnas.proxies.expression import SIGEO, USUAL
 from recnas.report.html import NOTHING, compact, decimals
-from recnas.search.expression import SIGEO, USUAL
-from recnas.search.halving import other_learning_rates
+from recnas.strategies.halving import other_learning_rates
 from recnas.study.text import to_csv
 from recnas.study.trainings import Trained
 from recnas.train.metrics import Quality
@@ -129,7 +129,7 @@ def methods_of(warmups: Sequence[float]) -> list[Method]:
         Method("one-shot (NASRec)", "one_shot", 1.0),
         *(Method("ZiCo", "zico", amount) for amount in warmups),
         *(Method("SiGeo", SIGEO, amount) for amount in warmups),
-        Method("brief", "brief"),
+        Method("short_training", "short_training"),
         Method("two looks", USUAL),
     ]
 
@@ -190,7 +190,7 @@ def _hand_made(runs: Runs, seed: int) -> list[Result]:
                 validation=Quality(**model["validation"]) if sound else None,
                 test=Quality(**model["test"]) if sound else None,
                 parameters=model["parameters"],
-                macs=model["flops"],
+                macs=model["macs"],
                 search_seconds=None,
                 training_seconds=model["seconds"],
                 published=HAND_MADE.get(name),

@@ -95,7 +95,7 @@ def offline(model: Path, data: Path) -> np.ndarray:
 
     import recnas
     from recnas.data import Dataset
-    from recnas.schema import SPLITS
+    from recnas.features.schema import SPLITS
 
     loaded, dataset = recnas.load(model), Dataset(data)
     most_rows = max(feature.rows for feature in loaded.schema.sparse)

@@ -28,11 +28,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recnas.encoding import column_of
-from recnas.errors import InputError
-from recnas.nn.definition import Definition
-from recnas.printable import one_line
-from recnas.schema import Schema
+from recnas.candidates.definition import Definition
+from recnas.features.encoding import column_of
+from recnas.features.schema import Schema
+from recnas.util.errors import InputError
+from recnas.util.printable import one_line
 
 MODEL = "RECNAS_MODEL"
 """The environment variable that tells worker processes the model's folder."""

@@ -9,8 +9,8 @@ import numpy as np
 from recnas.data.batch import Batch
 from recnas.data.block import Block, concatenate
 from recnas.data.files import RowGroup, decode
-from recnas.errors import InputError
-from recnas.schema import Schema
+from recnas.features.schema import Schema
+from recnas.util.errors import InputError
 
 # Shuffling needs many examples at hand, file order only the next ones: 8 groups of Criteo are 84 MB.
 SHUFFLED_GROUPS = 8

@@ -14,8 +14,8 @@ import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recnas.data.batch import Batch
-from recnas.errors import InputError
-from recnas.schema import Schema, SparseFeature, table_rows
+from recnas.features.schema import Schema, SparseFeature, table_rows
+from recnas.util.errors import InputError
 
 
 @dataclass

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from recnas.data.batches import Batches
 from recnas.data.files import RowGroup, row_groups
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema
+from recnas.features.schema import SPLITS, Schema
+from recnas.util.errors import InputError
 
 OWN_TABLES = ("tabular", "table")
 """Names in the source of a schema that say nothing: a file or a table in memory that only its user knows."""

@@ -5,8 +5,8 @@ import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recnas.data.batch import Batch
-from recnas.encoding import Encoded
-from recnas.schema import Schema
+from recnas.features.encoding import Encoded
+from recnas.features.schema import Schema
 
 
 def batch_of(encoded: Encoded, schema: Schema) -> Batch:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recnas.data.block import Block, Lists, allocate, fill
-from recnas.errors import InputError
-from recnas.schema import Schema
-from recnas.tables import open_arrow, parts_of
+from recnas.features.frames import open_arrow, parts_of
+from recnas.features.schema import Schema
+from recnas.util.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 
 from recnas.data import Dataset
-from recnas.errors import InputError, suggested
-from recnas.schema import Schema
+from recnas.features.schema import Schema
 from recnas.train.metrics import Quality
+from recnas.util.errors import InputError, suggested
 
 
 def check_finite(quality: Quality, model: Path, split: str) -> None:

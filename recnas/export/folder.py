@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from recnas.candidates.definition import BASELINE, Definition
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError, suggested
 from recnas.export.fit import check_finite, check_fits
 from recnas.export.onnx import check_onnx, save_onnx
 from recnas.export.program import save_program
@@ -31,12 +31,10 @@ from recnas.export.project import write_project
 from recnas.export.quantize import RoundedTable
 from recnas.export.readme import render_readme
 from recnas.export.record import TrainingRecord
-from recnas.files import check_name
-from recnas.nn.definition import BASELINE, Definition
+from recnas.features.schema import FILE_NAME as SCHEMA
+from recnas.features.schema import Schema
 from recnas.nn.embeddings import WEIGHT_COLUMNS, WholeEmbeddings
 from recnas.nn.model import CTRModel
-from recnas.schema import FILE_NAME as SCHEMA
-from recnas.schema import Schema
 from recnas.train.checkpoint import (
     FIRST_ORDER,
     NETWORK,
@@ -50,6 +48,8 @@ from recnas.train.checkpoint import (
 )
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
+from recnas.util.errors import InputError, RunError, suggested
+from recnas.util.files import check_name
 
 ARCHITECTURE, WEIGHTS, PROGRAM, README = "architecture.json", "weights.safetensors", "program.pt2", "README.md"
 ONNX = "model.onnx"

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from recnas.candidates.definition import Definition
 from recnas.data.encoded import batch_of
-from recnas.encoding import column_of
 from recnas.export.folder import ARCHITECTURE, load
 from recnas.export.record import TrainingRecord
-from recnas.nn.definition import Definition
+from recnas.features.encoding import column_of
+from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
-from recnas.schema import Schema
 from recnas.tracking.mlflow import log_model
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from recnas.errors import InputError, RunError
 from recnas.export.program import example_inputs, export_program, quiet
 from recnas.export.quantize import RoundedTable
+from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
-from recnas.schema import Schema
+from recnas.util.errors import InputError, RunError
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 CHECKED_ROWS = (1, 2, 64)

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from recnas.data import Batch
 from recnas.export.quantize import RoundedTable
+from recnas.features.schema import Schema, SparseFeature
 from recnas.nn.model import CTRModel
-from recnas.schema import Schema, SparseFeature
 
 EXAMPLE_ROWS = 3
 """Rows of the example that is traced; 0 and 1 would be taken for constants."""

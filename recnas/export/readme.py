@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
+from recnas.candidates.definition import Definition
 from recnas.export.onnx import OUTPUT, input_names
 from recnas.export.record import TrainingRecord
 from recnas.export.rows_code import example_lines
 from recnas.export.templates import render
-from recnas.nn.definition import Definition
 from recnas.nn.model import CTRModel, count_dense_parameters
 from recnas.space import Architecture, Block
 from recnas.space.architecture import MERGED_FIELDS
@@ -36,7 +36,7 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         dim=dim,
         first_order=model.embeddings.first_order,
         parameters=count_dense_parameters(model),
-        flops=definition.flops(schema, dim),
+        macs=definition.macs(schema, dim),
         table_rows=sum(feature.rows for feature in schema.sparse),
         stages=record.stages,
         latest=record.stages[-1],

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from recnas import forms
-from recnas.documents import check_form
-from recnas.errors import InputError
-from recnas.files import read_json
+from recnas.candidates.recipe import Optimization
 from recnas.train.metrics import Quality
-from recnas.train.settings import Optimization
+from recnas.util import forms
+from recnas.util.documents import check_form
+from recnas.util.errors import InputError
+from recnas.util.files import read_json
 
 VERSION = 1
 FILE_NAME = "training.json"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from recnas import raw_values
-from recnas.encoding import A_LIST, AN_ID, column_of
-from recnas.errors import InputError
 from recnas.export.python_text import call, literal
-from recnas.readings import bounds, wanted
-from recnas.schema import DenseFeature, Schema, SparseFeature
+from recnas.features import raw_values
+from recnas.features.encoding import A_LIST, AN_ID, column_of
+from recnas.features.id_parsers import bounds, wanted
+from recnas.features.schema import DenseFeature, Schema, SparseFeature
+from recnas.util.errors import InputError
 
 _COPIED = {
     "id_text": ("BLANKS", "WHOLE_NUMBER", "EXPONENT", "id_text"),
@@ -26,14 +26,14 @@ _COPIED = {
         *("list_items", "unquoted", "items_of"),
     ),
 }
-"""By what the code uses, the parts of `recnas.raw_values` that it needs."""
+"""By what the code uses, the parts of `recnas.features.raw_values` that it needs."""
 SHARED_EXAMPLE = "14102123"
 """For a column that features read differently: a number, hexadecimal digits, whole seconds, an hour as YYMMDDHH."""
 
 
 @dataclass(frozen=True)
 class WrittenReading:
-    """A reading of `recnas.readings` as a function.
+    """A reading of `recnas.features.id_parsers` as a function.
 
     Args:
         name: Of the function.
@@ -101,12 +101,12 @@ class RowsCode:
 
     @property
     def constants(self) -> list[str]:
-        """Definitions of `recnas.raw_values` that the code needs, as they stand there."""
+        """Definitions of `recnas.features.raw_values` that the code needs, as they stand there."""
         return [text for name, text in self._copied.items() if name.isupper()]
 
     @property
     def functions(self) -> list[str]:
-        """Functions of `recnas.raw_values` that the code needs, as they stand there."""
+        """Functions of `recnas.features.raw_values` that the code needs, as they stand there."""
         return [text for name, text in self._copied.items() if not name.isupper()]
 
     @property
@@ -156,7 +156,7 @@ class RowsCode:
 
 @cache
 def _definitions() -> dict[str, str]:
-    """What `recnas.raw_values` defines, as text, by name; with a constant the text that tells of it."""
+    """What `recnas.features.raw_values` defines, as text, by name; with a constant the text that tells of it."""
     source = inspect.getsource(raw_values)
     found: dict[str, str] = {}
     latest = ""

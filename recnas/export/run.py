@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from recnas.candidates.definition import BASELINE, Definition
 from recnas.data import Dataset
-from recnas.errors import InputError
 from recnas.export.fit import check_finite, check_fits
 from recnas.export.folder import (
     ARCHITECTURE,
@@ -22,16 +22,16 @@ from recnas.export.folder import (
 )
 from recnas.export.quantize import RoundedTable, rounded
 from recnas.export.record import Quantization, Stage, TrainingRecord, optimization_from, quality
-from recnas.files import read_yaml
-from recnas.nn.definition import BASELINE, Definition
+from recnas.features.schema import FILE_NAME as SCHEMA
+from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
-from recnas.schema import FILE_NAME as SCHEMA
-from recnas.schema import Schema
-from recnas.search.folder import BASELINES, CONFIG, RESULTS, RETRAIN, check_finished, made_anew
-from recnas.search.results import read_results
-from recnas.search.settings import Settings
+from recnas.runs.folder import BASELINES, CONFIG, RESULTS, RETRAIN, check_finished, made_anew
+from recnas.runs.results import read_results
+from recnas.runs.settings import Settings
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
+from recnas.util.errors import InputError
+from recnas.util.files import read_yaml
 
 
 def export_run(

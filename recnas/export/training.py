@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from recnas.candidates.definition import Definition
+from recnas.candidates.recipe import Optimization
 from recnas.data import Dataset
-from recnas.errors import InputError
 from recnas.export.fit import check_fits
 from recnas.export.folder import (
     ARCHITECTURE,
@@ -28,12 +29,11 @@ from recnas.export.folder import (
 )
 from recnas.export.record import FILE_NAME as TRAINING
 from recnas.export.record import Stage, TrainingRecord
-from recnas.nn.definition import Definition
+from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import all_processes, shared
 from recnas.nn.sharding import Sharding
-from recnas.schema import Schema
 from recnas.train.best_epoch import BestWeights, Epoch, best_epoch
 from recnas.train.checkpoint import (
     Checkpoint,
@@ -47,7 +47,7 @@ from recnas.train.checkpoint import (
 from recnas.train.divergence import Diverged
 from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, largest_table, train
 from recnas.train.metrics import Quality
-from recnas.train.settings import Optimization
+from recnas.util.errors import InputError
 
 CHECKPOINT = ".checkpoint"
 """What the name of a folder ends in that holds the state of a training under way."""

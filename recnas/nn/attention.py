@@ -12,8 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from recnas.cores import available_cores
 from recnas.nn import kernels
+from recnas.util.cores import available_cores
 
 
 def takes(packed: Tensor, heads: int) -> bool:

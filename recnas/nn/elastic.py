@@ -19,7 +19,7 @@ NORM_EPS = 1e-5
 
 
 @dataclass(frozen=True)
-class Taken:
+class WeightSlice:
     """A slice of a parameter that a candidate computes with, as a leaf of its own of the autograd graph."""
 
     layer: nn.Module
@@ -74,23 +74,23 @@ class Primitives:
 PLAIN = Primitives()
 
 
-class Slices(Primitives):
+class WeightSlices(Primitives):
     """Hands out the slices that one candidate uses, each as a detached view made a leaf, and remembers them.
 
     Slicing a parameter under autograd would fill a full-size zero tensor in every backward; the gradient of a leaf has
     the slice's own size. A leaf shares its memory with the parameter, so an update of one is an update of both. The
-    same `Slices` may serve several batches of one candidate.
+    same `WeightSlices` may serve several batches of one candidate.
     """
 
     def __init__(self) -> None:
-        self._taken: dict[int, Taken] = {}
+        self._taken: dict[int, WeightSlice] = {}
 
     def take(self, layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...]) -> Tensor:
         """The leading `sizes` of a layer's parameter as a leaf that requires grad."""
         taken = self._taken.get(id(parameter))
         if taken is None:
             leaf = self.leaf(_leading(parameter.detach(), sizes)).requires_grad_()
-            taken = self._taken[id(parameter)] = Taken(layer, parameter, leaf)
+            taken = self._taken[id(parameter)] = WeightSlice(layer, parameter, leaf)
         elif tuple(taken.leaf.shape) != sizes:
             raise ValueError(f"one candidate takes a parameter at {tuple(taken.leaf.shape)} and at {sizes}")
         return taken.leaf
@@ -108,7 +108,7 @@ class Slices(Primitives):
         )
 
     @property
-    def taken(self) -> list[Taken]:
+    def taken(self) -> list[WeightSlice]:
         """Every slice taken so far, in the order of first use."""
         return list(self._taken.values())
 
@@ -132,12 +132,12 @@ def _leading(tensor: Tensor, sizes: tuple[int, ...]) -> Tensor:
     return tensor[tuple(slice(size) for size in sizes)]
 
 
-def take(layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...], slices: Slices | None) -> Tensor:
+def take(layer: nn.Module, parameter: nn.Parameter, sizes: tuple[int, ...], slices: WeightSlices | None) -> Tensor:
     """The leading slice of a parameter: from `slices` if given, else an ordinary view under autograd."""
     return _leading(parameter, sizes) if slices is None else slices.take(layer, parameter, sizes)
 
 
-class Piece(NamedTuple):
+class InputSegment(NamedTuple):
     """One tensor that a layer reads, whose last axis the layer mixes, and the sources that its columns come from.
 
     Attributes:
@@ -149,7 +149,7 @@ class Piece(NamedTuple):
     parts: tuple[tuple[str, int], ...]
 
     @classmethod
-    def of(cls, source: str, x: Tensor) -> Piece:
+    def of(cls, source: str, x: Tensor) -> InputSegment:
         """All columns of `x` come from one source."""
         return cls(x, ((source, x.shape[-1]),))
 
@@ -181,7 +181,7 @@ class ElasticLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out)) if bias else None
         self.register_buffer("bias_mask", bias_mask, persistent=False)
 
-    def forward(self, inputs: Sequence[Piece], out: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, inputs: Sequence[InputSegment], out: int, slices: WeightSlices | None = None) -> Tensor:
         """Maps pieces `[…, wₛ]` with equal leading axes to `[…, out]`."""
         flat, joined = [], []
         for x, parts in inputs:
@@ -211,7 +211,7 @@ class ElasticNorm(nn.Module):
         self.weight = nn.Parameter(torch.full((width,), start))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Tensor, slices: Slices | None = None, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor, slices: WeightSlices | None = None, relu: bool = False) -> Tensor:
         """Normalises `[…, w]`, and applies ReLU if wanted."""
         sizes = (x.shape[-1],)
         weight, bias = take(self, self.weight, sizes, slices), take(self, self.bias, sizes, slices)

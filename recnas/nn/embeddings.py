@@ -12,12 +12,12 @@ from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTens
 from torchrec.distributed import DistributedModelParallel
 from torchrec.distributed.types import ShardingEnv
 
+from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
+from recnas.features.schema import Schema
 from recnas.nn.divided import Divided, divided
-from recnas.nn.embedding_optimizer import EmbeddingOptimizer
 from recnas.nn.planning import Planning, quiet_planner
 from recnas.nn.processes import Processes, this_process
 from recnas.nn.sharding import Sharding
-from recnas.schema import Schema
 
 # TorchRec asks torch.fx whether it is tracing in a way that torch remarks on, once per process.
 logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)

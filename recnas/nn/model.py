@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from recnas.data import Batch
-from recnas.nn.elastic import Slices
+from recnas.features.schema import Schema
+from recnas.nn.elastic import WeightSlices
 from recnas.nn.embeddings import Embeddings, WholeEmbeddings
 from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork
-from recnas.schema import Schema
 from recnas.space import Architecture, SearchSpace
 from recnas.space.operators import BRANCHES
 
@@ -48,7 +48,7 @@ class Supernet(CTRModel):
     def __init__(self, schema: Schema, embeddings: Embeddings, space: SearchSpace) -> None:
         super().__init__(schema, embeddings, ChoiceNetwork(space, schema.num_dense, schema.num_sparse, embeddings.dim))
 
-    def forward(self, batch: Batch, arch: Architecture, slices: Slices | None = None) -> Tensor:
+    def forward(self, batch: Batch, arch: Architecture, slices: WeightSlices | None = None) -> Tensor:
         """Logits `[B]` of one candidate with the weights it inherits; see `ChoiceNetwork.forward`."""
         return self.network(batch.dense, self.embeddings(batch.sparse), arch, slices)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.elastic import PLAIN, Piece, Slices, take
+from recnas.nn.elastic import PLAIN, InputSegment, WeightSlices, take
 from recnas.nn.operators import Inputs, Read, Shapes, build, build_branch
 from recnas.nn.operators.mergers import DenseToSparse, FactorizationMachine
 from recnas.space import Architecture, Block, SearchSpace
@@ -57,7 +57,11 @@ class ChoiceBlock(nn.Module):
         self.fm = FactorizationMachine(widths, dim) if True in choices.fm.values else None
 
     def forward(
-        self, block: Block, dense: Sequence[Piece | None], sparse: Sequence[Piece | None], slices: Slices | None
+        self,
+        block: Block,
+        dense: Sequence[InputSegment | None],
+        sparse: Sequence[InputSegment | None],
+        slices: WeightSlices | None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Runs one candidate's block, all of whose parts are live.
 
@@ -108,7 +112,7 @@ class LastLayer(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(1))
 
-    def forward(self, inputs: dict[str, Tensor], slices: Slices | None = None) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor], slices: WeightSlices | None = None) -> Tensor:
         """Any of dense `[B, dd]`, fields `[B, E, ds]`, merged `[B, E, 8]`, branches `[B, columns]` → logits `[B]`."""
         bias = take(self, self.bias, (1,), slices)
         weights = [
@@ -158,7 +162,7 @@ class ChoiceNetwork(nn.Module):
         self.architecture = space.first().canonical() if space.size() == 1 else None
 
     def forward(
-        self, dense: Tensor, fields: Tensor, arch: Architecture | None = None, slices: Slices | None = None
+        self, dense: Tensor, fields: Tensor, arch: Architecture | None = None, slices: WeightSlices | None = None
     ) -> Tensor:
         """Computes logits with the live parts of one candidate.
 
@@ -173,11 +177,11 @@ class ChoiceNetwork(nn.Module):
         """
         if (arch := self.architecture if arch is None else arch.canonical()) is None:
             raise ValueError(f"{self.space.name} holds many architectures; say which to compute")
-        dense_outputs: list[Piece | None] = [Piece.of("0", dense)]
-        sparse_outputs: list[Piece | None] = [Piece.of("0", fields.transpose(1, 2).contiguous())]
+        dense_outputs: list[InputSegment | None] = [InputSegment.of("0", dense)]
+        sparse_outputs: list[InputSegment | None] = [InputSegment.of("0", fields.transpose(1, 2).contiguous())]
         for index, (module, block) in enumerate(zip(self.blocks, arch.blocks, strict=True), start=1):
             dense_output, block_fields, merged = module(block, dense_outputs, sparse_outputs, slices)
-            dense_outputs.append(None if dense_output is None else Piece.of(str(index), dense_output))
+            dense_outputs.append(None if dense_output is None else InputSegment.of(str(index), dense_output))
             sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
         parts = {"dense": dense_output, "fields": block_fields, "merged": merged}
         for name, depth in arch.branches:
@@ -204,11 +208,13 @@ def merged_name(index: int) -> str:
     return f"{index}_merged"
 
 
-def _join(index: int, fields: Tensor | None, merged: Tensor | None) -> Piece | None:
-    pieces = [Piece.of(name, x) for name, x in ((str(index), fields), (merged_name(index), merged)) if x is not None]
+def _join(index: int, fields: Tensor | None, merged: Tensor | None) -> InputSegment | None:
+    pieces = [
+        InputSegment.of(name, x) for name, x in ((str(index), fields), (merged_name(index), merged)) if x is not None
+    ]
     if len(pieces) < 2:
         return pieces[0] if pieces else None
-    return Piece(torch.cat([piece.x for piece in pieces], dim=-1), tuple(piece.parts[0] for piece in pieces))
+    return InputSegment(torch.cat([piece.x for piece in pieces], dim=-1), tuple(piece.parts[0] for piece in pieces))
 
 
 def _add(outputs: list[Tensor]) -> Tensor | None:

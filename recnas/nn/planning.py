@@ -18,9 +18,9 @@ from torchrec.distributed.planner.storage_reservations import FixedPercentageSto
 from torchrec.distributed.planner.types import PlannerError, ShardingOption, Stats
 from torchrec.distributed.types import ShardingPlan
 
-from recnas.errors import InputError, first_line
-from recnas.nn.embedding_optimizer import EmbeddingOptimizer
+from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
 from recnas.nn.sharding import Sharding
+from recnas.util.errors import InputError, first_line
 
 OPTIMIZERS = {
     "rowwise-adagrad": EmbOptimType.EXACT_ROWWISE_ADAGRAD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recnas.errors import InputError
+from recnas.util.errors import InputError
 
 ROW_TYPES = ("row_wise", "table_row_wise")
 COLUMN_TYPES = ("column_wise", "table_column_wise", "grid_shard")

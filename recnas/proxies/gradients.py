@@ -11,56 +11,56 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from recnas.proxies.candidate import Candidate
+from recnas.proxies.inputs import ProxyInputs
 
 
-def zico(candidate: Candidate) -> float:
+def zico(candidate: ProxyInputs) -> float:
     """ZiCo (Li et al. 2023): Σₘ log ‖ μ⁽ᵐ⁾ ⊘ σ⁽ᵐ⁾ ‖₁. A module whose gradient never varies adds nothing."""
     return total(math.log(module.ratio) for module in candidate.gradients.modules if module.ratio != 0)
 
 
-def zico_mean(candidate: Candidate) -> float:
+def zico_mean(candidate: ProxyInputs) -> float:
     """ZiCo's mean over modules in the place of the sum, so that the number of layers does not count."""
     return zico(candidate) / len(candidate.gradients.modules)
 
 
-def fr(candidate: Candidate) -> float:
+def fr(candidate: ProxyInputs) -> float:
     """Log of the Fisher–Rao norm with the empirical Fisher: log ((1/N) Σₙ (θᵀgₙ)²)^½ (Liang et al. 2019; SiGeo)."""
     squares = [projection * projection for projection in candidate.gradients.projections]
     return _log(total(squares) / len(squares)) / 2
 
 
-def loss(candidate: Candidate) -> float:
+def loss(candidate: ProxyInputs) -> float:
     """ℓ, the mean loss on the batches; lower is better."""
     return total(candidate.losses) / len(candidate.losses)
 
 
-def mean_abs_gradient(candidate: Candidate) -> float:
+def mean_abs_gradient(candidate: ProxyInputs) -> float:
     """Σⱼ μⱼ, the L1 norm of the mean absolute gradient (Zheng et al. 2024, theorem 2)."""
     return total(module.magnitude for module in candidate.gradients.modules)
 
 
-def gradient_std(candidate: Candidate) -> float:
+def gradient_std(candidate: ProxyInputs) -> float:
     """Σⱼ σⱼ (Zheng et al. 2024, section 3)."""
     return total(module.deviation for module in candidate.gradients.modules)
 
 
-def l2_norm(candidate: Candidate) -> float:
+def l2_norm(candidate: ProxyInputs) -> float:
     """Σₘ ‖θ⁽ᵐ⁾‖₂ (Abdelfattah et al. 2021)."""
     return total(math.sqrt(module.weight_square) for module in candidate.gradients.modules)
 
 
-def plain(candidate: Candidate) -> float:
+def plain(candidate: ProxyInputs) -> float:
     """θᵀḡ (Abdelfattah et al. 2021)."""
     return total(candidate.gradients.projections) / len(candidate.gradients.projections)
 
 
-def grad_norm(candidate: Candidate) -> float:
+def grad_norm(candidate: ProxyInputs) -> float:
     """Σₘ ‖ḡ⁽ᵐ⁾‖₂ (Abdelfattah et al. 2021)."""
     return total(math.sqrt(module.gradient_square) for module in candidate.gradients.modules)
 
 
-def snip(candidate: Candidate) -> float:
+def snip(candidate: ProxyInputs) -> float:
     """Σⱼ |θⱼ ḡⱼ| (Lee et al. 2019; as a score, Abdelfattah et al. 2021)."""
     return total(module.saliency for module in candidate.gradients.modules)
 

@@ -8,48 +8,48 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recnas.proxies.candidate import Candidate
+from recnas.proxies.activations import ActivationRecorder, Gaussian, Positive
 from recnas.proxies.gradients import total
-from recnas.proxies.watching import Gaussian, Positive, Watcher
+from recnas.proxies.inputs import ProxyInputs
 
 DRAWS, DRAWN_ROWS, STEP = 4, 16, 1e-2
 """Zen: how often weights and inputs are drawn, how many rows, and the length of the step between two inputs."""
 
 
-def grasp(candidate: Candidate) -> float:
+def grasp(candidate: ProxyInputs) -> float:
     """-θᵀHḡ, H the Hessian of the loss over all batches' rows (Wang et al. 2020; as a score, Abdelfattah et al. 2021).
 
     Weights of tables are left out, as H couples every row of them with the network; of the others, those of norms and
     biases count too, in the published code only matrices.
     """
-    watcher = Watcher()
-    loss = _loss(candidate, watcher)
-    weights = [item.leaf for item in watcher.taken]
+    recorder = ActivationRecorder()
+    loss = _loss(candidate, recorder)
+    weights = [item.leaf for item in recorder.taken]
     gradients = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
     square = sum((gradient * gradient.detach()).sum() for gradient in gradients)
     products = torch.autograd.grad(square, weights, materialize_grads=True)
     return -total((weight * product).sum().item() for weight, product in zip(weights, products, strict=True))
 
 
-def fisher(candidate: Candidate) -> float:
+def fisher(candidate: ProxyInputs) -> float:
     """Σ over channels of linear layers' outputs a of ½ · mean over rows of (Σ a · ∂ℓ/∂a)², the inner sum over a
     channel's places (Theis et al. 2018; Turner et al. 2020; as a score, Abdelfattah et al. 2021).
 
     ℓ is the mean loss over all batches' rows, as in the published code. A layer over fields has its output fields as
     channels and the E dimensions of an embedding as places.
     """
-    watcher = Watcher()
-    loss = _loss(candidate, watcher)
+    recorder = ActivationRecorder()
+    loss = _loss(candidate, recorder)
     rows = candidate.batches.num_batch_rows
-    gradients = torch.autograd.grad(loss, watcher.outputs, materialize_grads=True)
+    gradients = torch.autograd.grad(loss, recorder.outputs, materialize_grads=True)
     total = 0.0
-    for output, gradient in zip(watcher.outputs, gradients, strict=True):
+    for output, gradient in zip(recorder.outputs, gradients, strict=True):
         products = (output * gradient).detach().view(rows, -1, output.shape[-1]).sum(1)
         total += products.square().mean(0).sum().item() / 2
     return total
 
 
-def synflow(candidate: Candidate) -> float:
+def synflow(candidate: ProxyInputs) -> float:
     """Log of Σⱼ |θⱼ ∂R/∂θⱼ|, R the logit of the network with weights |θ|, inputs 1, and without norms (Tanaka et al.
     2020; as a score, Abdelfattah et al. 2021).
 
@@ -70,7 +70,7 @@ def synflow(candidate: Candidate) -> float:
 
 
 @torch.no_grad()
-def zen(candidate: Candidate) -> float:
+def zen(candidate: ProxyInputs) -> float:
     """Zen (Lin et al. 2021): log of the mean ‖f(x + αε) - f(x)‖₂ over inputs x and steps ε, f being what the last layer
     reads, plus Σ over norms of the log of the scale that they take away; its mean over normally distributed weights.
 
@@ -97,8 +97,8 @@ def zen(candidate: Candidate) -> float:
     return sum(scores) / DRAWS
 
 
-def _loss(candidate: Candidate, watcher: Watcher) -> Tensor:
+def _loss(candidate: ProxyInputs, recorder: ActivationRecorder) -> Tensor:
     """The mean loss over the rows of all batches, in a graph."""
     dense, fields, label = candidate.batches.rows()
-    logits = candidate.supernet.network(dense, fields.requires_grad_(), candidate.arch, watcher)
+    logits = candidate.supernet.network(dense, fields.requires_grad_(), candidate.arch, recorder)
     return F.binary_cross_entropy_with_logits(logits, label)

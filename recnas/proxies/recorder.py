@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recnas.nn import kernels
-from recnas.nn.elastic import NORM_EPS, Slices, linear
+from recnas.nn.elastic import NORM_EPS, WeightSlices, linear
 
 CACHED_ELEMENTS = 1_048_576
 """Elements whose gradients are held at a time, of all batches together: few enough to stay in a cache."""
@@ -76,7 +76,7 @@ class WeightGradient:
             yield tile, self.weight[start : start + rows]
 
 
-class Recorder(Slices):
+class Recorder(WeightSlices):
     """Hands out slices that need no gradient, and keeps what the gradients of several batches are made of.
 
     Usage: for every pass, `begin`, a forward and a backward pass; inputs must require grad.

@@ -7,24 +7,24 @@ import os
 import sys
 from collections.abc import Callable
 
-from recnas.errors import InputError
 from recnas.nn.model import sizes
-from recnas.proxies import brief, gradients, passes, rows, tuning
-from recnas.proxies.candidate import Candidate
+from recnas.proxies import gradients, passes, rows, short_training, tuning
+from recnas.proxies.inputs import ProxyInputs
 from recnas.space import cost
+from recnas.util.errors import InputError
 
 
-def parameters(candidate: Candidate) -> float:
+def parameters(candidate: ProxyInputs) -> float:
     """Dense parameters that reach the logit."""
     return cost.parameters(candidate.arch, *sizes(candidate.schema))
 
 
-def flops(candidate: Candidate) -> float:
+def macs(candidate: ProxyInputs) -> float:
     """Multiply–accumulates a row of all matrix products that reach the logit."""
-    return cost.flops(candidate.arch, *sizes(candidate.schema))
+    return cost.macs(candidate.arch, *sizes(candidate.schema))
 
 
-Proxy = Callable[[Candidate], float]
+Proxy = Callable[[ProxyInputs], float]
 """A figure that is to tell, without training it, how good a candidate is."""
 
 PROXIES: dict[str, Proxy] = {
@@ -49,9 +49,9 @@ PROXIES: dict[str, Proxy] = {
         rows.naswot,
         rows.epe_nas,
         tuning.one_shot,
-        brief.brief,
+        short_training.short_training,
         parameters,
-        flops,
+        macs,
     )
 }
 
@@ -70,7 +70,7 @@ def check_proxy_name(name: str) -> None:
 
 
 def find_proxy(name: str) -> Proxy:
-    """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `Candidate` in a module of yours.
+    """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `ProxyInputs` in a module of yours.
 
     The module may be a file in the working directory, as with `python -m`.
 
@@ -92,7 +92,7 @@ def find_proxy(name: str) -> Proxy:
     if not callable(proxy := getattr(loaded, function)):
         raise InputError(f"proxy {name}: {function} is not a function")
 
-    def measure(candidate: Candidate) -> float:
+    def measure(candidate: ProxyInputs) -> float:
         try:
             return float(proxy(candidate))
         except Exception as error:  # As above.

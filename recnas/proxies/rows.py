@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from recnas.nn.model import Supernet
+from recnas.proxies.activations import ActivationRecorder
 from recnas.proxies.statistics import ProxyBatches
-from recnas.proxies.watching import Watcher
 from recnas.space import Architecture
 
 if TYPE_CHECKING:
-    from recnas.proxies.candidate import Candidate
+    from recnas.proxies.inputs import ProxyInputs
 
 ROWS = 128
 """How many rows are compared with one another; the published code takes a minibatch of as many."""
@@ -39,25 +39,25 @@ class RowStatistics:
 
 def look_at_rows(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> RowStatistics:
     """Measures the first `ROWS` rows of the batches."""
-    watcher = Watcher()
+    recorder = ActivationRecorder()
     dense, fields, label = batches.rows(ROWS)
     dense, fields = dense.requires_grad_(), fields.requires_grad_()
-    logits = supernet.network(dense, fields, arch, watcher)
+    logits = supernet.network(dense, fields, arch, recorder)
     # No layer mixes rows: the gradient of the sum at a row's inputs is that of its own logit.
     gradients = torch.autograd.grad(logits.sum(), [dense, fields], materialize_grads=True)
     jacobian = torch.cat([gradient.flatten(1) for gradient in gradients], 1).double()
-    codes = torch.cat([code.reshape(len(label), -1) for code in watcher.codes], 1).double()
+    codes = torch.cat([code.reshape(len(label), -1) for code in recorder.codes], 1).double()
     return RowStatistics(jacobian, codes, label)
 
 
-def jacov(candidate: Candidate) -> float:
+def jacov(candidate: ProxyInputs) -> float:
     """-Σᵢ (log(λᵢ + k) + 1 / (λᵢ + k)), λ the eigenvalues of the correlations between rows' Jacobians (Mellor et al.
     2020, version 1)."""
     eigenvalues = torch.linalg.eigvalsh(_correlations(candidate.rows.jacobian)) + SMALLEST
     return -(eigenvalues.log() + 1 / eigenvalues).sum().item()
 
 
-def epe_nas(candidate: Candidate) -> float:
+def epe_nas(candidate: ProxyInputs) -> float:
     """EPE-NAS (Lopes et al. 2021): Σ over classes of |Σᵢⱼ log(|ρᵢⱼ| + k)|, ρ the correlations between the Jacobians of
     a class's rows."""
     rows, total = candidate.rows, 0.0
@@ -67,7 +67,7 @@ def epe_nas(candidate: Candidate) -> float:
     return total
 
 
-def naswot(candidate: Candidate) -> float:
+def naswot(candidate: ProxyInputs) -> float:
     """NASWOT (Mellor et al. 2021): log |det K|, Kᵢⱼ the number of ReLUs that rows i and j agree on."""
     codes = candidate.rows.codes
     agreement = codes @ codes.T + (1 - codes) @ (1 - codes).T

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recnas.data import Batch
+from recnas.features.schema import Schema
 from recnas.nn import kernels
 from recnas.nn.model import Supernet
 from recnas.proxies.recorder import Recorder, whole_rows
-from recnas.schema import Schema
 from recnas.space import Architecture
 
 ROWS_OF_A_PASS = 1024

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.nn.model import Supernet
-from recnas.proxies.watching import LastInputs
+from recnas.proxies.activations import LastInputs
 from recnas.space import Architecture
 from recnas.train.loop import largest_table
 from recnas.train.schedule import cosine_with_warmup
-from recnas.train.settings import Optimization
 from recnas.train.warmup import VALIDATION_BATCH
 
 if TYPE_CHECKING:
-    from recnas.proxies.candidate import Candidate
+    from recnas.proxies.inputs import ProxyInputs
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class LastLayerTuning:
             yield batch.to(self.device)
 
 
-def one_shot(candidate: Candidate) -> float:
+def one_shot(candidate: ProxyInputs) -> float:
     """Validation log loss after fine-tuning the last layer; lower is better (Zhang et al. 2023, section 4.2)."""
     tuning = candidate.tuning
     assert tuning is not None, "nothing to tune on"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recnas.report.run import Run, read_run
+from recnas.runs.reader import Run, read_run
 
 if TYPE_CHECKING:
     from recnas.report.page import write_report

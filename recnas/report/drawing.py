@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from recnas.description import Description
+from recnas.features.description import Description
 from recnas.report import style
 from recnas.report.canvas import Canvas, Meta, Point, Rect, rounded, swing
 from recnas.report.plan import SIDE, Plan

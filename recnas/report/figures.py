@@ -8,17 +8,17 @@ from itertools import accumulate, chain, combinations
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from recnas.nn.definition import BASELINE
+from recnas.candidates.definition import BASELINE
 from recnas.report.axes import bounds, scale, tell_of_outside
 from recnas.report.html import compact
-from recnas.report.run import Candidate, Epoch, Model, Warmup
 from recnas.report.style import BEST, DENSE, FONT, INK, PAPER, SPARSE, axis, plot_layout
+from recnas.runs.reader import Candidate, Epoch, Model, Warmup
 
 _CHILD, _INITIAL = DENSE, "#aab3bd"
 _BAND = "rgba(36, 104, 168, 0.16)"
 
 COSTS = (
-    ("flops", "MACs a row", "MACs a row"),
+    ("macs", "MACs a row", "MACs a row"),
     ("latency_ms", "milliseconds a batch", "ms"),
 )
 """Each cost that has a panel: its name, its axis, its unit."""
@@ -126,7 +126,7 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
     Args:
         models: All that were trained in the end.
         best: The best model's id.
-        limits: The search's bounds on `flops` and `latency_ms`, of those that have one.
+        limits: The search's bounds on `macs` and `latency_ms`, of those that have one.
 
     Returns:
         None if no model has both a log loss and a cost.

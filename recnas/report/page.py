@@ -9,17 +9,17 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from recnas.files import write_text
 from recnas.report import figures, training_figures
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
-from recnas.report.run import Run, read_run
 from recnas.report.study import study_page
 from recnas.report.summary import found_model, outcome, ranked
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
-from recnas.search.folder import command_of
+from recnas.runs.folder import command_of
+from recnas.runs.reader import Run, read_run
 from recnas.space import Architecture
 from recnas.study.settings import StudySettings
+from recnas.util.files import write_text
 
 REPORT = "report.html"
 
@@ -123,16 +123,16 @@ def _learning_rates(run: Run) -> str | None:
 
 def _cost_limits(run: Run) -> dict[str, float]:
     """The bounds that the search was given on what a figure shows."""
-    bounds = {"flops": run.setting("limits.max_flops"), "latency_ms": run.setting("limits.max_latency_ms")}
+    bounds = {"macs": run.setting("limits.max_macs"), "latency_ms": run.setting("limits.max_latency_ms")}
     return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def _limits_in_words(run: Run) -> str | None:
-    flops, parameters, latency = (
-        run.setting(f"limits.{name}") for name in ("max_flops", "max_parameters", "max_latency_ms")
+    macs, parameters, latency = (
+        run.setting(f"limits.{name}") for name in ("max_macs", "max_parameters", "max_latency_ms")
     )
     words = [
-        f"{compact(flops)} MACs a row" if flops is not None else None,
+        f"{compact(macs)} MACs a row" if macs is not None else None,
         f"{compact(parameters)} dense parameters" if parameters is not None else None,
         f"{latency:g} ms for {run.setting('limits.latency_batch'):,} rows" if latency is not None else None,
     ]

@@ -10,16 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recnas import forms
-from recnas.errors import InputError, suggested
-from recnas.files import ANEW, read_json
+from recnas.proxies.expression import SIGEO, Expression
 from recnas.report import study_figures as figures
 from recnas.report.html import compact, duration, figure_html, fill
-from recnas.search.expression import SIGEO, Expression
-from recnas.search.folder import RESULTS
+from recnas.runs.folder import RESULTS
 from recnas.study.analysis import LEAST_TOLD, LEVEL, TOP
 from recnas.study.rankings import FITTED, STANDARDISED, scores
 from recnas.study.text import interval, ordered, signed, title, too_few, warmup_in_words
+from recnas.util import forms
+from recnas.util.errors import InputError, suggested
+from recnas.util.files import ANEW, read_json
 
 SHOWN = 15
 """Rankings that stand in the table's first part."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recnas.nn.definition import BASELINE, FOUND
+from recnas.candidates.definition import BASELINE, FOUND
 from recnas.report.html import PLACES, decimals
-from recnas.report.run import Model, Run
+from recnas.runs.reader import Model, Run
 
 REAL_GAIN = 0.001
 """A difference in log loss that counts as real on a large log (NASRec, SiGeo)."""

@@ -8,10 +8,10 @@ from itertools import accumulate
 
 import plotly.graph_objects as go
 
-from recnas.nn.definition import BASELINE
+from recnas.candidates.definition import BASELINE
 from recnas.report.axes import Bounds, all_of, bounds, scale, tell_of_outside
-from recnas.report.run import Epoch, Model, TrainingPoint
 from recnas.report.style import BEST, DENSE, SPARSE, axis, plot_layout
+from recnas.runs.reader import Epoch, Model, TrainingPoint
 
 _PALE = "#aab3bd"
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recnas.callable_package import make_callable
-from recnas.errors import InputError, suggested
 from recnas.nn.baselines import TITLES
-from recnas.search.evolution import EvolutionSettings, RegularizedEvolution
-from recnas.search.plain_values import merge
-from recnas.search.settings import Settings, read_settings, resolve, with_preset
+from recnas.runs.settings import Settings, read_settings, resolve, with_preset
+from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
+from recnas.util.callable_package import make_callable
+from recnas.util.errors import InputError, suggested
+from recnas.util.plain_values import merge
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
 
@@ -110,8 +110,8 @@ def run_baselines(
     Example:
         >>> recnas.baselines("data/criteo", "runs/rivals", models=["dlrm", "deepfm"], preset="criteo")
     """
-    from recnas.search.confirmation import check_cluster
-    from recnas.search.folder import begun_with, holds_search, is_finished
+    from recnas.runs.confirmation import check_cluster
+    from recnas.runs.folder import begun_with, holds_search, is_finished
 
     _check_flags(overwrite, resume)
     given = with_preset(data, run, preset, settings)

@@ -10,23 +10,23 @@ from typing import Any
 
 import yaml
 
-from recnas.console import Console
+from recnas.candidates.definition import BASELINE
 from recnas.data import Dataset
-from recnas.files import read_yaml, write_json, write_text
-from recnas.nn.definition import BASELINE
-from recnas.schema import SPLITS
-from recnas.search.about import say_rows
+from recnas.execution.executor import open_executor
+from recnas.execution.torchrun import led
+from recnas.features.schema import SPLITS
+from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
+from recnas.runs.outlook import outlook_of
+from recnas.runs.results import best_trained, check_judged, read_results
+from recnas.runs.settings import Settings
 from recnas.search.costs import Costs
-from recnas.search.executor import open_executor
+from recnas.search.data_summary import say_rows
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
-from recnas.search.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
-from recnas.search.outlook import outlook_of
-from recnas.search.results import best_trained, check_judged, read_results
 from recnas.search.run import describe_data
-from recnas.search.settings import Settings
-from recnas.search.together import led
 from recnas.tracking import check_trackers, tracked
+from recnas.util.console import Console
+from recnas.util.files import read_yaml, write_json, write_text
 
 
 def train_baselines(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from recnas.nn.definition import FOUND
-from recnas.search.history import Recorded
-from recnas.search.pareto import Point, choose, first_front, objectives
+from recnas.candidates.definition import FOUND
+from recnas.runs.history import Recorded
 from recnas.space import Architecture
+from recnas.strategies.pareto import Point, choose, first_front, objectives
 
 
 def choose_finalists(history: Sequence[Recorded], top_k: int, costs: Callable[[Architecture], Point]) -> list[Recorded]:

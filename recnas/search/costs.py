@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from recnas.data import Dataset
-from recnas.errors import InputError
 from recnas.nn.model import sizes
+from recnas.runs.settings import Settings
 from recnas.search.finalists import Entrant
 from recnas.search.latency import Latencies
-from recnas.search.pareto import Point
-from recnas.search.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost
+from recnas.strategies.pareto import Point
+from recnas.util.errors import InputError
 
 
 class Costs:
@@ -33,8 +33,8 @@ class Costs:
         self._bounds, self._objectives = settings.limits.bounds, settings.evolution.objectives
         measured = "latency" in (*self._bounds, *self._objectives)
         self._latencies = Latencies(settings, dataset) if measured else None
-        self.smallest = SearchSpace.named(settings.space).smallest(lambda arch: self.of(arch, "flops"))
-        self._check("flops", "--max-flops", "multiply–accumulates a row")
+        self.smallest = SearchSpace.named(settings.space).smallest(lambda arch: self.of(arch, "macs"))
+        self._check("macs", "--max-macs", "multiply–accumulates a row")
         self._check("parameters", "--max-parameters", "dense parameters")
 
     def check_latency(self) -> None:
@@ -71,10 +71,10 @@ class Costs:
         """
         timed = self._latencies is not None and usable
         latency = self._latencies.trained(entrant) if timed else None
-        costs = {"flops": entrant.flops(self._schema), "parameters": parameters, "latency": latency}
+        costs = {"macs": entrant.macs(self._schema), "parameters": parameters, "latency": latency}
         return {
             "parameters": parameters,
-            "flops": costs["flops"],
+            "macs": costs["macs"],
             "latency_ms": latency,
             "over_limits": self._settings.limits.exceeded(costs),
         }

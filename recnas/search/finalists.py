@@ -15,23 +15,23 @@ from typing import Any
 
 import torch
 
-from recnas import forms
+from recnas.candidates.definition import FOUND, Definition
 from recnas.data import Dataset
-from recnas.errors import InputError
-from recnas.files import read_json, write_json, write_text
-from recnas.nn.definition import FOUND, Definition
+from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device
 from recnas.nn.processes import all_processes
-from recnas.schema import Schema
-from recnas.search.folder import BASELINES, RETRAIN
+from recnas.runs.folder import BASELINES, RETRAIN
+from recnas.runs.settings import Settings
 from recnas.search.scoring import stage_seed, stop_scoring
-from recnas.search.settings import Settings
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
 from recnas.train.divergence import Diverged
 from recnas.train.log import ProgressLog
 from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, train
 from recnas.train.metrics import Quality
+from recnas.util import forms
+from recnas.util.errors import InputError
+from recnas.util.files import read_json, write_json, write_text
 
 
 @dataclass(frozen=True)

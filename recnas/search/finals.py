@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from recnas.console import Console
+from recnas.candidates.definition import BASELINE, FOUND
 from recnas.data import Dataset
-from recnas.errors import RunError
-from recnas.files import write_json
-from recnas.nn.definition import BASELINE, FOUND
+from recnas.execution.executor import Executor
+from recnas.execution.torchrun import map_joined
 from recnas.nn.processes import num_started
-from recnas.search.about import data_entry
+from recnas.runs.folder import FINAL_TRAINING, TEST
+from recnas.runs.history import Recorded
+from recnas.runs.results import best_trained
+from recnas.runs.settings import FinalSettings, Settings
 from recnas.search.choice import choose_finalists, front
 from recnas.search.costs import Costs
-from recnas.search.executor import Executor
+from recnas.search.data_summary import data_entry
 from recnas.search.finalists import (
     ARCHITECTURE,
     Entrant,
@@ -29,15 +31,13 @@ from recnas.search.finalists import (
     train_job,
     write_metrics,
 )
-from recnas.search.folder import FINAL_TRAINING, TEST
-from recnas.search.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
-from recnas.search.history import Recorded
-from recnas.search.pareto import Point, choose
-from recnas.search.results import best_trained
-from recnas.search.settings import FinalSettings, Settings
-from recnas.search.together import map_joined
 from recnas.space import Architecture
+from recnas.strategies.halving import LEAST_LEFT, num_left, other_learning_rates, planned_rows, rungs
+from recnas.strategies.pareto import Point, choose
 from recnas.train.metrics import Quality
+from recnas.util.console import Console
+from recnas.util.errors import RunError
+from recnas.util.files import write_json
 
 
 def survivors(trainings: Sequence[Trained], costs: Callable[[Architecture], Point]) -> list[Trained]:
@@ -119,7 +119,7 @@ def train_models(
     schema = dataset.schema
 
     def effort(entrant: Entrant) -> float:
-        return entrant.flops(schema)
+        return entrant.macs(schema)
 
     def apply(jobs: list[Job]) -> Iterator[Trained]:
         if num_started() > 1:

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import torch
 
-from recnas import forms
 from recnas.data import Batch, Dataset
-from recnas.errors import InputError
-from recnas.files import checked_line, read_lines, writing
+from recnas.execution.executor import computing_with
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.search.executor import computing_with
+from recnas.runs.folder import LATENCIES
+from recnas.runs.settings import Settings
 from recnas.search.finalists import Entrant, restore
-from recnas.search.folder import LATENCIES
 from recnas.search.scoring import stage_seed
-from recnas.search.settings import Settings
 from recnas.space import Architecture
+from recnas.util import forms
+from recnas.util.errors import InputError
+from recnas.util.files import checked_line, read_lines, writing
 
 WARM_UP_CALLS = 2
 MIN_CALLS, MAX_CALLS, ENOUGH_SECONDS = 5, 50, 0.05

@@ -13,23 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recnas.console import Console
 from recnas.data import Dataset, describe
-from recnas.files import write_json
-from recnas.proxies import check_proxy_name
-from recnas.schema import SPLITS, Schema
-from recnas.search.about import say_rows
+from recnas.execution.executor import Executor, computing_with, open_executor
+from recnas.execution.torchrun import joined, led
+from recnas.features.schema import SPLITS, Schema
+from recnas.proxies.expression import UNTRAINED
+from recnas.proxies.registry import check_proxy_name
+from recnas.runs.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files, stages
+from recnas.runs.history import FILE_NAME as HISTORY
+from recnas.runs.history import History, Recorded
+from recnas.runs.outlook import RECENT_CANDIDATES, outlook_of
+from recnas.runs.results import with_best
+from recnas.runs.settings import Settings
 from recnas.search.costs import Costs
-from recnas.search.evolution import RegularizedEvolution
-from recnas.search.executor import Executor, computing_with, open_executor
-from recnas.search.expression import UNTRAINED
+from recnas.search.data_summary import say_rows
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
-from recnas.search.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files, stages
-from recnas.search.history import FILE_NAME as HISTORY
-from recnas.search.history import History, Recorded
-from recnas.search.outlook import RECENT_CANDIDATES, outlook_of
-from recnas.search.results import with_best
+from recnas.search.reranking import make_shortlist
 from recnas.search.scoring import (
     check_proxy_rows,
     find_proxies,
@@ -37,12 +37,12 @@ from recnas.search.scoring import (
     start_scoring,
     stop_scoring,
 )
-from recnas.search.settings import Settings
-from recnas.search.shortlist import make_shortlist
-from recnas.search.together import joined, led
-from recnas.search.warming import join_warm_up, warm_up_supernet
+from recnas.search.warmup_stage import join_warm_up, warm_up_supernet
 from recnas.space import SearchSpace
+from recnas.strategies.evolution import RegularizedEvolution
 from recnas.tracking import check_trackers, tracked
+from recnas.util.console import Console
+from recnas.util.files import write_json
 
 
 def search(

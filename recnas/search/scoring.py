@@ -16,19 +16,24 @@ from pathlib import Path
 import torch
 
 from recnas.data import Dataset
-from recnas.errors import InputError
+from recnas.execution.executor import Executor
+from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.nn.processes import Processes
-from recnas.proxies import BriefTraining, Candidate, Instruments, LastLayerTuning, Proxy, ProxyBatches, find_proxy
-from recnas.schema import Schema
-from recnas.search.executor import Executor
-from recnas.search.expression import Expression
-from recnas.search.settings import Settings
+from recnas.proxies.context import ScoringContext
+from recnas.proxies.expression import Expression
+from recnas.proxies.inputs import ProxyInputs
+from recnas.proxies.registry import Proxy, find_proxy
+from recnas.proxies.short_training import ShortTraining
+from recnas.proxies.statistics import ProxyBatches
+from recnas.proxies.tuning import LastLayerTuning
+from recnas.runs.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.train.checkpoint import load_model_tensors, load_tensors
 from recnas.train.warmup import PathLearner
+from recnas.util.errors import InputError
 
 SUPERNET_WEIGHTS = Path("supernet") / "weights.safetensors"
 """Where a run keeps its warm supernet."""
@@ -53,17 +58,17 @@ class Scorer:
     """Scores candidates.
 
     Args:
-        instruments: What they are measured with.
+        context: What they are measured with.
         expression: What they are ranked by.
     """
 
-    def __init__(self, instruments: Instruments, expression: Expression) -> None:
-        self.instruments, self.expression = instruments, expression
+    def __init__(self, context: ScoringContext, expression: Expression) -> None:
+        self.context, self.expression = context, expression
         self._proxies = find_proxies(expression.names)
 
     def __call__(self, arch: Architecture) -> Scored:
         start = time.perf_counter()
-        candidate = Candidate(self.instruments, arch)
+        candidate = ProxyInputs(self.context, arch)
         values = {name: float(proxy(candidate)) for name, proxy in self._proxies.items()}
         return Scored(values, self.expression.score(values), time.perf_counter() - start)
 
@@ -115,7 +120,7 @@ def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
     return PathLearner(supernet, warmup.optimization, rng, warmup.full_path_steps, warmup.paths, draw)
 
 
-def build_instruments(settings: Settings, dataset: Dataset, warm: bool) -> Instruments:
+def build_scoring_context(settings: Settings, dataset: Dataset, warm: bool) -> ScoringContext:
     """What a run's candidates are measured with: its supernet, and training rows in orders of their own.
 
     Args:
@@ -140,17 +145,17 @@ def build_instruments(settings: Settings, dataset: Dataset, warm: bool) -> Instr
         stage_seed(settings, "tuning"),
         default_device(),
     )
-    brief = replace(settings.final.optimization, batch_size=proxy.brief_batch_size)
-    training = BriefTraining(
+    short_training = replace(settings.final.optimization, batch_size=proxy.short_training_batch_size)
+    training = ShortTraining(
         dataset,
-        proxy.brief_rows,
-        brief,
+        proxy.short_training_rows,
+        short_training,
         stage_seed(settings, "brief"),
         settings.warmup.max_rows_per_table,
         default_device(),
     )
     schema = dataset.schema.capped(settings.warmup.max_rows_per_table)
-    return Instruments(schema, make_supernet, partial(read_proxy_batches, settings, dataset), tuning, training)
+    return ScoringContext(schema, make_supernet, partial(read_proxy_batches, settings, dataset), tuning, training)
 
 
 def read_proxy_batches(settings: Settings, dataset: Dataset, supernet: Supernet) -> ProxyBatches:
@@ -187,7 +192,7 @@ def stage_seed(settings: Settings, stage: str) -> int:
 
 def _macs(schema: Schema, arch: Architecture) -> int:
     """Multiply–accumulates a row of a candidate on these features."""
-    return cost.flops(arch, *sizes(schema))
+    return cost.macs(arch, *sizes(schema))
 
 
 _settings: Settings | None = None
@@ -217,9 +222,9 @@ def score(arch: Architecture, look: int = 0) -> Scored:
         return Scored({}, 0.0, 0.0)
     with _building:
         if _scorers is None:
-            instruments = build_instruments(_settings, Dataset(_settings.data), warm=_settings.warms_up)
-            instruments.prepare(ranking.names, ranking.inherits)
-            _scorers = [Scorer(instruments, expression) for expression in ranking.looks]
+            context = build_scoring_context(_settings, Dataset(_settings.data), warm=_settings.warms_up)
+            context.prepare(ranking.names, ranking.inherits)
+            _scorers = [Scorer(context, expression) for expression in ranking.looks]
         scorer = _scorers[look]
     scored = scorer(arch)
     return scored if look == 0 else replace(scored, score=None)

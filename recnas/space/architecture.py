@@ -14,9 +14,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from recnas.documents import shortened
-from recnas.errors import InputError
-from recnas.files import read_json
 from recnas.space.operators import (
     BRANCHES,
     DENSE,
@@ -27,6 +24,9 @@ from recnas.space.operators import (
     SPARSE_INPUTS,
     read_by,
 )
+from recnas.util.documents import shortened
+from recnas.util.errors import InputError
+from recnas.util.files import read_json
 
 MERGED_FIELDS = 8
 """Fields that the dense→sparse merger appends to a block's sparse output."""

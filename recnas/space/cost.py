@@ -23,7 +23,7 @@ def parameters(arch: Architecture, dense: int, fields: int, embedding_dim: int) 
     return sum(layer.parameters for layer in _layers(arch.canonical(), dense, fields, embedding_dim))
 
 
-def flops(arch: Architecture, dense: int, fields: int, embedding_dim: int) -> int:
+def macs(arch: Architecture, dense: int, fields: int, embedding_dim: int) -> int:
     """Multiply–accumulates per row of all matrix products that reach the logit; arguments as in `parameters`.
 
     PyTorch's FLOP counter counts a multiply–accumulate as two operations, so it gives twice this number.
@@ -31,7 +31,7 @@ def flops(arch: Architecture, dense: int, fields: int, embedding_dim: int) -> in
     return sum(layer.macs for layer in _layers(arch.canonical(), dense, fields, embedding_dim))
 
 
-COUNTS = {"flops": flops, "parameters": parameters}
+COUNTS = {"macs": macs, "parameters": parameters}
 """What is counted of an architecture, by the names of the limits on it."""
 
 

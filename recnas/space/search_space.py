@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
-from recnas.errors import InputError
 from recnas.space.architecture import Architecture, Block
 from recnas.space.choices import NOTHING, BlockChoices, Choice, OneOf, OneOperator, Subset
 from recnas.space.operators import OPERANDS, read_by
+from recnas.util.errors import InputError
 
 DENSE_WIDTHS = (16, 32, 64, 128, 256, 512, 768, 1024)
 SPARSE_WIDTHS = (16, 32, 48, 64)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recnas.callable_package import make_callable
-from recnas.errors import InputError
-from recnas.search.settings import resolve
+from recnas.runs.settings import resolve
 from recnas.study.settings import StudySettings
+from recnas.util.callable_package import make_callable
+from recnas.util.errors import InputError
 
 __all__ = ["StudySettings", "run_study"]
 

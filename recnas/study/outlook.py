@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recnas.search.expression import Expression
-from recnas.search.outlook import Outlook, Work, look_rows
+from recnas.proxies.expression import Expression
+from recnas.runs.outlook import Outlook, Work, look_rows
 from recnas.study.folder import TRAINING, scoring_stage, stages, warmup_stage
 from recnas.study.settings import StudySettings
-from recnas.train.settings import Amount
+from recnas.train.amount import Amount
 
-DEAREST = ("zico", "one_shot", "brief")
+DEAREST = ("zico", "one_shot", "short_training")
 """Of all proxies, those that take gradients or train something."""
 
 
@@ -28,6 +28,6 @@ def study_outlook(settings: StudySettings, rows: Mapping[str, int]) -> Outlook:
         whole = Amount(amount)
         works[warmup_stage(amount)] = Work(whole.rows(rows["train"]) * whole.epochs, settings.warmup.paths)
         # What no warm-up changes is measured after the first alone.
-        seen = names if amount == settings.warmups[0] else names - {"brief"}
+        seen = names if amount == settings.warmups[0] else names - {"short_training"}
         works[scoring_stage(amount)] = Work(settings.candidates, look_rows(settings, seen), trains=False)
     return Outlook({name: works[name] for name in stages(settings)})

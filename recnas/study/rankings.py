@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recnas.search.expression import Expression, direction, normal_scores
+from recnas.proxies.expression import Expression, direction, normal_scores
 
 STANDARDISED = "standardised "
 """What the name of a sum begins with whose terms are standardised over the candidates before they are added."""

@@ -12,19 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recnas import forms
-from recnas.console import Console
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError
-from recnas.files import ANEW, read_json, read_json_lines, read_yaml, write_json, write_text, writing
+from recnas.execution.executor import Executor, computing_with, open_executor
+from recnas.features.schema import SPLITS
 from recnas.nn.model import sizes
 from recnas.nn.processes import num_started
-from recnas.proxies import check_proxy_name, find_proxy
-from recnas.schema import SPLITS
-from recnas.search.about import data_entry, say_rows
-from recnas.search.costs import Costs
-from recnas.search.executor import Executor, computing_with, open_executor
-from recnas.search.folder import (
+from recnas.proxies.registry import check_proxy_name, find_proxy
+from recnas.runs.folder import (
     CONFIG,
     RESULTS,
     begun_with,
@@ -35,8 +29,10 @@ from recnas.search.folder import (
     shared_files,
     write_config,
 )
+from recnas.search.costs import Costs
+from recnas.search.data_summary import data_entry, say_rows
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
-from recnas.search.warming import warm_up_supernet
+from recnas.search.warmup_stage import warm_up_supernet
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.study import scores, trainings
 from recnas.study.analysis import Bootstrap
@@ -57,6 +53,10 @@ from recnas.study.settings import StudySettings
 from recnas.study.tables import agreement_rows, candidate_rows, summary
 from recnas.study.text import to_csv, to_markdown
 from recnas.study.trainings import Trained, Training, start_trainings, train
+from recnas.util import forms
+from recnas.util.console import Console
+from recnas.util.errors import InputError, RunError
+from recnas.util.files import ANEW, read_json, read_json_lines, read_yaml, write_json, write_text, writing
 
 Macs = Callable[[Architecture], int]
 """Multiply–accumulates a row: how long work on a candidate takes, in some unit."""
@@ -115,7 +115,7 @@ def study(
         executor.check_files(shared_files(run, dataset.path))
 
         def macs(arch: Architecture) -> int:
-            return cost.flops(arch, *sizes(dataset.schema))
+            return cost.macs(arch, *sizes(dataset.schema))
 
         try:
             scored = _score(run, settings, dataset, archs, executor, macs, console)

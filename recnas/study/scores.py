@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from recnas.data import Dataset
-from recnas.proxies import PROXIES, Candidate, Instruments, find_proxy
-from recnas.search.expression import NOT_INHERITED, Expression
-from recnas.search.scoring import build_instruments
+from recnas.proxies.context import ScoringContext
+from recnas.proxies.expression import NOT_INHERITED, Expression
+from recnas.proxies.inputs import ProxyInputs
+from recnas.proxies.registry import PROXIES, find_proxy
+from recnas.search.scoring import build_scoring_context
 from recnas.space import Architecture
 from recnas.study.folder import warmup_folder
 from recnas.study.settings import StudySettings
@@ -54,7 +56,7 @@ class Scored:
 
 
 _settings: StudySettings | None = None
-_instruments: tuple[float, Instruments] | None = None
+_instruments: tuple[float, ScoringContext] | None = None
 _building = threading.Lock()
 
 
@@ -74,9 +76,9 @@ def measure(scoring: Scoring) -> Scored:
     with _building:
         if _instruments is None or _instruments[0] != scoring.warmup:
             stop_scorings()
-            _instruments = scoring.warmup, _warm_instruments(settings_of(_settings, scoring.warmup))
-        instruments = _instruments[1]
-    candidate = Candidate(instruments, scoring.arch)
+            _instruments = scoring.warmup, _warm_context(settings_of(_settings, scoring.warmup))
+        context = _instruments[1]
+    candidate = ProxyInputs(context, scoring.arch)
     again = scoring.warmup != _settings.warmups[0]
     names = [name for name in proxy_names(_settings) if not (again and name in NOT_INHERITED)]
     found = {name: candidate.measure(find_proxy(name)) for name in names}
@@ -111,7 +113,7 @@ def needs_warmup(settings: StudySettings) -> bool:
     return any(name not in NOT_INHERITED for name in proxy_names(settings))
 
 
-def _warm_instruments(settings: StudySettings) -> Instruments:
-    instruments = build_instruments(settings, Dataset(settings.data), warm=needs_warmup(settings))
-    instruments.prepare(proxy_names(settings), needs_warmup(settings))
-    return instruments
+def _warm_context(settings: StudySettings) -> ScoringContext:
+    context = build_scoring_context(settings, Dataset(settings.data), warm=needs_warmup(settings))
+    context.prepare(proxy_names(settings), needs_warmup(settings))
+    return context

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from recnas.cores import available_cores
-from recnas.errors import InputError
-from recnas.search.expression import SECOND_LOOK, SIGEO, Expression
-from recnas.search.settings import Settings, at_least
-from recnas.train.settings import Amount
+from recnas.proxies.expression import SECOND_LOOK, SIGEO, Expression
+from recnas.runs.settings import Settings, at_least
+from recnas.train.amount import Amount
+from recnas.util.cores import available_cores
+from recnas.util.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recnas import forms
-from recnas.errors import suggested
-from recnas.files import read_json, read_json_lines
-from recnas.schema import Schema
-from recnas.search.folder import RESULTS, is_at_work
-from recnas.search.status import RECENT_REPORTS, Progress, Status, settings_in, workers_of, written
+from recnas.features.schema import Schema
+from recnas.runs.folder import RESULTS, is_at_work
+from recnas.runs.status import RECENT_REPORTS, Progress, Status, settings_in, workers_of, written
 from recnas.study.folder import SCORES, TRAINING, scoring_stage, stages, training_folder, warmup_folder, warmup_stage
 from recnas.study.outlook import study_outlook
 from recnas.study.settings import StudySettings
-from recnas.train.settings import Amount
+from recnas.train.amount import Amount
+from recnas.util import forms
+from recnas.util.errors import suggested
+from recnas.util.files import read_json, read_json_lines
 
 
 def read_study_status(run: Path | str) -> Status:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from recnas.features.schema import Schema
 from recnas.nn.model import sizes
-from recnas.schema import Schema
-from recnas.search.expression import NOT_INHERITED, Expression
+from recnas.proxies.expression import NOT_INHERITED, Expression
 from recnas.space import Architecture, cost
 from recnas.study.analysis import TOP, Bootstrap, judge, noise_ceiling, random_regret
 from recnas.study.rankings import FITTED, STANDARDISED, scores
@@ -18,7 +18,7 @@ from recnas.study.settings import StudySettings
 from recnas.study.trainings import Trained
 
 Rows = list[dict[str, Any]]
-TRAINED = {"one_shot", "brief"}
+TRAINED = {"one_shot", "short_training"}
 """Proxies that train something; they share nothing with others."""
 
 
@@ -41,7 +41,7 @@ def candidate_rows(
             {
                 "id": arch.id,
                 "parameters": cost.parameters(arch, *sizes(schema)),
-                "flops": cost.flops(arch, *sizes(schema)),
+                "macs": cost.macs(arch, *sizes(schema)),
                 "loss": float(np.mean([item.test.log_loss for item in runs])),
                 "auc": float(np.mean([item.test.auc for item in runs])),
                 "test": [item.test.log_loss for item in runs],

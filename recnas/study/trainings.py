@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
-from recnas import forms
+from recnas.candidates.definition import FOUND
 from recnas.data import Dataset
-from recnas.files import read_json, write_json
-from recnas.nn.definition import FOUND
 from recnas.nn.model import default_device
 from recnas.search.finalists import Entrant, Job, keep_weights, restore, train_entrant
-from recnas.search.halving import rows_after
 from recnas.search.scoring import stage_seed
 from recnas.space import Architecture
+from recnas.strategies.halving import rows_after
 from recnas.study.folder import training_folder
 from recnas.study.scores import stop_scorings
 from recnas.study.settings import StudySettings
 from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
+from recnas.util import forms
+from recnas.util.files import read_json, write_json
 
 RESULT = "result.json"
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from recnas.console import Console
-from recnas.errors import InputError
 from recnas.tracking import mlflow, tensorboard
 from recnas.tracking.points import Point, RunPoints
-from recnas.tracking.telling import one_line
+from recnas.tracking.redact import one_line
+from recnas.util.console import Console
+from recnas.util.errors import InputError
 
 EVERY = 10.0
 """Seconds between two looks at what is new."""

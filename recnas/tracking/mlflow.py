@@ -17,11 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from recnas import forms
-from recnas.errors import InputError, RunError
-from recnas.files import by_dotted_name, read_json, read_yaml, write_json
 from recnas.tracking.points import SEARCH, Point, final_training
-from recnas.tracking.telling import one_line, without_password
+from recnas.tracking.redact import one_line, without_password
+from recnas.util import forms
+from recnas.util.errors import InputError, RunError
+from recnas.util.files import by_dotted_name, read_json, read_yaml, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,7 +134,7 @@ class TrackedRun:
     def _log_results(self, results: Mapping[str, Any]) -> None:
         for model in results["models"]:
             figures = _figures({split: model.get(split) for split in ("validation", "test")})
-            figures |= {name: model[name] for name in ("parameters", "flops") if model.get(name) is not None}
+            figures |= {name: model[name] for name in ("parameters", "macs") if model.get(name) is not None}
             if model.get("learning_rate") is not None:
                 series = final_training(model["id"], model["learning_rate"])
                 self._log_figures(self._mlflow_run(series), figures)

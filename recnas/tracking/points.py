@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recnas import forms
-from recnas.files import parse_line, read_json
+from recnas.util import forms
+from recnas.util.files import parse_line, read_json
 
 SEARCH = "search"
 """The series of warm-up and search."""

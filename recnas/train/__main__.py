@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recnas.console import Console
-from recnas.exits import exit_code, print_all_letters
-from recnas.flags import SHARDING_FLAGS, add_setting_flags, given_sharding
-from recnas.memory import memory_remedy
-from recnas.search.settings import Settings
+from recnas.cli.flags import SHARDING_FLAGS, add_setting_flags, given_sharding
+from recnas.cli.memory_remedy import memory_remedy
+from recnas.runs.settings import Settings
 from recnas.train.loop import Progress
+from recnas.util.console import Console
+from recnas.util.exits import exit_code, print_all_letters
 
 if TYPE_CHECKING:
     from recnas.export import Continued

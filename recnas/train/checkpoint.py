@@ -24,14 +24,14 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceSt
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.planner import WriteItem
 
-from recnas import forms
-from recnas.errors import InputError
-from recnas.files import not_written, read_json, replacing, write_text
-from recnas.memory import is_out_of_memory
 from recnas.nn.divided import Divided
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
 from recnas.train.loop import Learner
+from recnas.util import forms
+from recnas.util.errors import InputError
+from recnas.util.files import not_written, read_json, replacing, write_text
+from recnas.util.memory import is_out_of_memory
 
 NETWORK, TABLES, FIRST_ORDER, SUMS = "network.", "tables.", "first_order.", "sums."
 NOTES, UNFINISHED = "notes.json", ".unfinished"

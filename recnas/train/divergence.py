@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from recnas.data import Batch
-from recnas.errors import RunError
+from recnas.features.schema import Schema
 from recnas.nn.processes import Processes
-from recnas.schema import Schema
+from recnas.util.errors import RunError
 
 FAR_OUT = 1e4
 """A dense input of this size is what made a training diverge, if one was there: no learning rate copes with it."""

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recnas import forms
-from recnas.files import read_json_lines, write_text, writing
 from recnas.train.loop import Progress
+from recnas.util import forms
+from recnas.util.files import read_json_lines, write_text, writing
 
 
 class ProgressLog:

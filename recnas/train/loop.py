@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
@@ -22,7 +23,6 @@ from recnas.nn.processes import Processes, shared
 from recnas.train.divergence import explain
 from recnas.train.metrics import Metrics, Quality
 from recnas.train.schedule import cosine_with_warmup
-from recnas.train.settings import Optimization
 
 REPORT_EVERY = 0.5
 """Seconds between two reports of a loop's progress."""

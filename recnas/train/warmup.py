@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 from torch.optim.adagrad import adagrad
 
-from recnas.cores import available_cores
+from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Batches, Dataset
-from recnas.nn.elastic import Slices, Taken
+from recnas.nn.elastic import WeightSlice, WeightSlices
 from recnas.nn.model import Supernet
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import Architecture
+from recnas.train.amount import Amount
 from recnas.train.checkpoint import Checkpoint
 from recnas.train.loop import (
     Progress,
@@ -38,7 +39,7 @@ from recnas.train.loop import (
     train,
 )
 from recnas.train.metrics import Metrics
-from recnas.train.settings import Amount, Optimization
+from recnas.util.cores import available_cores
 
 VALIDATION_BATCH = 1024
 """Rows of a batch where candidates are measured without being trained to the end."""
@@ -61,7 +62,7 @@ class SlicedAdagrad:
         self._steps = torch.zeros(())
 
     @torch.no_grad()
-    def step(self, taken: Sequence[Taken], lr: float) -> None:
+    def step(self, taken: Sequence[WeightSlice], lr: float) -> None:
         """Applies the gradients of the leaves to the parameters they are slices of."""
         settings = self.optimization
         for item in taken:
@@ -112,7 +113,7 @@ class PathLearner:
         self.processes = processes_of(supernet)
         self.steps = 0
         self._lr = 0.0
-        self._slices: list[Slices] = []
+        self._slices: list[WeightSlices] = []
 
     def set_learning_rate(self, lr: float) -> None:
         self._lr = lr
@@ -127,7 +128,7 @@ class PathLearner:
     def loss(self, batch: Batch) -> Tensor:
         fields = clip_gradient(self.supernet.embeddings(batch.sparse), self.optimization, self.processes)
         paths = self.next_paths()
-        self._slices = [Slices() for _ in paths]
+        self._slices = [WeightSlices() for _ in paths]
         logits = [
             self.supernet.network(batch.dense, fields, arch, slices)
             for arch, slices in zip(paths, self._slices, strict=True)
@@ -159,16 +160,16 @@ class PathLearner:
         self.steps = memory["steps"]
 
 
-def together(paths: Sequence[Slices]) -> list[Taken]:
+def together(paths: Sequence[WeightSlices]) -> list[WeightSlice]:
     """What several paths took: each parameter once, as large as the largest of their slices, with the sum of their
     gradients."""
     if len(paths) == 1:
         return paths[0].taken
-    by_parameter: dict[int, list[Taken]] = {}
+    by_parameter: dict[int, list[WeightSlice]] = {}
     for slices in paths:
         for item in slices.taken:
             by_parameter.setdefault(id(item.parameter), []).append(item)
-    largest = Slices()
+    largest = WeightSlices()
     for items in by_parameter.values():
         sizes = tuple(map(max, zip(*(item.leaf.shape for item in items), strict=True)))
         leaf = largest.take(items[0].layer, items[0].parameter, sizes)

@@ -13,12 +13,12 @@ from scipy import stats
 
 import recnas
 from benchmarks.rivals import affordable, best_of, difference, main, table
-from data_prep import prepare
 from recnas.data import Dataset
-from recnas.files import read_json
+from recnas.data_prep import prepare
 from recnas.nn.model import sizes
-from recnas.search.settings import Settings
+from recnas.runs.settings import Settings
 from recnas.space import SearchSpace, cost
+from recnas.util.files import read_json
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path:
     schema = Dataset(data).schema
     space, rng = SearchSpace.named("nasrec-small"), random.Random(0)
     drawn = [space.sample(rng) for _ in range(20)]
-    mean = statistics.mean(cost.flops(arch, *sizes(schema)) for arch in drawn)
+    mean = statistics.mean(cost.macs(arch, *sizes(schema)) for arch in drawn)
     # What evolution made of them later does not count.
     lines = [{"iteration": 0, "architecture": arch.to_json()} for arch in drawn]
     lines.append({"iteration": 1, "architecture": space.full_path().to_json()})
@@ -102,7 +102,7 @@ def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path:
     (tmp_path / "supernet" / "warmup.json").write_text('{"seconds": 20.0}')
     # A training of a random candidate takes 10 s; the search took 20 + 223 + (15 + 99) / 2 = 300 s of both workers. Two
     # rates are for the best alone.
-    trained = {"status": "trained", "flops": mean / 2, "learning_rates": [1, 2, 3], "seconds": 15.0}
+    trained = {"status": "trained", "macs": mean / 2, "learning_rates": [1, 2, 3], "seconds": 15.0}
     models = [trained, {"status": "dropped", "seconds": 99.0}]
     assert affordable(settings, {"search": {"seconds": 223.0}, "models": models}) in (58, 59)
 
@@ -140,7 +140,16 @@ def test_runs_are_made_once_and_compared(data: Path, tmp_path: Path, capsys: pyt
 
 
 def test_a_search_of_two_looks_is_compared_too(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    looks = ["--proxy", "jacov | brief", "--proxy-batch-size", "16", "--shortlist", "2", "--brief-rows", "128"]
+    looks = [
+        "--proxy",
+        "jacov | short_training",
+        "--proxy-batch-size",
+        "16",
+        "--shortlist",
+        "2",
+        "--short-training-rows",
+        "128",
+    ]
     small = "--population 3 --iterations 0 --tournament 1 --children 1 --top-k 2 --finalists halving --workers 1"
     command = [str(data), "--seeds", "1", "--models", "lr", "--output", str(tmp_path), *looks, *small.split()]
     main([*command, "--other-learning-rates"])

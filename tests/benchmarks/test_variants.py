@@ -9,10 +9,10 @@ import pytest
 import recnas
 from benchmarks import variants
 from benchmarks.variants import WAYS, main, read_truth, without_tables
-from data_prep import prepare
 from recnas.data import Dataset
+from recnas.data_prep import prepare
 from recnas.nn.model import sizes
-from recnas.proxies import collect
+from recnas.proxies.statistics import collect
 from recnas.search.scoring import build_supernet, read_proxy_batches
 from recnas.space import cost
 
@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         strategy="random",
         proxy={"score": "none", "batches": 2, "batch_size": 8},
         evolution={"population": 4, "iterations": 0, "tournament": 1, "children": 1},
-        limits={"max_flops": 400_000},
+        limits={"max_macs": 400_000},
         warmup={"max_rows_per_table": 500},
         final={"top_k": 4, "baselines": [], "other_learning_rates": [0.01]},
     )
@@ -54,7 +54,7 @@ def test_ways_differ_in_their_paths_alone(run: Path) -> None:
     assert paths["sandwich"][::4] == [space.full_path()] * 20
     assert len(set(paths["sandwich"][1::4])) == 1
     for words, drawn in paths.items():
-        within = [cost.flops(arch, *sizes(supernet.schema)) <= settings.limits.max_flops for arch in drawn]
+        within = [cost.macs(arch, *sizes(supernet.schema)) <= settings.limits.max_macs for arch in drawn]
         assert all(within) == words.endswith("limits")
     assert paths["1 random"] == paths["4 random"][:20]
     assert all(learner.optimization == settings.warmup.optimization for learner in learners.values())
@@ -88,7 +88,13 @@ def test_every_way_has_a_line(
     lines = shown.splitlines()
     assert lines[0].startswith("4 random candidates of nasrec-small on ")
     fresh = [line.split("|")[1].strip() for line in lines[4:9]]
-    assert fresh == ["`jacov`", "`brief`", "`parameters`", "`flops`", "`jacov - brief, terms standardised`"]
+    assert fresh == [
+        "`jacov`",
+        "`short_training`",
+        "`parameters`",
+        "`macs`",
+        "`jacov - short_training, terms standardised`",
+    ]
     kinds = [[cell.strip() for cell in line.split("|")[1:4]] for line in lines[12:]]
     assert kinds == [
         ["0.5", "1 random", "2 × 8"],

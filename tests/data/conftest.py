@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recnas.data import Dataset
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
 
 TYPES = {
     "click": pa.int8(),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from recnas.data import Batch, Dataset
 from recnas.data import batches as batches_module
-from recnas.errors import InputError
+from recnas.util.errors import InputError
 
 
 def _numbers(batches) -> list[int]:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recnas.data import Dataset
-from recnas.errors import InputError
+from recnas.util.errors import InputError
 
 
 def _change_schema(path, change) -> None:

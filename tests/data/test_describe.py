@@ -16,9 +16,9 @@ import pytest
 import recnas
 from recnas.cli import main
 from recnas.data import describe
-from recnas.description import Description
-from recnas.errors import InputError
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
+from recnas.features.description import Description
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
+from recnas.util.errors import InputError
 
 
 @pytest.fixture

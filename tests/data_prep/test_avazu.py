@@ -6,11 +6,11 @@ import random
 import polars as pl
 import pytest
 
-from data_prep import prepare
-from data_prep.avazu import FORM, HEXADECIMAL, TABLE_ROWS
 from recnas.data import Dataset
-from recnas.errors import InputError
-from recnas.schema import SPLITS
+from recnas.data_prep import prepare
+from recnas.data_prep.avazu import FORM, HEXADECIMAL, TABLE_ROWS
+from recnas.features.schema import SPLITS
+from recnas.util.errors import InputError
 
 MODULUS = 2**31 - 1
 

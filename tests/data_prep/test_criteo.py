@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
-from data_prep import prepare
-from data_prep.criteo import TABLE_ROWS
-from data_prep.text import input_files
 from recnas.data import Dataset
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema
+from recnas.data_prep import prepare
+from recnas.data_prep.criteo import TABLE_ROWS
+from recnas.data_prep.text import input_files
+from recnas.features.schema import SPLITS, Schema
+from recnas.util.errors import InputError
 
 
 def _expected(lines: list[str]) -> dict[str, list[tuple[float, list[float], list[int]]]]:
@@ -118,7 +118,7 @@ def test_the_same_rows_in_another_form_give_the_same_data_set(tmp_path, train_tx
 
 
 def test_the_size_of_the_pieces_changes_nothing(tmp_path, train_txt, monkeypatch):
-    monkeypatch.setattr("data_prep.text.read_pieces.__defaults__", (1000,))
+    monkeypatch.setattr("recnas.data_prep.text.read_pieces.__defaults__", (1000,))
     prepare("criteo", tmp_path / "out", train_txt)
     _assert_same(tmp_path / "out", train_txt.read_text().splitlines())
 
@@ -175,7 +175,7 @@ def test_two_bad_rows_whose_fields_make_up_for_each_other_are_found(tmp_path, tr
 
 @pytest.mark.parametrize("piece_bytes", [500, 3000, 10**6])
 def test_skipping_keeps_every_good_row_and_lists_the_bad_ones(tmp_path, train_txt, monkeypatch, piece_bytes):
-    monkeypatch.setattr("data_prep.text.read_pieces.__defaults__", (piece_bytes,))
+    monkeypatch.setattr("recnas.data_prep.text.read_pieces.__defaults__", (piece_bytes,))
     good = train_txt.read_text().splitlines()
     lines = list(good)
     bad = {}
@@ -237,8 +237,8 @@ def test_a_damaged_gzip_file_is_refused(tmp_path, train_txt, damage):
 
 
 def test_a_file_without_lines_is_refused(tmp_path, train_txt, monkeypatch):
-    monkeypatch.setattr("data_prep.text.MAX_LINE_BYTES", 1000)
-    monkeypatch.setattr("data_prep.text.read_pieces.__defaults__", (500,))
+    monkeypatch.setattr("recnas.data_prep.text.MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr("recnas.data_prep.text.read_pieces.__defaults__", (500,))
     train_txt.write_bytes(bytes(5000))
     with pytest.raises(InputError, match=r"train\.txt:1: a line of more than 0 MB; is it a text file\?"):
         prepare("criteo", tmp_path / "out", train_txt)

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import data_prep
-from data_prep.text import read_pieces
-from recnas.console import Bar
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema, SparseFeature
+import recnas.data_prep
+from recnas.data_prep.text import read_pieces
+from recnas.features.schema import SPLITS, Schema, SparseFeature
+from recnas.util.console import Bar
+from recnas.util.errors import InputError
 
 ROWS = [{"click": number % 2, "user": f"u{number % 7}"} for number in range(2000)]
 LINES = "".join(f"{json.dumps(row)}\n" for row in ROWS).encode()
@@ -28,7 +28,9 @@ CSV = b"click,user\n" + b"".join(f"{row['click']},{row['user']}\n".encode() for 
 
 
 def prepare(input: Path, output: Path, **options: object) -> Schema:
-    return data_prep.prepare("tabular", output, input=input, label="click", sparse=["user"], progress=False, **options)
+    return recnas.data_prep.prepare(
+        "tabular", output, input=input, label="click", sparse=["user"], progress=False, **options
+    )
 
 
 def zipped(data: bytes) -> bytes:
@@ -62,7 +64,7 @@ def test_a_file_that_changes_while_it_is_read_gives_nothing(
     log = tmp_path / f"log{suffix}"
     log.write_bytes(FORMS[suffix](CSV))
     before = log.stat().st_size
-    split = data_prep.make_split
+    split = recnas.data_prep.make_split
 
     def changing(*arguments: object) -> object:
         # After the log was looked at, before its rows are read.
@@ -70,7 +72,7 @@ def test_a_file_that_changes_while_it_is_read_gives_nothing(
             file.truncate(before // 2) if change == "cut" else file.seek(0, 2) and file.write(b"\n")
         return split(*arguments)
 
-    monkeypatch.setattr(data_prep, "make_split", changing)
+    monkeypatch.setattr(recnas.data_prep, "make_split", changing)
     with pytest.raises(InputError, match=r"log\.") as told:
         prepare(log, tmp_path / "out", on_bad_row=policy)
     assert "\n" not in str(told.value)
@@ -87,7 +89,7 @@ def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"log\.csv: is a pipe, which can be read only once; give a file"):
         prepare(pipe, tmp_path / "out")
     with pytest.raises(InputError, match="is a pipe"):
-        data_prep.prepare("criteo", tmp_path / "out", input=pipe, progress=False)
+        recnas.data_prep.prepare("criteo", tmp_path / "out", input=pipe, progress=False)
     for name in ("log.parquet", "log.jsonl"):
         (tmp_path / name).symlink_to("/dev/zero")
         with pytest.raises(InputError, match=rf"{name}: is no file"):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import avazu, criteo, kdd
-from data_prep.bad_rows import BadRows
-from data_prep.delimited import Clicks, Decimal, Form, Hex, Label, Number, read_rows
-from recnas.errors import InputError
+from recnas.data_prep import avazu, criteo, kdd
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.delimited import Clicks, Decimal, Form, Hex, Label, Number, read_rows
+from recnas.util.errors import InputError
 
 FORMS = {"criteo": criteo.FORM, "avazu": avazu.FORM, "kdd": kdd.FORM, "profiles": kdd.PROFILE_FORM}
 
@@ -43,7 +43,7 @@ def _good_line(form: Form, rng: random.Random) -> str:
 def _read(form: Form, data: bytes, piece_bytes: int, policy: str = "skip") -> tuple[pl.DataFrame | None, list[bytes]]:
     """The good rows and the lines of `rejected-rows.txt`."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("data_prep.text.read_pieces.__defaults__", (piece_bytes,))
+        patch.setattr("recnas.data_prep.text.read_pieces.__defaults__", (piece_bytes,))
         path, bad_rows = Path(folder) / "log", BadRows(Path(folder), policy)
         path.write_bytes(data)
         chunks = list(read_rows(form, [path], bad_rows, progress=False))

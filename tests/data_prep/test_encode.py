@@ -18,15 +18,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import prepare
-from data_prep.avazu import FORM as AVAZU
-from data_prep.avazu import HEXADECIMAL
-from data_prep.criteo import FORM as CRITEO
-from data_prep.kdd import FORM as KDD
-from data_prep.synthetic import generate
 from recnas.data import Dataset, batch_of
-from recnas.errors import InputError
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
+from recnas.data_prep import prepare
+from recnas.data_prep.avazu import FORM as AVAZU
+from recnas.data_prep.avazu import HEXADECIMAL
+from recnas.data_prep.criteo import FORM as CRITEO
+from recnas.data_prep.kdd import FORM as KDD
+from recnas.data_prep.synthetic import generate
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
+from recnas.util.errors import InputError
 from tests.export.written_rows import assert_project_reads
 
 COUNTS = {name: {"rows": 10, "positives": 4} for name in SPLITS}
@@ -249,7 +249,7 @@ def test_readings_and_columns_survive_json() -> None:
 def test_encoding_rows_needs_neither_torch_nor_polars(tmp_path) -> None:
     SCHEMA.save(tmp_path)
     code = (
-        f"import sys; from recnas.schema import Schema; Schema.load({str(tmp_path)!r}).encode({GOOD!r}); "
+        f"import sys; from recnas.features.schema import Schema; Schema.load({str(tmp_path)!r}).encode({GOOD!r}); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'polars')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

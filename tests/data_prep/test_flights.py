@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_prep import prepare
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema
+from recnas.data_prep import prepare
+from recnas.features.schema import SPLITS, Schema
+from recnas.util.errors import InputError
 from tests.export.written_rows import assert_project_reads
 
 NUM_FLIGHTS = 120

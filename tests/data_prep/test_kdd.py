@@ -10,12 +10,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from data_prep import prepare
-from data_prep.kdd import TABLE_ROWS
-from data_prep.text import PACKINGS
 from recnas.data import Dataset
-from recnas.errors import InputError
-from recnas.schema import SPLITS
+from recnas.data_prep import prepare
+from recnas.data_prep.kdd import TABLE_ROWS
+from recnas.data_prep.text import PACKINGS
+from recnas.features.schema import SPLITS
+from recnas.util.errors import InputError
 
 USERS = 40
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import data_prep.known_values
-from data_prep import prepare
-from data_prep.known_values import table_rows_of
+import recnas.data_prep.known_values
 from recnas.data import Dataset
 from recnas.data.describe import describe
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema, SparseFeature, raw_value, table_rows
+from recnas.data_prep import prepare
+from recnas.data_prep.known_values import table_rows_of
+from recnas.features.schema import SPLITS, Schema, SparseFeature, raw_value, table_rows
+from recnas.util.errors import InputError
 
 ROLES = {"label": "y", "dense": ["x:none"], "sparse": ["id"], "multi": ["tags"], "time": "x", "split": "time"}
 
@@ -117,10 +117,10 @@ def test_columns_with_too_many_known_values_are_hashed_and_that_is_said(tmp_path
 
     assert hashed() == []
     assert "hashed" not in capsys.readouterr().err
-    monkeypatch.setattr(data_prep.known_values, "MOST_KNOWN", 8)
+    monkeypatch.setattr(recnas.data_prep.known_values, "MOST_KNOWN", 8)
     assert hashed() == ["a"]
     # Of the others the largest, until the rest fits.
-    monkeypatch.setattr(data_prep.known_values, "MOST_KNOWN_IN_ALL", 9)
+    monkeypatch.setattr(recnas.data_prep.known_values, "MOST_KNOWN_IN_ALL", 9)
     assert hashed() == ["a", "b"]
     assert "hashed, as the schema lists at most 8 values of a column and 9 in all: a, b" in capsys.readouterr().err
     assert hashed(unseen="shared") == hashed(unseen="missing") == []

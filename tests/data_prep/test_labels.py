@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep import prepare
-from data_prep.label_words import label_words, read_labels
-from data_prep.labels import LabelRule, Labels, label_rule
 from recnas.cli import main
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema
+from recnas.data_prep import prepare
+from recnas.data_prep.label_words import label_words, read_labels
+from recnas.data_prep.labels import LabelRule, Labels, label_rule
+from recnas.features.schema import SPLITS, Schema
+from recnas.util.errors import InputError
 
 
 def _table(labels: list, name: str = "bought") -> pl.DataFrame:

@@ -9,13 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_prep import prepare, unseen_lines
 from recnas.cli import main
 from recnas.data import Dataset
 from recnas.data.describe import describe
-from recnas.errors import InputError
+from recnas.data_prep import prepare, unseen_lines
 from recnas.export.fit import check_fits
-from recnas.schema import SPLITS, Schema, raw_value
+from recnas.features.schema import SPLITS, Schema, raw_value
+from recnas.util.errors import InputError
 from tests.data_prep.test_encode import assert_same_as_prepared
 
 ROLES = {"label": "click", "dense": ["price", "age:log1p"], "sparse": ["user", "city"], "multi": ["tags"]}

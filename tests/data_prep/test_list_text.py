@@ -6,9 +6,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from data_prep import prepare
-from recnas.errors import InputError
-from recnas.schema import SPLITS, raw_value
+from recnas.data_prep import prepare
+from recnas.features.schema import SPLITS, raw_value
+from recnas.util.errors import InputError
 from tests.export.written_rows import assert_project_reads
 
 LISTS = [[11, 5], [7], [], [11, 5, 7]]

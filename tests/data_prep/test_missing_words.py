@@ -8,10 +8,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from data_prep import prepare
-from data_prep.missing_words import OF_IDS, OF_NUMBERS
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema
+from recnas.data_prep import prepare
+from recnas.data_prep.missing_words import OF_IDS, OF_NUMBERS
+from recnas.features.schema import SPLITS, Schema
+from recnas.util.errors import InputError
 from tests.export.written_rows import assert_project_reads
 
 WORDS = ["\\N", "NULL", "None", "nan"]

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_prep import prepare
-from data_prep.movielens import _rows_of_range
 from recnas.data import Dataset
-from recnas.errors import InputError
-from recnas.schema import SPLITS
+from recnas.data_prep import prepare
+from recnas.data_prep.movielens import _rows_of_range
+from recnas.features.schema import SPLITS
+from recnas.util.errors import InputError
 
 KEYS = ("user", "item", "gender", "occupation", "zip_code", "hour", "weekday", "genres")
 

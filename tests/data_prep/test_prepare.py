@@ -12,13 +12,13 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from data_prep import RECIPES, prepare
-from data_prep.bad_rows import BadRows
-from data_prep.engine import RawTable, write_data_set
-from data_prep.split import AutoCTRSplit
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.data_prep import RECIPES, prepare
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.engine import RawTable, write_data_set
+from recnas.data_prep.split import AutoCTRSplit
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.util.errors import InputError, RunError
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -83,7 +83,7 @@ def test_an_output_below_a_file_is_refused(tmp_path, train_txt):
 
 def test_a_killed_run_leaves_no_data_set_and_does_not_block_the_next(tmp_path, train_txt):
     code = (
-        "import sys, time, data_prep.engine as engine; from data_prep import prepare\n"
+        "import sys, time, recnas.data_prep.engine as engine; from recnas.data_prep import prepare\n"
         "engine._transformed = lambda *_: (print('there', flush=True), time.sleep(60))\n"
         "prepare('criteo', sys.argv[1], sys.argv[2])"
     )
@@ -148,8 +148,8 @@ def _chunks(count: int, size: int) -> list[pl.DataFrame]:
 
 
 def test_large_splits_have_several_parts_of_whole_row_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr("data_prep.engine.ROW_GROUP_ROWS", 16)
-    monkeypatch.setattr("data_prep.engine.PART_ROWS", 64)
+    monkeypatch.setattr("recnas.data_prep.engine.ROW_GROUP_ROWS", 16)
+    monkeypatch.setattr("recnas.data_prep.engine.PART_ROWS", 64)
     _write(tmp_path, _table(_chunks(40, 25), {"x": "log1p"}))
     parts = sorted((tmp_path / "train").iterdir())
     assert [part.name for part in parts] == [f"part-{number:05d}.parquet" for number in range(13)]
@@ -164,8 +164,8 @@ def test_large_splits_have_several_parts_of_whole_row_groups(tmp_path, monkeypat
 
 
 def test_a_wide_tables_parts_are_kept_small(tmp_path, monkeypatch):
-    monkeypatch.setattr("data_prep.engine.ROW_GROUP_ROWS", 16)
-    monkeypatch.setattr("data_prep.engine.PART_BYTES", 100)
+    monkeypatch.setattr("recnas.data_prep.engine.ROW_GROUP_ROWS", 16)
+    monkeypatch.setattr("recnas.data_prep.engine.PART_BYTES", 100)
     _write(tmp_path, _table(_chunks(10, 25), {}))
     assert len(list((tmp_path / "train").iterdir())) > 5
     assert Dataset(tmp_path).rows("train") == 200

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep import prepare
-from data_prep.names import said_by_name
-from data_prep.roles import Named, Plan, plan_roles
-from data_prep.sample import sample_of
-from data_prep.signal import told_by_clicks
-from data_prep.tables import open_tables
-from recnas.errors import InputError
+from recnas.data_prep import prepare
+from recnas.data_prep.names import said_by_name
+from recnas.data_prep.roles import Named, Plan, plan_roles
+from recnas.data_prep.sample import sample_of
+from recnas.data_prep.signal import told_by_clicks
+from recnas.data_prep.tables import open_tables
+from recnas.util.errors import InputError
 
 ROWS = 4000
 RANDOM = np.random.default_rng(0)

@@ -7,13 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from data_prep import prepare
-from data_prep.sample import sample_of
-from data_prep.separators import guessed_separator, separator_of
-from data_prep.tables import open_tables
 from recnas.cli import main
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema, raw_value
+from recnas.data_prep import prepare
+from recnas.data_prep.sample import sample_of
+from recnas.data_prep.separators import guessed_separator, separator_of
+from recnas.data_prep.tables import open_tables
+from recnas.features.schema import SPLITS, Schema, raw_value
+from recnas.util.errors import InputError
 
 LINES = [f"{place % 2},u{place % 9},{place % 7 / 4}" for place in range(60)]
 HEADER = "click,user,price"

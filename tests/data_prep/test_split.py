@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
-from data_prep.split import ROW_ORDER, HashSplit, TimeSplit, autoctr_split
-from recnas.errors import InputError
+from recnas.data_prep.split import ROW_ORDER, HashSplit, TimeSplit, autoctr_split
+from recnas.util.errors import InputError
 
 
 def _sklearn_split(labels: np.ndarray) -> np.ndarray:

@@ -12,13 +12,13 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from data_prep import prepare
-from data_prep.criteo import DENSE, LABEL, SPARSE
-from data_prep.synthetic import CLICK_RATE, COLUMNS, MIN_ROWS, PROBABILITY, BestLogLoss, SyntheticLog, generate
 from recnas.cli import main
 from recnas.data import Dataset
-from recnas.errors import InputError
-from recnas.schema import SPLITS, Schema, table_rows
+from recnas.data_prep import prepare
+from recnas.data_prep.criteo import DENSE, LABEL, SPARSE
+from recnas.data_prep.synthetic import CLICK_RATE, COLUMNS, MIN_ROWS, PROBABILITY, BestLogLoss, SyntheticLog, generate
+from recnas.features.schema import SPLITS, Schema, table_rows
+from recnas.util.errors import InputError
 
 ROWS = 100_000
 

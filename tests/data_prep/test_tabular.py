@@ -20,19 +20,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import data_prep.tabular
-from data_prep import prepare
-from data_prep.bad_rows import BadRows
-from data_prep.json_files import _arrow_schema, _frame
-from data_prep.json_files import _rows as _json_rows
-from data_prep.tabular import read_tabular
-from data_prep.text import Piece, read_pieces
+import recnas.data_prep.tabular
 from recnas.cli import main
 from recnas.data import Dataset
 from recnas.data.describe import describe
-from recnas.errors import InputError
-from recnas.schema import SPLITS, hash_string, raw_value
-from recnas.values import read_ids, read_lists, read_numbers, read_times
+from recnas.data_prep import prepare
+from recnas.data_prep.bad_rows import BadRows
+from recnas.data_prep.json_files import _arrow_schema, _frame
+from recnas.data_prep.json_files import _rows as _json_rows
+from recnas.data_prep.tabular import read_tabular
+from recnas.data_prep.text import InputSegment, read_pieces
+from recnas.features.columns import read_ids, read_lists, read_numbers, read_times
+from recnas.features.schema import SPLITS, hash_string, raw_value
+from recnas.util.errors import InputError
 
 COLUMNS = {"label": "click", "dense": ["price", "age:log1p"], "sparse": ["user", "city"], "multi": ["tags"]}
 START = datetime(2024, 5, 31, 12, tzinfo=UTC)
@@ -237,7 +237,7 @@ def test_json_read_at_once_is_what_it_is_line_by_line(sample_and_rows, odd):
     schema = _arrow_schema(_frame([sample], ["id", "x", "l"]))
     lines = [*(json.dumps(row).encode() for row in rows), *odd]
     data = b"".join(line + b"\n" for line in lines) or b"{}\n"
-    piece = Piece(data, 1, data.count(b"\n"))
+    piece = InputSegment(data, 1, data.count(b"\n"))
     results = []
     for given_schema in (schema, None):
         frame = (found := _json_rows(piece, ["id", "x", "l"], given_schema)).frame
@@ -312,9 +312,9 @@ def test_every_good_row_is_kept_and_every_bad_one_is_set_aside(tmp_path_factory,
     last_row = max((number for number, line in enumerate(raw, 2) if line), default=0)
     bad = [number for number, line in enumerate(lines, 2) if isinstance(line, bytes) and number <= last_row]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("data_prep.csv_files.read_pieces", partial(_pieces_of, piece_bytes))
+        patch.setattr("recnas.data_prep.csv_files.read_pieces", partial(_pieces_of, piece_bytes))
         # However many labels are 2, they are bad ones.
-        patch.setattr("data_prep.labels._ODD_SHARE", 1)
+        patch.setattr("recnas.data_prep.labels._ODD_SHARE", 1)
         if not last_row:
             with pytest.raises(InputError, match=r"a\.csv: has a header and no rows"):
                 _read(folder, folder / "a.csv", "skip", **options)
@@ -654,9 +654,11 @@ def test_there_is_nothing_to_confirm_when_all_is_named(tmp_path, capsys):
 
 def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
     alive = []
-    monkeypatch.setattr("data_prep.csv_files.read_pieces", partial(_pieces_of, 2000))
-    add = data_prep.tabular.FrequentWords.add
-    monkeypatch.setattr(data_prep.tabular.FrequentWords, "add", lambda self, w: (alive.append(w.total()), add(self, w)))
+    monkeypatch.setattr("recnas.data_prep.csv_files.read_pieces", partial(_pieces_of, 2000))
+    add = recnas.data_prep.tabular.FrequentWords.add
+    monkeypatch.setattr(
+        recnas.data_prep.tabular.FrequentWords, "add", lambda self, w: (alive.append(w.total()), add(self, w))
+    )
     path = _csv(tmp_path, "y,id\n" + "0,a\n1,b\n" * 5000)
     chunks = read_tabular(path, BadRows(tmp_path, "error"), False, label="y", sparse=["id"]).chunks
     next(chunks)
@@ -747,8 +749,8 @@ def test_a_whole_number_with_a_fraction_of_zeros_is_that_number(tmp_path):
 @pytest.mark.parametrize("piece_bytes", [1, 7, 1 << 20])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_empty_lines_are_skipped_at_the_end_only(tmp_path, monkeypatch, name, good, piece_bytes, end):
-    monkeypatch.setattr("data_prep.csv_files.read_pieces", partial(_sometimes_in_pieces, piece_bytes))
-    monkeypatch.setattr("data_prep.json_files.read_pieces", partial(_sometimes_in_pieces, piece_bytes))
+    monkeypatch.setattr("recnas.data_prep.csv_files.read_pieces", partial(_sometimes_in_pieces, piece_bytes))
+    monkeypatch.setattr("recnas.data_prep.json_files.read_pieces", partial(_sometimes_in_pieces, piece_bytes))
     path = _csv(tmp_path, end.join(good) + end * 5, name)
     assert _read(tmp_path, path, "skip", label="y", sparse=["id"])["id"].to_list() == [1, 2]
     rejected = (tmp_path / "rejected-rows.txt").read_text().splitlines()

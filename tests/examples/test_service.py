@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep import prepare
+from recnas.data_prep import prepare
 from recnas.export.onnx import save_onnx
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network

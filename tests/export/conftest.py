@@ -17,15 +17,15 @@ import torch
 import yaml
 from torchrec import KeyedJaggedTensor
 
+from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.export import export_run
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.space import Architecture, Block
 from recnas.train.checkpoint import model_tensors, save_tensors
 from recnas.train.loop import ModelLearner, evaluate, train
-from recnas.train.settings import Optimization
 
 ROWS = {"train": 600, "validation": 200, "test": 200}
 FEATURES = (

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from recnas.candidates.definition import Definition
 from recnas.data import Dataset
-from recnas.errors import InputError
 from recnas.export import continue_training, evaluate_export, export_run, load, program_inputs
 from recnas.export.program import export_program
 from recnas.nn.baselines import TITLES
-from recnas.nn.definition import Definition
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.train.checkpoint import model_tensors, save_tensors
 from recnas.train.loop import ModelLearner, evaluate, train
+from recnas.util.errors import InputError
 from tests.export.conftest import OPTIMIZATION
 
 

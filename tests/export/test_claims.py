@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recnas.cli import main
-from recnas.errors import InputError
 from recnas.export import continue_training, load
+from recnas.util.errors import InputError
 
 Change = Callable[[dict[str, Any]], Any]
 

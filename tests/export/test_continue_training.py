@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recnas.errors import InputError
 from recnas.export import continue_training, evaluate_export, export_checkpoint, is_checkpoint, load
-from recnas.schema import Schema
+from recnas.features.schema import Schema
 from recnas.train.__main__ import main
 from recnas.train.best_epoch import BestWeights
 from recnas.train.checkpoint import Checkpoint
+from recnas.util.errors import InputError
 
 
 def test_going_on_lowers_the_loss_and_makes_an_export_of_the_same_form(finished, exported, tmp_path):

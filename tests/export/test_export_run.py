@@ -15,11 +15,11 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import recnas.export
-from recnas.errors import InputError, RunError
 from recnas.export import evaluate_export, export_run, load
+from recnas.features.schema import Schema
 from recnas.nn.model import count_dense_parameters
-from recnas.schema import Schema
 from recnas.space import Architecture, cost
+from recnas.util.errors import InputError, RunError
 
 
 def test_a_loaded_export_is_the_trained_model(finished, exported, make_batch):

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from recnas.errors import InputError
 from recnas.export.fit import check_fits
-from recnas.schema import SPLITS, Schema, SparseFeature
+from recnas.features.schema import SPLITS, Schema, SparseFeature
+from recnas.util.errors import InputError
 
 SCHEMA = Schema("y", (), (SparseFeature("user", 9),), {name: {"rows": 10, "positives": 4} for name in SPLITS})
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from recnas.console import Console
 from recnas.data import batch_of
-from recnas.errors import RunError
 from recnas.export import load, log_export
 from recnas.export.record import TrainingRecord
 from recnas.space import Architecture
 from recnas.tracking import tracked
+from recnas.util.console import Console
+from recnas.util.errors import RunError
 
 pytestmark = pytest.mark.usefixtures("_mlflow")
 

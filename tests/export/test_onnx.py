@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 import torch
 
-from recnas.errors import InputError
 from recnas.export import export_run, load, program_inputs
 from recnas.export.onnx import input_names, save_onnx
 from recnas.export.program import example_inputs
+from recnas.util.errors import InputError
 
 
 def run_file(path, schema, inputs):

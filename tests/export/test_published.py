@@ -5,8 +5,8 @@ from safetensors.torch import load_file
 
 from recnas.export.folder import write_export
 from recnas.export.record import Stage, TrainingRecord
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.nn.model import CTRModel
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from tests.export.conftest import OPTIMIZATION
 from tests.export.test_project import stir
 from tests.export.written_rows import module_of

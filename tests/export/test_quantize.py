@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from recnas.errors import InputError
 from recnas.export import evaluate_export, export_run, load, program_inputs
 from recnas.export.quantize import RoundedTable
+from recnas.util.errors import InputError
 
 
 @given(st.integers(0, 10_000), st.floats(-6, 3))

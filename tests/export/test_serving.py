@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep import prepare
 from recnas.data import Dataset, batch_of
+from recnas.data_prep import prepare
 from recnas.export import load
 from recnas.export.program import save_program
 from recnas.export.project import write_project
 from recnas.export.record import Stage, TrainingRecord
+from recnas.features.schema import SPLITS
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
-from recnas.schema import SPLITS
 from recnas.train.checkpoint import model_tensors, save_tensors
 from tests.export.conftest import OPTIMIZATION
 from tests.export.test_project import serve_of

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch.multiprocessing import start_processes
 
+from recnas.candidates.recipe import Optimization
 from recnas.data import Dataset
 from recnas.nn.baselines.table import BASELINES
 from recnas.nn.embeddings import ShardedEmbeddings
@@ -22,7 +23,6 @@ from recnas.nn.sharding import Sharding
 from recnas.space import SearchSpace
 from recnas.train.checkpoint import Checkpoint, save_model
 from recnas.train.loop import Learner, ModelLearner, evaluate, train
-from recnas.train.settings import Optimization
 from recnas.train.warmup import PathLearner
 from tests.joining import free_port, join
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from recnas.data import batch_of
-from recnas.errors import InputError
 from recnas.export.rows_code import RowsCode, example_row
 from recnas.export.templates import render
-from recnas.schema import Schema
+from recnas.features.schema import Schema
+from recnas.util.errors import InputError
 
 ODD_TEXTS = ("", " ", "NA", "nan", "inf", "-1", "7.0", "7.5", "007", "1e3", "1_0", "٣", "ff", "14102124", "\ud800")
 ODD = (*ODD_TEXTS, "+f", "a|b", None, float("nan"), float("inf"), True, -1, 7.0, 0.5, 1e300, 2.0**53 + 2, 2**32, 2**63)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchrec import KeyedJaggedTensor
 
-from recnas.schema import SPLITS, Schema, SparseFeature
+from recnas.features.schema import SPLITS, Schema, SparseFeature
 from recnas.space import SearchSpace
 from recnas.space.choices import NOTHING, BlockChoices, OneOf, OneOperator, Subset
 

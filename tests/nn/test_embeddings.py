@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recnas.errors import InputError
+from recnas.features.schema import Schema, SparseFeature
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
-from recnas.schema import Schema, SparseFeature
+from recnas.util.errors import InputError
 
 DIM, ROWS = 16, 24
 RATE, EPS = 0.1, 1e-3

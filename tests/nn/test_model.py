@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from recnas.data import Batch, batch_of
+from recnas.features.schema import Schema
 from recnas.nn.baselines.table import BASELINES
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, Supernet, count_dense_parameters, found_network
-from recnas.schema import Schema
 from recnas.space import SPACES, SearchSpace, cost
 
 ROWS = 12

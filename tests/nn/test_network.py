@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from recnas.nn.elastic import Slices
+from recnas.nn.elastic import WeightSlices
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import SPACES, SearchSpace
 
@@ -52,7 +52,7 @@ def test_a_candidate_of_any_space_agrees_with_its_extracted_network(odd_space, s
             finished, expected = supernet.extract(arch), supernet(*inputs, arch)
             assert finished.architecture == arch.canonical()
             torch.testing.assert_close(finished(*inputs), expected, rtol=1e-10, atol=1e-10)
-            torch.testing.assert_close(supernet(*inputs, arch, Slices()), expected, rtol=1e-10, atol=1e-10)
+            torch.testing.assert_close(supernet(*inputs, arch, WeightSlices()), expected, rtol=1e-10, atol=1e-10)
             torch.testing.assert_close(supernet(*inputs, arch.canonical()), expected, rtol=0, atol=0)
 
 
@@ -90,7 +90,7 @@ def test_the_gradient_of_a_leaf_is_the_slice_of_the_whole_gradient(space: str, s
     for arch in sample(space, 8, seed=10):
         network.zero_grad()
         F.binary_cross_entropy_with_logits(network(dense, fields, arch), label).backward()
-        slices = Slices()
+        slices = WeightSlices()
         F.binary_cross_entropy_with_logits(network(dense, fields, arch, slices), label).backward()
         taken = {id(item.parameter): item for item in slices.taken}
         for name, parameter in network.named_parameters():
@@ -109,7 +109,7 @@ def test_the_gradient_of_a_leaf_is_the_slice_of_the_whole_gradient(space: str, s
 def test_a_candidate_takes_exactly_the_parameters_of_its_own_network(sample) -> None:
     supernet = ChoiceNetwork(SearchSpace.named("nasrec-small"), 3, 10)
     for arch in sample("nasrec-small", 20, seed=11):
-        slices = Slices()
+        slices = WeightSlices()
         supernet(*_inputs(supernet, 2), arch, slices)
         finished = ChoiceNetwork(SearchSpace.only(arch.canonical()), 3, 10)
         assert sum(item.leaf.numel() for item in slices.taken) == sum(p.numel() for p in finished.parameters())
@@ -118,7 +118,7 @@ def test_a_candidate_takes_exactly_the_parameters_of_its_own_network(sample) -> 
 def test_the_same_slices_serve_several_batches(sample) -> None:
     network = ChoiceNetwork(SearchSpace.named("nasrec-full"), 3, 10)
     (arch,) = sample("nasrec-full", 1)
-    slices, twice = Slices(), Slices()
+    slices, twice = WeightSlices(), WeightSlices()
     dense, fields = _inputs(network, 4)
     network(dense, fields, arch, slices).sum().backward()
     for rows in (slice(0, 2), slice(2, 4)):
@@ -130,7 +130,7 @@ def test_the_same_slices_serve_several_batches(sample) -> None:
 
 
 def test_one_candidate_cannot_take_a_parameter_at_two_sizes() -> None:
-    slices, layer = Slices(), torch.nn.Linear(4, 4)
+    slices, layer = WeightSlices(), torch.nn.Linear(4, 4)
     slices.take(layer, layer.weight, (2, 3))
     with pytest.raises(ValueError, match=r"at \(2, 3\) and at \(2, 4\)"):
         slices.take(layer, layer.weight, (2, 4))
@@ -140,7 +140,7 @@ def test_training_one_candidate_moves_no_weight_that_it_does_not_use(sample) -> 
     network = ChoiceNetwork(SearchSpace.named("nasrec-full"), 3, 10)
     before = copy.deepcopy(network.state_dict())
     (arch,) = sample("nasrec-full", 1, seed=12)
-    slices = Slices()
+    slices = WeightSlices()
     network(*_inputs(network, 4), arch, slices).sum().backward()
     with torch.no_grad():
         for item in slices.taken:

@@ -19,12 +19,14 @@ from torch.nn import functional as F
 from torchrec import KeyedJaggedTensor
 
 from recnas.data import Batch, Dataset
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.nn.network import ChoiceNetwork
-from recnas.proxies import Candidate, Instruments, ProxyBatches
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.proxies.context import ScoringContext
+from recnas.proxies.inputs import ProxyInputs
+from recnas.proxies.statistics import ProxyBatches
 from recnas.space import Architecture, SearchSpace
 from recnas.space.choices import OneOf
 from recnas.space.cost import output_widths
@@ -131,8 +133,8 @@ class Case:
         ]
         self.proxy_batches.tables = [(rows, weights.double()) for rows, weights in self.proxy_batches.tables]
 
-    def candidate(self, arch: Architecture) -> Candidate:
-        return Candidate(Instruments.of(self.supernet, self.proxy_batches), arch)
+    def candidate(self, arch: Architecture) -> ProxyInputs:
+        return ProxyInputs(ScoringContext.of(self.supernet, self.proxy_batches), arch)
 
     def network(self, arch: Architecture) -> ChoiceNetwork:
         """The finished network of a candidate."""

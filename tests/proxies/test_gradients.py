@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from recnas.proxies import GradientStatistics, ModuleStatistics
 from recnas.proxies import gradients as proxies
+from recnas.proxies.statistics import GradientStatistics, ModuleStatistics
 from recnas.space import SPACES
 
 

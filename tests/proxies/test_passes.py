@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recnas.nn.elastic import ElasticLinear, ElasticNorm, Primitives, Slices
+from recnas.nn.elastic import ElasticLinear, ElasticNorm, Primitives, WeightSlices
 from recnas.nn.network import ChoiceNetwork, LastLayer
 from recnas.proxies import passes
 from recnas.space import SPACES
@@ -73,7 +73,7 @@ def test_fisher_equals_a_loop_over_the_layers_and_channels_of_the_finished_netwo
 class NoNorm(nn.Module):
     """Stands where a layer norm stood."""
 
-    def forward(self, x: Tensor, slices: Slices | None = None, relu: bool = False) -> Tensor:
+    def forward(self, x: Tensor, slices: WeightSlices | None = None, relu: bool = False) -> Tensor:
         return torch.relu(x) if relu else x
 
 
@@ -114,7 +114,7 @@ def test_synflow_equals_the_positive_network_without_norms(space: str, make_case
 
 def draw_weights(case, arch, network: ChoiceNetwork, generator: torch.Generator) -> None:
     """Gives a finished network normal weights, drawn at a candidate's sizes in the order of its first use of them."""
-    order = Slices()
+    order = WeightSlices()
     dense, fields, _ = case.rows()
     case.supernet.network(dense[:1], fields[:1], arch, order)
     names = {id(parameter): name for name, parameter in case.supernet.network.named_parameters()}

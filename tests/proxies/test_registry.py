@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from recnas.errors import InputError
-from recnas.proxies import PROXIES, BriefTraining, Candidate, Instruments, LastLayerTuning, ProxyBatches, find_proxy
+from recnas.candidates.recipe import Optimization
+from recnas.proxies.context import ScoringContext
+from recnas.proxies.inputs import ProxyInputs
+from recnas.proxies.registry import PROXIES, find_proxy
+from recnas.proxies.short_training import ShortTraining
+from recnas.proxies.statistics import ProxyBatches
+from recnas.proxies.tuning import LastLayerTuning
 from recnas.space import SPACES
-from recnas.train.settings import Optimization
+from recnas.util.errors import InputError
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -21,10 +26,10 @@ def test_every_proxy_gives_random_candidates_a_finite_number(space: str, make_su
     supernet, generator, rng = make_supernet(space), torch.Generator().manual_seed(1), random.Random(1)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = BriefTraining(dataset, 40, Optimization(0.1, 16), seed=0)
-    instruments = Instruments.of(supernet, batches, tuning, training)
+    training = ShortTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    context = ScoringContext.of(supernet, batches, tuning, training)
     for _ in range(3):
-        candidate = Candidate(instruments, supernet.network.space.sample(rng))
+        candidate = ProxyInputs(context, supernet.network.space.sample(rng))
         for name, proxy in PROXIES.items():
             assert math.isfinite(candidate.measure(proxy).value), name
 
@@ -42,8 +47,8 @@ def test_a_wider_network_of_the_same_shape_has_more_flops(make_case) -> None:
     case = make_case("nasrec-full", batches=2)
     arch = case.supernet.network.space.sample(random.Random(3))
     wider = arch.__class__(tuple(block.__class__(**{**vars(block), "dense_width": 256}) for block in arch.blocks))
-    flops = find_proxy("flops")
-    assert flops(case.candidate(wider)) > flops(case.candidate(arch))
+    macs = find_proxy("macs")
+    assert macs(case.candidate(wider)) > macs(case.candidate(arch))
 
 
 def test_names_are_those_of_the_functions() -> None:

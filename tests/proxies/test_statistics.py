@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from recnas.nn import kernels
-from recnas.proxies import GradientStatistics, ModuleStatistics, ProxyBatches, collect, statistics
+from recnas.proxies import statistics
+from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, ProxyBatches, collect
 from recnas.space import SPACES
 
 

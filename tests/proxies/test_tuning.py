@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recnas.candidates.recipe import Optimization
 from recnas.nn.model import Supernet
-from recnas.proxies import Candidate, Instruments, LastLayerTuning, ProxyBatches
-from recnas.proxies.tuning import one_shot
+from recnas.proxies.context import ScoringContext
+from recnas.proxies.inputs import ProxyInputs
+from recnas.proxies.statistics import ProxyBatches
+from recnas.proxies.tuning import LastLayerTuning, one_shot
 from recnas.space import SPACES, Architecture
 from recnas.train.loop import input_columns
 from recnas.train.schedule import cosine_with_warmup
-from recnas.train.settings import Optimization
 
 TABLE_ROWS = 30
 """Of the largest table."""
@@ -36,7 +38,7 @@ def judge(make_batch):
     def measure(supernet: Supernet, arch: Architecture, tuning: LastLayerTuning) -> float:
         generator = torch.Generator().manual_seed(0)
         batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(2)])
-        return one_shot(Candidate(Instruments.of(supernet, batches, tuning), arch))
+        return one_shot(ProxyInputs(ScoringContext.of(supernet, batches, tuning), arch))
 
     return measure
 

@@ -163,7 +163,7 @@ def _model(folder: Path, id_: str, rng: random.Random, *, diverged: bool) -> dic
         "validation": best and best["validation"],
         "test": test,
         "parameters": rng.randrange(400_000, 3_000_000),
-        "flops": rng.randrange(1_000_000, 9_000_000),
+        "macs": rng.randrange(1_000_000, 9_000_000),
         "learning_rate": best and best["learning_rate"],
         "epoch": best and best["epoch"],
         "seconds": 12.3,

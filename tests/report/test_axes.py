@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recnas.report.axes import bounds, log_scale, scale
 from recnas.report.figures import search_figure
 from recnas.report.html import compact
-from recnas.report.run import Candidate
+from recnas.runs.reader import Candidate
 
 SPANS = st.tuples(st.floats(1e-6, 1e9), st.floats(1.001, 1e12)).map(lambda pair: (pair[0], pair[0] * pair[1]))
 

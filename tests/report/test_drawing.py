@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from recnas.description import DenseDescription, Description, SparseDescription
+from recnas.features.description import DenseDescription, Description, SparseDescription
 from recnas.report import style
 from recnas.report.drawing import draw_architecture
 from recnas.report.plan import Plan

@@ -5,16 +5,16 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recnas.nn.definition import BASELINE, FOUND
+from recnas.candidates.definition import BASELINE, FOUND
 from recnas.report.figures import cost_figure, unbeaten
-from recnas.report.run import Model, Quality
+from recnas.runs.reader import Model, Quality
 
 PAIRS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
 
 
-def model(name: str, flops: int | None, loss: float | None) -> Model:
+def model(name: str, macs: int | None, loss: float | None) -> Model:
     quality = None if loss is None else Quality(loss, 0.7)
-    return Model(name, FOUND, "trained", quality, quality, 100, flops, 0.1, 1, 1.0)
+    return Model(name, FOUND, "trained", quality, quality, 100, macs, 0.1, 1, 1.0)
 
 
 def traces(figure, name: str) -> list:
@@ -31,7 +31,7 @@ def test_the_line_joins_the_models_that_no_cheaper_or_equal_one_beats(pairs: lis
 def test_every_trained_model_is_a_point_and_each_cost_that_was_found_out_a_panel() -> None:
     found = [model("a", 100, 0.5), replace(model("b", 200, 0.4), latency_ms=3.0), model("broken", 300, None)]
     dlrm = replace(model("dlrm", 150, 0.45), kind=BASELINE, latency_ms=2.0)
-    figure = cost_figure([*found, dlrm], "b", {"flops": 250, "latency_ms": 2.5})
+    figure = cost_figure([*found, dlrm], "b", {"macs": 250, "latency_ms": 2.5})
     points = {(trace.name, *trace.text, *trace.x) for trace in figure.data if "markers" in trace.mode}
     assert points == {
         ("other finalists", "a", 100),

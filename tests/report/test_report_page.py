@@ -12,12 +12,12 @@ from importlib import resources
 import pytest
 import yaml
 
-from recnas.errors import InputError
 from recnas.report import write_report
 from recnas.report.figures import proxy_figure
-from recnas.report.run import Quality, read_run
 from recnas.report.summary import found_model, ranked
 from recnas.report.training_figures import final_training_figure
+from recnas.runs.reader import Quality, read_run
+from recnas.util.errors import InputError
 from tests.report.conftest import write_lines
 
 STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet", "data.json")
@@ -184,12 +184,12 @@ def test_latency_limits_and_the_front_are_shown_where_there_are_any(run, html):
             model["latency_ms"] = None if model["status"] == "diverged" else 10.0 + place
         second = next(model for model in results["models"] if model["id"] not in (results["best"], "dlrm"))
         results["front"] = [results["best"], second["id"]]
-        model_of(results, "baseline")["over_limits"] = ["flops", "latency"]
+        model_of(results, "baseline")["over_limits"] = ["macs", "latency"]
 
     change_results(run, change)
     settings = {
         "evolution": {"objectives": ["score", "latency"]},
-        "limits": {"max_flops": 2_000_000, "max_parameters": None, "max_latency_ms": 12.5, "latency_batch": 512},
+        "limits": {"max_macs": 2_000_000, "max_parameters": None, "max_latency_ms": 12.5, "latency_batch": 512},
     }
     with (run / "config.yaml").open("a") as file:
         yaml.safe_dump(settings | {"limits": settings["limits"] | {"latency_threads": 1}}, file)
@@ -197,7 +197,7 @@ def test_latency_limits_and_the_front_are_shown_where_there_are_any(run, html):
     for part in (
         "objectivesscore, latency",
         "limits2 M MACs a row · 12.5 ms for 512 rows",
-        "DLRMover the limit on flops and latency",
+        "DLRMover the limit on macs and latency",
         "latencyms",
         "512 rows, 1 thread",
         "Front: no other found model",
@@ -368,7 +368,7 @@ def test_a_shortlist_is_counted_and_a_loss_alone_is_not_shown_twice(run):
     best = read_run(run).results.best
     lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     for line in lines:
-        line["proxy"] = {"brief": -line["score"]}
+        line["proxy"] = {"short_training": -line["score"]}
     (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     listed = next(line for line in lines if line["id"] == best)
     (run / "shortlist.jsonl").write_text(json.dumps({**listed, "score": None}) + "\n")

@@ -14,14 +14,14 @@ import yaml
 import recnas
 from benchmarks.kills import outcome_of
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError
 from recnas.nn.baselines import TITLES
 from recnas.report import read_run, write_report
+from recnas.runs.settings import load_preset
+from recnas.runs.status import read_status
 from recnas.search import BASELINE_LEARNING_RATES, run_search
 from recnas.search.finalists import Entrant, restore
-from recnas.search.settings import load_preset
-from recnas.search.status import read_status
 from recnas.train.loop import evaluate
+from recnas.util.errors import InputError, RunError
 
 # Without embeddings, and with dropout.
 MODELS = ["lr", "deepfm"]
@@ -70,7 +70,7 @@ def test_kept_weights_give_the_reported_figures(alone: Path, data: Path) -> None
 
 def test_logistic_regression_has_one_weight_a_dense_feature_and_a_bias_beside_its_tables(alone: Path) -> None:
     (lr,) = [model for model in results_of(alone)["models"] if model["id"] == "lr"]
-    assert (lr["parameters"], lr["flops"]) == (3 + 1, 3)
+    assert (lr["parameters"], lr["macs"]) == (3 + 1, 3)
 
 
 class Stopped(BaseException):

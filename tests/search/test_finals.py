@@ -14,24 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from recnas.console import Console
+from recnas.candidates.recipe import Optimization
 from recnas.data import Dataset
-from recnas.errors import RunError
+from recnas.execution.executor import ThisProcess
+from recnas.runs.history import Recorded
+from recnas.runs.settings import FinalSettings, Settings
 from recnas.search import finalists as finalists_module
 from recnas.search.choice import front
 from recnas.search.costs import Costs
-from recnas.search.evolution import Proposal
-from recnas.search.executor import ThisProcess
 from recnas.search.finalists import Entrant, Epoch, Trained, start_training
 from recnas.search.finals import run_finals, survivors
-from recnas.search.halving import planned_rows, rungs
-from recnas.search.history import Recorded
 from recnas.search.scoring import Scored
-from recnas.search.settings import FinalSettings, Settings
 from recnas.space import Architecture, SearchSpace, cost
+from recnas.strategies.evolution import Proposal
+from recnas.strategies.halving import planned_rows, rungs
 from recnas.train.divergence import Diverged
 from recnas.train.metrics import Quality
-from recnas.train.settings import Optimization
+from recnas.util.console import Console
+from recnas.util.errors import RunError
 
 
 def final_settings(batch_size: int, **settings: Any) -> FinalSettings:
@@ -101,7 +101,7 @@ def test_with_costs_as_objectives_cheap_finalists_go_on_too() -> None:
 @pytest.fixture(scope="module")
 def history(sample: Callable[..., list[Architecture]]) -> list[Recorded]:
     """Five small candidates, the best scored first."""
-    small = sorted(sample("nasrec-small", 60), key=lambda arch: cost.flops(arch, 3, 8, 16))[:5]
+    small = sorted(sample("nasrec-small", 60), key=lambda arch: cost.macs(arch, 3, 8, 16))[:5]
     return [
         Recorded(Proposal(arch, arch.id, (), 0), Scored({}, -float(place), 0.0)) for place, arch in enumerate(small)
     ]
@@ -263,12 +263,12 @@ def test_no_trained_model_stays_in_memory(data: Path, tmp_path: Path, history: l
 
 
 def test_a_dropped_model_is_never_on_the_front() -> None:
-    def model(id_: str, status: str, log_loss: float, flops: int) -> dict[str, Any]:
+    def model(id_: str, status: str, log_loss: float, macs: int) -> dict[str, Any]:
         quality = {"log_loss": log_loss, "auc": 0.7}
-        return {"id": id_, "kind": "found", "status": status, "validation": quality, "flops": flops}
+        return {"id": id_, "kind": "found", "status": status, "validation": quality, "macs": macs}
 
     models = [model("a", "trained", 0.5, 20), model("b", "dropped", 0.4, 10), model("c", "trained", 0.6, 15)]
-    assert front(models, ["score", "flops"]) == ["a", "c"]
+    assert front(models, ["score", "macs"]) == ["a", "c"]
     # Nobody timed the one that was dropped.
     timed = [item | {"latency_ms": 1.0 if item["status"] == "trained" else None} for item in models]
     assert front(timed, ["score", "latency"]) == ["a"]

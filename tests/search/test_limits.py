@@ -13,25 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recnas.candidates.limits import LimitSettings
 from recnas.data import Dataset
-from recnas.errors import InputError
 from recnas.export import export_run
-from recnas.schema import Schema
+from recnas.features.schema import Schema
+from recnas.runs.folder import open_run
 from recnas.search import EvolutionSettings, RegularizedEvolution, Settings, run_search
 from recnas.search.costs import Costs
-from recnas.search.evolution import Proposal
-from recnas.search.folder import open_run
 from recnas.search.latency import Latencies
-from recnas.search.limits import LimitSettings
-from recnas.search.pareto import first_front, objectives
 from recnas.search.scoring import build_learner, build_supernet
 from recnas.space import SPACES, Architecture, SearchSpace, cost
+from recnas.strategies.evolution import Proposal
+from recnas.strategies.pareto import first_front, objectives
+from recnas.util.errors import InputError
 
 SMALL = EvolutionSettings(population=16, iterations=8, tournament=8, children=4)
 
 
 def macs(arch: Architecture) -> int:
-    return cost.flops(arch, 13, 26, 16)
+    return cost.macs(arch, 13, 26, 16)
 
 
 def evolve(evolution: RegularizedEvolution) -> list[Proposal]:
@@ -93,7 +93,7 @@ def test_when_no_new_candidate_is_within_the_limits_the_search_ends() -> None:
     smallest = space.smallest(macs)
     affordable(smallest)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recnas.search.evolution.TRIES", 50)
+        patch.setattr("recnas.strategies.evolution.TRIES", 50)
         history = evolve(RegularizedEvolution(space, SMALL, random.Random(0), affordable, smallest))
         assert SMALL.population < len(history) <= 20
         with pytest.raises(InputError, match=r"found only .* raise the limits"):
@@ -104,7 +104,7 @@ def test_when_no_new_candidate_is_within_the_limits_the_search_ends() -> None:
 @given(st.sampled_from(list(SPACES)), st.integers(0, 10**6), st.sampled_from([1, 3, 13, 16, 40]), st.integers(1, 40))
 def test_no_candidate_costs_less_than_the_smallest(space: str, seed: int, dense: int, fields: int) -> None:
     rng, named = random.Random(seed), SearchSpace.named(space)
-    for count in (cost.flops, cost.parameters):
+    for count in (cost.macs, cost.parameters):
 
         def price(arch: Architecture, count=count) -> int:
             return count(arch, dense, fields, 16)
@@ -143,12 +143,12 @@ def test_with_costs_as_objectives_parents_are_spread_over_the_front() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"limits": {"max_flops": 0}}, "max_flops is 0; it must be above 0"),
+        ({"limits": {"max_macs": 0}}, "max_macs is 0; it must be above 0"),
         ({"limits": {"max_latency_ms": float("nan")}}, "max_latency_ms is nan; it must be above 0"),
         ({"limits": {"latency_threads": 0}}, "latency_threads is 0; it must be 1 or more"),
-        ({"evolution": {"objectives": ["flops"]}}, "objectives are flops; score and any costs beside it"),
-        ({"evolution": {"objectives": ["score", "flops", "flops"]}}, "each once"),
-        ({"evolution": {"objectives": ["score", "size"]}}, "'size'; known are score, flops, parameters, latency"),
+        ({"evolution": {"objectives": ["macs"]}}, "objectives are macs; score and any costs beside it"),
+        ({"evolution": {"objectives": ["score", "macs", "macs"]}}, "each once"),
+        ({"evolution": {"objectives": ["score", "size"]}}, "'size'; known are score, macs, parameters, latency"),
     ],
 )
 def test_a_wrong_limit_or_objective_is_named(values: dict, message: str) -> None:
@@ -159,7 +159,7 @@ def test_a_wrong_limit_or_objective_is_named(values: dict, message: str) -> None
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        ({"max_flops": 100}, r"--max-flops 100 cannot be met: the smallest candidate of nasrec-small costs 2,368 mult"),
+        ({"max_macs": 100}, r"--max-macs 100 cannot be met: the smallest candidate of nasrec-small costs 2,368 mult"),
         ({"max_parameters": 99}, r"--max-parameters 99 cannot be met: .* costs \d+ dense parameters on 3 dense and 8"),
         ({"max_latency_ms": 1e-6}, r"--max-latency-ms 1e-06 cannot be met: .* ms for 512 rows"),
         ({"max_latency_ms": 9.0, "latency_batch": 9999}, r"--latency-batch 9999 needs as many training rows"),
@@ -179,13 +179,13 @@ def test_limits_that_cannot_be_met_leave_an_earlier_run_in_place(data: Path, tmp
     earlier = Settings.from_mapping({"data": str(data), "run": str(tmp_path / "run")})
     with open_run(earlier, Schema.load(data), overwrite=False, resume=False) as run:
         (run / "results.json").write_text("{}")
-    for limits in ({"max_flops": 100}, {"max_flops": 2400}):
+    for limits in ({"max_macs": 100}, {"max_macs": 2400}):
         with pytest.raises(InputError, match=r"cannot be met|distinct candidates"):
             run_search(data, run, progress=False, overwrite=True, limits=limits, **small)
     assert (run / "results.json").exists()
 
 
-@pytest.mark.parametrize("limits", [{"max_flops": 300_000}, {"max_parameters": 100_000}, {}])
+@pytest.mark.parametrize("limits", [{"max_macs": 300_000}, {"max_parameters": 100_000}, {}])
 def test_a_warm_up_trains_what_may_be_proposed(data: Path, tmp_path: Path, limits: dict) -> None:
     # A latency is not measured for it.
     limits |= {"max_latency_ms": 1e-9}
@@ -204,7 +204,7 @@ def test_a_warm_up_trains_what_may_be_proposed(data: Path, tmp_path: Path, limit
 
 
 def test_what_is_counted_is_looked_at_before_what_is_measured(data: Path, tmp_path: Path) -> None:
-    limits = {"max_flops": 500_000, "max_latency_ms": 1e9}
+    limits = {"max_macs": 500_000, "max_latency_ms": 1e9}
     run = Settings.from_mapping({"data": str(data), "run": str(tmp_path), "limits": limits})
     costs = Costs(run, Dataset(data))
     rng, space = random.Random(0), SearchSpace.named("nasrec-small")
@@ -281,21 +281,21 @@ def test_finalists_are_a_front_within_the_limits_and_any_can_be_exported(
 ) -> None:
     run, limit = tmp_path / "run", 1_000_000
     small["evolution"] = {"population": 12, "iterations": 3, "tournament": 6, "children": 3}
-    small["evolution"]["objectives"] = ["score", "flops"]
+    small["evolution"]["objectives"] = ["score", "macs"]
     small["final"] |= {"top_k": 3, "other_learning_rates": []}
-    results = run_search(data, run, progress=False, limits={"max_flops": limit}, **small)
+    results = run_search(data, run, progress=False, limits={"max_macs": limit}, **small)
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    flops = {line["id"]: cost.flops(Architecture.from_json(line["architecture"]), 3, 8, 16) for line in history}
-    assert max(flops.values()) <= limit
+    macs = {line["id"]: cost.macs(Architecture.from_json(line["architecture"]), 3, 8, 16) for line in history}
+    assert max(macs.values()) <= limit
     ranked = sorted(history, key=lambda line: -line["score"])
     found = [model for model in results["models"] if model["kind"] == "found"]
     assert found[0]["id"] == ranked[0]["id"]
-    points = [objectives(line["score"], (flops[line["id"]],)) for line in history]
+    points = [objectives(line["score"], (macs[line["id"]],)) for line in history]
     front = {history[place]["id"] for place in first_front(points)}
     ids = {model["id"] for model in found}
     assert ids <= front if len(front) >= 3 else front <= ids
-    assert all(model["flops"] == flops[model["id"]] and model["over_limits"] == [] for model in found)
-    points = [(model["validation"]["log_loss"], model["flops"]) for model in found]
+    assert all(model["macs"] == macs[model["id"]] and model["over_limits"] == [] for model in found)
+    points = [(model["validation"]["log_loss"], model["macs"]) for model in found]
     assert set(results["front"]) == {found[place]["id"] for place in first_front(points)}
     assert results["front"][0] == results["best_searched"]
     other = next(model["id"] for model in found if model["id"] != results["best_searched"])
@@ -306,6 +306,6 @@ def test_finalists_are_a_front_within_the_limits_and_any_can_be_exported(
 
 
 def test_a_cost_that_is_not_known_is_within_its_limit() -> None:
-    limits = LimitSettings(max_flops=10, max_latency_ms=2.0)
-    assert limits.exceeded({"flops": 11, "parameters": 99, "latency": None}) == ["flops"]
-    assert limits.exceeded({"flops": 10, "parameters": 99, "latency": 2.1}) == ["latency"]
+    limits = LimitSettings(max_macs=10, max_latency_ms=2.0)
+    assert limits.exceeded({"macs": 11, "parameters": 99, "latency": None}) == ["macs"]
+    assert limits.exceeded({"macs": 10, "parameters": 99, "latency": 2.1}) == ["latency"]

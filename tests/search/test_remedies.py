@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import recnas
-from recnas.errors import InputError
 from recnas.export import export_run
 from recnas.search import run_search
+from recnas.util.errors import InputError
 
 
 def test_no_file_of_the_package_advises_overwriting_a_run_that_cannot_be_read() -> None:

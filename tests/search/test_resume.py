@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from benchmarks.kills import outcome_of
-from recnas.errors import InputError
 from recnas.search import run as run_module
 from recnas.search import run_search
+from recnas.util.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,12 @@ def settings() -> dict[str, Any]:
         "checkpoint_seconds": 0.0,
         # Two passes of two steps; of what is kept of a warm-up a step writes 160 MB.
         "warmup": {"amount": 2, "probe_candidates": 3, "probe_rows": 50, "optimization": {"batch_size": 700}},
-        "proxy": {"score": "zico + fr - loss | jacov - brief", "shortlist": 4, "batch_size": 8, "brief_rows": 128},
+        "proxy": {
+            "score": "zico + fr - loss | jacov - short_training",
+            "shortlist": 4,
+            "batch_size": 8,
+            "short_training_rows": 128,
+        },
         "evolution": {"population": 4, "iterations": 2, "tournament": 3, "children": 2},
         "final": {
             # The first of them is dropped in the middle of a pass, after two of six steps.
@@ -102,16 +107,16 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, place: str, count: int, after: bool
 
 STOPS = {
     "warm-up": [
-        ("recnas.search.folder.write_text", 1, False),
+        ("recnas.runs.folder.write_text", 1, False),
         ("recnas.train.warmup.PathLearner.step", 3, True),
-        ("recnas.search.warming.write_json", 1, False),
+        ("recnas.search.warmup_stage.write_json", 1, False),
         ("recnas.train.checkpoint.Checkpoint.remove", 1, False),
     ],
     # The history has eight lines, the shortlist four.
     SEARCH: [
-        ("recnas.search.history.History.add", 6, True),
+        ("recnas.runs.history.History.add", 6, True),
         ("recnas.train.loop.ModelLearner.step", 3, True),
-        ("recnas.search.history.History.add", 2, True),
+        ("recnas.runs.history.History.add", 2, True),
     ],
     FINAL_TRAINING: [
         # In the second finalist's first rung, and in the second rung.
@@ -161,7 +166,7 @@ def stopped_in_the_search(moments: dict[str, Path], data: Path, tmp_path: Path) 
     run = tmp_path / "run"
     shutil.copytree(moments[SEARCH], run)
     with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, "recnas.search.history.History.add", 6)
+        stop_at(patch, "recnas.runs.history.History.add", 6)
         with pytest.raises(Stopped):
             run_search(data, run, progress=False, resume=True)
     return run

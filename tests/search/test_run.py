@@ -11,11 +11,11 @@ import yaml
 
 import recnas
 from recnas.data import Dataset, describe
-from recnas.errors import InputError, RunError
 from recnas.search import run_search
 from recnas.search.finalists import Entrant, restore
 from recnas.space import Architecture, cost
 from recnas.train.loop import evaluate
+from recnas.util.errors import InputError, RunError
 
 
 def history_of(run: Path) -> list[dict]:
@@ -192,7 +192,7 @@ def test_a_random_search_draws_all_its_candidates_at_once(data: Path, tmp_path: 
 def test_a_short_training_ranks_without_a_warm_up(
     data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small["proxy"] |= {"score": "brief", "brief_rows": 200, "brief_batch_size": 32}
+    small["proxy"] |= {"score": "short_training", "short_training_rows": 200, "short_training_batch_size": 32}
     small["warmup"] |= {"max_rows_per_table": 100}
     small["evolution"]["iterations"] = 1
     # It needs neither a supernet nor the rows of proxy batches.
@@ -207,7 +207,7 @@ def test_a_short_training_ranks_without_a_warm_up(
         runs.append([(line["id"], line["proxy"], line["score"]) for line in history_of(run)])
         assert not (run / "supernet").exists()
     assert runs[0] == runs[1]
-    assert all(score == -values["brief"] for _, values, score in runs[0])
+    assert all(score == -values["short_training"] for _, values, score in runs[0])
 
 
 def test_an_unknown_proxy_is_reported_before_anything_is_done(data: Path, tmp_path: Path, small: dict) -> None:

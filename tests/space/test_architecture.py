@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recnas.errors import InputError
 from recnas.space import SPACES, Architecture, Block, Live, SearchSpace
+from recnas.util.errors import InputError
 
 BLOCK = Block(("fc",), ("efc",), dense_width=32, sparse_width=16, dense_inputs=(0,), sparse_inputs=(0,))
 SECOND = replace(BLOCK, dense_inputs=(0, 1), sparse_inputs=(1,))

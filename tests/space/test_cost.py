@@ -33,21 +33,21 @@ def test_parameters_and_flops_are_those_of_the_finished_network(space: str, samp
         dense, fields = STEMS[index % len(STEMS)]
         network = _network(arch, dense, fields)
         assert cost.parameters(arch, dense, fields, 16) == sum(p.numel() for p in network.parameters())
-        assert 2 * ROWS * cost.flops(arch, dense, fields, 16) == _flops(network)
+        assert 2 * ROWS * cost.macs(arch, dense, fields, 16) == _flops(network)
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_a_candidate_in_the_supernet_computes_no_more_than_its_own_network(space: str, sample) -> None:
     supernet = ChoiceNetwork(SearchSpace.named(space), 3, 10)
     for arch in sample(space, 30, seed=4):
-        assert 2 * ROWS * cost.flops(arch, 3, 10, 16) == _flops(supernet, arch)
+        assert 2 * ROWS * cost.macs(arch, 3, 10, 16) == _flops(supernet, arch)
 
 
 def test_the_width_of_embeddings_counts(sample) -> None:
     for arch in sample("nasrec-full", 10, seed=5):
         network = _network(arch, 4, 5, dim=8)
         assert cost.parameters(arch, 4, 5, 8) == sum(p.numel() for p in network.parameters())
-        assert 2 * ROWS * cost.flops(arch, 4, 5, 8) == _flops(network)
+        assert 2 * ROWS * cost.macs(arch, 4, 5, 8) == _flops(network)
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -55,7 +55,7 @@ def test_dead_parts_cost_nothing(space: str) -> None:
     named, rng = SearchSpace.named(space), random.Random(6)
     for _ in range(200):
         arch = named.sample(rng)
-        for count in (cost.parameters, cost.flops):
+        for count in (cost.parameters, cost.macs):
             assert count(arch, 13, 26, 16) == count(arch.canonical(), 13, 26, 16) > 0
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from recnas.errors import InputError
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import Architecture, SearchSpace, cost
+from recnas.util.errors import InputError
 
 EMBEDDING_DIM = 16
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recnas.errors import InputError
 from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
 from recnas.space.choices import NOTHING, BlockChoices, OneOf, OneOperator, Subset
 from recnas.space.search_space import value_at
+from recnas.util.errors import InputError
 
 SEEDS = st.integers(0, 2**32)
 NAMES = st.sampled_from(sorted(SPACES))
@@ -267,7 +267,7 @@ def test_spaces_and_costs_need_no_torch() -> None:
         "import random, sys\n"
         "from recnas.space import SearchSpace, cost\n"
         "arch = SearchSpace.named('nasrec-full').sample(random.Random(0))\n"
-        "cost.parameters(arch, 13, 26, 16), cost.flops(arch, 13, 26, 16), arch.id\n"
+        "cost.parameters(arch, 13, 26, 16), cost.macs(arch, 13, 26, 16), arch.id\n"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -278,13 +278,13 @@ def test_spaces_and_costs_need_no_torch() -> None:
 def test_samples_within_limits_can_be_afforded_however_tight_they_are(name: str, room: float) -> None:
     space, rng = SearchSpace.named(name), random.Random(7)
 
-    def flops(arch: Architecture) -> int:
-        return cost.flops(arch, 3, 8, 16)
+    def macs(arch: Architecture) -> int:
+        return cost.macs(arch, 3, 8, 16)
 
-    smallest = space.smallest(flops)
-    limit = flops(smallest) * room
-    drawn = [space.sample_within(rng, lambda arch: flops(arch) <= limit, smallest) for _ in range(5)]
-    assert all(arch in space and flops(arch) <= limit for arch in drawn)
+    smallest = space.smallest(macs)
+    limit = macs(smallest) * room
+    drawn = [space.sample_within(rng, lambda arch: macs(arch) <= limit, smallest) for _ in range(5)]
+    assert all(arch in space and macs(arch) <= limit for arch in drawn)
     if room == math.inf:
         free = random.Random(7)
         assert drawn == [space.sample(free) for _ in range(5)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import data_prep
+import recnas.data_prep
 from recnas.study import run_study
 
 ROWS = 400
@@ -30,7 +30,7 @@ def write_clicks(file: Path) -> None:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_clicks(folder / "clicks.csv")
-    data_prep.prepare(
+    recnas.data_prep.prepare(
         "tabular",
         folder / "set",
         input=folder / "clicks.csv",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recnas.errors import RunError
+from recnas.util.errors import RunError
 from tests.mutations import check_commands
 
 

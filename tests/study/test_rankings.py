@@ -75,8 +75,8 @@ def test_no_candidate_is_judged_by_a_ranker_that_knows_its_loss() -> None:
 
 
 def test_what_has_no_value_is_last_whichever_way_its_term_counts() -> None:
-    candidates = rows(jacov=[1.0, 1.0, 1.0, 1.0], brief=[None, 0.1, 0.2, 0.3])
-    found = scores("standardised jacov - brief", "0.1", candidates)
+    candidates = rows(jacov=[1.0, 1.0, 1.0, 1.0], short_training=[None, 0.1, 0.2, 0.3])
+    found = scores("standardised jacov - short_training", "0.1", candidates)
     assert min(found) == found[0] < found[3] < found[2] < found[1]
 
 

@@ -12,16 +12,16 @@ import pytest
 
 from recnas.cli import main
 from recnas.data import Dataset
-from recnas.errors import InputError, RunError
 from recnas.nn.model import sizes
+from recnas.proxies.expression import NOT_INHERITED
 from recnas.search import run_baselines, run_search
 from recnas.search.costs import Costs
-from recnas.search.expression import NOT_INHERITED
 from recnas.space import Architecture, cost
 from recnas.study import run_study
 from recnas.study.run import draw_candidates
 from recnas.study.scores import proxy_names
 from recnas.study.settings import StudySettings
+from recnas.util.errors import InputError, RunError
 from tests.study.conftest import PROXIES, found
 
 
@@ -259,13 +259,13 @@ def test_a_search_does_not_replace_a_study(copy: Path, data: Path) -> None:
 
 def test_candidates_are_within_the_limits(data: Path) -> None:
     def draw(most: int | None) -> list[Architecture]:
-        values = {"data": str(data), "candidates": 8, "limits": {"max_flops": most}}
+        values = {"data": str(data), "candidates": 8, "limits": {"max_macs": most}}
         settings = StudySettings.from_mapping(values)
         return draw_candidates(settings, Costs(settings, Dataset(data)))
 
-    costs = [cost.flops(arch, *sizes(Dataset(data).schema)) for arch in draw(300_000)]
+    costs = [cost.macs(arch, *sizes(Dataset(data).schema)) for arch in draw(300_000)]
     assert len(costs) == 8
     assert max(costs) <= 300_000
-    assert max(cost.flops(arch, *sizes(Dataset(data).schema)) for arch in draw(None)) > 300_000
+    assert max(cost.macs(arch, *sizes(Dataset(data).schema)) for arch in draw(None)) > 300_000
     with pytest.raises(InputError, match=r"found only \d of 8 distinct candidates of .* within the limits"):
         draw(3_000)

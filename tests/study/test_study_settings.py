@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from recnas.errors import InputError
 from recnas.study.settings import StudySettings
+from recnas.util.errors import InputError
 
 
 @pytest.mark.parametrize(

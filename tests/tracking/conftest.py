@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import data_prep
+import recnas.data_prep
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "set"
-    data_prep.prepare("synthetic", folder, rows=600, progress=False)
+    recnas.data_prep.prepare("synthetic", folder, rows=600, progress=False)
     return folder
 
 

@@ -19,11 +19,11 @@ from mlflow.entities import Run
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
-from recnas.console import Console
-from recnas.errors import InputError
 from recnas.search import run_baselines, run_search
 from recnas.tracking import TRACKERS, check_trackers, follow, mlflow, tensorboard, tracked
-from recnas.tracking.telling import without_password
+from recnas.tracking.redact import without_password
+from recnas.util.console import Console
+from recnas.util.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("_mlflow")
 
@@ -112,7 +112,7 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
         append(run / "history.jsonl", candidate(1.0), candidate(3.0))
         time.sleep(0.1)
         append(run / "history.jsonl", candidate(2.0))
-        append(run / "shortlist.jsonl", {"proxy": {"brief": 0.5}}, {"proxy": {"brief": 0.25}})
+        append(run / "shortlist.jsonl", {"proxy": {"short_training": 0.5}}, {"proxy": {"short_training": 0.25}})
         append(model / "progress-0.05.jsonl", report(2))
         quality = {"log_loss": 0.5, "auc": 0.75}
         append(model / "metrics.jsonl", {"learning_rate": 0.05, "rows": 20, "validation": quality})
@@ -123,7 +123,7 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
     assert points["search"]["score/score"] == [(1, 1.0), (2, 3.0), (3, 2.0)]
     assert points["search"]["score/best so far"] == [(1, 1.0), (2, 3.0), (3, 3.0)]
     assert points["search"]["proxy/zico"] == [(1, 2.0), (2, 6.0), (3, 4.0)]
-    assert points["search"]["shortlist/brief"] == [(1, 0.5), (2, 0.25)]
+    assert points["search"]["shortlist/short_training"] == [(1, 0.5), (2, 0.25)]
     assert points["abc at 0.05"] == {
         "final training/train_loss": [(10, 1.0), (20, 0.5)],
         "final training/validation_log_loss": [(20, 0.5)],
@@ -198,7 +198,7 @@ def test_a_search_and_its_baselines_are_one_run_of_mlflow_with_results_and_files
     assert before["search"].data.tags["recnas.best"] == best["id"]
     assert before["search"].data.params["evolution.population"] == "4"
     trained = before[f"{best['id']} at {best['learning_rate']:g}"]
-    assert trained.data.metrics["flops"] == best["flops"]
+    assert trained.data.metrics["macs"] == best["macs"]
     assert trained.data.metrics["final training/validation_auc"] == best["validation"]["auc"]
     kept = MlflowClient().download_artifacts(before["search"].info.run_id, "architecture.json")
     assert Path(kept).read_text() == (folder / "architecture.json").read_text()

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torchrec import KeyedJaggedTensor
 
+from recnas.candidates.recipe import Optimization
 from recnas.data import Batch
+from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
-from recnas.schema import SPLITS, DenseFeature, Schema, SparseFeature
 from recnas.space import SearchSpace
 from recnas.space.choices import OneOf
-from recnas.train.settings import Optimization
 from recnas.train.warmup import PathLearner
 
 ROWS = 16

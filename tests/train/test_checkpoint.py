@@ -12,8 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from recnas.errors import InputError, RunError
-from recnas.exits import Terminated
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.train import checkpoint
@@ -25,6 +23,8 @@ from recnas.train.checkpoint import (
     save_supernet,
     save_tensors,
 )
+from recnas.util.errors import InputError, RunError
+from recnas.util.exits import Terminated
 
 
 def _model(schema, arch, seed: int) -> CTRModel:

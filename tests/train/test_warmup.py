@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from recnas.errors import InputError
-from recnas.nn.elastic import Slices
+from recnas.candidates.recipe import Optimization
+from recnas.nn.elastic import WeightSlices
 from recnas.nn.network import ChoiceNetwork
+from recnas.train.amount import Amount
 from recnas.train.metrics import Metrics
 from recnas.train.schedule import cosine_with_warmup
-from recnas.train.settings import Amount, Optimization
 from recnas.train.warmup import Probe, SlicedAdagrad, warm_up
+from recnas.util.errors import InputError
 
 
 @given(st.floats(0, 1), st.integers(0, 10**9))
@@ -46,7 +47,7 @@ def test_learning_slices_is_adagrad_on_whole_parameters(space, fan_in_scale: int
     rng = random.Random(0)
     for step in range(12):
         dense, fields = torch.randn(8, 2, dtype=torch.float64), torch.randn(8, 3, 16, dtype=torch.float64)
-        arch, slices = space.sample(rng), Slices()
+        arch, slices = space.sample(rng), WeightSlices()
         lr = 0.1 / (step + 1)
         sliced(dense, fields, arch, slices).square().mean().backward()
         optimizer.step(slices.taken, lr)

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from recnas.export.python_text import literal
-from recnas.printable import in_markdown
+from recnas.util.printable import in_markdown
 
 
 def render(name: str, **values: Any) -> str:

@@ -16,7 +16,7 @@ HIDDEN = (400, 400)
 """The paper says two layers; their width is that of the other models' deep parts."""
 
 
-def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     """Multiply–accumulates a row of the published network; arguments as in `AutoIntPlus`."""
     fields, width = num_dense + num_sparse, HEADS * HEAD_DIM
     inputs = (dim, *[width] * (LAYERS - 1))

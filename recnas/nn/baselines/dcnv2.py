@@ -14,7 +14,7 @@ HIDDEN = (768, 768)
 """Of the depths and widths that the paper searches, per data set; see docs/baselines.md."""
 
 
-def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     """Multiply–accumulates a row of the network with these settings; arguments as in `DCNV2`."""
     inputs = (num_dense + num_sparse) * dim
     return CROSS_LAYERS * inputs**2 + inputs + products((inputs, *HIDDEN, 1))

@@ -13,7 +13,7 @@ DROPOUT = 0.5
 """Section 3.1 of the paper, for Criteo."""
 
 
-def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     """Multiply–accumulates a row of the published network; arguments as in `DeepFM`."""
     return num_dense + products(((num_dense + num_sparse) * dim, *HIDDEN, 1))
 

@@ -14,7 +14,7 @@ TOP_LAYERS = (512, 256)
 """Hidden layers of the settings published for Criteo Kaggle."""
 
 
-def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     """Multiply–accumulates a row of the published network; arguments as in `DLRM`.
 
     The interaction computes the products of all pairs of vectors in both orders, and keeps half of them.

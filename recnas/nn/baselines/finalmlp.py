@@ -15,7 +15,7 @@ GATE_HIDDEN, HEADS = 64, 1
 """The defaults of FuxiCTR, where the authors' model is; the paper tunes them for each data set."""
 
 
-def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     """Multiply–accumulates a row of the network with these settings; arguments as in `FinalMLP`.
 
     The gates read nothing of a row, so they are computed once a batch and not counted.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from recnas.nn.baselines.layers import FirstOrder
 
 
-def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     """Multiply–accumulates a row; arguments as in `LogisticRegression`. The looked-up weights are only added."""
     return num_dense
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from recnas.features.schema import Schema
 from recnas.nn.baselines import TITLES, autoint, dcnv2, deepfm, dlrm, finalmlp, lr, xdeepfm
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Baseline:
         """
         return self.make(len(schema.dense), schema.num_sparse, self.dim if dim is None else dim)
 
-    def flops(self, schema: Schema, dim: int | None = None) -> int:
+    def macs(self, schema: Schema, dim: int | None = None) -> int:
         """Multiply–accumulates a row of its dense part, elementwise work left out; arguments as in `network`."""
         return self.count(len(schema.dense), schema.num_sparse, self.dim if dim is None else dim)
 
 
 BASELINES: dict[str, Baseline] = {
-    "lr": Baseline(lr.LogisticRegression, lr.flops, vectors=False, first_order=True),
-    "dlrm": Baseline(dlrm.DLRM, dlrm.flops),
-    "deepfm": Baseline(deepfm.DeepFM, deepfm.flops, first_order=True),
-    "xdeepfm": Baseline(xdeepfm.XDeepFM, xdeepfm.flops, first_order=True),
-    "autoint+": Baseline(autoint.AutoIntPlus, autoint.flops),
-    "dcnv2": Baseline(dcnv2.DCNV2, dcnv2.flops),
-    "finalmlp": Baseline(finalmlp.FinalMLP, finalmlp.flops),
+    "lr": Baseline(lr.LogisticRegression, lr.macs, vectors=False, first_order=True),
+    "dlrm": Baseline(dlrm.DLRM, dlrm.macs),
+    "deepfm": Baseline(deepfm.DeepFM, deepfm.macs, first_order=True),
+    "xdeepfm": Baseline(xdeepfm.XDeepFM, xdeepfm.macs, first_order=True),
+    "autoint+": Baseline(autoint.AutoIntPlus, autoint.macs),
+    "dcnv2": Baseline(dcnv2.DCNV2, dcnv2.macs),
+    "finalmlp": Baseline(finalmlp.FinalMLP, finalmlp.macs),
 }
 """The models, by the names of `TITLES`."""
 

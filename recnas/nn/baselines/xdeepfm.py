@@ -15,7 +15,7 @@ HIDDEN = (400, 400)
 """Section 4.1 of the paper, for Criteo: widths 200 and 400, the best depths 3 and 2."""
 
 
-def flops(num_dense: int, num_sparse: int, dim: int) -> int:
+def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     """Multiply–accumulates a row of the published network; arguments as in `XDeepFM`.
 
     The products of a CIN's fields themselves, one for each of the columns that a layer then sums, are not counted.

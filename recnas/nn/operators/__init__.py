@@ -25,7 +25,7 @@ __all__ = ["Inputs", "Read", "Shapes", "build", "build_branch"]
 def build(name: str, shapes: Shapes) -> nn.Module:
     """An operator with fresh weights for all that candidates may meet.
 
-    Its `forward` takes a `Read`, the output's width and `Slices`, and gives `[B, width]` or `[B, E, width]`.
+    Its `forward` takes a `Read`, the output's width and `WeightSlices`, and gives `[B, width]` or `[B, E, width]`.
     """
     return _module(OPERATORS[name].module)(shapes)
 
@@ -33,8 +33,8 @@ def build(name: str, shapes: Shapes) -> nn.Module:
 def build_branch(name: str, columns: int, layers: int) -> nn.Module:
     """A branch with fresh weights over the stem's columns, of so many layers at most.
 
-    Its `forward` takes dense features `[B, d₀]`, fields `[B, n₀, E]`, a candidate's layers and `Slices`, and gives
-    `[B, columns]`.
+    Its `forward` takes dense features `[B, d₀]`, fields `[B, n₀, E]`, a candidate's layers and `WeightSlices`, and
+    gives `[B, columns]`.
     """
     return _module(BRANCHES[name].module)(columns, layers)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, Piece, Slices
+from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, InputSegment, WeightSlices
 from recnas.nn.operators.inputs import Read, Shapes
 from recnas.space.operators.attention import HEADS, NORM_START
 
@@ -31,11 +31,11 @@ class Attention(nn.Module):
         self.feed_forward_norm = ElasticNorm(dim, NORM_START)
         self.dim = dim
 
-    def forward(self, read: Read, width: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, read: Read, width: int, slices: WeightSlices | None = None) -> Tensor:
         """Sparse inputs → `[B, E, width]`."""
 
         def over_columns(layer: ElasticLinear, x: Tensor, out: int = self.dim) -> Tensor:
-            return layer([Piece.of("fields", x)], out, slices)
+            return layer([InputSegment.of("fields", x)], out, slices)
 
         x = self.norm(self.linear(read.sparse, width, slices), slices).transpose(1, 2)
         packed = over_columns(self.in_projection, x, 3 * self.dim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.elastic import ElasticLinear, Piece, Slices
+from recnas.nn.elastic import ElasticLinear, InputSegment, WeightSlices
 from recnas.space.operators.cross import STEM
 
 
@@ -26,7 +26,7 @@ class CrossNetwork(nn.Module):
             # overfits rare ids.
             nn.init.uniform_(layer.weight[STEM], -(columns**-0.5), columns**-0.5)
 
-    def forward(self, dense: Tensor, fields: Tensor, layers: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, dense: Tensor, fields: Tensor, layers: int, slices: WeightSlices | None = None) -> Tensor:
         """Dense features `[B, d₀]` and fields `[B, n₀, E]` through the first layers: `[B, columns]`.
 
         Raises:
@@ -36,5 +36,5 @@ class CrossNetwork(nn.Module):
             raise ValueError(f"{layers} cross layers are asked for where there are {len(self.layers)}")
         stem = x = torch.cat([dense, fields.flatten(1)], dim=1)
         for layer in self.layers[:layers]:
-            x = stem * layer([Piece.of(STEM, x)], stem.shape[1], slices) + x
+            x = stem * layer([InputSegment.of(STEM, x)], stem.shape[1], slices) + x
         return x

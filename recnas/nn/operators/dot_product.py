@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, Piece, Slices
+from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, InputSegment, WeightSlices
 from recnas.nn.operators.inputs import Read, Shapes, concat, total
 from recnas.space.operators.dot_product import reduced_fields
 
@@ -34,7 +34,7 @@ class DotProduct(nn.Module):
             self.linear = ElasticLinear({"products": products}, width, products)
         self.norm = ElasticNorm(width)
 
-    def forward(self, read: Read, width: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, read: Read, width: int, slices: WeightSlices | None = None) -> Tensor:
         """Dense and sparse inputs → `[B, width]`."""
         dense, sparse, reduced = read.dense, read.sparse, reduced_fields(width)
         if total(dense) == self.dim:
@@ -48,5 +48,5 @@ class DotProduct(nn.Module):
         vectors = torch.cat((x.unsqueeze(-1), y), dim=-1)
         pairs = (slices or PLAIN).products(vectors)
         if pairs.shape[-1] != width:
-            pairs = self.linear([Piece.of("products", pairs)], width, slices)
+            pairs = self.linear([InputSegment.of("products", pairs)], width, slices)
         return self.norm(pairs, slices)

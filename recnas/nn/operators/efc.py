@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from recnas.nn.elastic import ElasticLinear, ElasticNorm, Slices
+from recnas.nn.elastic import ElasticLinear, ElasticNorm, WeightSlices
 from recnas.nn.operators.inputs import Read, Shapes
 
 
@@ -16,6 +16,6 @@ class EmbeddingFullyConnected(nn.Module):
         self.linear = ElasticLinear(shapes.sparse.sources, shapes.width, shapes.sparse.widest)
         self.norm = ElasticNorm(shapes.width)
 
-    def forward(self, read: Read, width: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, read: Read, width: int, slices: WeightSlices | None = None) -> Tensor:
         """Sparse inputs → `[B, E, width]`."""
         return self.norm(self.linear(read.sparse, width, slices), slices, relu=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from recnas.nn.elastic import ElasticLinear, ElasticNorm, Slices
+from recnas.nn.elastic import ElasticLinear, ElasticNorm, WeightSlices
 from recnas.nn.operators.inputs import Read, Shapes
 
 
@@ -16,6 +16,6 @@ class FullyConnected(nn.Module):
         self.linear = ElasticLinear(shapes.dense.sources, shapes.width, shapes.dense.widest)
         self.norm = ElasticNorm(shapes.width)
 
-    def forward(self, read: Read, width: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, read: Read, width: int, slices: WeightSlices | None = None) -> Tensor:
         """Dense inputs → `[B, width]`."""
         return self.norm(self.linear(read.dense, width, slices), slices, relu=True)

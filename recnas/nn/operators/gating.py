@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recnas.nn.elastic import ElasticLinear, ElasticNorm, Piece, Slices
+from recnas.nn.elastic import ElasticLinear, ElasticNorm, InputSegment, WeightSlices
 from recnas.nn.operators.inputs import Read, Shapes
 
 
@@ -30,7 +30,7 @@ class Gating(nn.Module):
             self.linear = ElasticLinear(out_sources, width, padded, bias=True)
         self.norm = ElasticNorm(width)
 
-    def forward(self, read: Read, width: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, read: Read, width: int, slices: WeightSlices | None = None) -> Tensor:
         """Operands `[B, l]` and `[B, r]` → `[B, width]`."""
         left, right = read.left, read.right
         padded = max(left.x.shape[-1], right.x.shape[-1])
@@ -38,5 +38,5 @@ class Gating(nn.Module):
         if padded == width:
             gated = F.pad(gated, (0, padded - gated.shape[-1]))
         else:
-            gated = self.linear([Piece(gated, right.parts)], width, slices)
+            gated = self.linear([InputSegment(gated, right.parts)], width, slices)
         return self.norm(gated, slices)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recnas.nn.elastic import Piece
+from recnas.nn.elastic import InputSegment
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Inputs:
         return self.narrowest == self.widest == width
 
 
-def total(inputs: Sequence[Piece]) -> int:
+def total(inputs: Sequence[InputSegment]) -> int:
     """The concatenated width of pieces."""
     return sum(piece.x.shape[-1] for piece in inputs)
 
 
-def concat(inputs: Sequence[Piece]) -> Tensor:
+def concat(inputs: Sequence[InputSegment]) -> Tensor:
     """Pieces side by side, along the last axis."""
     return inputs[0].x if len(inputs) == 1 else torch.cat([piece.x for piece in inputs], dim=-1)
 
@@ -77,7 +77,7 @@ class Read:
         right: The right operand.
     """
 
-    dense: Sequence[Piece]
-    sparse: Sequence[Piece]
-    left: Piece | None
-    right: Piece | None
+    dense: Sequence[InputSegment]
+    sparse: Sequence[InputSegment]
+    left: InputSegment | None
+    right: InputSegment | None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, Piece, Slices
+from recnas.nn.elastic import PLAIN, ElasticLinear, ElasticNorm, InputSegment, WeightSlices
 from recnas.space.architecture import MERGED_FIELDS
 
 
@@ -21,10 +21,10 @@ class DenseToSparse(nn.Module):
             self.linear = ElasticLinear({"dense": max(widths)}, self.columns, max(widths))
             self.norm = ElasticNorm(self.columns)
 
-    def forward(self, dense: Tensor, slices: Slices | None = None) -> Tensor:
+    def forward(self, dense: Tensor, slices: WeightSlices | None = None) -> Tensor:
         """`[B, dd]` → `[B, E, 8]`."""
         if dense.shape[-1] != self.columns:
-            dense = self.norm(self.linear([Piece.of("dense", dense)], self.columns, slices), slices)
+            dense = self.norm(self.linear([InputSegment.of("dense", dense)], self.columns, slices), slices)
         return dense.unflatten(-1, (MERGED_FIELDS, -1)).transpose(1, 2)
 
 
@@ -39,9 +39,9 @@ class FactorizationMachine(nn.Module):
             self.linear = ElasticLinear({"fm": dim}, max(widths), dim)
             self.norm = ElasticNorm(max(widths))
 
-    def forward(self, fields: Tensor, width: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, fields: Tensor, width: int, slices: WeightSlices | None = None) -> Tensor:
         """`[B, E, ds]` → `[B, width]`."""
         interactions = (slices or PLAIN).interactions(fields)
         if width == self.dim:
             return interactions
-        return self.norm(self.linear([Piece.of("fm", interactions)], width, slices), slices)
+        return self.norm(self.linear([InputSegment.of("fm", interactions)], width, slices), slices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recnas.nn.elastic import ElasticLinear, ElasticNorm, Piece, Slices
+from recnas.nn.elastic import ElasticLinear, ElasticNorm, InputSegment, WeightSlices
 from recnas.nn.operators.inputs import Read, Shapes
 
 
@@ -25,11 +25,11 @@ class Sum(nn.Module):
             self.linear = ElasticLinear({"sum": padded}, width, padded)
         self.norm = ElasticNorm(width)
 
-    def forward(self, read: Read, width: int, slices: Slices | None = None) -> Tensor:
+    def forward(self, read: Read, width: int, slices: WeightSlices | None = None) -> Tensor:
         """Operands `[B, l]` and `[B, r]` → `[B, width]`."""
         left, right = read.left, read.right
         padded = max(left.x.shape[-1], right.x.shape[-1])
         added = sum(F.pad(operand.x, (0, padded - operand.x.shape[-1])) for operand in (left, right))
         if padded != width:
-            added = self.linear([Piece.of("sum", added)], width, slices)
+            added = self.linear([InputSegment.of("sum", added)], width, slices)
         return self.norm(added, slices)

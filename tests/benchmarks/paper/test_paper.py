@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import data_prep
+import recnas.data_prep
 from benchmarks.paper import ablation, runs, sections, table, theorem2
 from benchmarks.paper.__main__ import QUICK, main
 from benchmarks.paper.runs import RANDOM, Method, evolution_of
 from recnas.nn.baselines import TITLES
-from recnas.search.evolution import EvolutionSettings
-from recnas.search.expression import Expression
+from recnas.proxies.expression import Expression
+from recnas.strategies.evolution import EvolutionSettings
 from recnas.study import trainings
 from tests.study.conftest import write_clicks
 
@@ -50,7 +50,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_clicks(folder / "clicks.csv")
     columns: dict[str, Any] = {"label": "click", "dense": ["price"], "sparse": ["user", "item"]}
-    data_prep.prepare("tabular", folder / "set", input=folder / "clicks.csv", progress=False, **columns)
+    recnas.data_prep.prepare("tabular", folder / "set", input=folder / "clicks.csv", progress=False, **columns)
     return folder / "set"
 
 
@@ -131,7 +131,7 @@ def test_the_boxes_hold_the_losses_of_the_models(made):
 
 def test_the_table_has_every_method_and_its_best_model_on_validation(made):
     rows = models(made, "table")
-    found = ["random", "one-shot (NASRec), 100 % warm-up", "ZiCo, 1 % warm-up", "SiGeo, 1 % warm-up", "brief"]
+    found = ["random", "one-shot (NASRec), 100 % warm-up", "ZiCo, 1 % warm-up", "SiGeo, 1 % warm-up", "short_training"]
     found.append("two looks")
     assert [row["method"] for row in rows] == [*TITLES.values(), *found]
     tried = [json.loads(path.read_text()) for path in (made / "trainings").rglob("result.json")]
@@ -237,7 +237,7 @@ def test_published_figures_are_beside_the_row_that_they_are_of():
         "SiGeo, no warm-up": (0.4404, 0.8109, 0.09),
         "SiGeo, 1 % warm-up": (0.4396, 0.8117, 0.1),
         "SiGeo, 100 % warm-up": (0.4399, 0.8115, 0.1),
-        "brief": None,
+        "short_training": None,
         "two looks": None,
     }
 
@@ -256,10 +256,10 @@ def test_a_diverged_training_is_counted_and_left_out_of_its_box(made):
 
 
 def test_two_looks_rank_by_the_second(made):
-    run = made / "searches" / "0" / "jacov-jacov-brief"
+    run = made / "searches" / "0" / "jacov-jacov-short_training"
     listed = [json.loads(line) for line in (run / "shortlist.jsonl").read_text().splitlines()]
     values = [line["proxy"] for line in listed]
-    scores = Expression.parse("jacov - brief").standardised_scores(values)
+    scores = Expression.parse("jacov - short_training").standardised_scores(values)
     best = listed[max(range(len(scores)), key=scores.__getitem__)]
     assert [row["model"] for row in models(made, "table") if row["method"] == "two looks"] == [best["id"]]
 

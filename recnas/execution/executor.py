@@ -1,0 +1,330 @@
+"""Where work runs: in this process, in several, or on a cluster; results always come back in the order of the work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor as Pool
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from recnas.nn.processes import leave_torchrun, num_started
+from recnas.runs.settings import Settings
+from recnas.util.cores import available_cores
+from recnas.util.errors import InputError, RunError
+
+LAST = 8
+"""For each of those side by side, how many of the last items begin with the longest."""
+
+
+class Executor(ABC):
+    """Applies functions to items, after each worker has called `start(*arguments)` once.
+
+    What runs work is a kind of this: `ThisProcess`, `LocalProcesses`, and `ray_workers.RayWorkers`. The loops that give
+    the work out know this interface alone; `open_executor` chooses the kind that a run's settings ask for. It
+    is used in a `with` block, whose end ends the workers.
+
+    Attributes:
+        workers: How many work side by side.
+        in_this_process: Whether work is done in the process that asks for it, and shares its state.
+    """
+
+    workers: int
+    in_this_process: bool = False
+
+    @abstractmethod
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        single_threaded: bool = False,
+        apart: bool = False,
+    ) -> Iterator[Any]:
+        """`function(item)` for each item, in order.
+
+        Args:
+            function: What to apply.
+            items: To what.
+            effort: How long an item takes, in any unit: of the last ones done side by side the longest begin first, so
+                that all end at one time.
+            single_threaded: Whether to compute each item with one thread, so that its bits do not depend on cores and
+                workers; where there are no other processes, as many run side by side in this one as torch has threads.
+            apart: Whether items share nothing that a worker keeps from one to the next, as trainings do: on a cluster
+                each may then go wherever there is room.
+
+        Raises:
+            RunError: A worker died, and its work could not be done by another.
+        """
+
+    @property
+    def side_by_side(self) -> int:
+        """How many single-threaded items are under way at once."""
+        return self.workers
+
+    @abstractmethod
+    def wait_for_start(self) -> None:
+        """Returns when all workers are up, and idle.
+
+        Raises:
+            RunError: A worker died.
+        """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Says early if workers could not be started; returns at once.
+
+        Raises:
+            RunError: A worker died.
+        """
+
+    @abstractmethod
+    def check_files(self, files: Sequence[Path]) -> None:
+        """Says early if workers elsewhere do not see files as they are here; asked before the first work.
+
+        Raises:
+            InputError: One does not.
+        """
+
+    @abstractmethod
+    def close(self, failed: bool) -> None:
+        """Ends the workers; after a failure, work under way is given up."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close(failed=error[0] is not None)
+
+
+class ThisProcess(Executor):
+    """Does the work in this process: single-threaded items side by side, others one after the other.
+
+    Args:
+        start: Prepares this process: sets what the functions need as module state.
+        arguments: What `start` is given.
+    """
+
+    workers, in_this_process = 1, True
+
+    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
+        start(*arguments)
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        single_threaded: bool = False,
+        apart: bool = False,
+    ) -> Iterator[Any]:
+        if not single_threaded:
+            yield from map(function, items)
+            return
+        with _threads() as pool:
+            yield from _in_order(pool, function, items, beginning_order(items, effort, self.side_by_side))
+
+    @property
+    def side_by_side(self) -> int:
+        return torch.get_num_threads()
+
+    def wait_for_start(self) -> None:
+        """It is up."""
+
+    def check(self) -> None:
+        """It could be started."""
+
+    def check_files(self, files: Sequence[Path]) -> None:
+        """It sees what it sees."""
+
+    def close(self, failed: bool) -> None:
+        """It goes on."""
+
+
+class LocalProcesses(Executor):
+    """Does the work in several processes of this machine.
+
+    Args:
+        workers: How many, started at once.
+        start: Prepares each: sets what the functions need as module state.
+        arguments: What `start` is given.
+    """
+
+    def __init__(self, workers: int, start: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
+        self.workers = workers
+        self._pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _start_worker, (workers, start, arguments)
+        )
+        # A pool makes a process when work comes in and none is free; these come up while this one goes on.
+        self._started: list[Future[None]] = [self._pool.submit(_nothing) for _ in range(workers)]
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        single_threaded: bool = False,
+        apart: bool = False,
+    ) -> Iterator[Any]:
+        if single_threaded:
+            function = partial(with_one_thread, function)
+        with _telling_of_dead_workers():
+            yield from _in_order(self._pool, function, items, beginning_order(items, effort, self.side_by_side))
+
+    def wait_for_start(self) -> None:
+        with _telling_of_dead_workers():
+            for future in self._started:
+                future.result()
+
+    def check(self) -> None:
+        with _telling_of_dead_workers():
+            for future in self._started:
+                if future.done():
+                    future.result()
+
+    def check_files(self, files: Sequence[Path]) -> None:
+        """They see what this process sees."""
+
+    def close(self, failed: bool) -> None:
+        if failed:
+            for process in list(self._pool._processes.values()):
+                process.terminate()
+        self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def open_executor(settings: Settings, start: Callable[[Any], None], say: Callable[[str], None]) -> Iterator[Executor]:
+    """What runs the work of a run, as its settings ask for; this process has its share of the cores meanwhile.
+
+    Args:
+        settings: The run's; each worker calls `start(settings)` once.
+        start: Prepares a worker.
+        say: Told, in a line, of what keeps workers waiting.
+
+    Raises:
+        InputError: There is no such cluster, or Ray is not installed.
+    """
+    workers = settings.processes
+    with sharing_cores(workers), _executor(settings, workers, start, say) as executor:
+        yield executor
+
+
+def _executor(settings: Settings, workers: int, start: Callable[[Any], None], say: Callable[[str], None]) -> Executor:
+    if settings.ray is not None:
+        if num_started() > 1:
+            raise InputError("torchrun and --ray both say which processes do the work; take one of them")
+        # Ray is an extra.
+        from recnas.execution.ray_workers import RayWorkers
+
+        # Elsewhere the working directory may be another one.
+        places = {name: os.path.abspath(getattr(settings, name)) for name in ("data", "run")}
+        return RayWorkers(settings.ray, settings.workers, say, start, (replace(settings, **places),))
+    return ThisProcess(start, (settings,)) if workers == 1 else LocalProcesses(workers, start, (settings,))
+
+
+def beginning_order(items: Sequence[Any], effort: Callable[[Any], float], side_by_side: int) -> list[int]:
+    """The places of items in the order in which to begin with them: as they come, the longest of the last first."""
+    first = max(0, len(items) - LAST * side_by_side)
+    return [*range(first), *sorted(range(first, len(items)), key=lambda place: -effort(items[place]))]
+
+
+def _in_order(pool: Pool, function: Callable[[Any], Any], items: Sequence[Any], order: Sequence[int]) -> Iterator[Any]:
+    """Results in the order of the items, of work that is begun in another order."""
+    results = {place: pool.submit(function, items[place]) for place in order}
+    for place in range(len(items)):
+        yield results[place].result()
+
+
+def with_one_thread(function: Callable[[Any], Any], item: Any) -> Any:
+    """`function(item)`, computed with one thread."""
+    with computing_with(threads=1):
+        return function(item)
+
+
+@contextmanager
+def _threads() -> Iterator[Pool]:
+    """As many threads as torch would use, each with one of torch's."""
+    with ThreadPoolExecutor(torch.get_num_threads(), "recnas", torch.set_num_threads, (1,)) as pool:
+        try:
+            yield pool
+        except BaseException:
+            # Work that has not begun is of no use any more.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _nothing() -> None:
+    """The first work of every process."""
+
+
+@contextmanager
+def _telling_of_dead_workers() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise RunError(
+            "a worker process died: out of memory (go on with --resume and fewer --workers), or started from a script "
+            "without `if __name__ == '__main__':`"
+        ) from None
+
+
+@contextmanager
+def sharing_cores(workers: int) -> Iterator[None]:
+    """Gives this process its share of the cores while several work side by side.
+
+    On a busy machine two processes of one thread are faster than one of two: no thread waits for another. What this
+    process does alone is rounded as in a worker.
+    """
+    before = torch.get_num_threads()
+    _take_share(workers)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Computes with so many threads: the bits of what is done meanwhile do not depend on cores and workers.
+
+    A training carries rounding on and makes it large, so that what comes of it is another one with other threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the one that started it is gone, even if it was killed: nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    leave_torchrun()
+    _take_share(workers)
+    start(*arguments)
+
+
+def _take_share(workers: int) -> None:
+    """Sets this process's threads, but never to more than it was given, as with `OMP_NUM_THREADS`."""
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() // workers)))

@@ -1,0 +1,436 @@
+"""Work on a Ray cluster: actors that keep what they have loaded, and tasks that go wherever there is room.
+
+Workers on other machines see the data set and the run's folder on a file system that all share; `docs/cluster.md` says
+what else a cluster needs. This module alone knows Ray, which is an extra and is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import socket
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recnas.execution.executor import Executor, beginning_order
+from recnas.nn.model import default_device
+from recnas.runs.settings import LOCAL
+from recnas.util.cores import available_cores
+from recnas.util.errors import InputError, RunError, first_line
+
+MOST_DEATHS = 5
+"""How many workers the same work may take with it: by then it is the work."""
+START_WITHIN = 300.0
+"""Seconds within which a worker must be up; a cluster that grows on demand takes minutes."""
+REACHED_WITHIN, SEEN_WITHIN = 5.0, 10.0
+"""Seconds within which a cluster answers, and a file that is written here is seen elsewhere."""
+SAID_AFTER = 15.0
+"""Seconds after which it is said what workers wait for; one that has room starts within these."""
+STORE_BYTES = 256 << 20
+"""Ray's shared memory on this machine: architectures and figures go through it, and nothing large."""
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    """What prepares a worker: `start(*arguments)` in a working directory, where it must see files."""
+
+    start: Callable[..., None]
+    arguments: tuple[Any, ...]
+    directory: str
+
+    def __call__(self) -> None:
+        # Two of them on one machine would wait for each other; and the bits of a score are those of one thread.
+        torch.set_num_threads(1)
+        # Proxies of the user's own are looked for here.
+        with suppress(OSError):
+            os.chdir(self.directory)
+        self.start(*self.arguments)
+
+
+class _Worker:
+    """An actor: it is prepared once, and keeps its module state, such as the warm supernet."""
+
+    def prepare(self, preparation: _Preparation) -> _Outcome:
+        return _attempt(preparation)
+
+    def see(self, files: Mapping[str, str]) -> _Outcome:
+        return _attempt(_see, files)
+
+    def work(self, function: Callable[[Any], Any], item: Any) -> _Outcome:
+        return _attempt(function, item)
+
+
+def _work_apart(
+    preparation: _Preparation, files: Mapping[str, str], function: Callable[[Any], Any], item: Any
+) -> Iterator[_Outcome]:
+    """A task: says that it has begun, prepares the process that it is given, and does one item."""
+    yield _Outcome()
+
+    def do() -> Any:
+        preparation()
+        _see(files)
+        return function(item)
+
+    yield _attempt(do)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a call: a value, or what it raised, so that it comes here as itself."""
+
+    value: Any = None
+    error: Exception | None = None
+
+    def unpack(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def _attempt(function: Callable[..., Any], *arguments: Any) -> _Outcome:
+    try:
+        return _Outcome(function(*arguments))
+    except Exception as error:
+        error.add_note(f"on a Ray worker:\n{traceback.format_exc()}")
+        return _Outcome(error=error)
+
+
+def _see(files: Mapping[str, str]) -> None:
+    """Looks for files by their digests.
+
+    Raises:
+        InputError: One is not there, or another one is.
+    """
+    deadline = time.monotonic() + SEEN_WITHIN
+    for path, digest in files.items():
+        while _digest(Path(path)) != digest:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"the Ray worker on {socket.gethostname()} does not see {path} as it is here; the data set and the "
+                    "run's folder must be on a file system that all machines share"
+                )
+            time.sleep(0.2)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return None
+
+
+def check_ray() -> None:
+    """Looks ahead to a cluster.
+
+    Raises:
+        InputError: Ray is not installed, or what asks whether a cluster is there.
+    """
+    for package, module in (("ray", "ray"), ("grpcio", "grpc")):
+        if importlib.util.find_spec(module) is None:
+            raise InputError(f"--ray needs the package {package}; pip install 'recnas[ray]' brings it")
+
+
+def connect(address: str, workers: int | None) -> bool:
+    """Connects this process to a cluster, unless it is connected to one.
+
+    Args:
+        address: `local`, `auto` for the cluster that this machine belongs to, or HOST:PORT of its head.
+        workers: Workers that a local one has room for; None for one a core.
+
+    Returns:
+        Whether it was not connected before.
+
+    Raises:
+        InputError: Ray is not installed, or the cluster cannot be reached.
+    """
+    check_ray()
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray prints, to standard output, that a worker died; what is done about it is said here.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died")
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        return False
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "configure_logging": False}
+    if address == LOCAL:
+        cores = workers or available_cores()
+        options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    elif address != "auto":
+        _reach(address)
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        ray.shutdown()
+        raise InputError(f"--ray {address}: {first_line(error)}") from None
+    return True
+
+
+def _reach(address: str) -> None:
+    """Asks whether a cluster's head is there: Ray itself tries for minutes.
+
+    Raises:
+        InputError: Nobody answers, or another program does.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--ray {address}: give local, auto or the HOST:PORT of a cluster's head")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACHED_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--ray {address}: no cluster can be reached there ({reason})") from None
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        # Only Ray knows the certificates.
+        return
+    import grpc
+
+    # gRPC's health checking protocol, which a head speaks. Like Ray, this goes past a proxy.
+    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=REACHED_WITHIN)
+        except grpc.RpcError:
+            raise InputError(
+                f"--ray {address}: what answers there is not the head of a Ray cluster; `ray start --head` says its "
+                "address, with port 6379 unless told otherwise"
+            ) from None
+
+
+@dataclass(eq=False)
+class _Actor:
+    """One worker that keeps its state, and what it has to do before it is up."""
+
+    handle: Any
+    starting: list[Any] = field(default_factory=list)
+
+
+class RayWorkers(Executor):
+    """Does the work on a Ray cluster.
+
+    Work that needs what a worker keeps goes to actors; what is `apart` goes out as tasks, when the actors have ended
+    and made room. Each worker has one CPU and one thread, and a GPU where this process computes on one. Work that is
+    lost with a worker is done again by another.
+
+    Args:
+        address: See `connect`.
+        workers: How many; None for one for each CPU, or GPU, of the cluster.
+        say: Told once, in a line, what work waits for on a full cluster.
+        start: Prepares each: sets what the functions need as module state.
+        arguments: What `start` is given.
+
+    Raises:
+        InputError: The cluster cannot be reached.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        workers: int | None,
+        say: Callable[[str], None],
+        start: Callable[..., None],
+        arguments: tuple[Any, ...] = (),
+    ) -> None:
+        self._is_ours = connect(address, workers)
+        import ray
+
+        self._ray = ray
+        # What each worker takes one of, the scarcest last.
+        self._kinds = ("CPU", "GPU") if default_device().type == "cuda" else ("CPU",)
+        needs = {f"num_{kind.lower()}s": 1 for kind in self._kinds}
+        self._actor, self._task = (
+            ray.remote(**needs)(_Worker),
+            ray.remote(**needs, max_retries=0, num_returns="streaming")(_work_apart),
+        )
+        self.workers = workers or max(1, int(ray.cluster_resources().get(self._kinds[-1], 1)))
+        self._address, self._say, self._has_said = address, say, False
+        self._preparation = _Preparation(start, arguments, os.getcwd())
+        self._files: dict[str, str] = {}
+        self._deaths_at_start, self._is_closed = 0, False
+        self._actors: list[_Actor] = []
+        # The tasks that have said so.
+        self._begun: set[Any] = set()
+        self._fill_up()
+
+    def map(
+        self,
+        function: Callable[[Any], Any],
+        items: Sequence[Any],
+        effort: Callable[[Any], float],
+        single_threaded: bool = False,
+        apart: bool = False,
+    ) -> Iterator[Any]:
+        waiting = deque(beginning_order(items, effort, self.side_by_side))
+        under_way: dict[Any, tuple[int, _Actor | None]] = {}
+        results: dict[int, Any] = {}
+        deaths: Counter[int] = Counter()
+        if apart:
+            self._end_actors()
+        try:
+            for place in range(len(items)):
+                while place not in results:
+                    for actor in self._free(under_way, apart)[: len(waiting)]:
+                        item = waiting.popleft()
+                        under_way[self._begin(actor, function, items[item])] = item, actor
+                    for reference in self._some_done(under_way):
+                        item, actor = under_way.pop(reference)
+                        only_begins = actor is None and reference not in self._begun
+                        self._begun.discard(reference)
+                        try:
+                            result = self._get(reference if actor is not None else next(reference))
+                        except _WorkerLost as lost:
+                            deaths[item] += 1
+                            if deaths[item] == MOST_DEATHS:
+                                raise _given_up(lost) from None
+                            waiting.appendleft(item)
+                            if actor is not None:
+                                self._end(actor)
+                        else:
+                            if only_begins:
+                                self._begun.add(reference)
+                                under_way[reference] = item, actor
+                            else:
+                                results[item] = result
+                yield results.pop(place)
+        finally:
+            # Work that nobody waits for any more; after `close` it has ended, and Ray would connect anew to end it.
+            for reference, (_, actor) in () if self._is_closed else under_way.items():
+                if actor is not None:
+                    self._end(actor)
+                else:
+                    self._ray.cancel(reference, force=True)
+            self._begun.clear()
+
+    def wait_for_start(self) -> None:
+        self._fill_up()
+        while any(actor.starting for actor in self._actors):
+            self._some_done({})
+
+    def check(self) -> None:
+        self._note_started(timeout=0)
+
+    def check_files(self, files: Sequence[Path]) -> None:
+        self._files |= {os.path.abspath(path): str(_digest(path)) for path in files}
+        for actor in self._actors:
+            actor.starting.append(actor.handle.see.remote(self._files))
+
+    def close(self, failed: bool) -> None:
+        self._is_closed = True
+        self._end_actors()
+        if self._is_ours:
+            self._ray.shutdown()
+
+    def _fill_up(self) -> None:
+        """Starts the actors that are missing."""
+        while len(self._actors) < self.workers:
+            handle = self._actor.remote()
+            starting = [handle.prepare.remote(self._preparation)]
+            if self._files:
+                starting.append(handle.see.remote(self._files))
+            self._actors.append(_Actor(handle, starting))
+
+    def _free(self, under_way: Mapping[Any, tuple[int, _Actor | None]], apart: bool) -> list[_Actor | None]:
+        """Who can be given work; None stands for a task."""
+        if apart:
+            return [None] * (self.workers - len(under_way))
+        self._fill_up()
+        busy = {actor for _, actor in under_way.values()}
+        return [actor for actor in self._actors if not actor.starting and actor not in busy]
+
+    def _begin(self, actor: _Actor | None, function: Callable[[Any], Any], item: Any) -> Any:
+        if actor is not None:
+            return actor.handle.work.remote(function, item)
+        return self._task.remote(self._preparation, self._files, function, item)
+
+    def _some_done(self, under_way: Mapping[Any, Any]) -> list[Any]:
+        """Waits for work or for the start of actors; gives the work that is done, and the tasks that have begun."""
+        starting = [reference for actor in self._actors for reference in actor.starting]
+        waited_for = [*under_way, *starting]
+        done, _ = self._ray.wait(waited_for, timeout=SAID_AFTER)
+        if not done:
+            self._say_what_waits(under_way)
+            done, _ = self._ray.wait(waited_for, timeout=None if under_way else START_WITHIN - SAID_AFTER)
+        if not done:
+            raise RunError(
+                f"no Ray worker was up within {START_WITHIN:.0f} s; has the cluster room for it? `ray status` shows it"
+            )
+        self._note_started(timeout=0)
+        return [reference for reference in done if reference in under_way]
+
+    def _say_what_waits(self, under_way: Mapping[Any, tuple[int, _Actor | None]]) -> None:
+        """Says, once, if work waits for room: Ray does so without a word."""
+        free, there = self._ray.available_resources(), self._ray.cluster_resources()
+        shares = [f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}s" for kind in self._kinds]
+        waiting = sum(actor is None and task not in self._begun for task, (_, actor) in under_way.items())
+        waiting += sum(bool(actor.starting) for actor in self._actors)
+        if waiting and not self._has_said and any(free.get(kind, 0) < 1 for kind in self._kinds):
+            self._has_said = True
+            self._say(
+                f"--ray {self._address}: {waiting} of {self.workers} workers have not begun after {SAID_AFTER:.0f} s; "
+                f"each takes 1 {' and 1 '.join(self._kinds)}, free are {', '.join(shares)}"
+            )
+
+    def _note_started(self, timeout: float) -> None:
+        """Takes note of actors that are up, and of those that died on the way."""
+        for actor in list(self._actors):
+            while actor.starting and self._ray.wait(actor.starting[:1], timeout=timeout)[0]:
+                try:
+                    self._get(actor.starting.pop(0))
+                except _WorkerLost as lost:
+                    self._deaths_at_start += 1
+                    if self._deaths_at_start == MOST_DEATHS:
+                        raise _given_up(lost) from None
+                    self._end(actor)
+                    self._fill_up()
+                    break
+
+    def _get(self, reference: Any) -> Any:
+        """What came of a call.
+
+        Raises:
+            _WorkerLost: Nothing, as its worker is gone.
+            Exception: What was raised there.
+        """
+        try:
+            outcome = self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            # Nothing of what the call itself raises: it was not understood there.
+            raise RunError(
+                f"a Ray worker cannot do recnas's work ({_last_line(error)}); install the same recnas on every machine"
+            ) from None
+        except self._ray.exceptions.RayError as error:
+            raise _WorkerLost(first_line(error)) from None
+        return outcome.unpack()
+
+    def _end(self, actor: _Actor) -> None:
+        self._actors.remove(actor)
+        with suppress(self._ray.exceptions.RayError):
+            self._ray.kill(actor.handle)
+
+    def _end_actors(self) -> None:
+        for actor in list(self._actors):
+            self._end(actor)
+
+
+class _WorkerLost(Exception):
+    """A worker is gone with its work."""
+
+
+def _given_up(lost: _WorkerLost) -> RunError:
+    return RunError(
+        f"{MOST_DEATHS} Ray workers died at the same work ({lost}); out of memory? Go on with --resume and fewer "
+        "workers a machine"
+    )
+
+
+def _last_line(error: BaseException) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

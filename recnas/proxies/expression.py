@@ -1,0 +1,189 @@
+"""What candidates are ranked by: a weighted sum of proxies, such as `zico + fr - loss`, or two looks, the second at the
+best of the first. Reading one needs no torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recnas.util.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SIGEO = "sigeo"
+NONE = "none"
+LESS_IS_BETTER = {"loss", "one_shot", "short_training"}
+"""Proxies that are losses."""
+NOT_INHERITED = {"zen", "short_training", "parameters", "macs"}
+"""Proxies that do not look at the weights that a candidate inherits, so that no warm-up changes them."""
+UNTRAINED = {"jacov", "naswot", "epe_nas"}
+"""Proxies of single rows, which are looked at on fresh weights unless a warm-up is asked for; see docs/ranking.md."""
+USUAL_WARMUP = 0.01
+"""The published amount of warm-up, for what looks at trained weights."""
+THEN = "|"
+"""Stands between two looks."""
+SECOND_LOOK = "jacov - short_training"
+USUAL = f"jacov {THEN} {SECOND_LOOK}"
+"""Of what needs neither a warm-up nor trained networks to be fitted to, it ranked best; see docs/ranking.md."""
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
+_TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>{_NAME})\s*")
+
+
+def direction(name: str) -> int:
+    """1 for a proxy of which more is better, as published; -1 where less is."""
+    return -1 if name in LESS_IS_BETTER else 1
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A weighted sum of proxies; higher is better.
+
+    Attributes:
+        weights: By name.
+    """
+
+    weights: Mapping[str, float]
+
+    @classmethod
+    def parse(cls, text: str, warmup: float = 1.0) -> Expression:
+        """Reads `name`, or a sum such as `zico + 1*fr - 1*loss`.
+
+        A name alone, without a sign, ranks as published: `loss` ranks low losses first. In a sum every sign is yours.
+        `sigeo` is ZiCo + log FR - training loss, the weights that SiGeo's paper takes for CTR spaces; without a warm-up
+        the loss says nothing and is left out. `none` ranks nothing.
+
+        Args:
+            text: What to read.
+            warmup: The amount of warm-up, for `sigeo`.
+
+        Raises:
+            InputError: It is no such sum.
+        """
+        text = text.strip()
+        if text == NONE:
+            return cls({})
+        if text == SIGEO:
+            return cls({"zico": 1.0, "fr": 1.0} | ({"loss": -1.0} if warmup > 0 else {}))
+        weights: dict[str, float] = {}
+        place = 0
+        while place < len(text) or not weights:
+            found = _TERM.match(text, place)
+            if found is None or (weights and not found["sign"]):
+                raise InputError(
+                    f"proxy {text!r}: {text[place:]!r} is not understood; give a name, or a sum such as "
+                    "'zico + 0.5*fr - loss'"
+                )
+            if found["name"] in weights:
+                raise InputError(f"proxy {text!r}: {found['name']} is there twice")
+            if not math.isfinite(weight := float(found["weight"] or 1)):
+                raise InputError(f"proxy {text!r}: {found['weight']} is too large")
+            weights[found["name"]] = -weight if found["sign"] == "-" else weight
+            place = found.end()
+        if re.fullmatch(_NAME, text):
+            weights[text] *= direction(text)
+        return cls(weights)
+
+    @property
+    def names(self) -> list[str]:
+        """The proxies that count."""
+        return [name for name, weight in self.weights.items() if weight]
+
+    @property
+    def inherits(self) -> bool:
+        """Whether it looks at weights of the supernet."""
+        return any(name not in NOT_INHERITED for name in self.names)
+
+    def score(self, values: Mapping[str, float]) -> float:
+        """The sum; terms of weight 0 are left out. Where it is not a finite number it is -inf, the worst."""
+        total = sum((weight * values[name] for name, weight in self.weights.items() if weight), 0.0)
+        return total if math.isfinite(total) else -math.inf
+
+    def standardised_scores(self, candidates: Sequence[Mapping[str, float]]) -> list[float]:
+        """The sum for each of some candidates, of terms that are first brought to one scale over them.
+
+        Args:
+            candidates: Their values by proxy.
+
+        Returns:
+            A score for each; -inf, the worst, where a term is not a finite number.
+        """
+        import numpy as np
+
+        total = np.zeros(len(candidates))
+        for name in self.names:
+            values = np.array([values[name] for values in candidates])
+            total += self.weights[name] * normal_scores(values)
+            total[~np.isfinite(values)] = -np.inf
+        return total.tolist()
+
+
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Values brought to a standard normal distribution by their ranks, equal ones shared; NaN and -inf are lowest."""
+    import numpy as np
+    from scipy.stats import norm, rankdata
+
+    ranks = rankdata(np.where(np.isfinite(values), values, -np.inf))
+    return norm.ppf((ranks - 0.5) / len(values))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a search ranks by.
+
+    Attributes:
+        first: Every candidate.
+        second: The best of them once more, with terms standardised over these; None for no second look.
+    """
+
+    first: Expression
+    second: Expression | None = None
+
+    @classmethod
+    def parse(cls, text: str, warmup: float = USUAL_WARMUP) -> Ranking:
+        """Reads an expression, or two with `|` between them, such as `jacov | jacov - short_training`.
+
+        Args:
+            text: What to read.
+            warmup: The amount of warm-up, for `sigeo`.
+
+        Raises:
+            InputError: It is neither.
+        """
+        wrong = f"proxy {text!r}: a first look and a second one that ranks are expected, as in 'jacov | short_training'"
+        parts = text.split(THEN)
+        if len(parts) > 2 or (len(parts) == 2 and not all(part.strip() for part in parts)):
+            raise InputError(wrong)
+        looks = [Expression.parse(part, warmup) for part in parts]
+        if len(looks) == 2 and not looks[1].names:
+            raise InputError(wrong)
+        return cls(*looks)
+
+    @property
+    def looks(self) -> tuple[Expression, ...]:
+        """The first, and the second if there is one."""
+        return (self.first,) if self.second is None else (self.first, self.second)
+
+    @property
+    def names(self) -> list[str]:
+        """Its proxies, each once."""
+        return list(dict.fromkeys(name for look in self.looks for name in look.names))
+
+    @property
+    def own_code(self) -> list[str]:
+        """Those of its terms that are a `module:function`, whatever their weights."""
+        return [name for look in self.looks for name in look.weights if ":" in name]
+
+    @property
+    def inherits(self) -> bool:
+        """Whether it looks at weights of the supernet."""
+        return any(look.inherits for look in self.looks)
+
+    @property
+    def warmup(self) -> float:
+        """The amount of warm-up that it asks for, where nobody gives another: none for what no training helps."""
+        return 0.0 if set(self.names) <= NOT_INHERITED | UNTRAINED else USUAL_WARMUP

@@ -1,0 +1,387 @@
+"""A run folder read into one typed value. Stages that have not happened yet are None or empty, not errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from recnas.candidates.definition import BASELINE
+from recnas.features.description import Description
+from recnas.nn.baselines import TITLES
+from recnas.runs.folder import DATA, RESULTS, SHORTLISTED
+from recnas.runs.results import with_best
+from recnas.runs.settings import Settings
+from recnas.space import Architecture
+from recnas.util import forms
+from recnas.util.errors import InputError
+from recnas.util.files import by_dotted_name, checked_line, read_json, read_lines, read_yaml
+
+DIVERGED, DROPPED = "diverged", "dropped"
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a model predicts one split; a number that is not finite is None."""
+
+    log_loss: float | None
+    auc: float | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A finally trained model: a finalist of the search or a hand-made baseline.
+
+    Attributes:
+        validation: Of one that was dropped: when it was.
+        macs: Multiply-accumulates per row; None where nobody counted them.
+        latency_ms: Median time to predict one batch; None where nobody measured it.
+        over_limits: Which of the search's limits it does not keep.
+        seconds: Training time of the learning rate that was kept.
+        share: Of the whole training, what one that was dropped has done.
+    """
+
+    id: str
+    kind: str
+    status: str
+    validation: Quality | None
+    test: Quality | None
+    parameters: int | None
+    macs: int | None
+    learning_rate: float | None
+    epoch: float | None
+    seconds: float | None
+    share: float | None = None
+    latency_ms: float | None = None
+    over_limits: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return TITLES.get(self.id, self.id) if self.kind == BASELINE else self.id
+
+    @property
+    def diverged(self) -> bool:
+        return self.status == DIVERGED
+
+    @property
+    def dropped(self) -> bool:
+        return self.status == DROPPED
+
+    @property
+    def validation_log_loss(self) -> float | None:
+        return self.validation.log_loss if self.validation else None
+
+
+@dataclass(frozen=True)
+class Results:
+    """`results.json`: what was trained in the end, and on which data.
+
+    Attributes:
+        front: Found models that no other beats in validation log loss and in every cost that the search kept low.
+    """
+
+    best: str | None
+    data_name: str | None
+    rows: Mapping[str, int]
+    positive_rate: float | None
+    space: str | None
+    models: tuple[Model, ...]
+    search: Mapping[str, Any]
+    front: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One scored candidate; `architecture` is the JSON of its full genotype, dead parts included.
+
+    Attributes:
+        seconds: What scoring it took.
+    """
+
+    id: str
+    iteration: int
+    score: float | None
+    proxy: Mapping[str, float | None]
+    architecture: Mapping[str, Any] | None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Level:
+    """Validation log loss over candidates after a part of the warm-up."""
+
+    fraction: float
+    rows: int | None
+    median: float | None
+    p10: float | None
+    p90: float | None
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """How the supernet's candidates improved while it was warmed up."""
+
+    rows: int | None
+    seconds: float | None
+    constant_log_loss: float | None
+    candidates: int | None
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class TrainingPoint:
+    """One report of a training under way: the mean loss since the report before."""
+
+    rows: float
+    loss: float | None
+    rows_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a final training's metrics; `epoch` is a whole number unless the training paused there."""
+
+    learning_rate: float | None
+    epoch: float
+    rows: int | None
+    train_loss: float | None
+    validation: Quality | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything the report shows.
+
+    Attributes:
+        settings: `config.yaml`, nested keys joined with dots.
+        data: What was found in the data set; runs from before that was written have none.
+        history: Every candidate; those of the shortlist with the proxies of both looks.
+        shortlist: What the second look measured.
+        curves: The training loss on the way of each final training, by model and learning rate.
+        best_architecture: The best candidate's full genotype if the history holds it, else `architecture.json`.
+        notes: What was tolerated while reading, one sentence each.
+    """
+
+    path: Path
+    changed: datetime
+    settings: Mapping[str, Any]
+    data: Description | None = None
+    warmup: Warmup | None = None
+    training: tuple[TrainingPoint, ...] = ()
+    history: tuple[Candidate, ...] = ()
+    shortlist: tuple[Candidate, ...] = ()
+    results: Results | None = None
+    epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[float, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
+    best_architecture: Architecture | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def searches(self) -> bool:
+        """Whether it searches at all, or trains hand-made models alone."""
+        return self.setting("top_k") != 0
+
+    def setting(self, name: str) -> Any:
+        """The setting of this name at whatever depth, the outermost first; None if there is none."""
+        keys = [key for key in self.settings if key == name or key.endswith(f".{name}")]
+        return self.settings[min(keys, key=lambda key: key.count("."))] if keys else None
+
+    def model(self, name: str | None) -> Model | None:
+        """The finally trained model of this id."""
+        models = self.results.models if self.results else ()
+        return next((model for model in models if model.id == name), None)
+
+
+def read_run(path: Path | str) -> Run:
+    """Reads a run folder, finished or not.
+
+    Args:
+        path: A folder that a search wrote; it is known by its `config.yaml`.
+
+    Returns:
+        The run. A line of a `.jsonl` file cut short at its end, as a killed process leaves it, is set aside and noted.
+
+    Raises:
+        InputError: There is no such folder, it is not a run's, or one of its files is damaged.
+    """
+    path = Path(path).resolve()
+    if not path.is_dir():
+        raise InputError(f"{path}: no such run folder")
+    if not (path / "config.yaml").is_file():
+        raise InputError(f"{path}: not a run folder (it has no config.yaml); give the folder that a search wrote")
+    notes: list[str] = []
+    history = tuple(_each(path, path / "history.jsonl", forms.CandidateLine, _candidate, notes))
+    shortlist = tuple(_each(path, path / SHORTLISTED, forms.CandidateLine, _candidate, notes))
+    second = {item.id: item.proxy for item in shortlist}
+    history = tuple(replace(item, proxy={**item.proxy, **second.get(item.id, {})}) for item in history)
+    results = _read_object(path / RESULTS, forms.Results, _results)
+    return Run(
+        path=path,
+        changed=_changed(path),
+        settings=_read_settings(path / "config.yaml"),
+        data=_read_object(path / DATA, forms.Description, Description.from_json),
+        warmup=_read_object(path / "supernet" / "warmup.json", forms.Warmup, _warmup),
+        training=tuple(_each(path, path / "supernet" / "metrics.jsonl", forms.ProgressLine, _training_point, notes)),
+        history=history,
+        shortlist=shortlist,
+        results=results,
+        epochs={
+            file.parent.name: tuple(_each(path, file, forms.EpochLine, _epoch, notes))
+            for pattern in ("retrain/*/metrics.jsonl", "baselines/*/metrics.jsonl")
+            for file in sorted(path.glob(pattern))
+        },
+        curves=_curves(path, notes),
+        best_architecture=_best_architecture(path / "architecture.json", history),
+        notes=tuple(notes),
+    )
+
+
+def _curves(path: Path, notes: list[str]) -> dict[str, dict[float, tuple[TrainingPoint, ...]]]:
+    curves: dict[str, dict[float, tuple[TrainingPoint, ...]]] = {}
+    for pattern in ("retrain/*/progress-*.jsonl", "baselines/*/progress-*.jsonl"):
+        for file in sorted(path.glob(pattern)):
+            try:
+                rate = float(file.stem.removeprefix("progress-"))
+            except ValueError:
+                raise InputError(f"{file}: its name does not end in a learning rate") from None
+            points: list[TrainingPoint] = []
+            try:
+                points.extend(_each(path, file, forms.ProgressLine, _training_point, notes))
+            except InputError:
+                # A power cut leaves zeros in what was appended to; the training goes on from its state all the same.
+                notes.append(f"{file.relative_to(path)} is damaged after {len(points)} lines, which are shown")
+            curves.setdefault(file.parent.name, {})[rate] = tuple(item for item in points if item.loss is not None)
+    return curves
+
+
+def _changed(path: Path) -> datetime:
+    """When the run last wrote one of its own files."""
+    files = [path / name for name in ("config.yaml", "history.jsonl", SHORTLISTED, "results.json", "architecture.json")]
+    newest = max(file.stat().st_mtime for file in files if file.exists())
+    return datetime.fromtimestamp(newest).astimezone()
+
+
+def _best_architecture(file: Path, history: tuple[Candidate, ...]) -> Architecture | None:
+    if not file.exists():
+        return None
+    best = Architecture.load(file)
+    best_id = best.id
+    for candidate in history:
+        if candidate.id == best_id and candidate.architecture is not None:
+            try:
+                return Architecture.from_json(candidate.architecture)
+            except InputError as error:
+                raise InputError(f"{file.with_name('history.jsonl')}: candidate {candidate.id}: {error}") from None
+    return best
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    """By dotted names, and of the types that settings have."""
+    values = read_yaml(file)
+    Settings.known_in(values, str(file))
+    return dict(by_dotted_name(values))
+
+
+def _read_object(file: Path, form: Any, parse: Any) -> Any:
+    """The file's one JSON object, parsed; None if there is no such file."""
+    if not file.exists():
+        return None
+    return parse(read_json(file, form=form))
+
+
+def _each(root: Path, file: Path, form: Any, parse: Any, notes: list[str]) -> Iterator[Any]:
+    """The file's lines, each parsed; a last line that is cut short is noted and left out."""
+    whole, cut = read_lines(file)
+    for number, line in enumerate(whole, start=1):
+        yield parse(checked_line(line, form, f"{file}:{number}"))
+    if cut:
+        number = len(whole) + 1
+        notes.append(f"The last line of {file.relative_to(root)} (line {number}) is incomplete and was left out.")
+
+
+def _number(value: float | None) -> float | None:
+    """The number if it is finite: a diverged training writes NaN or null."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _quality(data: Any) -> Quality | None:
+    return None if data is None else Quality(_number(data["log_loss"]), _number(data["auc"]))
+
+
+def _candidate(data: dict[str, Any]) -> Candidate:
+    return Candidate(
+        id=data["id"],
+        iteration=data["iteration"],
+        score=_number(data.get("score")),
+        proxy={name: _number(value) for name, value in (data.get("proxy") or {}).items()},
+        architecture=data.get("architecture"),
+        seconds=_number(data.get("seconds")),
+    )
+
+
+def _training_point(data: dict[str, Any]) -> TrainingPoint:
+    return TrainingPoint(float(data["rows"]), _number(data["loss"]), _number(data.get("rows_per_second")))
+
+
+def _epoch(data: dict[str, Any]) -> Epoch:
+    return Epoch(
+        learning_rate=_number(data.get("learning_rate")),
+        epoch=float(data["epoch"]),
+        rows=data.get("rows"),
+        train_loss=_number(data.get("train_loss")),
+        validation=_quality(data.get("validation")),
+    )
+
+
+def _warmup(data: dict[str, Any]) -> Warmup:
+    return Warmup(
+        rows=data.get("rows"),
+        seconds=_number(data.get("seconds")),
+        constant_log_loss=_number(data.get("constant_log_loss")),
+        candidates=data.get("candidates"),
+        levels=tuple(
+            Level(
+                fraction=float(level["fraction"]),
+                rows=level.get("rows"),
+                median=_number(level["median"]),
+                p10=_number(level["p10"]),
+                p90=_number(level["p90"]),
+            )
+            for level in data.get("levels", ())
+        ),
+    )
+
+
+def _results(data: dict[str, Any]) -> Results:
+    data, about = with_best(data), data.get("data") or {}
+    return Results(
+        best=data.get("best"),
+        data_name=about.get("name"),
+        rows={split: rows for split, rows in (about.get("rows") or {}).items() if rows is not None},
+        positive_rate=_number(about.get("positive_rate")),
+        space=data.get("space"),
+        models=tuple(_model(model) for model in data["models"]),
+        search=data.get("search") or {},
+        front=tuple(data.get("front") or ()),
+    )
+
+
+def _model(data: dict[str, Any]) -> Model:
+    return Model(
+        id=data["id"],
+        kind=data["kind"],
+        status=data.get("status", "trained"),
+        validation=_quality(data.get("validation")),
+        test=_quality(data.get("test")),
+        parameters=data.get("parameters"),
+        macs=data.get("macs"),
+        learning_rate=_number(data.get("learning_rate")),
+        epoch=_number(data.get("epoch")),
+        seconds=_number(data.get("seconds")),
+        share=_number(data.get("share")),
+        latency_ms=_number(data.get("latency_ms")),
+        over_limits=tuple(data.get("over_limits") or ()),
+    )

@@ -1,0 +1,27 @@
+"""What every run says of its data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recnas.data import Dataset
+from recnas.features.scale import far_out
+from recnas.features.schema import SPLITS
+from recnas.runs.settings import Settings
+from recnas.util.console import Console
+
+
+def say_rows(console: Console, dataset: Dataset) -> None:
+    """How many rows each split has, and which dense features a training will not cope with."""
+    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    for line in far_out(dataset.path, dataset.schema):
+        console.say(f"data: {line}")
+
+
+def data_entry(settings: Settings, dataset: Dataset) -> dict[str, Any]:
+    """What `results.json` says of the data."""
+    return {
+        "path": settings.data,
+        "name": dataset.name,
+        "rows": {split: dataset.rows(split) for split in SPLITS},
+    }

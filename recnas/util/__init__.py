@@ -1,0 +1,1 @@
+"""What every room uses and none is about: errors, files, JSON and YAML, the console."""

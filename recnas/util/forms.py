@@ -1,0 +1,428 @@
+"""What the JSON files of a run and an export hold, as types that `recnas.util.files.read_json` holds them against.
+
+`schema.json`, `architecture.json` and `config.yaml` are read by `Schema`, `Architecture` and `Settings`, which check
+themselves. Keys that are not listed are let through, but for forms that say otherwise: a newer recnas may write more.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, Required
+
+from annotated_types import Interval, Len
+
+# The standard library's has no forms of its own before Python 3.12.
+from typing_extensions import TypedDict
+
+Count = Annotated[int, Interval(ge=0, le=2**63 - 1)]
+Finite = Annotated[float, Interval(ge=-1e18, le=1e18)]
+Seconds = Annotated[float, Interval(ge=0, le=1e12)]
+Figure = float | None
+"""A figure that a training which diverged writes as NaN or null."""
+CLOSED: Any = {"extra": "forbid"}
+"""The configuration of a form without other keys."""
+
+
+class Quality(TypedDict):
+    """How well a model predicts."""
+
+    log_loss: float
+    auc: float
+
+
+class MeasuredQuality(TypedDict):
+    """The same of a training that may have diverged."""
+
+    log_loss: Figure
+    auc: Figure
+
+
+class Tried(TypedDict):
+    """One of a model's learning rates."""
+
+    learning_rate: Finite
+    log_loss: Figure
+
+
+class ModelEntry(TypedDict, total=False):
+    """A model of `results.json`."""
+
+    id: Required[str]
+    kind: Required[Literal["found", "baseline"]]
+    status: Literal["trained", "diverged", "dropped"]
+    validation: MeasuredQuality | None
+    test: MeasuredQuality | None
+    parameters: Count | None
+    macs: Count | None
+    latency_ms: Finite | None
+    over_limits: list[str] | None
+    learning_rate: Finite | None
+    learning_rates: list[Tried]
+    epoch: Finite | None
+    seconds: Seconds | None
+    share: Finite | None
+    reason: str
+
+
+class DataEntry(TypedDict, total=False):
+    """What `results.json` says of the data."""
+
+    path: str
+    name: str | None
+    rows: dict[str, Count | None]
+    positive_rate: Figure
+
+
+class SearchEntry(TypedDict, total=False):
+    """What `results.json` says of the search."""
+
+    candidates: Count
+    shortlist: dict[str, Figure]
+    seconds: Seconds
+    warmup_rows: Count
+
+
+class Results(TypedDict, total=False):
+    """`results.json` of a search or of hand-made models."""
+
+    run: str
+    best: str | None
+    best_searched: str | None
+    front: list[str] | None
+    data: DataEntry | None
+    space: str | None
+    models: Required[list[ModelEntry]]
+    search: SearchEntry | None
+    seconds: Seconds
+
+
+class CandidateLine(TypedDict, total=False):
+    """A line of `history.jsonl` or `shortlist.jsonl`, as a report reads it."""
+
+    id: Required[str]
+    iteration: Required[Count]
+    architecture: dict[str, Any] | None
+    parents: list[str]
+    proxy: dict[str, Figure] | None
+    score: Figure
+    seconds: Seconds | None
+
+
+class ListedLine(TypedDict):
+    """A line of `shortlist.jsonl`, as a search that goes on needs it."""
+
+    id: str
+    proxy: dict[str, float]
+    score: Figure
+    seconds: Seconds
+
+
+class ScoredLine(TypedDict):
+    """A line of `history.jsonl`, likewise."""
+
+    id: str
+    proxy: dict[str, float]
+    score: float
+    seconds: Seconds
+
+
+class LatencyLine(TypedDict):
+    """A line of `latency.jsonl`."""
+
+    of: str
+    id: str
+    ms: Finite
+
+
+class ProgressLine(TypedDict):
+    """A line of a training's progress, as a report reads it."""
+
+    rows: Count
+    loss: Figure
+    rows_per_second: NotRequired[Figure]
+
+
+class SpeedLine(TypedDict):
+    """The same, as a status reads it."""
+
+    rows: Count
+    rows_per_second: Seconds
+
+
+class StepLine(TypedDict):
+    """The same, as a training that goes on needs it."""
+
+    rows: Count
+    step: Count
+
+
+class EpochLine(TypedDict, total=False):
+    """A line of a model's `metrics.jsonl`, as a report reads it."""
+
+    learning_rate: Figure
+    epoch: Required[Finite]
+    rows: Count
+    train_loss: Figure
+    validation: MeasuredQuality | None
+    seconds: Seconds
+
+
+class Epoch(TypedDict):
+    """A measurement in a training that a run goes on with."""
+
+    __pydantic_config__ = CLOSED
+
+    learning_rate: Finite
+    epoch: Finite
+    rows: Count
+    train_loss: float
+    validation: Quality
+    seconds: Seconds
+
+
+class Training(TypedDict):
+    """`training-RATE.json`: what a final training has come to."""
+
+    __pydantic_config__ = CLOSED
+
+    learning_rate: Finite
+    epochs: list[Epoch]
+    finished: bool
+    diverged: str | None
+    seconds: Seconds
+    parameters: Count
+
+
+class Measured(TypedDict):
+    """How far a training was when it was measured."""
+
+    rows: Count
+
+
+class TrainingEnd(TypedDict):
+    """`training-RATE.json`, as a status reads it."""
+
+    epochs: list[Measured]
+    diverged: str | None
+
+
+class Level(TypedDict):
+    """What candidates inherit after a part of a warm-up."""
+
+    fraction: Finite
+    rows: NotRequired[Count | None]
+    median: Figure
+    p10: Figure
+    p90: Figure
+
+
+class Warmup(TypedDict, total=False):
+    """`warmup.json`."""
+
+    rows: Count | None
+    seconds: Seconds | None
+    constant_log_loss: Figure
+    candidates: Count | None
+    levels: list[Level]
+
+
+class StateNotes(TypedDict):
+    """`notes.json` beside the state of a training under way."""
+
+    memory: Any
+    seconds: Seconds
+
+
+class DenseDescription(TypedDict):
+    """A dense feature in `data.json`."""
+
+    name: str
+    transform: str
+    minimum: float
+    mean: float
+    maximum: float
+    deviation: float
+    zero_or_missing: float
+
+
+class SparseDescription(TypedDict):
+    """A sparse feature in `data.json`."""
+
+    name: str
+    distinct: Count
+    missing: float
+    table_rows: Count
+    collisions: float
+    most_frequent: list[Annotated[list[str | int | float], Len(2, 2)]]
+
+
+class SplitCounts(TypedDict):
+    """Rows of each split."""
+
+    train: Count
+    validation: Count
+    test: Count
+
+
+class SplitShares(TypedDict):
+    """A share of each split; None of an empty one."""
+
+    train: Figure
+    validation: Figure
+    test: Figure
+
+
+class Description(TypedDict):
+    """`data.json`."""
+
+    rows: SplitCounts
+    click_rate: SplitShares
+    dense: list[DenseDescription]
+    sparse: list[SparseDescription]
+
+
+class TrackedRun(TypedDict):
+    """`mlflow.json`."""
+
+    run: str
+
+
+class Stage(TypedDict):
+    """A stretch of training in `training.json`."""
+
+    __pydantic_config__ = CLOSED
+
+    data: str
+    epochs: Finite | None
+    learning_rate: Finite
+    validation: Quality | None
+    test: Quality | None
+    origin: NotRequired[str | None]
+
+
+class Quantization(TypedDict):
+    """What rounding did, in `training.json`."""
+
+    __pydantic_config__ = CLOSED
+
+    data: str | None
+    split: Literal["train", "validation", "test"]
+    before: Quality | None
+    after: Quality | None
+
+
+class TrainedBy(TypedDict):
+    """The part of `training.json` that checks itself."""
+
+    optimization: dict[str, Any]
+
+
+class TrainingRecord(TypedDict):
+    """The rest of `training.json`."""
+
+    stages: Annotated[list[Stage], Len(1)]
+    quantization: NotRequired[Quantization | None]
+
+
+class StudyScores(TypedDict):
+    """A line of a study's `scores.jsonl`."""
+
+    id: str
+    warmup: Finite
+    values: dict[str, Figure]
+    seconds: dict[str, Seconds]
+
+
+class StudyTraining(TypedDict):
+    """`result.json` of one of a study's trainings."""
+
+    __pydantic_config__ = CLOSED
+
+    id: str
+    seed: Count
+    validation: Quality | None
+    test: Quality | None
+    early: list[Finite]
+    shares: list[Finite]
+    early_seconds: list[Seconds]
+    seconds: Seconds
+    parameters: Count
+    diverged: NotRequired[str | None]
+    threads: NotRequired[Count | None]
+    beside: NotRequired[Count | None]
+
+
+class StudyData(TypedDict):
+    """What a study's `results.json` says of its data."""
+
+    name: str
+    rows: SplitCounts
+
+
+class StudyLoss(TypedDict):
+    """What the truth of a study looks like."""
+
+    best: Finite
+    median: Finite
+    worst: Finite
+    deviation: Finite
+    noise: Finite | None
+
+
+class Ceiling(TypedDict):
+    """How far two trainings agree."""
+
+    value: Figure
+    low: Figure
+    high: Figure
+
+
+class Agreement(TypedDict):
+    """How a ranking agrees with the truth."""
+
+    ranking: str
+    warmup: Finite | None
+    tau: Figure
+    tau_low: Figure
+    tau_high: Figure
+    rho: Figure
+    regret_1: Figure
+    regret_5: Figure
+    regret_15: Figure
+    ranked: Count
+    seconds: Seconds
+
+
+class StudyCandidate(TypedDict):
+    """An architecture of a study."""
+
+    id: str
+    parameters: Count
+    loss: Finite
+    test: Annotated[list[Finite], Len(1)]
+    values: Annotated[dict[str, dict[str, Figure]], Len(1)]
+
+
+class TrainingTimes(TypedDict):
+    """How long the trainings of a study took that were done alike."""
+
+    threads: Count | None
+    beside: Count | None
+    trainings: Count
+    seconds: Seconds
+
+
+class Study(TypedDict):
+    """`results.json` of a study."""
+
+    run: str
+    data: StudyData
+    space: str
+    seeds: Annotated[int, Interval(ge=1, le=2**31)]
+    diverged: list[str]
+    noise_ceiling: Ceiling | None
+    loss: StudyLoss
+    random_regret: Annotated[list[Figure], Len(3, 3)]
+    training_seconds: Seconds
+    training_times: NotRequired[Annotated[list[TrainingTimes], Len(1)]]
+    agreement: list[Agreement]
+    candidates: Annotated[list[StudyCandidate], Len(1)]

@@ -1,0 +1,108 @@
+"""A run's folder: what is left of it when a process is killed while it makes room."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from recnas.features.schema import Schema
+from recnas.runs.folder import open_run
+from recnas.runs.history import History
+from recnas.runs.settings import Settings
+from recnas.search import run_search
+from recnas.search.scoring import Scored
+from recnas.strategies.evolution import Proposal
+from recnas.util.errors import InputError, RunError
+
+
+class Stopped(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("removed", range(5))
+def test_a_replacement_killed_half_way_leaves_a_run_that_has_not_ended_or_room(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    settings, schema = Settings(data=str(data), run=str(tmp_path / "run")), Schema.load(data)
+    with open_run(settings, schema, overwrite=False, resume=False) as run:
+        for name in ("results.json", "history.jsonl"):
+            (run / name).write_text("{}")
+        (run / "supernet").mkdir()
+    unlink, left = os.unlink, [removed]
+
+    def stop(path: Path, *arguments: object, **options: object) -> None:
+        if not left[0]:
+            raise Stopped
+        left[0] -= 1
+        unlink(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "unlink", stop)
+    with pytest.raises(Stopped), open_run(settings, schema, overwrite=True, resume=False):
+        raise Stopped
+    monkeypatch.undo()
+    if removed:
+        assert not (run / "results.json").exists()
+    with open_run(settings, schema, overwrite=False, resume=True):
+        assert (run / "config.yaml").exists()
+    with open_run(settings, schema, overwrite=True, resume=False):
+        assert {path.name for path in run.iterdir()} == {"config.yaml", "schema.json"}
+
+
+@pytest.mark.parametrize("kind", ["new", "made", "link"])
+def test_a_refused_run_leaves_no_folder_but_one_that_was_there_before(data: Path, tmp_path: Path, kind: str) -> None:
+    run = tmp_path / "run"
+    if kind == "made":
+        run.mkdir()
+    elif kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        run.symlink_to(tmp_path / "elsewhere")
+    settings, schema = Settings(data=str(data), run=str(run)), Schema.load(data)
+    with pytest.raises(InputError, match="no"), open_run(settings, schema, overwrite=False, resume=False):
+        raise InputError("no")
+    assert run.exists() == (kind != "new")
+
+
+def test_a_run_whose_tables_do_not_fit_leaves_nothing(data: Path, tmp_path: Path, small: dict) -> None:
+    with pytest.raises(InputError, match="the embedding tables cannot be placed"):
+        run_search(data, tmp_path / "run", progress=False, sharding={"host_memory": 1000}, **small)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_has_done_something_is_not_removed(data: Path, tmp_path: Path) -> None:
+    settings, schema = Settings(data=str(data), run=str(tmp_path / "run")), Schema.load(data)
+
+    def fail_late() -> None:
+        with open_run(settings, schema, overwrite=False, resume=False) as run:
+            (run / "supernet").mkdir()
+            (run / "supernet" / "metrics.jsonl").write_text("{}\n")
+            raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        fail_late()
+    assert (tmp_path / "run" / "supernet" / "metrics.jsonl").exists()
+
+
+def test_a_full_disk_cuts_the_last_line_of_a_history_and_no_other(tmp_path: Path, sample) -> None:
+    resource = pytest.importorskip("resource")
+    proposals = [Proposal(arch, arch.id, (), 0) for arch in sample("nasrec-small", 3)]
+    scored = Scored({"zico": 1.0}, 0.5, 0.1)
+    history = History(tmp_path)
+    history.add(proposals[0], scored)
+    whole = (tmp_path / "history.jsonl").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 100, hard))
+    try:
+        with pytest.raises(RunError, match=r"history\.jsonl: cannot be written \(File too large\)"):
+            history.add(proposals[1], scored)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        history.close()
+    assert (tmp_path / "history.jsonl").stat().st_size == len(whole) + 100
+    again = History(tmp_path)
+    assert again.dropped
+    assert (tmp_path / "history.jsonl").read_bytes() == whole
+    assert again.known(proposals[0]) == scored
+    assert again.known(proposals[1]) is None
+    again.close()

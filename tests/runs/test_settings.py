@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+
+from recnas.cli.flags import FLAGS
+from recnas.proxies.expression import Expression, Ranking
+from recnas.runs.settings import load_preset
+from recnas.search import EvolutionSettings, Settings
+from recnas.study.settings import StudySettings
+from recnas.util.documents import parse_yaml
+from recnas.util.errors import InputError
+from recnas.util.plain_values import leaves, merge
+
+PRESETS = [
+    item.name.removesuffix(".yaml")
+    for item in resources.files("recnas.configs").iterdir()
+    if item.name.endswith(".yaml")
+]
+
+
+def test_presets_are_there_for_each_data_set_and_the_demo() -> None:
+    assert set(PRESETS) >= {"demo", "criteo", "avazu", "kdd"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_has_the_published_evolution_and_the_demo_less_of_it(name: str) -> None:
+    settings = Settings.from_mapping(load_preset(name), name)
+    iterations = 112 if name == "demo" else 240
+    assert settings.evolution == EvolutionSettings(population=128, iterations=iterations, tournament=64, children=8)
+    assert settings.proxy.batches == 4
+    assert settings.space == ("nasrec-cross" if name == "demo" else "nasrec-small")
+
+
+@pytest.mark.parametrize("name", ["criteo", "avazu", "kdd"])
+def test_real_data_sets_have_the_published_training(name: str) -> None:
+    settings = Settings.from_mapping(load_preset(name), name)
+    warmup, final = settings.warmup, settings.final
+    assert (warmup.amount, warmup.optimization.learning_rate, warmup.optimization.batch_size) == (0.01, 0.12, 512)
+    assert (final.top_k, final.epochs, final.optimization.batch_size) == (15, 1, 256)
+
+
+def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
+    def amount(score: str, **warmup: float) -> float | None:
+        return Settings.from_mapping({"proxy": {"score": score}, "warmup": warmup}).warmup_amount
+
+    assert (amount("sigeo"), amount("jacov")) == (0.01, 0.0)
+    assert (amount("sigeo", amount=0), amount("jacov", amount=0.1)) == (0.0, 0.1)
+    # The published search is one flag away.
+    published = Settings.from_mapping({"proxy": {"score": "sigeo"}})
+    assert published.ranking == Ranking(Expression({"zico": 1.0, "fr": 1.0, "loss": -1.0}))
+    assert published.warms_up
+    assert not Settings().warms_up
+    assert published.evolves
+    assert not Settings().evolves
+    assert Settings(strategy="evolution").evolves
+    assert not replace(published, strategy="random").evolves
+    # With one look, or in a study, the shortlist's size does not matter.
+    StudySettings.from_mapping({"proxy": {"shortlist": 1}})
+    Settings.from_mapping({"proxy": {"score": "sigeo", "shortlist": 1}})
+
+
+def test_settings_survive_writing_and_reading() -> None:
+    settings = Settings.from_mapping(merge(load_preset("demo"), {"data": "d", "run": "r", "seed": 3}))
+    assert Settings.from_mapping(settings.to_mapping()) == settings
+
+
+def test_every_setting_has_a_flag() -> None:
+    assert {".".join(path) for path, _, _ in leaves(Settings)} == set(FLAGS) | {"data", "run"}
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    return {path[0]: nested(path[1:], value) if len(path) > 1 else value}
+
+
+@pytest.mark.parametrize(
+    ("path", "small"),
+    [
+        (path, 2 if int in (kind, *get_args(kind)) or path[-1] == "fan_in_scale" else 0.5)
+        for path, kind, _ in leaves(Settings)
+        if {int, float} & {kind, *get_args(kind)} and get_origin(kind) is not tuple
+    ],
+)
+def test_a_small_value_alone_fits_all_that_is_not_given(path: tuple[str, ...], small: float) -> None:
+    """Settings are held against each other only where the strategy uses both, and what nobody gave follows."""
+    if path == ("proxy", "shortlist"):
+        # Both are used, and fewer finalists than asked for would be silent.
+        with pytest.raises(InputError, match="raise --shortlist or lower --top-k"):
+            Settings.from_mapping(nested(path, small))
+    else:
+        Settings.from_mapping(nested(path, small))
+
+
+def test_rounds_are_checked_where_there_are_rounds_and_name_the_flags() -> None:
+    evolution = {"population": 4, "children": 2, "tournament": 64}
+    assert not Settings.from_mapping({"evolution": evolution}).evolves
+    assert Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"tournament": None}}).evolves
+    Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"iterations": 0}})
+    Settings.from_mapping({"strategy": "evolution", "evolution": evolution, "final": {"top_k": 0}})
+    with pytest.raises(InputError, match=r"tournament of 64 .* population of 4; lower --tournament or raise"):
+        Settings.from_mapping({"strategy": "evolution", "evolution": evolution})
+    with pytest.raises(InputError, match=r"8 children .* population of 4; lower --children or raise --population"):
+        Settings.from_mapping({"strategy": "evolution", "evolution": {"population": 4}})
+
+
+def test_a_later_value_replaces_only_its_own_setting() -> None:
+    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}}) == {"a": {"b": 5, "c": 2}, "d": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sede": 1}, "unknown setting 'sede'"),
+        ({"warmup": {"amuont": 1}}, "unknown setting 'warmup.amuont'"),
+        ({"warmup": 0.1}, "a mapping is expected"),
+        ({"seed": "one"}, "seed is 'one' where a whole number is expected"),
+        ({"seed": True}, "where a whole number is expected"),
+        ({"seed": 10**19}, r"seed is 10000000000000000000; it must be a number below 1e\+18"),
+        ({"final": {"optimization": {"learning_rate": float("inf")}}}, "learning_rate is inf; it must be finite"),
+        ({"final": {"optimization": {"eps": "1e-2"}}}, "1.0e-2"),
+        ({"warmup": {"amount": 1.5}}, "must be whole"),
+        ({"warmup": {"amount": -1}}, "--warmup -1"),
+        ({"space": "nasrec-medium"}, "nasrec-small, nasrec-full"),
+        ({"proxy": {"batches": 1}}, "2 or more"),
+        ({"proxy": {"score": "zico fr"}}, "not understood"),
+        ({"proxy": {"score": "zico | fr | loss"}}, "a first look and a second one that ranks"),
+        ({"proxy": {"shortlist": 8}, "final": {"top_k": 9}}, "a shortlist of 8 cannot give 9 finalists"),
+        ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
+        ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),
+        ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),
+        ({"final": {"strategy": "5"}}, "--finalists takes full or halving"),
+        ({"final": {"top_k": 0, "baselines": []}}, "neither candidates"),
+        ({"final": {"first_share": 1.0}}, "first_share is 1; it must be above 0 and below 1"),
+    ],
+)
+def test_a_wrong_setting_is_named(values: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        Settings.from_mapping(values, "my.yaml")
+    assert str(caught.value).startswith("my.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_preset_is_named_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"'critoe'.*criteo"):
+        load_preset("critoe")
+
+
+def test_yaml_that_would_run_code_or_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not YAML"):
+        parse_yaml("a: !!python/object/apply:os.system ['true']", "x.yaml")
+    with pytest.raises(InputError, match="mapping"):
+        parse_yaml("- 1", "x.yaml")
+    with pytest.raises(InputError, match="not YAML"):
+        parse_yaml("a: [", "x.yaml")

@@ -1,0 +1,263 @@
+"""`recnas status`: a run at each stage, at work on or not."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from recnas.cli import main
+from recnas.features.schema import Schema
+from recnas.runs.folder import open_run
+from recnas.runs.settings import Settings
+from recnas.runs.status import Progress, read_status
+from recnas.util.console import clock
+from recnas.util.errors import InputError
+
+QUALITY = {"log_loss": 0.6, "auc": 0.7}
+
+
+def settings_of(run: Path, data: Path, **final: Any) -> Settings:
+    values = {
+        "warmup": {"amount": 2},
+        "proxy": {"score": "zico | short_training", "shortlist": 4},
+        "evolution": {"population": 4, "iterations": 2, "tournament": 2, "children": 2},
+        "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], **final},
+        "workers": 2,
+    }
+    return Settings.from_mapping({"data": str(data), "run": str(run), **values})
+
+
+def write(file: Path, *values: dict) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(json.dumps(value) + "\n" for value in values))
+
+
+@pytest.fixture
+def run(data: Path, tmp_path: Path) -> Path:
+    """A run that has only begun."""
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    Schema.load(data).save(folder)
+    config = {"version": "0.1.0", "created": "now", **settings_of(folder, data).to_mapping()}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def warm_up(run: Path, rows: int = 600) -> None:
+    reports = [{"step": rows, "rows": rows, "loss": 0.6, "rows_per_second": rate} for rate in (100, 200)]
+    write(run / "supernet" / "metrics.jsonl", *reports)
+
+
+def search(run: Path, candidates: int) -> None:
+    write(run / "supernet" / "warmup.json", {"levels": []})
+    lines = [{"id": f"c{n}", "iteration": 0, "score": -abs(n - 2), "seconds": 0.5} for n in range(candidates)]
+    write(run / "history.jsonl", *lines)
+
+
+def train(run: Path, model: str, rate: float, rows: int, ended: bool) -> None:
+    write(run / model / f"progress-{rate}.jsonl", {"rows": rows, "loss": 0.6, "rows_per_second": 300.0})
+    if ended:
+        measured = {"learning_rate": rate, "epoch": rows / 1200, "rows": rows, "validation": QUALITY}
+        write(run / model / f"training-{rate}.json", {"epochs": [measured], "diverged": None})
+        write(run / model / "metrics.jsonl", measured)
+
+
+@contextmanager
+def at_work(run: Path):
+    handle = os.open(run, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> None:
+    assert (read_status(run).stage, read_status(run).progress) == ("warm-up", None)
+    warm_up(run)
+    status = read_status(run)
+    # 1,200 training rows, twice.
+    assert (status.stage, status.progress.done, status.progress.total) == ("warm-up", 600, 2400)
+    assert status.progress.seconds_left == pytest.approx(1800 / 150)
+    search(run, candidates=5)
+    status = read_status(run)
+    assert (status.stage, status.progress.done, status.progress.total) == ("search", 5, 8)
+    # Half a second each, in two processes.
+    assert status.progress.seconds_left == pytest.approx(3 / 4)
+    assert (status.best_id, status.best_score) == ("c2", 0)
+    search(run, candidates=8)
+    assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(0, 4, "candidates"))
+    write(run / "shortlist.jsonl", *[{"id": f"c{n}", "iteration": 0, "seconds": 4.0} for n in range(3)])
+    assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(3, 4, "candidates", 2 / 4))
+    train(run, "retrain/c2", 0.1, 2400, ended=True)
+    train(run, "retrain/c1", 0.1, 1000, ended=False)
+    status = read_status(run)
+    # Two finalists, one of them and DLRM at a second learning rate: five trainings of two epochs.
+    assert (status.stage, status.progress.done, status.progress.total) == ("final training", 3400, 5 * 2400)
+    assert status.progress.seconds_left == pytest.approx((5 * 2400 - 3400) / 300)
+    assert [(model.id, model.kind, model.log_loss) for model in status.models] == [("c2", "found", 0.6)]
+    for model, rate in (("retrain/c1", 0.1), ("retrain/c2", 0.02), ("baselines/dlrm", 0.1), ("baselines/dlrm", 0.02)):
+        train(run, model, rate, 2400, ended=True)
+    (run / "retrain" / "c2" / "weights.safetensors").touch()
+    assert read_status(run).stage == "test"
+    assert {model.id: model.kind for model in read_status(run).models}["dlrm"] == "baseline"
+
+
+def test_the_whole_run_s_time_left_is_guessed_from_what_was_measured_and_else_said_to_be_unknown(run: Path) -> None:
+    with at_work(run):
+        assert read_status(run).whole_seconds_left is None
+        assert "whole run     time left is not known yet" in str(read_status(run))
+        warm_up(run)
+        status = read_status(run)
+        # 1,800 rows of the warm-up; eight candidates on four batches of 512; four short trainings; five trainings of
+        # 2,400 rows; three models on the test rows, which are predicted alone: all at 150 rows a second.
+        tested = 3 * Schema.load(run).splits["test"]["rows"] / 3
+        rows = 1800 + 8 * 2048 + 4 * 8192 + 5 * 2400 + tested
+        assert status.whole_seconds_left == pytest.approx(rows / 150)
+        assert status.to_json()["whole_seconds_left"] == status.whole_seconds_left
+        assert f"whole run     about {clock(rows / 150)} left, roughly guessed" in str(status)
+    # Of a run that is stopped nothing goes on.
+    assert "whole run" not in str(read_status(run))
+
+
+def test_the_usual_search_guesses_the_whole_run_s_time_left_while_it_looks_at_its_candidates(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["proxy"]["score"], config["warmup"]["amount"] = "jacov | jacov - short_training", None
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with at_work(run):
+        write(run / "history.jsonl")
+        assert "whole run     time left is not known yet" in str(read_status(run))
+        search(run, candidates=4)
+        status = read_status(run)
+        assert status.stage == "search"
+        # Two processes take half a second for the 128 rows of each candidate. Four more candidates are to be looked
+        # at; four short trainings, five trainings of 2,400 rows and three models on the test rows follow.
+        rows = 4 * (8192 + 128) + 5 * 2400 + 3 * Schema.load(run).splits["test"]["rows"] / 3
+        left = 4 / 4 + rows / (4 * 128)
+        assert status.to_json()["whole_seconds_left"] == pytest.approx(left)
+        assert f"whole run     about {clock(left)} left, roughly guessed" in str(status)
+
+
+@pytest.mark.parametrize(
+    ("ray", "workers", "seconds_left"),
+    [("auto", None, None), ("auto", 6, 0.25), ("auto", 1, 1.5), ("local", None, 0.5), (None, None, 0.5)],
+)
+def test_how_fast_a_cluster_is_is_known_only_with_its_workers(
+    run: Path, monkeypatch: pytest.MonkeyPatch, ray: str | None, workers: int | None, seconds_left: float | None
+) -> None:
+    monkeypatch.setattr("recnas.runs.status.available_cores", lambda: 3)
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"ray": ray, "workers": workers}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    search(run, candidates=5)
+    # Three are left, half a second each.
+    assert read_status(run).progress.seconds_left == (seconds_left and pytest.approx(seconds_left))
+    train(run, "retrain/c2", 0.1, 2400, ended=True)
+    assert (read_status(run).progress.rate is None) == (seconds_left is None)
+    # What is under way tells how fast it is.
+    train(run, "retrain/c1", 0.1, 1000, ended=False)
+    assert read_status(run).progress.rate == 300
+
+
+def test_progress_is_known_up_to_a_damaged_line(run: Path) -> None:
+    search(run, candidates=8)
+    train(run, "retrain/c1", 0.1, 1000, ended=False)
+    progress = run / "retrain" / "c1" / "progress-0.1.jsonl"
+    # As after a power cut.
+    progress.write_bytes(progress.read_bytes() + b"\0\0\0\n")
+    assert read_status(run).progress.done == 1000
+
+
+def test_with_halving_a_paused_training_counts_for_what_it_has_done(run: Path, data: Path) -> None:
+    final = {"top_k": 4, "strategy": "halving", "epochs": 2, "optimization": {"batch_size": 100}}
+    config = settings_of(run, data, **final).to_mapping()
+    (run / "config.yaml").write_text(yaml.safe_dump({"version": "0.1.0", "created": "now", **config}))
+    search(run, candidates=8)
+    train(run, "retrain/c1", 0.1, 600, ended=True)
+    train(run, "retrain/c2", 0.1, 600, ended=True)
+    train(run, "retrain/c3", 0.1, 300, ended=False)
+    status = read_status(run)
+    # Four see a quarter of 2,400 rows, two the rest; one of them and DLRM, twice, are trained in full.
+    assert (status.stage, status.progress.done) == ("final training", 1500)
+    assert status.progress.total == 4 * 600 + 2 * 1800 + 3 * 2400
+    assert [(model.id, model.share) for model in status.models] == [("c1", 0.25), ("c2", 0.25)]
+    assert "validation log loss 0.6000, AUC 0.7000 at 25 % of the training" in str(status)
+
+
+def test_a_stopped_run_names_the_command_that_goes_on(
+    run: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search(run, candidates=5)
+    with (run / "history.jsonl").open("a") as history:
+        history.write('{"id": "cut sh')
+    command = f"recnas search --data {data} --run '{run}' --resume"
+    assert read_status(run).command == command
+    assert main(["status", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{run}: stopped, stage 2 of 5: search\n" in shown
+    assert "5 of 8 candidates (62 %), 4.0 candidates/s\n" in shown
+    assert command in shown
+    with at_work(run):
+        assert read_status(run).command is None
+        assert main(["status", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{run}: running, stage 2 of 5: search\n" in shown
+    assert "about 0:01 left in this stage\n" in shown
+
+
+def test_a_finished_run_shows_its_table_and_report(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = {
+        "id": "c2",
+        "kind": "found",
+        "status": "trained",
+        "validation": QUALITY,
+        "test": QUALITY,
+        "parameters": 5,
+        "macs": 9,
+        "latency_ms": None,
+        "over_limits": [],
+    }
+    write(run / "results.json", {"best": "c2", "front": ["c2"], "models": [model | {"learning_rate": 0.1}]})
+    assert main(["status", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert f"{run}: finished\n" in shown
+    assert f"none yet; recnas report '{run}'" in shown
+    assert "<- best" in shown
+    with at_work(run):
+        assert str(read_status(run)).startswith(f"{run}: finished; hand-made models are being added\n")
+    (run / "report.html").touch()
+    assert main(["status", str(run), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["state"], status["stage"], status["command"]) == ("finished", None, None)
+    assert status["report"] == str(run / "report.html")
+    assert status["results"]["best"] == "c2"
+
+
+def test_looking_changes_nothing_and_keeps_no_search_out(run: Path, data: Path) -> None:
+    warm_up(run)
+    before = {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))}
+    read_status(run)
+    assert {path: path.stat().st_mtime_ns for path in (run, *run.rglob("*"))} == before
+    looking = os.open(run, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.1, os.close, [looking]).start()
+    start = time.monotonic()
+    with open_run(settings_of(run, data), Schema.load(data), overwrite=False, resume=True):
+        assert time.monotonic() - start >= 0.09
+        with pytest.raises(InputError, match=r"another process is at work on this run; `recnas status .*` shows"):
+            open_run(settings_of(run, data), Schema.load(data), overwrite=False, resume=True).__enter__()
+
+
+def test_status_needs_neither_torch_nor_plotly() -> None:
+    code = "import sys, recnas.runs.status; sys.exit(bool({'torch', 'plotly'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

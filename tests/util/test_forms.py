@@ -1,0 +1,27 @@
+"""Forms that let no other keys through have those of what is written."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from recnas.export.record import Quantization, Stage
+from recnas.search import finalists
+from recnas.study import trainings
+from recnas.util import forms
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        (forms.Epoch, finalists.Epoch),
+        (forms.Training, finalists.Trained),
+        (forms.Stage, Stage),
+        (forms.Quantization, Quantization),
+        (forms.StudyTraining, trainings.Trained),
+    ],
+)
+def test_a_closed_form_has_the_keys_of_what_is_written(form: Any, kind: type) -> None:
+    assert set(form.__annotations__) == {item.name for item in fields(kind)} - {"entrant"}
