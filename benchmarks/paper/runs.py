@@ -177,7 +177,9 @@ class Runs:
         if all(is_done(settings, Training(arch, 0)) for arch in distinct):
             settings = replace(settings, workers=1, ray=None)
         with (
-            open_executor(settings, start_trainings, self.console.say) as executor,
+            open_executor(
+                settings.workers, settings.ray, start_trainings, (settings.as_seen_by_workers,), self.console.say
+            ) as executor,
             open_run(settings, self.dataset.schema, overwrite=False, resume=True),
         ):
             trained = train_all(settings, distinct, executor, self.macs, self.console)

@@ -12,7 +12,6 @@ from concurrent.futures import Executor as Pool
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +19,6 @@ from typing import Any, Self
 import torch
 
 from recnas.nn.processes import leave_torchrun, num_started
-from recnas.runs.settings import Settings
 from recnas.util.cores import available_cores
 from recnas.util.errors import InputError, RunError
 
@@ -32,8 +30,8 @@ class Executor(ABC):
     """Applies functions to items, after each worker has called `start(*arguments)` once.
 
     What runs work is a kind of this: `ThisProcess`, `LocalProcesses`, and `ray_workers.RayWorkers`. The loops that give
-    the work out know this interface alone; `open_executor` chooses the kind that a run's settings ask for. It
-    is used in a `with` block, whose end ends the workers.
+    the work out know this interface alone; `open_executor` chooses the kind that is asked for. It is used in a
+    `with` block, whose end ends the workers.
 
     Attributes:
         workers: How many work side by side.
@@ -204,33 +202,46 @@ class LocalProcesses(Executor):
 
 
 @contextmanager
-def open_executor(settings: Settings, start: Callable[[Any], None], say: Callable[[str], None]) -> Iterator[Executor]:
-    """What runs the work of a run, as its settings ask for; this process has its share of the cores meanwhile.
+def open_executor(
+    workers: int | None,
+    ray: str | None,
+    start: Callable[..., None],
+    arguments: tuple[Any, ...],
+    say: Callable[[str], None],
+) -> Iterator[Executor]:
+    """What does work side by side; this process has its share of the cores meanwhile.
 
     Args:
-        settings: The run's; each worker calls `start(settings)` once.
+        workers: How many do it. None: this process or, with `ray`, one worker for each CPU or GPU of the cluster.
+        ray: The address of a Ray cluster that does the work; None: processes of this machine.
         start: Prepares a worker.
+        arguments: What `start` is given. On a cluster the working directory may be another one: paths are absolute.
         say: Told, in a line, of what keeps workers waiting.
 
     Raises:
         InputError: There is no such cluster, or Ray is not installed.
     """
-    workers = settings.processes
-    with sharing_cores(workers), _executor(settings, workers, start, say) as executor:
+    with sharing_cores(workers or 1), _executor(workers, ray, start, arguments, say) as executor:
         yield executor
 
 
-def _executor(settings: Settings, workers: int, start: Callable[[Any], None], say: Callable[[str], None]) -> Executor:
-    if settings.ray is not None:
+def _executor(
+    workers: int | None,
+    ray: str | None,
+    start: Callable[..., None],
+    arguments: tuple[Any, ...],
+    say: Callable[[str], None],
+) -> Executor:
+    if ray is not None:
         if num_started() > 1:
             raise InputError("torchrun and --ray both say which processes do the work; take one of them")
         # Ray is an extra.
         from recnas.execution.ray_workers import RayWorkers
 
-        # Elsewhere the working directory may be another one.
-        places = {name: os.path.abspath(getattr(settings, name)) for name in ("data", "run")}
-        return RayWorkers(settings.ray, settings.workers, say, start, (replace(settings, **places),))
-    return ThisProcess(start, (settings,)) if workers == 1 else LocalProcesses(workers, start, (settings,))
+        return RayWorkers(ray, workers, say, start, arguments)
+    if workers is None or workers == 1:
+        return ThisProcess(start, arguments)
+    return LocalProcesses(workers, start, arguments)
 
 
 def beginning_order(items: Sequence[Any], effort: Callable[[Any], float], side_by_side: int) -> list[int]:

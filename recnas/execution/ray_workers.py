@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
+from recnas.execution.addresses import AUTO, LOCAL
 from recnas.execution.executor import Executor, beginning_order
 from recnas.nn.model import default_device
-from recnas.runs.settings import LOCAL
 from recnas.util.cores import available_cores
 from recnas.util.errors import InputError, RunError, first_line
 
@@ -166,7 +166,7 @@ def connect(address: str, workers: int | None) -> bool:
     if address == LOCAL:
         cores = workers or available_cores()
         options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    elif address != "auto":
+    elif address != AUTO:
         _reach(address)
     try:
         ray.init(**options)

@@ -11,12 +11,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from recnas.execution.addresses import OWN_CLUSTERS
 from recnas.proxies.expression import Ranking
-from recnas.runs.settings import LOCAL, Settings
+from recnas.runs.settings import Settings
 from recnas.util.errors import InputError
-
-OWN_CLUSTERS = (LOCAL, "auto")
-"""Ray clusters that are this machine's, or that it is part of."""
 
 
 def check_code(settings: Settings, given: Mapping[str, Any], source: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -22,8 +23,6 @@ from recnas.util.files import read_yaml
 from recnas.util.plain_values import from_plain, known_only, merge, to_plain
 
 MOST_WORKERS = 10_000
-LOCAL = "local"
-"""The address of a Ray cluster on this machine, started and ended with the work."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +218,13 @@ class Settings:
     def processes(self) -> int:
         """Processes that do the work on this machine; 1: this one."""
         return self.workers or 1
+
+    @property
+    def as_seen_by_workers(self) -> Self:
+        """These settings where workers may have another working directory: with `ray`, folders have absolute paths."""
+        if self.ray is None:
+            return self
+        return replace(self, data=os.path.abspath(self.data), run=os.path.abspath(self.run))
 
     @property
     def ranking(self) -> Ranking:

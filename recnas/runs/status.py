@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recnas.candidates.definition import BASELINE, FOUND
+from recnas.execution.addresses import LOCAL
 from recnas.features.schema import Schema
 from recnas.runs.folder import (
     CONFIG,
@@ -23,7 +24,7 @@ from recnas.runs.folder import (
 from recnas.runs.outlook import RECENT_CANDIDATES, outlook_of
 from recnas.runs.reader import Run, read_run
 from recnas.runs.results import read_results
-from recnas.runs.settings import LOCAL, Kind, Settings
+from recnas.runs.settings import Kind, Settings
 from recnas.strategies.halving import planned_rows, rungs
 from recnas.train.amount import Amount
 from recnas.util import forms

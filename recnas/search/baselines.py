@@ -61,7 +61,9 @@ def _train_baselines(
     costs, started = Costs(settings, dataset), time.perf_counter()
     say_rows(console, dataset)
     with (
-        open_executor(settings, start_training, console.say) as executor,
+        open_executor(
+            settings.workers, settings.ray, start_training, (settings.as_seen_by_workers,), console.say
+        ) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
         tracked(run, log_to, console),
     ):
@@ -103,7 +105,9 @@ def _add_baselines(
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
     with (
-        open_executor(settings, start_training, console.say) as executor,
+        open_executor(
+            settings.workers, settings.ray, start_training, (settings.as_seen_by_workers,), console.say
+        ) as executor,
         open_run(settings, dataset.schema, overwrite=False, resume=True) as run,
         tracked(run, log_to, console),
     ):

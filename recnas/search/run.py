@@ -106,7 +106,9 @@ def _search(
     say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
-        open_executor(settings, prepare_process, console.say) as executor,
+        open_executor(
+            settings.workers, settings.ray, prepare_process, (settings.as_seen_by_workers,), console.say
+        ) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
         tracked(run, log_to, console),
     ):

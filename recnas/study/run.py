@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,11 @@ def study(
     with (
         # What has been measured is only read.
         open_executor(
-            replace(settings, workers=1, ray=None) if anew else settings, _prepare_process, console.say
+            1 if anew else settings.workers,
+            None if anew else settings.ray,
+            _prepare_process,
+            (settings.as_seen_by_workers,),
+            console.say,
         ) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):

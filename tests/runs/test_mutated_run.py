@@ -47,10 +47,10 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recnas.report.page.figure_html", lambda name, figure: None)
 
 
-def _in_this_process(settings: Any, start: Any, say: Any) -> Any:
+def _in_this_process(workers: Any, ray: Any, start: Any, arguments: Any, say: Any) -> Any:
     from recnas.execution.executor import ThisProcess
 
-    return ThisProcess(start, (settings,))
+    return ThisProcess(start, arguments)
 
 
 @pytest.mark.usefixtures("nothing_computed")
