@@ -174,11 +174,6 @@ class Ranking:
         return list(dict.fromkeys(name for look in self.looks for name in look.names))
 
     @property
-    def own_code(self) -> list[str]:
-        """Those of its terms that are a `module:function`, whatever their weights."""
-        return [name for look in self.looks for name in look.weights if ":" in name]
-
-    @property
     def inherits(self) -> bool:
         """Whether it looks at weights of the supernet."""
         return any(look.inherits for look in self.looks)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable
 
 from recnas.nn.model import sizes
@@ -12,6 +9,7 @@ from recnas.proxies import gradients, passes, rows, short_training, tuning
 from recnas.proxies.inputs import ProxyInputs
 from recnas.space import cost
 from recnas.util.errors import InputError
+from recnas.util.user_code import import_user_code, is_user_code
 
 
 def parameters(candidate: ProxyInputs) -> float:
@@ -62,8 +60,7 @@ def check_proxy_name(name: str) -> None:
     Raises:
         InputError: It is none of `PROXIES`, nor written as `module:function`.
     """
-    module, _, function = name.partition(":")
-    if name not in PROXIES and (not function or not module or module.startswith(".")):
+    if name not in PROXIES and not is_user_code(name):
         raise InputError(
             f"no proxy is named {name!r}; known are {', '.join(PROXIES)}, and module:function for one of your own"
         )
@@ -80,17 +77,9 @@ def find_proxy(name: str) -> Proxy:
     if name in PROXIES:
         return PROXIES[name]
     check_proxy_name(name)
-    module, _, function = name.partition(":")
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)
-    try:
-        loaded = importlib.import_module(module)
-    except Exception as error:  # The module is the user's: what it does, and so what goes wrong in it, is anything.
-        raise InputError(f"proxy {name}: the module {module} cannot be imported ({error})") from error
-    if not hasattr(loaded, function):
-        raise InputError(f"proxy {name}: the module {module} has no {function}")
-    if not callable(proxy := getattr(loaded, function)):
-        raise InputError(f"proxy {name}: {function} is not a function")
+    proxy = import_user_code(name, "proxy")
+    if not callable(proxy):
+        raise InputError(f"proxy {name}: {name.partition(':')[2]} is not a function")
 
     def measure(candidate: ProxyInputs) -> float:
         try:

@@ -1,8 +1,9 @@
 """Settings that make a run do what their author wants, not its user: they count only where the user gave them.
 
-A run's folder, a study's and a preset may come from elsewhere. A proxy `module:function` that stands there would be
-imported, and a Ray cluster that it names would be given this process's work, and send objects that are unpickled. So
-both must be repeated on the command line, or in the call from Python. Everything else that is in such files is a value.
+A run's folder, a study's and a preset may come from elsewhere. A `module:name` that stands there, for a proxy, a search
+space or a baseline, would be imported, and a Ray cluster that it names would be given this process's work, and send
+objects that are unpickled. So both must be repeated on the command line, or in the call from Python. Everything else
+that is in such files is a value.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from recnas.execution.addresses import OWN_CLUSTERS
-from recnas.proxies.expression import Ranking
 from recnas.runs.settings import Settings
 from recnas.util.errors import InputError
+from recnas.util.user_code import user_code_in
 
 
 def check_code(settings: Settings, given: Mapping[str, Any], source: str) -> None:
@@ -28,13 +29,13 @@ def check_code(settings: Settings, given: Mapping[str, Any], source: str) -> Non
     Raises:
         InputError: They name a module that the user did not name.
     """
-    confirmed = {name for path in settings.code_flags for name in _own_code(_texts(given, path))}
-    for path, flag in settings.code_flags.items():
+    confirmed = {name for path in settings.code_flags for name in _user_code(_texts(given, path))}
+    for path, code in settings.code_flags.items():
         texts = _texts(settings.to_mapping(), path)
-        if missing := [name for name in _own_code(texts) if name not in confirmed]:
+        if missing := [name for name in _user_code(texts) if name not in confirmed]:
             module, repeated = missing[0].partition(":")[0], shlex.join(texts)
             raise InputError(
-                f"{source}: its ranking runs code of the module {module}; give {flag} {repeated} to confirm it"
+                f"{source}: its {code.what} runs code of the module {module}; give {code.flag} {repeated} to confirm it"
             )
 
 
@@ -52,7 +53,7 @@ def check_cluster(settings: Settings, given: Mapping[str, Any], source: str) -> 
 
 
 def _texts(values: Mapping[str, Any], path: str) -> list[str]:
-    """The rankings that stand at a dotted path of nested settings; none where it is not there."""
+    """The texts that stand at a dotted path of nested settings; none where it is not there."""
     inner: Any = values
     for name in path.split("."):
         inner = inner.get(name) if isinstance(inner, Mapping) else None
@@ -61,5 +62,5 @@ def _texts(values: Mapping[str, Any], path: str) -> list[str]:
     return [text for text in inner if isinstance(text, str)] if isinstance(inner, list | tuple) else []
 
 
-def _own_code(texts: list[str]) -> list[str]:
-    return [name for text in texts for name in Ranking.parse(text).own_code]
+def _user_code(texts: list[str]) -> list[str]:
+    return [name for text in texts for name in user_code_in(text)]

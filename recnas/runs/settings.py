@@ -153,12 +153,25 @@ class FinalSettings:
 
 
 @dataclass(frozen=True)
+class CodeFlag:
+    """Of a setting that may name code of a user's own.
+
+    Attributes:
+        flag: Gives it on the command line.
+        what: Runs that code, for messages.
+    """
+
+    flag: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Every setting of a search.
 
     Attributes:
         command: What it is the settings of.
-        code_flags: Settings that may name code to run, as dotted names, and the flag of each.
+        code_flags: Settings that may name code of a user's own, as dotted names; see `confirmation`.
         data: The data set's folder.
         run: The run's folder.
         space: `nasrec-small`, `nasrec-full` or `nasrec-cross`.
@@ -179,7 +192,11 @@ class Settings:
     """
 
     command: ClassVar[str] = "search"
-    code_flags: ClassVar[Mapping[str, str]] = {"proxy.score": "--proxy"}
+    code_flags: ClassVar[Mapping[str, CodeFlag]] = {
+        "space": CodeFlag("--space", "search space"),
+        "proxy.score": CodeFlag("--proxy", "ranking"),
+        "final.baselines": CodeFlag("--baselines", "baseline"),
+    }
 
     data: str = ""
     run: str = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from recnas.proxies.expression import SECOND_LOOK, SIGEO, Expression
-from recnas.runs.settings import Settings, at_least
+from recnas.runs.settings import CodeFlag, Settings, at_least
 from recnas.train.amount import Amount
 from recnas.util.cores import available_cores
 from recnas.util.errors import InputError
@@ -30,7 +30,12 @@ class StudySettings(Settings):
     """
 
     command: ClassVar[str] = "study"
-    code_flags: ClassVar[Mapping[str, str]] = {"proxies": "--proxy", "rankings": "--ranking"}
+    # A study trains no baselines.
+    code_flags: ClassVar[Mapping[str, CodeFlag]] = {
+        "space": CodeFlag("--space", "search space"),
+        "proxies": CodeFlag("--proxy", "ranking"),
+        "rankings": CodeFlag("--ranking", "ranking"),
+    }
 
     candidates: int = 60
     seeds: int = 3

@@ -1,0 +1,60 @@
+"""Code of a user's own, named `module:name` where a name of this package may stand."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from typing import Any
+
+from recnas.util.errors import InputError
+
+_NAMED = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)(?![\w.:])")
+
+
+def is_user_code(name: str) -> bool:
+    """Whether a name is written as `module:name`; imports nothing."""
+    return _NAMED.fullmatch(name) is not None
+
+
+def user_code_in(text: str) -> list[str]:
+    """Every `module:name` of a text, such as a weighted sum of proxies, in its order."""
+    return [found.group() for found in _NAMED.finditer(text)]
+
+
+def import_user_code(name: str, what: str) -> Any:
+    """What a name `module:name` stands for. It imports the module, so the name must be one that the user gave.
+
+    The module may be a file in the working directory, as with `python -m`.
+
+    Args:
+        name: Where it is.
+        what: What it is to be, for messages: "proxy", "baseline".
+
+    Raises:
+        InputError: There is none.
+    """
+    module, _, inner = name.partition(":")
+    loaded = import_user_module(module, f"{what} {name}: ")
+    if not hasattr(loaded, inner):
+        raise InputError(f"{what} {name}: the module {module} has no {inner}")
+    return getattr(loaded, inner)
+
+
+def import_user_module(module: str, said_of: str = "") -> Any:
+    """Imports a module of the user's, from the working directory too.
+
+    Args:
+        module: Its dotted name.
+        said_of: What precedes the message where it cannot be imported.
+
+    Raises:
+        InputError: It cannot be imported.
+    """
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # The module is the user's: what it does, and so what goes wrong in it, is anything.
+        raise InputError(f"{said_of}the module {module} cannot be imported ({error})") from error
