@@ -15,20 +15,14 @@ from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.delimited import Decimal, Form, Hex, Kind, Label, read_rows
 from recnas.data_prep.engine import RawTable
 from recnas.data_prep.text import describe, input_files
+from recnas.features.published import PUBLISHED_ROWS
 from recnas.features.schema import SparseFeature
 from recnas.util.errors import InputError
 
 LABEL = "click"
 MODULUS = 2**31 - 1
 
-# The published table sizes (AutoCTR, NASRec).
-TABLE_ROWS = {
-    "id": 10000, "hour": 241, "C1": 8, "banner_pos": 8,
-    "site_id": 4738, "site_domain": 7746, "site_category": 27,
-    "app_id": 8553, "app_domain": 560, "app_category": 37,
-    "device_id": 2686409, "device_ip": 6729487, "device_model": 8252, "device_type": 6, "device_conn_type": 5,
-    "C14": 2627, "C15": 9, "C16": 10, "C17": 436, "C18": 5, "C19": 69, "C20": 173, "C21": 61,
-}  # fmt: skip
+TABLE_ROWS = PUBLISHED_ROWS["avazu"]
 HEXADECIMAL = (
     "site_id", "site_domain", "site_category", "app_id", "app_domain", "app_category",
     "device_id", "device_ip", "device_model",

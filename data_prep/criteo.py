@@ -12,18 +12,14 @@ from recnas.data_prep.delimited import Form, Hex, Label, Number, read_rows
 from recnas.data_prep.engine import RawTable
 from recnas.data_prep.split import ROW_ORDER
 from recnas.data_prep.text import describe, input_files
+from recnas.features.published import PUBLISHED_ROWS
 from recnas.features.schema import SparseFeature
 from recnas.util.errors import InputError
 
 LABEL = "label"
 DENSE = tuple(f"I{number}" for number in range(1, 14))
-SPARSE = tuple(f"C{number}" for number in range(1, 27))
-
-# The published table sizes (AutoCTR, NASRec).
-TABLE_ROWS = (
-    1461, 584, 10131227, 2202609, 306, 25, 12518, 634, 4, 93146, 5684, 8351593, 3195,
-    28, 14993, 5461307, 11, 5653, 2174, 5, 7046548, 19, 16, 286182, 106, 142573,
-)  # fmt: skip
+TABLE_ROWS = PUBLISHED_ROWS["criteo"]
+SPARSE = tuple(TABLE_ROWS)
 
 FORM = Form({LABEL: Label(), **dict.fromkeys(DENSE, Number()), **dict.fromkeys(SPARSE, Hex())})
 
@@ -37,7 +33,7 @@ def read_criteo(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTab
     if input is None:
         raise InputError("criteo needs --input, the train.txt of the Kaggle challenge, or a folder of day_0, day_1 …")
     files = input_files(input, ("train.txt", "day_<number>"))
-    sparse = [SparseFeature(name, rows, reading=Hex.reading) for name, rows in zip(SPARSE, TABLE_ROWS, strict=True)]
+    sparse = [SparseFeature(name, rows, reading=Hex.reading) for name, rows in TABLE_ROWS.items()]
     return RawTable(
         label=LABEL,
         dense=dict.fromkeys(DENSE, "log1p"),

@@ -14,6 +14,7 @@ from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.delimited import Clicks, Decimal, Form, Number, read_rows
 from recnas.data_prep.engine import RawTable
 from recnas.data_prep.text import describe, input_files
+from recnas.features.published import PUBLISHED_ROWS
 from recnas.features.schema import SparseFeature
 from recnas.util.errors import InputError
 
@@ -22,11 +23,7 @@ DENSE = ("impression", "depth", "position")
 # A display URL is a 64-bit hash.
 MODULUS = 2**31 - 1
 
-# The published table sizes (AutoCTR, NASRec).
-TABLE_ROWS = {
-    "display_url": 26274, "ad": 641708, "advertiser": 14848, "query": 22122011, "keyword": 1188090, "title": 3735797,
-    "description": 2934102, "user": 20004011, "gender": 4, "age": 8,
-}  # fmt: skip
+TABLE_ROWS = PUBLISHED_ROWS["kdd"]
 
 FORM = Form(
     {

@@ -83,7 +83,7 @@ COLUMNS = {
     "I9": Column(38, 0.04), "I10": Column(0.5, 0.45), "I11": Column(1, 0.04), "I12": Column(0.3, 0.76, 0.01),
     "I13": Column(4, 0.22),
 } | {
-    name: Column(_ids(rows), _MISSING.get(name, 0)) for name, rows in zip(SPARSE, TABLE_ROWS, strict=True)
+    name: Column(_ids(rows), _MISSING.get(name, 0)) for name, rows in TABLE_ROWS.items()
 }  # fmt: skip
 
 

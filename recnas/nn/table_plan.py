@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
+from recnas.features.published import PUBLISHED_ROWS
 from recnas.features.schema import Schema
 from recnas.nn.sharding import Sharding
 from recnas.util.errors import InputError
@@ -178,21 +179,10 @@ def plan(
 
 def _rows(data: str | Path, cap: int | None) -> dict[str, int]:
     """Rows of each feature's table."""
-    published = _published().get(str(data))
+    published = PUBLISHED_ROWS.get(str(data))
     if published is not None and not Path(data).is_dir():
         return {name: min(rows, cap or rows) for name, rows in published.items()}
     return {feature.name: feature.rows for feature in Schema.load(Path(data)).capped(cap).sparse}
-
-
-def _published() -> dict[str, dict[str, int]]:
-    """Published table sizes, by recipe."""
-    from recnas.data_prep import avazu, criteo, kdd
-
-    return {
-        "criteo": dict(zip(criteo.SPARSE, criteo.TABLE_ROWS, strict=True)),
-        "avazu": dict(avazu.TABLE_ROWS),
-        "kdd": dict(kdd.TABLE_ROWS),
-    }
 
 
 def _ranges(numbers: Sequence[int]) -> str:
