@@ -56,9 +56,10 @@ test-slow: install ## Run those, too
 
 test-all: test test-slow ## Run all tests
 
-lint: install ## Check style and formatting
+lint: install ## Check style, formatting, and that imports run one way
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 # recbole carries MovieLens-100K. It is kept out of .venv, as it would miss the dependencies it is installed without.
 demo: install ## Search on MovieLens-100K: data/movielens, runs/demo, models/demo

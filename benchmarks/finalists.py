@@ -29,7 +29,8 @@ from recnas.execution.executor import ThisProcess
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.runs.history import FILE_NAME as HISTORY
 from recnas.runs.history import Recorded
-from recnas.runs.settings import Settings, load_preset
+from recnas.runs.presets import load_preset
+from recnas.runs.settings import Settings
 from recnas.search.costs import Costs
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals

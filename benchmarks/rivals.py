@@ -33,8 +33,9 @@ from recnas.data import Dataset
 from recnas.nn.baselines import TITLES
 from recnas.runs.folder import CONFIG, RESULTS, is_finished
 from recnas.runs.history import FILE_NAME as HISTORY
+from recnas.runs.presets import load_preset
 from recnas.runs.results import best_trained
-from recnas.runs.settings import Settings, load_preset
+from recnas.runs.settings import Settings
 from recnas.runs.status import settings_in
 from recnas.search.costs import Costs
 from recnas.search.scoring import SUPERNET_WEIGHTS

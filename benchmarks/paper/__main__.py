@@ -22,7 +22,8 @@ from benchmarks.paper.runs import Runs
 from benchmarks.paper.sections import PARTS, Section, write_page
 from recnas.cli.flags import FLAGS, add_setting_flags, given_settings
 from recnas.nn.baselines import TITLES
-from recnas.runs.settings import Settings, read_settings, with_preset
+from recnas.runs.presets import read_settings, with_preset
+from recnas.runs.settings import Settings
 from recnas.train.amount import Amount
 from recnas.util.console import Console
 from recnas.util.errors import InputError, RunError

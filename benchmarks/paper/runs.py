@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from recnas.data import Dataset
-from recnas.execution.executor import ThisProcess, computing_with, open_executor
+from recnas.execution.executor import ThisProcess, computing_with
+from recnas.execution.opening import open_executor
 from recnas.nn.model import sizes
 from recnas.runs.folder import FREE_TO_CHANGE, finished, open_run
 from recnas.runs.settings import Settings

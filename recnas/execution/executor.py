@@ -18,9 +18,9 @@ from typing import Any, Self
 
 import torch
 
-from recnas.nn.processes import leave_torchrun, num_started
+from recnas.nn.processes import leave_torchrun
 from recnas.util.cores import available_cores
-from recnas.util.errors import InputError, RunError
+from recnas.util.errors import RunError
 
 LAST = 8
 """For each of those side by side, how many of the last items begin with the longest."""
@@ -30,7 +30,7 @@ class Executor(ABC):
     """Applies functions to items, after each worker has called `start(*arguments)` once.
 
     What runs work is a kind of this: `ThisProcess`, `LocalProcesses`, and `ray_workers.RayWorkers`. The loops that give
-    the work out know this interface alone; `open_executor` chooses the kind that is asked for. It is used in a
+    the work out know this interface alone; `opening.open_executor` chooses the kind that is asked for. It is used in a
     `with` block, whose end ends the workers.
 
     Attributes:
@@ -199,49 +199,6 @@ class LocalProcesses(Executor):
             for process in list(self._pool._processes.values()):
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def open_executor(
-    workers: int | None,
-    ray: str | None,
-    start: Callable[..., None],
-    arguments: tuple[Any, ...],
-    say: Callable[[str], None],
-) -> Iterator[Executor]:
-    """What does work side by side; this process has its share of the cores meanwhile.
-
-    Args:
-        workers: How many do it. None: this process or, with `ray`, one worker for each CPU or GPU of the cluster.
-        ray: The address of a Ray cluster that does the work; None: processes of this machine.
-        start: Prepares a worker.
-        arguments: What `start` is given. On a cluster the working directory may be another one: paths are absolute.
-        say: Told, in a line, of what keeps workers waiting.
-
-    Raises:
-        InputError: There is no such cluster, or Ray is not installed.
-    """
-    with sharing_cores(workers or 1), _executor(workers, ray, start, arguments, say) as executor:
-        yield executor
-
-
-def _executor(
-    workers: int | None,
-    ray: str | None,
-    start: Callable[..., None],
-    arguments: tuple[Any, ...],
-    say: Callable[[str], None],
-) -> Executor:
-    if ray is not None:
-        if num_started() > 1:
-            raise InputError("torchrun and --ray both say which processes do the work; take one of them")
-        # Ray is an extra.
-        from recnas.execution.ray_workers import RayWorkers
-
-        return RayWorkers(ray, workers, say, start, arguments)
-    if workers is None or workers == 1:
-        return ThisProcess(start, arguments)
-    return LocalProcesses(workers, start, arguments)
 
 
 def beginning_order(items: Sequence[Any], effort: Callable[[Any], float], side_by_side: int) -> list[int]:

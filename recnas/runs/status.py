@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recnas.candidates.definition import BASELINE, FOUND
 from recnas.execution.addresses import LOCAL
@@ -32,9 +32,6 @@ from recnas.util.console import amount, clock, size, speed
 from recnas.util.cores import available_cores
 from recnas.util.errors import suggested
 from recnas.util.files import read_json, read_json_lines, read_yaml
-
-if TYPE_CHECKING:
-    from recnas.study.settings import StudySettings
 
 RECENT_REPORTS = 20
 """How many of the last ones a rate is taken from."""
@@ -259,7 +256,7 @@ def _measured(settings: Settings, seconds: Sequence[float | None], total: int) -
     return Progress(len(seconds), total, "candidates", workers / _mean(recent) if workers and recent else None)
 
 
-def workers_of(settings: Settings | StudySettings) -> int | None:
+def workers_of(settings: Settings) -> int | None:
     """How many workers a run has; None where the cluster, which is not asked, has one for each of its CPUs."""
     if settings.ray is None:
         return settings.processes

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from recnas.nn.baselines import TITLES
-from recnas.runs.settings import Settings, read_settings, resolve, with_preset
+from recnas.runs.presets import read_settings, resolve, with_preset
+from recnas.runs.settings import Settings
 from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.util.callable_package import make_callable
 from recnas.util.errors import InputError, suggested

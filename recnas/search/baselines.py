@@ -12,7 +12,7 @@ import yaml
 
 from recnas.candidates.definition import BASELINE
 from recnas.data import Dataset
-from recnas.execution.executor import open_executor
+from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
 from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from recnas.data import Dataset, describe
-from recnas.execution.executor import Executor, computing_with, open_executor
+from recnas.execution.executor import Executor, computing_with
+from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import joined, led
 from recnas.features.schema import SPLITS, Schema
 from recnas.proxies.expression import UNTRAINED

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recnas.runs.settings import resolve
+from recnas.runs.presets import resolve
 from recnas.study.settings import StudySettings
 from recnas.util.callable_package import make_callable
 from recnas.util.errors import InputError

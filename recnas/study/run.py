@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from recnas.data import Dataset
-from recnas.execution.executor import Executor, computing_with, open_executor
+from recnas.execution.executor import Executor, computing_with
+from recnas.execution.opening import open_executor
 from recnas.features.schema import SPLITS
 from recnas.nn.model import sizes
 from recnas.nn.processes import num_started

@@ -9,7 +9,7 @@ import pytest
 
 from recnas.cli.flags import FLAGS
 from recnas.proxies.expression import Expression, Ranking
-from recnas.runs.settings import load_preset
+from recnas.runs.presets import load_preset
 from recnas.search import EvolutionSettings, Settings
 from recnas.study.settings import StudySettings
 from recnas.util.documents import parse_yaml

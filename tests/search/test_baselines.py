@@ -16,7 +16,7 @@ from benchmarks.kills import outcome_of
 from recnas.data import Dataset
 from recnas.nn.baselines import TITLES
 from recnas.report import read_run, write_report
-from recnas.runs.settings import load_preset
+from recnas.runs.presets import load_preset
 from recnas.runs.status import read_status
 from recnas.search import BASELINE_LEARNING_RATES, run_search
 from recnas.search.finalists import Entrant, restore
