@@ -17,7 +17,7 @@ import yaml
 
 from recnas.features.schema import FILE_NAME, Schema
 from recnas.runs.settings import Settings
-from recnas.tracking.mlflow import FILE_NAME as TRACKED
+from recnas.runs.tracked import TRACKED
 from recnas.util import forms
 from recnas.util.errors import InputError, suggested
 from recnas.util.files import PARTIAL, check_name, read_json, read_yaml, write_text
@@ -29,6 +29,8 @@ RETRAIN, BASELINES = "retrain", "baselines"
 DATA = "data.json"
 """What is told of the data."""
 WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST = "warm-up", "search", "shortlist", "final training", "test"
+RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", RESULTS, "architecture.json")
+"""What tells of a run besides its models, where it is there."""
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
 # A resumed run may have more workers, write more often, or be somewhere else; what a study measured may be judged anew.
@@ -140,6 +142,16 @@ def write_config(run: Path, settings: Settings, created: str) -> None:
     write_text(run / CONFIG, yaml.safe_dump(config, sort_keys=False))
 
 
+def read_config(run: Path) -> dict[str, Any]:
+    """The settings of a run as they are written, with the version and the time that it was begun.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: It has none.
+        InputError: They are damaged.
+    """
+    return read_yaml(run / CONFIG)
+
+
 def _remove_if_fruitless(run: Path) -> None:
     """Removes the folder of a run that was refused before it had done anything: the next try finds it free."""
     # What has been done is in none of these, nor in a file that was opened for it and has nothing yet.
@@ -241,7 +253,7 @@ def holds_search(run: Path) -> bool:
     """Whether there is a search in a run's folder, and not hand-made models alone."""
     if not _is_run(run):
         return False
-    config = read_yaml(run / CONFIG)
+    config = read_config(run)
     final = config.get("final")
     return _command(config) == "search" and not (isinstance(final, dict) and final.get("top_k") == 0)
 
@@ -253,7 +265,7 @@ def command_of(run: Path | str) -> str | None:
         InputError: Its settings cannot be read.
     """
     try:
-        config = read_yaml(Path(run) / CONFIG)
+        config = read_config(Path(run))
     except (FileNotFoundError, NotADirectoryError):
         return None
     return _command(config)
@@ -270,7 +282,7 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
         InputError: They cannot be read, or another command or another version of recnas began it.
     """
     try:
-        config = read_yaml(run / CONFIG)
+        config = read_config(run)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if (begun := _command(config)) != command:
@@ -327,7 +339,7 @@ def _check_room(run: Path, overwrite: bool, command: str) -> None:
         raise InputError(f"{run} exists; choose another --run, {remedy}or --overwrite to replace it")
     if not _is_run(run):
         raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")
-    if (begun := _command(read_yaml(run / CONFIG))) != command:
+    if (begun := _command(read_config(run))) != command:
         raise InputError(f"{run} was made by `recnas {begun}`, so it is not replaced; choose another --run")
 
 

@@ -19,6 +19,7 @@ from recnas.runs.folder import (
     TEST,
     WARM_UP,
     is_at_work,
+    read_config,
     stages,
 )
 from recnas.runs.outlook import RECENT_CANDIDATES, outlook_of
@@ -31,7 +32,7 @@ from recnas.util import forms
 from recnas.util.console import amount, clock, size, speed
 from recnas.util.cores import available_cores
 from recnas.util.errors import suggested
-from recnas.util.files import read_json, read_json_lines, read_yaml
+from recnas.util.files import read_json, read_json_lines
 
 RECENT_REPORTS = 20
 """How many of the last ones a rate is taken from."""
@@ -216,9 +217,10 @@ def settings_in(folder: Path, kind: type[Kind]) -> Kind:
     Raises:
         InputError: They are damaged.
     """
-    file = folder / CONFIG
-    values = read_yaml(file)
-    return kind.from_mapping({key: values[key] for key in values if key not in ("version", "created")}, str(file))
+    values = read_config(folder)
+    return kind.from_mapping(
+        {key: values[key] for key in values if key not in ("version", "created")}, str(folder / CONFIG)
+    )
 
 
 def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress | None]:

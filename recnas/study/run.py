@@ -26,6 +26,7 @@ from recnas.runs.folder import (
     finished,
     is_finished,
     open_run,
+    read_config,
     shared_files,
     write_config,
 )
@@ -56,7 +57,7 @@ from recnas.study.trainings import Trained, Training, start_trainings, train
 from recnas.util import forms
 from recnas.util.console import Console
 from recnas.util.errors import InputError, RunError
-from recnas.util.files import ANEW, read_json, read_json_lines, read_yaml, write_json, write_text, writing
+from recnas.util.files import ANEW, read_json, read_json_lines, write_json, write_text, writing
 
 Macs = Callable[[Architecture], int]
 """Multiply–accumulates a row: how long work on a candidate takes, in some unit."""
@@ -129,7 +130,7 @@ def study(
         if anew:
             # A process that is killed from here on judges when it goes on.
             (run / RESULTS).unlink()
-            write_config(run, settings, read_yaml(run / CONFIG)["created"])
+            write_config(run, settings, read_config(run)["created"])
         results = _conclude(run, settings, dataset, archs, scored, trained)
         results["seconds"] = time.perf_counter() - started
         write_json(run / RESULTS, results)

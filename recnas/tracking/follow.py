@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from recnas.runs.curves import Point, RunPoints
 from recnas.tracking import mlflow, tensorboard
-from recnas.tracking.points import Point, RunPoints
-from recnas.tracking.redact import one_line
+from recnas.tracking.redact import redacted_message
 from recnas.util.console import Console
 from recnas.util.errors import InputError
 
@@ -124,7 +124,7 @@ def _followed(run: Path, start: Callable[[Path], Tracker], name: str, console: C
     # What is not written is said though no progress is wanted.
     warn = Console(True).say
     if (error := look()) is not None:
-        warn(f"{name}: {one_line(error)}; it is tried again every {EVERY:g} s")
+        warn(f"{name}: {redacted_message(error)}; it is tried again every {EVERY:g} s")
     elif opened is not None:
         console.say(f"{name}: {opened[0].place}")
     thread = threading.Thread(target=follow, name=f"recnas-{name}")
@@ -141,5 +141,5 @@ def _followed(run: Path, start: Callable[[Path], Tracker], name: str, console: C
         thread.join()
         if (error := look(status)) is not None:
             remedy = f"the same command with --resume --log-to {name} tries again"
-            warn(f"{name}: not complete ({one_line(error)}); {remedy}")
+            warn(f"{name}: not complete ({redacted_message(error)}); {remedy}")
         close()

@@ -17,11 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from recnas.tracking.points import SEARCH, Point, final_training
-from recnas.tracking.redact import one_line, without_password
-from recnas.util import forms
+from recnas.runs.curves import SEARCH, Point, final_training
+from recnas.runs.folder import RECORDS, is_finished, read_config
+from recnas.runs.results import read_results
+from recnas.runs.tracked import read_tracked, write_tracked
+from recnas.tracking.redact import redact, redacted_message
 from recnas.util.errors import InputError, RunError
-from recnas.util.files import by_dotted_name, read_json, read_yaml, write_json
+from recnas.util.files import by_dotted_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,11 +34,7 @@ Qualities = Mapping[str, Mapping[str, float] | None]
 """By split, log loss and AUC; None where they were not measured."""
 
 PACKAGES = ("mlflow", "sqlalchemy", "alembic")
-FILE_NAME = "mlflow.json"
-"""The file of a run's folder with the id of MLflow's run."""
 EXPERIMENT = "recnas"
-FILES = ("config.yaml", "schema.json", "data.json", "history.jsonl", "results.json", "architecture.json")
-"""What is kept as artifacts at the end, where it is there."""
 MODEL = "model"
 PARENT = "mlflow.parentRunId"
 VERSION, CREATED, BEST = "recnas.version", "recnas.created", "recnas.best"
@@ -58,7 +56,9 @@ def check() -> None:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"MLflow at {_uri()}: {one_line(error)}; MLFLOW_TRACKING_URI says where it is") from error
+        raise InputError(
+            f"MLflow at {_uri()}: {redacted_message(error)}; MLFLOW_TRACKING_URI says where it is"
+        ) from error
 
 
 class TrackedRun:
@@ -87,7 +87,7 @@ class TrackedRun:
     def _new_run(self) -> Run:
         found = _create(self._client, self._run.resolve().name)
         try:
-            write_json(self._run / FILE_NAME, {"run": found.info.run_id})
+            write_tracked(self._run, found.info.run_id)
         except Exception:
             # The next try would make another one.
             self._client.delete_run(found.info.run_id)
@@ -109,9 +109,9 @@ class TrackedRun:
 
     def end(self, status: str) -> None:
         """Adds the results, if there are some, and the run's files."""
-        if (self._run / "results.json").exists():
-            self._log_results(read_json(self._run / "results.json", form=forms.Results))
-        for name in FILES:
+        if is_finished(self._run):
+            self._log_results(read_results(self._run))
+        for name in RECORDS:
             if (self._run / name).exists():
                 self._client.log_artifact(self._runs[SEARCH], str(self._run / name))
         for run in self._running:
@@ -123,7 +123,7 @@ class TrackedRun:
     def _log_settings(self, run: str) -> None:
         from mlflow.entities import Param, RunTag
 
-        config = read_yaml(self._run / "config.yaml")
+        config = read_config(self._run)
         tags = [RunTag(CREATED, str(config.pop("created"))), RunTag(VERSION, str(config.pop("version")))]
         params = [Param(name, str(value)) for name, value in by_dotted_name(config)]
         for part in _parts(params, MOST_PARAMS):
@@ -192,8 +192,9 @@ def log_model(
             client.log_batch(run, metrics=[_metric(name, value, 0) for name, value in _figures(qualities).items()])
         return _log_model(run, folder, loader, columns)
     except Exception as error:
+        reason = redacted_message(error)
         raise RunError(
-            f"{folder} is written, but MLflow at {_uri()} did not take it: {one_line(error)}; the same command with "
+            f"{folder} is written, but MLflow at {_uri()} did not take it: {reason}; the same command with "
             "--overwrite tries again"
         ) from error
 
@@ -269,16 +270,15 @@ def _client() -> MlflowClient:
 def _uri() -> str:
     import mlflow
 
-    return without_password(mlflow.get_tracking_uri())
+    return redact(mlflow.get_tracking_uri())
 
 
 def _known(client: MlflowClient, folder: Path) -> Run | None:
     """MLflow's run of a folder, if it has one there that nobody deleted."""
     from mlflow.exceptions import MlflowException
 
-    if not (folder / FILE_NAME).exists():
+    if (known := read_tracked(folder)) is None:
         return None
-    known = read_json(folder / FILE_NAME, "without it MLflow gets a new run", forms.TrackedRun)["run"]
     try:
         run = client.get_run(known)
     except MlflowException as error:

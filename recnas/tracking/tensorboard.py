@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recnas.tracking.points import Point
+from recnas.runs.curves import Point
 
 if TYPE_CHECKING:
     from tensorboard.summary import Writer

@@ -21,7 +21,7 @@ from tensorboard.util import tensor_util
 
 from recnas.search import run_baselines, run_search
 from recnas.tracking import TRACKERS, check_trackers, follow, mlflow, tensorboard, tracked
-from recnas.tracking.redact import without_password
+from recnas.tracking.redact import redact
 from recnas.util.console import Console
 from recnas.util.errors import InputError
 
@@ -263,7 +263,7 @@ def test_a_run_whose_number_cannot_be_kept_is_not_made_again_and_again(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(follow, "EVERY", 0.02)
-    monkeypatch.setattr(mlflow, "write_json", full)
+    monkeypatch.setattr(mlflow, "write_tracked", full)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "orphans")
     with tracked(run, ["mlflow"], Console(False)):
         time.sleep(0.2)
@@ -310,10 +310,10 @@ def test_a_run_that_is_refused_leaves_nothing(data: Path, small: dict, tmp_path:
 
 @given(user=st.text("abc", min_size=1), password=SECRETS)
 def test_no_password_is_said(user: str, password: str) -> None:
-    server = without_password(f"cannot reach http://{user}:{password}@host:80/path now")
+    server = redact(f"cannot reach http://{user}:{password}@host:80/path now")
     assert server == "cannot reach http://host:80/path now"
-    assert password not in without_password(f"postgresql://host/db?user=me&password={password}")
-    assert without_password("sqlite:///mlflow.db, http://host:80/a") == "sqlite:///mlflow.db, http://host:80/a"
+    assert password not in redact(f"postgresql://host/db?user=me&password={password}")
+    assert redact("sqlite:///mlflow.db, http://host:80/a") == "sqlite:///mlflow.db, http://host:80/a"
 
 
 def test_an_unknown_tracker_is_named() -> None:
