@@ -28,7 +28,7 @@ from typing import Any
 from scipy import stats
 
 import recnas
-from recnas.cli.flags import FLAGS, add_setting_flags, given_settings
+from recnas.cli.flags import add_setting_flags, given_settings
 from recnas.data import Dataset
 from recnas.nn.baselines import TITLES
 from recnas.runs.folder import CONFIG, RESULTS, is_finished
@@ -45,9 +45,6 @@ from recnas.util.errors import InputError, RunError
 from recnas.util.files import read_json, read_json_lines, read_yaml, write_text
 from recnas.util.plain_values import merge
 
-OURS = {name: flag for name, flag in FLAGS.items() if name not in ("seed", "final.baselines")}
-"""The flag of each setting that is not the benchmark's own."""
-
 Model = Mapping[str, Any]
 Results = Mapping[str, Any]
 
@@ -59,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
     parser.add_argument("--models", nargs="*", help="hand-made models (default: all)")
     parser.add_argument("--output", type=Path, required=True)
-    add_setting_flags(parser.add_argument_group("settings of all runs, in the place of the preset's"), Settings, OURS)
+    # Settings of all runs, in the place of the preset's; the benchmark has its own of these two.
+    add_setting_flags(parser, Settings, without=["seed", "final.baselines"])
     arguments = parser.parse_args(argv)
     if arguments.seeds < 1:
         parser.error("--seeds must be 1 or more")

@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.paper import ablation, table, theorem2
 from benchmarks.paper.runs import Runs
 from benchmarks.paper.sections import PARTS, Section, write_page
-from recnas.cli.flags import FLAGS, add_setting_flags, given_settings
+from recnas.cli.flags import add_setting_flags, given_settings
 from recnas.nn.baselines import TITLES
 from recnas.runs.presets import read_settings, with_preset
 from recnas.runs.settings import Settings
@@ -42,14 +42,18 @@ QUICK_SETTINGS = {
 }
 QUICK_STEPS = max(theorem2.WARMUPS.values()) + 1
 
-SETTING_FLAGS = {
-    name: flag
-    for name, flag in FLAGS.items()
-    if name in ("space", "workers", "checkpoint_seconds", "warmup.max_rows_per_table")
-    or (name.startswith("proxy.") and name not in ("proxy.score", "proxy.shortlist"))
-    or name.startswith(("warmup.optimization.", "final.optimization."))
-    or name in ("final.epochs", "final.other_learning_rates", "final.baselines")
-}
+COMMON_SETTINGS = (
+    "space",
+    "workers",
+    "checkpoint_seconds",
+    "warmup.max_rows_per_table",
+    "warmup.optimization",
+    "proxy",
+    "final.epochs",
+    "final.optimization",
+    "final.other_learning_rates",
+    "final.baselines",
+)
 """The settings of `recnas search` that all searches and trainings have in common."""
 
 
@@ -152,8 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="other defaults: the smallest sizes, to see that all of it works"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
-    group = parser.add_argument_group("settings of all searches and trainings, in the place of the preset's")
-    add_setting_flags(group, Settings, SETTING_FLAGS)
+    add_setting_flags(parser, Settings, only=COMMON_SETTINGS, without=["proxy.score", "proxy.shortlist"])
     return parser
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from recnas.space import Architecture, cost
 from recnas.util.errors import InputError
+from recnas.util.setting import setting
 
 COSTS = ("macs", "parameters", "latency")
 """What a model costs, the cheapest to find out first."""
@@ -16,22 +17,23 @@ MOST_THREADS = 1024
 class LimitSettings:
     """Upper bounds on what a candidate costs on the data set's own features; None for no bound.
 
-    Attributes:
-        max_macs: Multiply–accumulates a row, parts that do not reach the logit left out.
-        max_parameters: Parameters outside the embedding tables, counted alike.
-        max_latency_ms: Median time of predicting one batch on this machine, lookups included, in milliseconds.
-        latency_batch: Rows of that batch.
-        latency_threads: Threads that it is timed with, whatever the rest of the search uses.
+    Parts that do not reach the logit are not counted. Latency is the median of several predictions, lookups included.
 
     Raises:
         InputError: A value is out of its range.
     """
 
-    max_macs: int | None = None
-    max_parameters: int | None = None
-    max_latency_ms: float | None = None
-    latency_batch: int = 512
-    latency_threads: int = 1
+    max_macs: int | None = setting(
+        None,
+        help="limit on the multiply-accumulates a row of a candidate, such as 2M; none: no limit",
+        former_name="max_flops",
+    )
+    max_parameters: int | None = setting(None, help="limit on its parameters outside the tables; none: no limit")
+    max_latency_ms: float | None = setting(
+        None, help="limit on its time to predict one batch on this machine, in milliseconds; none: no limit"
+    )
+    latency_batch: int = setting(512, help="rows of that batch")
+    latency_threads: int = setting(1, help="threads that it is timed with, whatever the rest of the search uses")
 
     def __post_init__(self) -> None:
         for name in ("max_macs", "max_parameters", "max_latency_ms"):

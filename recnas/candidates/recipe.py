@@ -5,41 +5,36 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
+from recnas.candidates.embedding_optimizer import NAMES, EmbeddingOptimizer
 from recnas.util.errors import InputError
+from recnas.util.setting import setting
 
 
 @dataclass(frozen=True)
 class Optimization:
     """How weights are learned; the defaults are NASRec's (Zhang et al. 2023), but for the row-wise sums of the tables.
 
-    Attributes:
-        learning_rate: Peak of the schedule for the dense part.
-        batch_size: Rows a step.
-        eps: Adagrad's, for the dense part.
-        embedding_optimizer: `rowwise-adagrad` or `adagrad`.
-        embedding_rate: The tables' learning rate as a multiple of the dense part's.
-        embedding_eps: Adagrad's, for the tables.
-        weight_decay: L2 penalty on the dense part's weights.
-        fan_in_scale: If set, the weight of a linear layer that sums more inputs (of one source) than this learns slower
-            by their ratio. Adagrad moves every element alike, so a wide layer's outputs move the more the more inputs
-            it has (the learning rates of Yang et al. 2022, "Tensor Programs V", table 8). None: all alike, as NASRec.
-        clip: If set, the dense part's gradient is scaled down to this norm when it is longer, and the gradient at the
-            embedded fields to a sixth of it.
+    Adagrad moves every element alike, so a wide layer's outputs move the more the more inputs it has (the learning
+    rates of Yang et al. 2022, "Tensor Programs V", table 8); `fan_in_scale` counters that, and NASRec has none. The
+    gradient at the embedded fields is held to a sixth of `clip`.
 
     Raises:
         InputError: A value is out of its range.
     """
 
-    learning_rate: float
-    batch_size: int
-    eps: float = 1e-2
-    embedding_optimizer: str = "rowwise-adagrad"
-    embedding_rate: float = 1.0
-    embedding_eps: float = 1e-2
-    weight_decay: float = 0.0
-    fan_in_scale: float | None = None
-    clip: float | None = None
+    learning_rate: float = setting(help="peak learning rate of the dense part")
+    batch_size: int = setting(help="rows a step")
+    eps: float = setting(1e-2, help="Adagrad's eps for the dense part")
+    embedding_optimizer: str = setting(
+        "rowwise-adagrad", help=f"fused optimiser of the embedding tables: {' or '.join(NAMES)}"
+    )
+    embedding_rate: float = setting(1.0, help="the tables' learning rate, as a multiple of the dense part's")
+    embedding_eps: float = setting(1e-2, help="Adagrad's eps for the tables")
+    weight_decay: float = setting(0.0, help="L2 penalty on the dense part's weights")
+    fan_in_scale: float | None = setting(
+        None, help="inputs above which a layer's weight learns slower in proportion; none: all alike"
+    )
+    clip: float | None = setting(None, help="largest gradient norm of the dense part; none: no bound")
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

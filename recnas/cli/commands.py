@@ -14,10 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from recnas.cli.flags import (
-    BASELINE_FLAGS,
-    FLAGS,
-    SHARDING_FLAGS,
-    STUDY_FLAGS,
     add_setting_flags,
     given_settings,
     given_sharding,
@@ -65,6 +61,25 @@ LOG_LOSSES = {
     "constant_log_loss": "log loss of the constant click rate",
 }
 """Log losses by split that a recipe may know, by their name in the schema's `source`."""
+
+OF_BASELINES = ("seed", "workers", "ray", "checkpoint_seconds", "sharding", "final.epochs", "final.optimization")
+"""The settings of baselines trained without a search; of learning rates they take several."""
+NOT_OF_A_STUDY = (
+    "strategy",
+    "warmup.amount",
+    "proxy.score",
+    "proxy.shortlist",
+    "evolution",
+    "limits.max_latency_ms",
+    "limits.latency_batch",
+    "limits.latency_threads",
+    "final.top_k",
+    "final.strategy",
+    "final.first_share",
+    "final.other_learning_rates",
+    "final.baselines",
+)
+"""The settings of a search that a study does without, or has several of."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -139,7 +154,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="rowwise-adagrad or adagrad (default: rowwise-adagrad)",
     )
     plan.add_argument("--json", action="store_true", help="print it as JSON")
-    add_setting_flags(plan, Settings, SHARDING_FLAGS)
+    add_setting_flags(plan, Settings, only=["sharding"])
 
     search = command(
         "search",
@@ -157,7 +172,7 @@ def make_parser() -> argparse.ArgumentParser:
         resume="go on with the run in that folder, with its own settings, as if it had never stopped",
     )
     _add_log_to(search)
-    add_setting_flags(search, Settings, FLAGS)
+    add_setting_flags(search, Settings)
 
     baselines = command(
         "baselines",
@@ -185,7 +200,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="peak learning rates; each model is trained with all, and the best on validation counts (default: the "
         f"run's or the preset's, else {' '.join(map(str, BASELINE_LEARNING_RATES))})",
     )
-    add_setting_flags(baselines, Settings, BASELINE_FLAGS)
+    add_setting_flags(baselines, Settings, only=OF_BASELINES, without=["final.optimization.learning_rate"])
 
     study = command(
         "study",
@@ -201,7 +216,7 @@ def make_parser() -> argparse.ArgumentParser:
         overwrite="replace an earlier study in that folder",
         resume="go on with the study in that folder, as if it had never stopped",
     )
-    add_setting_flags(study, StudySettings, STUDY_FLAGS)
+    add_setting_flags(study, StudySettings, without=NOT_OF_A_STUDY)
 
     status = command("status", "print how far a run is, or what it found", "recnas status runs/criteo", _status)
     status.add_argument("run", type=Path, metavar="RUN", help="the run's folder")

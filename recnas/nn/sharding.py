@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recnas.util.errors import InputError
+from recnas.util.setting import setting
 
 ROW_TYPES = ("row_wise", "table_row_wise")
 COLUMN_TYPES = ("column_wise", "table_column_wise", "grid_shard")
@@ -20,22 +21,28 @@ OF_CPU = frozenset({"table_wise", "column_wise", "table_column_wise"})
 class Sharding:
     """What the planner may choose from.
 
-    Attributes:
-        types: Ways to split tables; none: all that the device offers and that learn as one process does.
-        tables: Other ways for single features, as `feature=way` or `feature=way+way`.
-        kernels: Where tables may be; none: in the device's memory, and on CUDA devices in the host's behind a cache.
-        device_memory: Bytes of each CUDA device; None: what it has.
-        host_memory: Bytes of each process's share of the host's memory; None: what there is.
+    Without `types`, a table may be split in all ways that the device offers and that learn as one process does; without
+    `kernels`, it may be in the device's memory, and on CUDA devices in the host's behind a cache.
 
     Raises:
         InputError: There is no such way or place, or a size is not above 0.
     """
 
-    types: tuple[str, ...] = ()
-    tables: tuple[str, ...] = ()
-    kernels: tuple[str, ...] = ()
-    device_memory: int | None = None
-    host_memory: int | None = None
+    types: tuple[str, ...] = setting(
+        (),
+        flag="--sharding",
+        help=f"how embedding tables may be split among processes, of {', '.join(TYPES)}; none: as safe",
+    )
+    tables: tuple[str, ...] = setting(
+        (),
+        flag="--table-sharding",
+        help="the same for single features, such as item=row_wise or item=row_wise+table_wise",
+    )
+    kernels: tuple[str, ...] = setting(
+        (), flag="--table-memory", help=f"where tables may be on CUDA devices, of {', '.join(KERNELS)}"
+    )
+    device_memory: int | None = setting(None, help="bytes of a CUDA device, such as 80G; none: what it has")
+    host_memory: int | None = setting(None, help="bytes of a process's share of its host; none: what there is")
 
     def __post_init__(self) -> None:
         for table in self.tables:

@@ -9,11 +9,11 @@ from typing import Any
 
 from recnas.runs.confirmation import check_cluster, check_code
 from recnas.runs.folder import CONFIG, begun_with
-from recnas.runs.settings import Kind
+from recnas.runs.settings import Kind, Settings
 from recnas.util.documents import parse_yaml
 from recnas.util.errors import InputError
 from recnas.util.files import read_yaml
-from recnas.util.plain_values import merge
+from recnas.util.plain_values import merge, with_present_names
 
 
 def resolve(
@@ -62,7 +62,8 @@ def with_preset(
     Raises:
         InputError: There is no such preset.
     """
-    values = merge(load_preset(preset), given) if preset else dict(given)
+    given = with_present_names(Settings, given, "settings")
+    values = merge(load_preset(preset), given) if preset else given
     # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
     for key in ("version", "created"):
         values.pop(key, None)
@@ -92,6 +93,6 @@ def load_preset(name: str) -> dict[str, Any]:
     if name in presets:
         return parse_yaml(presets[name].read_text(encoding="utf-8"), name)
     try:
-        return read_yaml(Path(name))
+        return with_present_names(Settings, read_yaml(Path(name)), name)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"no preset or file {name!r}; presets are {', '.join(sorted(presets))}") from None

@@ -11,12 +11,13 @@ from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization
 from recnas.nn.baselines import TITLES
 from recnas.nn.sharding import Sharding
-from recnas.proxies.expression import USUAL, Ranking
+from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
 from recnas.space import SearchSpace
 from recnas.strategies.evolution import EvolutionSettings
 from recnas.train.amount import Amount
 from recnas.util.errors import InputError
-from recnas.util.plain_values import from_plain, known_only, to_plain
+from recnas.util.plain_values import from_plain, known_only, to_plain, with_present_names
+from recnas.util.setting import group, setting
 
 MOST_WORKERS = 10_000
 
@@ -25,18 +26,15 @@ MOST_WORKERS = 10_000
 class WarmupSettings:
     """The supernet's training before the search.
 
-    Attributes:
-        amount: Share of the training rows up to 1, number of epochs above; 0 for none. None for what the ranking asks
-            for: none where it looks at no trained weights, otherwise the published 1 %.
-        optimization: How it learns.
-        full_path_steps: Steps over which the chance of training the full path falls from 1 to 0.
-        paths: Random candidates within the limits whose mean gradient makes a step.
-        max_rows_per_table: Cap on embedding tables during the search.
-        probe_candidates: Random candidates whose inherited quality is measured at 0, 1, 10 and 100 %; 0 for none.
-        probe_rows: Validation rows they are measured on.
+    The inherited quality of the probe's random candidates shows what the warm-up is good for.
     """
 
-    amount: float | None = None
+    amount: float | None = setting(
+        None,
+        flag="--warmup",
+        help="supernet warm-up: share of the training rows up to 1, above it epochs; none: as the ranking asks, "
+        f"{USUAL_WARMUP} where it looks at trained weights, otherwise 0",
+    )
     optimization: Optimization = field(
         default_factory=lambda: Optimization(
             learning_rate=0.2,
@@ -48,11 +46,21 @@ class WarmupSettings:
             clip=0.3,
         )
     )
-    full_path_steps: int = 0
-    paths: int = 1
-    max_rows_per_table: int = 500_000
-    probe_candidates: int = 100
-    probe_rows: int = 2_000
+    full_path_steps: int = setting(
+        0,
+        flag="--full-path-steps",
+        help="steps over which the chance of training the full path falls from 1 to 0",
+    )
+    paths: int = setting(1, help="random candidates within the limits whose mean gradient makes a step")
+    max_rows_per_table: int = setting(
+        500_000, flag="--max-rows-per-table", help="cap on embedding tables during the search"
+    )
+    probe_candidates: int = setting(
+        100,
+        flag="--probe-candidates",
+        help="random candidates measured at 0, 1, 10 and 100 % of the warm-up; 0: none",
+    )
+    probe_rows: int = setting(2_000, flag="--probe-rows", help="validation rows they are measured on")
 
     def __post_init__(self) -> None:
         if self.amount is not None:
@@ -62,30 +70,34 @@ class WarmupSettings:
 
 @dataclass(frozen=True)
 class ProxySettings:
-    """How a candidate is scored.
+    """How a candidate is scored; for `score`, see `Ranking.parse`."""
 
-    Attributes:
-        score: What it is ranked by: `sigeo`, a proxy's name, or a weighted sum such as `zico + 0.5*fr - loss`; after
-            `|`, what the best of them are ranked by once more. See `Ranking.parse`.
-        shortlist: How many of the best are looked at once more.
-        batches: N, the training batches that gradients are taken on.
-        batch_size: Rows of each.
-        tune_steps: Of fine-tuning the last layer, for `one_shot`.
-        tune_batch_size: Rows of each.
-        tune_validation_rows: Rows that `one_shot` measures the log loss on.
-        short_training_rows: Training rows of the short training from scratch, for `short_training`.
-        short_training_batch_size: Rows of a step of it.
-    """
-
-    score: str = USUAL
-    shortlist: int = 64
-    batches: int = 4
-    batch_size: int = 512
-    tune_steps: int = 500
-    tune_batch_size: int = 512
-    tune_validation_rows: int = 10_000
-    short_training_rows: int = 8_192
-    short_training_batch_size: int = 64
+    score: str = setting(
+        USUAL,
+        flag="--proxy",
+        help="what candidates are ranked by: sigeo, a proxy's name, or a weighted sum such as 'zico + 0.5*fr - loss'; "
+        "after | what the best of them are ranked by once more; module:function is a proxy of your own, none is no "
+        "ranking",
+    )
+    shortlist: int = setting(64, flag="--shortlist", help="best candidates that are ranked once more")
+    batches: int = setting(4, help="training batches that a candidate's gradients are taken on")
+    batch_size: int = setting(512, help="rows of each")
+    tune_steps: int = setting(
+        500, flag="--tune-steps", help="steps of fine-tuning the last layer, for the proxy one_shot"
+    )
+    tune_batch_size: int = setting(512, flag="--tune-batch-size", help="rows of each")
+    tune_validation_rows: int = setting(
+        10_000, flag="--tune-validation-rows", help="validation rows that one_shot measures on"
+    )
+    short_training_rows: int = setting(
+        8_192,
+        flag="--short-training-rows",
+        help="training rows of the short training from scratch, for the proxy short_training",
+        former_name="brief_rows",
+    )
+    short_training_batch_size: int = setting(
+        64, flag="--short-training-batch-size", help="rows of a step of it", former_name="brief_batch_size"
+    )
 
     def __post_init__(self) -> None:
         Ranking.parse(self.score)
@@ -103,25 +115,19 @@ STRATEGIES = ("evolution", "random")
 
 @dataclass(frozen=True)
 class FinalSettings:
-    """Training from scratch of the finalists and the hand-made models.
+    """Training from scratch of the finalists and the baselines; without finalists there is no search.
 
-    Attributes:
-        top_k: Best distinct candidates of the whole search that are trained; 0 for hand-made models without a search.
-        strategy: `full` trains every finalist to the end; `halving` drops the worse half of them at growing shares of
-            the training.
-        first_share: With `halving`, the share of the training after which the first are dropped; it doubles from then
-            on.
-        epochs: Passes over the training rows; the epoch that is best on validation counts.
-        optimization: How models learn.
-        other_learning_rates: The best finalist and every hand-made model are trained with these too, and the best on
-            validation counts.
-        baselines: Hand-made models to train beside the finalists, by their names in `recnas.nn.baselines`.
+    With `halving`, the share of the training after which candidates are dropped doubles from `first_share` on.
     """
 
-    top_k: int = 15
-    strategy: str = "full"
-    first_share: float = 0.25
-    epochs: int = 1
+    top_k: int = setting(15, help="best distinct candidates of the whole search that are trained from scratch")
+    strategy: str = setting(
+        "full",
+        flag="--finalists",
+        help="full: train each to the end; halving: drop the worse half at growing shares of the training",
+    )
+    first_share: float = setting(0.25, help="share of the training after which halving drops the first half")
+    epochs: int = setting(1, help="passes over the training rows; the epoch that is best on validation counts")
     optimization: Optimization = field(
         default_factory=lambda: Optimization(
             learning_rate=0.1,
@@ -131,8 +137,13 @@ class FinalSettings:
             embedding_eps=1e-4,
         )
     )
-    other_learning_rates: tuple[float, ...] = ()
-    baselines: tuple[str, ...] = ("dlrm",)
+    other_learning_rates: tuple[float, ...] = setting(
+        (),
+        help="learning rates that are tried too for the best finalist and each baseline; the best on validation counts",
+    )
+    baselines: tuple[str, ...] = setting(
+        ("dlrm",), help=f"baselines to train beside the finalists: {', '.join(TITLES)}"
+    )
 
     def __post_init__(self) -> None:
         at_least(self, top_k=0, epochs=1)
@@ -165,26 +176,14 @@ class CodeFlag:
 class Settings:
     """Every setting of a search.
 
+    By the first look alone, evolution ends at extremes (docs/ranking.md), so candidates are random by default where a
+    second look follows. The history does not depend on `workers`.
+
     Attributes:
         command: What it is the settings of.
         code_flags: Settings that may name code of a user's own, as dotted names; see `confirmation`.
         data: The data set's folder.
         run: The run's folder.
-        space: `nasrec-small`, `nasrec-full` or `nasrec-cross`.
-        strategy: `evolution`, or `random` for as many random candidates. None for evolution where there is one look and
-            random where a second one follows: by the first look alone, evolution ends at extremes (docs/ranking.md).
-        seed: Where all random choices start.
-        workers: Processes that score candidates and train finalists; with 1, which is the default here, as many
-            candidates are scored side by side in this one as there are cores. The history does not depend on it.
-        ray: The Ray cluster that does the work instead, `local` for one on this machine; `workers` is then the number
-            of its actors, none for one a CPU. See docs/cluster.md.
-        checkpoint_seconds: Between two writes of a training's state, to go on from with `--resume`.
-        sharding: How tables may be split among the processes that `torchrun` starts; see `Sharding`.
-        warmup: See `WarmupSettings`.
-        proxy: See `ProxySettings`.
-        evolution: See `EvolutionSettings`.
-        limits: See `LimitSettings`.
-        final: See `FinalSettings`.
     """
 
     command: ClassVar[str] = "search"
@@ -196,18 +195,30 @@ class Settings:
 
     data: str = ""
     run: str = ""
-    space: str = "nasrec-small"
-    strategy: str | None = None
-    seed: int = 0
-    workers: int | None = None
-    ray: str | None = None
-    checkpoint_seconds: float = 120.0
-    sharding: Sharding = field(default_factory=Sharding)
-    warmup: WarmupSettings = field(default_factory=WarmupSettings)
-    proxy: ProxySettings = field(default_factory=ProxySettings)
-    evolution: EvolutionSettings = field(default_factory=EvolutionSettings)
-    limits: LimitSettings = field(default_factory=LimitSettings)
-    final: FinalSettings = field(default_factory=FinalSettings)
+    space: str = setting("nasrec-small", help="search space: nasrec-small, nasrec-full or nasrec-cross")
+    strategy: str | None = setting(
+        None,
+        help=f"how candidates are proposed: {' or '.join(STRATEGIES)}; none: random where a second look follows, else "
+        "evolution",
+    )
+    seed: int = setting(0, help="where all random choices start")
+    workers: int | None = setting(
+        None,
+        help="processes that score candidates and train finalists; 1: all candidates in this one, one a core; none: as "
+        "many as is usual, with --ray one for each CPU of the cluster",
+    )
+    ray: str | None = setting(
+        None,
+        help="a Ray cluster that does the work: local for one on this machine, auto for the one that this machine is "
+        "part of, or HOST:PORT of its head; none: no cluster",
+    )
+    checkpoint_seconds: float = setting(120.0, help="seconds between two writes of a training's state, for --resume")
+    sharding: Sharding = field(default_factory=Sharding, metadata=group("embedding tables on several processes"))
+    warmup: WarmupSettings = field(default_factory=WarmupSettings, metadata=group("warm-up of the supernet", "warmup-"))
+    proxy: ProxySettings = field(default_factory=ProxySettings, metadata=group("ranking without training", "proxy-"))
+    evolution: EvolutionSettings = field(default_factory=EvolutionSettings, metadata=group("candidates by evolution"))
+    limits: LimitSettings = field(default_factory=LimitSettings, metadata=group("limits"))
+    final: FinalSettings = field(default_factory=FinalSettings, metadata=group("final training"))
 
     def __post_init__(self) -> None:
         SearchSpace.named(self.space)
@@ -285,7 +296,7 @@ class Settings:
         Raises:
             InputError: A value has the wrong type or range.
         """
-        return from_plain(cls, known_only(cls, values), source)
+        return from_plain(cls, known_only(cls, with_present_names(cls, values, source)), source)
 
 
 def at_least(settings: Any, **least: int) -> None:

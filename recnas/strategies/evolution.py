@@ -11,6 +11,7 @@ from recnas.candidates.limits import COSTS
 from recnas.space import PATIENCE, Architecture, SearchSpace
 from recnas.strategies.pareto import Point, crowding, first_front, objectives
 from recnas.util.errors import InputError
+from recnas.util.setting import setting
 
 TRIES = 1000
 """Draws of a child before another mutation is added to make it new."""
@@ -24,24 +25,26 @@ OBJECTIVES = ("score", *COSTS)
 class EvolutionSettings:
     """How the search evolves; the defaults are NASRec's and SiGeo's.
 
-    Attributes:
-        population: Random candidates to begin with, and how many stay alive.
-        iterations: Rounds of parents and children.
-        tournament: Members drawn each round; the best is the parent. None for `USUAL_TOURNAMENT`, or all where the
-            population is smaller.
-        children: New candidates each round, in place of as many of the oldest.
-        objectives: `score` alone, or with some of `macs`, `parameters` and `latency`: then the search looks for a
-            Pareto front, high scores at each cost.
+    With costs among the objectives the search looks for a Pareto front: high scores at each cost.
 
     Raises:
         InputError: A value is out of its range.
     """
 
-    population: int = 128
-    iterations: int = 240
-    tournament: int | None = None
-    children: int = 8
-    objectives: tuple[str, ...] = ("score",)
+    population: int = setting(128, help="random candidates to begin with, and how many stay alive")
+    iterations: int = setting(240, help="rounds of parents and children")
+    tournament: int | None = setting(
+        None,
+        help=f"members drawn each round, of which the best is the parent; none: {USUAL_TOURNAMENT}, or all of a "
+        "smaller population",
+    )
+    children: int = setting(8, help="new candidates each round, in place of as many of the oldest")
+    objectives: tuple[str, ...] = setting(
+        ("score",),
+        help="what to look for: score, or a Pareto front of score and costs, such as score,macs; costs are "
+        f"{', '.join(COSTS)}",
+        former_values={"flops": "macs"},
+    )
 
     def __post_init__(self) -> None:
         if self.population < 1 or self.drawn < 1 or self.children < 1 or self.iterations < 0:

@@ -11,22 +11,18 @@ from recnas.runs.settings import CodeFlag, Settings, at_least
 from recnas.train.amount import Amount
 from recnas.util.cores import available_cores
 from recnas.util.errors import InputError
+from recnas.util.setting import setting
 
 
 @dataclass(frozen=True)
 class StudySettings(Settings):
     """What a study does; the rest of it, warm-up, proxies and final training, is done as a search would do it.
 
+    Unless `workers` are given, one process a core does the work.
+
     Attributes:
         command: What it is the settings of.
         code_flags: As in `Settings`.
-        candidates: Random architectures that are trained from scratch and scored.
-        seeds: Trainings of each.
-        warmups: Amounts of warm-up (see `WarmupSettings.amount`) after which they are scored.
-        proxies: By name; empty for every one that recnas has.
-        rankings: Weighted sums of proxies, judged beside the proxies themselves.
-        shares: Shares of a training after which it is measured on validation, to see how early it can be judged.
-        workers: Processes that score and train; none: one a core.
     """
 
     command: ClassVar[str] = "study"
@@ -37,12 +33,26 @@ class StudySettings(Settings):
         "rankings": CodeFlag("--ranking", "ranking"),
     }
 
-    candidates: int = 60
-    seeds: int = 3
-    warmups: tuple[float, ...] = (0.0, 0.01, 0.1, 1.0)
-    proxies: tuple[str, ...] = ()
-    rankings: tuple[str, ...] = (SIGEO, SECOND_LOOK)
-    shares: tuple[float, ...] = (0.05, 0.125, 0.25, 0.5)
+    candidates: int = setting(60, help="random architectures that are trained from scratch and scored")
+    seeds: int = setting(3, help="trainings of each")
+    warmups: tuple[float, ...] = setting(
+        (0.0, 0.01, 0.1, 1.0),
+        flag="--warmup",
+        help="amounts of warm-up after which they are scored, such as 0,0.01,0.1,1: shares of the training rows, or "
+        "epochs",
+    )
+    proxies: tuple[str, ...] = setting(
+        (), flag="--proxy", help="proxies to judge; none: all that recnas has; module:function is one of your own"
+    )
+    rankings: tuple[str, ...] = setting(
+        (SIGEO, SECOND_LOOK),
+        flag="--ranking",
+        help="weighted sums of proxies to judge beside them, such as 'zico - 30*loss'",
+    )
+    shares: tuple[float, ...] = setting(
+        (0.05, 0.125, 0.25, 0.5),
+        help="shares of a training after which it is measured on validation too, to see how early it tells",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

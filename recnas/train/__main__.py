@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recnas.cli.flags import SHARDING_FLAGS, add_setting_flags, given_sharding
+from recnas.cli.flags import add_setting_flags, given_sharding
 from recnas.cli.memory_remedy import memory_remedy
 from recnas.runs.settings import Settings
 from recnas.train.loop import Progress
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds between two writes of the training's state (default: 120)",
     )
     parser.add_argument("--debug", action="store_true", help="show the stack trace of an error")
-    add_setting_flags(parser.add_argument_group("where tables are, with several processes"), Settings, SHARDING_FLAGS)
+    add_setting_flags(parser, Settings, only=["sharding"])
     return parser
 
 

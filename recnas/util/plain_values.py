@@ -6,12 +6,13 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 from typing import Any
 
 from recnas.util.documents import shortened
 from recnas.util.errors import InputError
+from recnas.util.setting import Group, Setting, flag_named, group_of, setting_of
 
 BOUND = 10**18
 """Above every whole number of a setting."""
@@ -28,7 +29,43 @@ def from_plain(kind: type, values: Mapping[str, Any], source: str) -> Any:
     Raises:
         InputError: A key is unknown, or a value has the wrong type or range.
     """
-    return _build(kind, values, source, "")
+    return _build(kind, with_present_names(kind, values, source), source, "")
+
+
+def with_present_names(kind: type, values: Any, source: str) -> Any:
+    """Nested values with the present names of settings and values that had others before; the rest is as it was.
+
+    Args:
+        kind: A dataclass.
+        values: Nested plain values.
+        source: Where they are from, for errors.
+
+    Raises:
+        InputError: A setting is there by both of its names.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    types_of, renamed = _types_of(kind), dict(values)
+    for item in fields(kind):
+        about = setting_of(item)
+        if about is not None and about.former_name in renamed:
+            if item.name in renamed:
+                raise InputError(f"{source}: {about.former_name} is called {item.name} now; leave one of them out")
+            renamed[item.name] = renamed.pop(about.former_name)
+        if item.name not in renamed:
+            continue
+        value = renamed[item.name]
+        if is_dataclass(types_of[item.name]):
+            renamed[item.name] = with_present_names(types_of[item.name], value, source)
+        elif about is not None and about.former_values:
+            renamed[item.name] = _present(value, about.former_values)
+    return renamed
+
+
+def _present(value: Any, former: Mapping[str, str]) -> Any:
+    if isinstance(value, list | tuple):
+        return [_present(item, former) for item in value]
+    return former.get(value, value) if isinstance(value, str) else value
 
 
 def to_plain(settings: Any) -> dict[str, Any]:
@@ -58,15 +95,27 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def leaves(kind: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Every single setting: its path, its type, and its default."""
+def leaves(
+    kind: type, path: tuple[str, ...] = (), group: Group | None = None
+) -> Iterator[tuple[tuple[str, ...], Any, Setting | None]]:
+    """Every single setting: its path, its type, and its description, if it has one, with its flag and group.
+
+    Args:
+        kind: A dataclass.
+        path: Of the dataclass, in another.
+        group: What its settings belong to.
+    """
     types_of = _types_of(kind)
     for item in fields(kind):
         inner = types_of[item.name]
         if is_dataclass(inner):
-            yield from leaves(inner, (*path, item.name))
-        else:
-            yield (*path, item.name), inner, None if item.default is MISSING else item.default
+            yield from leaves(inner, (*path, item.name), group_of(item) or group)
+            continue
+        about = setting_of(item)
+        if about is not None:
+            prefix, title = ("", None) if group is None else (group.prefix, group.title)
+            about = replace(about, flag=about.flag or flag_named(prefix + item.name), group=title)
+        yield (*path, item.name), inner, about
 
 
 def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base: Any = None) -> Any:

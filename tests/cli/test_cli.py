@@ -132,6 +132,7 @@ def test_the_table_shows_latency_where_measured_the_front_and_what_is_over_a_lim
     ("flags", "place", "value"),
     [
         (["--max-macs", "2M"], ("limits", "max_macs"), 2_000_000),
+        (["--max-flops", "2M"], ("limits", "max_macs"), 2_000_000),
         (["--max-macs", "1.5e6"], ("limits", "max_macs"), 1_500_000),
         (["--max-parameters", "250k"], ("limits", "max_parameters"), 250_000),
         (["--max-parameters", "none"], ("limits", "max_parameters"), None),

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
+import yaml
 
-from recnas.cli.flags import FLAGS
+from recnas.cli.commands import make_parser
 from recnas.proxies.expression import Expression, Ranking
-from recnas.runs.presets import load_preset
+from recnas.runs.presets import load_preset, with_preset
 from recnas.search import EvolutionSettings, Settings
 from recnas.study.settings import StudySettings
 from recnas.util.documents import parse_yaml
@@ -69,8 +70,32 @@ def test_settings_survive_writing_and_reading() -> None:
     assert Settings.from_mapping(settings.to_mapping()) == settings
 
 
-def test_every_setting_has_a_flag() -> None:
-    assert {".".join(path) for path, _, _ in leaves(Settings)} == set(FLAGS) | {"data", "run"}
+def test_every_setting_has_a_flag_of_its_own_and_a_help_text() -> None:
+    described = {".".join(path): about for path, _, about in leaves(Settings)}
+    assert {name for name, about in described.items() if about is None} == {"data", "run"}
+    flags = [about.flag for about in described.values() if about is not None]
+    flags += [about.former_flag for about in described.values() if about is not None and about.former_flag]
+    assert len(set(flags)) == len(flags)
+    assert all(about.help and not about.help.endswith(".") for about in described.values() if about is not None)
+    for flag in flags:
+        assert make_parser().parse_args(["search", flag, "1"]).__dict__.keys() >= {"data", "run"}
+
+
+def test_settings_are_read_by_their_former_names_too_but_not_by_both(tmp_path: Path) -> None:
+    former = {"limits": {"max_flops": 5}, "evolution": {"objectives": ["score", "flops"]}, "proxy": {"brief_rows": 7}}
+    settings = Settings.from_mapping(former)
+    assert settings.limits.max_macs == 5
+    assert settings.evolution.objectives == ("score", "macs")
+    assert settings.proxy.short_training_rows == 7
+    assert Settings.known_in(former, "config.yaml") == settings
+    preset = tmp_path / "my.yaml"
+    preset.write_text(yaml.safe_dump(former), encoding="utf-8")
+    # What is given counts, whatever name it stands for in the preset.
+    given = with_preset("d", "r", str(preset), {"limits": {"max_macs": 9}})
+    assert given["limits"] == {"max_macs": 9}
+    assert with_preset("d", "r", None, {"limits": {"max_flops": 9}})["limits"] == {"max_macs": 9}
+    with pytest.raises(InputError, match=r"^my\.yaml: max_flops is called max_macs now; leave one of them out$"):
+        Settings.from_mapping({"limits": {"max_flops": 5, "max_macs": 5}}, "my.yaml")
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:

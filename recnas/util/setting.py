@@ -1,0 +1,86 @@
+"""What a user is told of a setting, and how it is given: described once, at the dataclass field that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field
+from typing import Any
+
+_SETTING, _GROUP = "setting", "group"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The description of one setting.
+
+    Attributes:
+        help: What it is, in one line.
+        flag: Its flag; None for one that is made of the field's name and the prefix of its group.
+        former_name: What the field was called before: read in files, from Python and, with dashes, as a flag.
+        former_values: Values, or items of a list, that are called otherwise now, with their present names.
+        group: The title of the settings that it belongs to; None for those without one.
+    """
+
+    help: str
+    flag: str | None = None
+    former_name: str | None = None
+    former_values: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+
+    @property
+    def former_flag(self) -> str | None:
+        """The flag that it had by its former name."""
+        return None if self.former_name is None else flag_named(self.former_name)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The description of settings that belong together.
+
+    Attributes:
+        title: Heads them in the help of a command.
+        prefix: Begins their flags, such as `warmup-`.
+    """
+
+    title: str
+    prefix: str = ""
+
+
+def setting(
+    default: Any = MISSING,
+    *,
+    help: str,
+    flag: str | None = None,
+    former_name: str | None = None,
+    former_values: Mapping[str, str] | None = None,
+) -> Any:
+    """A dataclass field that is a setting; but for `default`, see `Setting`.
+
+    >>> @dataclass(frozen=True)
+    ... class Sizes:
+    ...     batch_size: int = setting(512, help="rows a step")
+    >>> Sizes().batch_size
+    512
+    """
+    about = Setting(help, flag, former_name, former_values or {})
+    return field(default=default, metadata={_SETTING: about})
+
+
+def group(title: str, prefix: str = "") -> dict[str, Any]:
+    """The metadata of a dataclass field that holds settings which belong together; see `Group`."""
+    return {_GROUP: Group(title, prefix)}
+
+
+def setting_of(item: Field[Any]) -> Setting | None:
+    """The description of a field; None for one that is no setting of a user's."""
+    return item.metadata.get(_SETTING)
+
+
+def group_of(item: Field[Any]) -> Group | None:
+    """The description of the settings in a field; None where they belong to those around them."""
+    return item.metadata.get(_GROUP)
+
+
+def flag_named(name: str) -> str:
+    """The flag of a name of words."""
+    return f"--{name.replace('_', '-')}"
