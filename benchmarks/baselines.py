@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from recnas.nn.baselines import TITLES
 from recnas.nn.baselines.autoint import AutoIntPlus
-from recnas.nn.baselines.table import BASELINES
+from recnas.nn.baselines.registry import find_baseline
 
 ROWS, NUM_DENSE, NUM_SPARSE, DIM, TABLE_ROWS = 64, 4, 6, 16, 20
 DENSE = [f"d{index}" for index in range(NUM_DENSE)]
@@ -114,7 +114,7 @@ def compare(
 ) -> Comparison:
     """Makes our network, lets `other` copy its weights, and compares; `other` gives logits and its parameters."""
     torch.manual_seed(0)
-    baseline, inputs = BASELINES[name], Inputs.draw(num_dense)
+    baseline, inputs = find_baseline(name), Inputs.draw(num_dense)
     network = (network or baseline.make(num_dense, NUM_SPARSE, baseline.dim)).eval()
     with torch.no_grad():
         for parameter in network.parameters():

@@ -96,7 +96,7 @@ def by_recnas(arguments: argparse.Namespace) -> float:
     """Rows a second of `recnas.train`'s loop."""
     from recnas.candidates.recipe import Optimization
     from recnas.data import Dataset
-    from recnas.nn.baselines.table import BASELINES
+    from recnas.nn.baselines.registry import find_baseline
     from recnas.nn.embeddings import ShardedEmbeddings
     from recnas.nn.model import CTRModel
     from recnas.nn.processes import all_processes
@@ -105,7 +105,7 @@ def by_recnas(arguments: argparse.Namespace) -> float:
     dataset, processes = Dataset(arguments.data), all_processes("cpu")
     schema, optimization = dataset.schema.capped(TABLE_ROWS), Optimization(0.01, arguments.batch_size)
     embeddings = ShardedEmbeddings(schema, 16, optimization.of_tables, processes=processes)
-    learner = ModelLearner(CTRModel(schema, embeddings, BASELINES["dlrm"].network(schema)), optimization)
+    learner = ModelLearner(CTRModel(schema, embeddings, find_baseline("dlrm").network(schema)), optimization)
     clock = Clock(arguments)
     batches = dataset.batches(
         "train",
@@ -132,7 +132,7 @@ def by_plain_loop(arguments: argparse.Namespace) -> float:
     from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
 
     from recnas.data import Dataset
-    from recnas.nn.baselines.table import BASELINES
+    from recnas.nn.baselines.registry import find_baseline
 
     dist.init_process_group("gloo")
     rank, size = dist.get_rank(), dist.get_world_size()
@@ -153,7 +153,7 @@ def by_plain_loop(arguments: argparse.Namespace) -> float:
                 for place, feature in enumerate(schema.sparse)
             ]
             self.tables = EmbeddingBagCollection(tables=tables, device=torch.device("meta"))
-            self.network = BASELINES["dlrm"].network(schema)
+            self.network = find_baseline("dlrm").network(schema)
 
         def forward(self, dense, sparse):
             pooled = self.tables(sparse).to_dict()

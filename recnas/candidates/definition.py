@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recnas.nn.baselines import TITLES
+from recnas.nn.baselines import check_baseline_name
 from recnas.space import Architecture
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
+from recnas.util.user_code import as_file_name, from_file_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +27,7 @@ class Definition:
     """Which network a model has. Reading one needs no torch; making its network does.
 
     Attributes:
-        id: The architecture's id, or the baseline's name.
+        id: The architecture's id, or the baseline's name as that of a folder.
         kind: `found` or `baseline`.
         arch: The architecture of a found one.
     """
@@ -47,9 +48,8 @@ class Definition:
         Raises:
             InputError: There is none of that name.
         """
-        if not isinstance(name, str) or name not in TITLES:
-            raise InputError(f"no baseline is named {name!r}; known are {', '.join(TITLES)}")
-        return cls(name, BASELINE)
+        check_baseline_name(name)
+        return cls(as_file_name(name), BASELINE)
 
     @classmethod
     def of(cls, network: nn.Module) -> Definition:
@@ -58,19 +58,25 @@ class Definition:
         Raises:
             ValueError: It is neither an architecture's nor a baseline's.
         """
-        from recnas.nn.baselines.table import BASELINES
+        from recnas.nn.baselines.registry import baseline_of
 
         if isinstance(arch := getattr(network, "architecture", None), Architecture):
             return cls.found(arch)
-        for name, baseline in BASELINES.items():
-            if type(network) is baseline.make:
-                return cls(name, BASELINE)
+        if (spec := baseline_of(network)) is not None:
+            return cls.baseline(spec.name)
         raise ValueError(f"{type(network).__name__} is neither a found network nor a baseline")
 
     @property
     def title(self) -> str:
         """What a person calls it: DLRM, or the architecture's id."""
-        return TITLES[self.id] if self.kind == BASELINE else self.id
+        from recnas.nn.baselines.registry import imported_baseline
+
+        return imported_baseline(self.name).title if self.kind == BASELINE else self.id
+
+    @property
+    def name(self) -> str:
+        """Of a baseline, as settings have it."""
+        return from_file_name(self.id)
 
     def network(self, schema: Schema, dim: int | None = None) -> nn.Module:
         """Its dense part, with fresh weights.
@@ -79,44 +85,44 @@ class Definition:
             schema: The features.
             dim: Columns of the embeddings; None for those that it is published or searched with.
         """
-        from recnas.nn.baselines.table import BASELINES
+        from recnas.nn.baselines.registry import imported_baseline
         from recnas.nn.model import found_network
 
         dim = self.dim if dim is None else dim
         if self.arch is None:
-            return BASELINES[self.id].network(schema, dim)
+            return imported_baseline(self.name).network(schema, dim)
         return found_network(schema, self.arch, dim)
 
     def macs(self, schema: Schema, dim: int | None = None) -> int:
         """Multiply–accumulates a row of its dense part; arguments as in `network`."""
-        from recnas.nn.baselines.table import BASELINES
+        from recnas.nn.baselines.registry import imported_baseline
         from recnas.space import cost
 
         dim = self.dim if dim is None else dim
         if self.arch is None:
-            return BASELINES[self.id].macs(schema, dim)
+            return imported_baseline(self.name).macs(schema, dim)
         return cost.macs(self.arch, schema.num_dense, schema.num_sparse, dim)
 
     @property
     def dim(self) -> int:
         """Columns of the embeddings that it reads; 0 for none."""
-        from recnas.nn.baselines.table import BASELINES
+        from recnas.nn.baselines.registry import imported_baseline
         from recnas.nn.network import EMBEDDING_DIM
 
-        return BASELINES[self.id].dim if self.arch is None else EMBEDDING_DIM
+        return imported_baseline(self.name).dim if self.arch is None else EMBEDDING_DIM
 
     @property
     def first_order(self) -> bool:
         """Whether it reads a first-order weight of each table row."""
-        from recnas.nn.baselines.table import BASELINES
+        from recnas.nn.baselines.registry import imported_baseline
 
-        return self.arch is None and BASELINES[self.id].first_order
+        return self.arch is None and imported_baseline(self.name).first_order
 
     def to_json(self) -> dict[str, Any]:
         """As `architecture.json` has it."""
         if self.arch is not None:
             return self.arch.to_json()
-        return {"version": VERSION, "kind": BASELINE, "name": self.id}
+        return {"version": VERSION, "kind": BASELINE, "name": self.name}
 
     def save(self, path: Path) -> None:
         """Writes an `architecture.json`."""

@@ -190,7 +190,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_log_to(baselines)
     baselines.add_argument(
-        "--models", type=reader(tuple[str, ...]), nargs="*", metavar="NAME", help=f"some of {', '.join(TITLES)}"
+        "--models",
+        type=reader(tuple[str, ...]),
+        nargs="*",
+        metavar="NAME",
+        help=f"some of {', '.join(TITLES)}; module:Class is one of your own",
     )
     baselines.add_argument(
         "--learning-rates",

@@ -32,6 +32,7 @@ from recnas.train.loop import evaluate
 from recnas.train.metrics import Quality
 from recnas.util.errors import InputError
 from recnas.util.files import read_yaml
+from recnas.util.user_code import from_file_name
 
 
 def export_run(
@@ -126,7 +127,7 @@ def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]
     for file in (weights,) if is_baseline else (architecture, weights):
         if not file.is_file():
             raise InputError(f"{file}: no such file; {remedy}")
-    definition = Definition.baseline(chosen) if is_baseline else Definition.load(architecture)
+    definition = Definition.baseline(from_file_name(chosen)) if is_baseline else Definition.load(architecture)
     if definition.id != chosen:
         raise InputError(f"{architecture}: this is {definition.id}, not {chosen}; {remedy}")
     record = _record(run, results, entry)

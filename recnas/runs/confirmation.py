@@ -13,24 +13,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from recnas.execution.addresses import OWN_CLUSTERS
-from recnas.runs.settings import Settings
+from recnas.runs.settings import CodeFlag, Settings
 from recnas.util.errors import InputError
 from recnas.util.user_code import user_code_in
 
 
-def check_code(settings: Settings, given: Mapping[str, Any], source: str) -> None:
+def check_code(
+    settings: Settings, given: Mapping[str, Any], source: str, code_flags: Mapping[str, CodeFlag] | None = None
+) -> None:
     """Holds the code that settings would run against what the user gave.
 
     Args:
         settings: As resolved from preset, run and the user's own.
         given: The user's own, nested as in `config.yaml`.
         source: Where the others are from.
+        code_flags: The settings whose code would run; None for all that `settings` has.
 
     Raises:
         InputError: They name a module that the user did not name.
     """
-    confirmed = {name for path in settings.code_flags for name in _user_code(_texts(given, path))}
-    for path, code in settings.code_flags.items():
+    code_flags = settings.code_flags if code_flags is None else code_flags
+    confirmed = {name for path in code_flags for name in _user_code(_texts(given, path))}
+    for path, code in code_flags.items():
         texts = _texts(settings.to_mapping(), path)
         if missing := [name for name in _user_code(texts) if name not in confirmed]:
             module, repeated = missing[0].partition(":")[0], shlex.join(texts)

@@ -11,7 +11,7 @@ from typing import Any
 
 from recnas.candidates.definition import BASELINE
 from recnas.features.description import Description
-from recnas.nn.baselines import TITLES
+from recnas.nn.baselines import baseline_title
 from recnas.runs.folder import DATA, RESULTS, SHORTLISTED
 from recnas.runs.results import with_best
 from recnas.runs.settings import Settings
@@ -19,6 +19,7 @@ from recnas.space import Architecture
 from recnas.util import forms
 from recnas.util.errors import InputError
 from recnas.util.files import by_dotted_name, checked_line, read_json, read_lines, read_yaml
+from recnas.util.user_code import from_file_name
 
 DIVERGED, DROPPED = "diverged", "dropped"
 
@@ -42,6 +43,7 @@ class Model:
         over_limits: Which of the search's limits it does not keep.
         seconds: Training time of the learning rate that was kept.
         share: Of the whole training, what one that was dropped has done.
+        title: What the code of a user's own baseline calls it.
     """
 
     id: str
@@ -57,10 +59,11 @@ class Model:
     share: float | None = None
     latency_ms: float | None = None
     over_limits: tuple[str, ...] = ()
+    title: str | None = None
 
     @property
     def name(self) -> str:
-        return TITLES.get(self.id, self.id) if self.kind == BASELINE else self.id
+        return self.title or (baseline_title(from_file_name(self.id)) if self.kind == BASELINE else self.id)
 
     @property
     def diverged(self) -> bool:
@@ -384,4 +387,5 @@ def _model(data: dict[str, Any]) -> Model:
         share=_number(data.get("share")),
         latency_ms=_number(data.get("latency_ms")),
         over_limits=tuple(data.get("over_limits") or ()),
+        title=data.get("title"),
     )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization
-from recnas.nn.baselines import TITLES
+from recnas.nn.baselines import TITLES, check_baseline_name
 from recnas.nn.sharding import Sharding
 from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
 from recnas.space import SearchSpace
@@ -142,7 +142,8 @@ class FinalSettings:
         help="learning rates that are tried too for the best finalist and each baseline; the best on validation counts",
     )
     baselines: tuple[str, ...] = setting(
-        ("dlrm",), help=f"baselines to train beside the finalists: {', '.join(TITLES)}"
+        ("dlrm",),
+        help=f"baselines to train beside the finalists: {', '.join(TITLES)}; module:Class is one of your own",
     )
 
     def __post_init__(self) -> None:
@@ -155,8 +156,8 @@ class FinalSettings:
             raise InputError(f"first_share is {self.first_share:g}; it must be above 0 and below 1")
         if any(not rate > 0 for rate in self.other_learning_rates):
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
-        if unknown := [name for name in self.baselines if name not in TITLES]:
-            raise InputError(f"no baseline is named {unknown[0]!r}; known are {', '.join(TITLES)}")
+        for name in self.baselines:
+            check_baseline_name(name)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from recnas.nn.baselines import TITLES
 from recnas.runs.presets import read_settings, resolve, with_preset
-from recnas.runs.settings import Settings
+from recnas.runs.settings import CodeFlag, Settings
 from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.util.callable_package import make_callable
 from recnas.util.errors import InputError, suggested
@@ -91,7 +91,7 @@ def run_baselines(
     Args:
         data: The data set's folder; a finished run knows its own.
         run: The folder for everything that is measured and made, or a finished run.
-        models: Names in `recnas.nn.baselines`; None for all.
+        models: Names in `recnas.nn.baselines`, or `module:Class` for one of your own; None for all of recnas's.
         learning_rates: Peaks of the schedule to try; None for those of the preset, or `BASELINE_LEARNING_RATES`.
         preset: Settings of the final training to begin with: a name from `configs/`, or a YAML file.
         overwrite: Replace an earlier run without a search in that folder.
@@ -111,7 +111,7 @@ def run_baselines(
     Example:
         >>> recnas.baselines("data/criteo", "runs/rivals", models=["dlrm", "deepfm"], preset="criteo")
     """
-    from recnas.runs.confirmation import check_cluster
+    from recnas.runs.confirmation import check_cluster, check_code
     from recnas.runs.folder import begun_with, holds_search, is_finished
 
     _check_flags(overwrite, resume)
@@ -136,8 +136,12 @@ def run_baselines(
     if before is None or not (finished or resume):
         before = {"final": {"baselines": list(TITLES)} | ({} if preset else _rates(BASELINE_LEARNING_RATES))}
     resolved = read_settings(Settings, merge(merge(before, given), {"final": wanted}), preset)
-    # Nothing is ranked here, so that code which a ranking names is not run.
     check_cluster(resolved, settings, preset or f"{run}")
+    if not finished:
+        # Nothing is searched here, so that other code which the settings name is not run.
+        check_code(
+            resolved, {"final": wanted}, preset or f"{run}", {"final.baselines": CodeFlag("--models", "baseline")}
+        )
     names = tuple(TITLES if models is None else models)
     # An unknown name is an error here too.
     replace(resolved.final, baselines=names)

@@ -15,6 +15,7 @@ from recnas.data import Dataset
 from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
+from recnas.nn.baselines.registry import import_baselines
 from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
 from recnas.runs.outlook import outlook_of
 from recnas.runs.results import best_trained, check_judged, read_results
@@ -27,6 +28,7 @@ from recnas.search.run import describe_data
 from recnas.tracking import check_trackers, tracked
 from recnas.util.console import Console
 from recnas.util.files import read_yaml, write_json, write_text
+from recnas.util.user_code import from_file_name
 
 
 def train_baselines(
@@ -59,6 +61,7 @@ def _train_baselines(
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     console.outlook = outlook_of(settings, {split: dataset.rows(split) for split in SPLITS})
     costs, started = Costs(settings, dataset), time.perf_counter()
+    import_baselines(settings.final.baselines)
     say_rows(console, dataset)
     with (
         open_executor(
@@ -104,6 +107,7 @@ def _add_baselines(
     check_trackers(log_to)
     console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
+    import_baselines(names)
     with (
         open_executor(
             settings.workers, settings.ray, start_training, (settings.as_seen_by_workers,), console.say
@@ -115,7 +119,7 @@ def _add_baselines(
         results = read_results(run)
         check_judged(results["models"], run / RESULTS)
         known = [model["id"] for model in results["models"]]
-        new = hand_made([name for name in names if name not in known])
+        new = [entrant for entrant in hand_made(names) if entrant.id not in known]
         if not new:
             console.say(f"{run} has them all")
         else:
@@ -124,7 +128,9 @@ def _add_baselines(
             results |= best_trained(results["models"])
             write_json(run / RESULTS, results)
         # Also when a killed process has come so far: a run's settings say what its results hold.
-        _remember(run, settings, [model["id"] for model in results["models"] if model["kind"] == BASELINE])
+        _remember(
+            run, settings, [from_file_name(model["id"]) for model in results["models"] if model["kind"] == BASELINE]
+        )
     return results
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from recnas.data import Dataset
@@ -21,11 +22,8 @@ class Costs:
         settings: The run's.
         dataset: Whose features the models take.
 
-    Attributes:
-        smallest: The cheapest candidate of the run's space, to begin from where random ones do not fit.
-
     Raises:
-        InputError: No candidate is within the limits on FLOPs and parameters, or there are too few rows to time.
+        InputError: There are too few rows to time.
     """
 
     def __init__(self, settings: Settings, dataset: Dataset) -> None:
@@ -33,7 +31,21 @@ class Costs:
         self._bounds, self._objectives = settings.limits.bounds, settings.evolution.objectives
         measured = "latency" in (*self._bounds, *self._objectives)
         self._latencies = Latencies(settings, dataset) if measured else None
-        self.smallest = SearchSpace.named(settings.space).smallest(lambda arch: self.of(arch, "macs"))
+
+    @cached_property
+    def smallest(self) -> Architecture:
+        """The cheapest candidate of the run's space, to begin from where random ones do not fit.
+
+        A space of the user's own is imported only when this is asked for: baselines alone need none.
+        """
+        return SearchSpace.named(self._settings.space).smallest(lambda arch: self.of(arch, "macs"))
+
+    def check_counts(self) -> None:
+        """Holds the smallest candidate against the limits on what is counted.
+
+        Raises:
+            InputError: Not even that one is within them.
+        """
         self._check("macs", "--max-macs", "multiply–accumulates a row")
         self._check("parameters", "--max-parameters", "dense parameters")
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
-from recnas.candidates.definition import FOUND, Definition
+from recnas.candidates.definition import BASELINE, FOUND, Definition
 from recnas.data import Dataset
 from recnas.features.schema import Schema
+from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device
 from recnas.nn.processes import all_processes
@@ -204,6 +205,7 @@ def train_entrant(settings: Settings, dataset: Dataset, job: Job) -> Trained:
         if not known.paused:
             checkpoint.remove()
         return known
+    import_code(entrant)
     optimization = replace(final.optimization, learning_rate=learning_rate)
     torch.manual_seed(stage_seed(settings, f"train/{entrant.id}"))
     embeddings = ShardedEmbeddings(
@@ -375,11 +377,18 @@ def progress_file(run: Path, entrant: Entrant, learning_rate: float) -> Path:
 
 def restore(run: Path, schema: Schema, entrant: Entrant) -> CTRModel:
     """An entrant with the weights that the run kept, for inference."""
+    import_code(entrant)
     path = entrant.folder(run) / WEIGHTS
     embeddings = WholeEmbeddings(schema, entrant.dim, first_order=entrant.first_order)
     model = CTRModel(schema, embeddings, entrant.network(schema))
     load_model_tensors(model, load_tensors(path), path)
     return model.eval()
+
+
+def import_code(entrant: Entrant) -> None:
+    """Imports a baseline of the user's own in this process; the run has its name from the user."""
+    if entrant.kind == BASELINE:
+        find_baseline(entrant.name)
 
 
 def best_of(trainings: Sequence[Trained]) -> Trained | None:

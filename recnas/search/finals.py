@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from recnas.candidates.definition import BASELINE, FOUND
+from recnas.candidates.definition import FOUND
 from recnas.data import Dataset
 from recnas.execution.executor import Executor
 from recnas.execution.torchrun import map_joined
@@ -38,6 +38,7 @@ from recnas.train.metrics import Quality
 from recnas.util.console import Console
 from recnas.util.errors import RunError
 from recnas.util.files import write_json
+from recnas.util.user_code import is_user_code
 
 
 def survivors(trainings: Sequence[Trained], costs: Callable[[Architecture], Point]) -> list[Trained]:
@@ -95,7 +96,7 @@ def run_finals(
 
 def hand_made(names: Sequence[str]) -> list[Entrant]:
     """The hand-made models of these names, each once."""
-    return [Entrant(name, BASELINE) for name in dict.fromkeys(names)]
+    return [Entrant.baseline(name) for name in dict.fromkeys(names)]
 
 
 def train_models(
@@ -228,6 +229,8 @@ def _entry(
     entry: dict[str, Any] = {
         "id": shown.entrant.id,
         "kind": shown.entrant.kind,
+        # What its own code says can be told only where that is imported.
+        **({"title": shown.entrant.title} if is_user_code(shown.entrant.name) else {}),
         "status": "trained",
         "validation": None if chosen is None else chosen.validation.to_json(),
         "test": None if test is None else test.to_json(),

@@ -18,6 +18,7 @@ from recnas.execution.executor import Executor, computing_with
 from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import joined, led
 from recnas.features.schema import SPLITS, Schema
+from recnas.nn.baselines.registry import import_baselines
 from recnas.proxies.expression import UNTRAINED
 from recnas.proxies.registry import check_proxy_name
 from recnas.runs.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files, stages
@@ -97,6 +98,7 @@ def _search(
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
     costs = Costs(settings, dataset)
+    costs.check_counts()
     started = time.perf_counter()
     timed = settings.limits.max_latency_ms is not None
     if settings.limits.bounds and not timed:
@@ -104,6 +106,7 @@ def _search(
     check_openable(settings, dataset.schema, overwrite, resume)
     # A module of the user's own is imported when nothing else can be refused, and before anything is replaced.
     find_proxies(settings.ranking.names)
+    import_baselines(settings.final.baselines)
     say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (

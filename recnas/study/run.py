@@ -98,7 +98,9 @@ def study(
         raise InputError("a study runs in one process with --workers; start it without torchrun")
     if needs_warmup(settings):
         check_proxy_rows(settings, dataset)
-    archs = draw_candidates(settings, Costs(settings, dataset))
+    costs = Costs(settings, dataset)
+    costs.check_counts()
+    archs = draw_candidates(settings, costs)
     check_openable(settings, dataset.schema, overwrite, resume)
     if not anew:
         # A module of the user's own is imported when nothing else can be refused, and before anything is replaced.

@@ -48,6 +48,7 @@ class ModelEntry(TypedDict, total=False):
 
     id: Required[str]
     kind: Required[Literal["found", "baseline"]]
+    title: str
     status: Literal["trained", "diverged", "dropped"]
     validation: MeasuredQuality | None
     test: MeasuredQuality | None

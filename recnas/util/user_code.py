@@ -58,3 +58,13 @@ def import_user_module(module: str, said_of: str = "") -> Any:
         return importlib.import_module(module)
     except Exception as error:  # The module is the user's: what it does, and so what goes wrong in it, is anything.
         raise InputError(f"{said_of}the module {module} cannot be imported ({error})") from error
+
+
+def as_file_name(name: str) -> str:
+    """A name that may be a `module:name`, as the name of a file or folder, where not every system has colons."""
+    return name.replace(":", ".")
+
+
+def from_file_name(text: str) -> str:
+    """The name that `as_file_name` made it of. Names of this package have no dot, so that it is the last one."""
+    return ":".join(text.rsplit(".", 1))

@@ -15,7 +15,7 @@ from torch.multiprocessing import start_processes
 
 from recnas.candidates.recipe import Optimization
 from recnas.data import Dataset
-from recnas.nn.baselines.table import BASELINES
+from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel, Supernet, found_network
 from recnas.nn.processes import all_processes
@@ -57,7 +57,7 @@ CASES = {
 def learner_of(case: Case, dataset: Dataset) -> Learner:
     """A learner with fresh weights."""
     torch.manual_seed(0)
-    baseline = BASELINES[case.baseline] if case.baseline else None
+    baseline = find_baseline(case.baseline) if case.baseline else None
     embeddings = ShardedEmbeddings(
         dataset.schema,
         baseline.dim if baseline else 16,

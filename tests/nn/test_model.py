@@ -8,7 +8,8 @@ import torch
 
 from recnas.data import Batch, batch_of
 from recnas.features.schema import Schema
-from recnas.nn.baselines.table import BASELINES
+from recnas.nn.baselines import TITLES
+from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, Supernet, count_dense_parameters, found_network
 from recnas.space import SPACES, SearchSpace, cost
@@ -39,7 +40,7 @@ def test_every_model_answers_no_rows_with_no_logits(schema: Schema, sample) -> N
     assert len(nothing) == 0
     archs = [arch for space in SPACES for arch in sample(space, 6)]
     models = [CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch)) for arch in archs]
-    for baseline in BASELINES.values():
+    for baseline in map(find_baseline, TITLES):
         embeddings = WholeEmbeddings(schema, baseline.dim, first_order=baseline.first_order)
         models.append(CTRModel(schema, embeddings, baseline.network(schema)))
     models.append(CTRModel(schema, ShardedEmbeddings(schema, 16), found_network(schema, archs[0])))

@@ -1,4 +1,13 @@
-"""Hand-made models that a found one is compared with, one file each. Their names; `table` has the models."""
+"""Baselines: published models that searched ones are compared with, one file each, and their titles. Needs no torch.
+
+To add one: a file with a class that `registry.baseline` declares, and its name and title here. One of a user's own is
+named `module:Class` wherever a baseline is named, and is in no list.
+"""
+
+from __future__ import annotations
+
+from recnas.util.errors import InputError
+from recnas.util.user_code import is_user_code
 
 TITLES = {
     "lr": "LR",
@@ -9,4 +18,21 @@ TITLES = {
     "dcnv2": "DCN-V2",
     "finalmlp": "FinalMLP",
 }
-"""How each is called, by its name in settings and folders. Needs no torch."""
+"""What a person calls each, by its name in settings and folders."""
+
+
+def check_baseline_name(name: str) -> None:
+    """Looks ahead to `registry.find_baseline`, and imports nothing.
+
+    Raises:
+        InputError: It is none of `TITLES`, nor written as `module:Class`.
+    """
+    if not isinstance(name, str) or (name not in TITLES and not is_user_code(name)):
+        raise InputError(
+            f"no baseline is named {name!r}; known are {', '.join(TITLES)}, and module:Class for one of your own"
+        )
+
+
+def baseline_title(name: str) -> str:
+    """What a person calls a baseline where nobody says otherwise: DCN-V2, or the class of a user's own."""
+    return TITLES.get(name) or name.rpartition(":")[2]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import MLP, AllFields, products
+from recnas.nn.baselines.registry import baseline
 
 LAYERS, HEADS, HEAD_DIM = 3, 2, 32
 """Section 5.1 of the paper."""
@@ -50,6 +51,7 @@ class InteractingLayer(nn.Module):
         return F.relu(attended + self.residual(fields))
 
 
+@baseline("autoint+", macs=macs)
 class AutoIntPlus(nn.Module):
     """logit = w ᵀ concat(interacting layers, deep) + b (section 5.5).
 

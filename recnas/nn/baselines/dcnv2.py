@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, AllFields, products
+from recnas.nn.baselines.registry import baseline
 
 CROSS_LAYERS = 3
 HIDDEN = (768, 768)
@@ -39,6 +40,7 @@ class CrossNetwork(nn.Module):
         return x
 
 
+@baseline("dcnv2", macs=macs)
 class DCNV2(nn.Module):
     """The parallel structure: logit = wᵀ concat(cross, deep) + b (section 3.3).
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, AllFields, FirstOrder, products
+from recnas.nn.baselines.registry import baseline
 
 HIDDEN = (400, 400, 400)
 DROPOUT = 0.5
@@ -18,6 +19,7 @@ def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     return num_dense + products(((num_dense + num_sparse) * dim, *HIDDEN, 1))
 
 
+@baseline("deepfm", first_order=True, macs=macs)
 class DeepFM(nn.Module):
     """logit = linear + FM + deep (equations 1 to 4).
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchrec.models.dlrm import DenseArch, InteractionArch, OverArch
 
 from recnas.nn.baselines.layers import products
+from recnas.nn.baselines.registry import baseline
 
 BOTTOM_LAYERS = (512, 256, 64)
 TOP_LAYERS = (512, 256)
@@ -25,6 +26,7 @@ def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     return products(bottom) + products(top) + vectors**2 * dim
 
 
+@baseline("dlrm", macs=macs)
 class DLRM(nn.Module):
     """A bottom MLP over dense features, products of all pairs of fields, a top MLP to the logit; parts by TorchRec.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, AllFields, products
+from recnas.nn.baselines.registry import baseline
 
 HIDDEN = (400, 400, 400)
 """Of both streams, the widths that the paper begins from."""
@@ -66,6 +67,7 @@ class BilinearFusion(nn.Module):
         return (self.linear_x(x) + self.linear_y(y)).squeeze(-1) + products
 
 
+@baseline("finalmlp", macs=macs)
 class FinalMLP(nn.Module):
     """logit = fusion(MLP₁(gate₁(x)), MLP₂(gate₂(x))) of the flattened fields x.
 

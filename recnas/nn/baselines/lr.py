@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import FirstOrder
+from recnas.nn.baselines.registry import baseline
 
 
 def macs(num_dense: int, num_sparse: int, dim: int) -> int:
@@ -12,6 +13,7 @@ def macs(num_dense: int, num_sparse: int, dim: int) -> int:
     return num_dense
 
 
+@baseline("lr", dim=0, first_order=True, macs=macs)
 class LogisticRegression(nn.Module):
     """logit = Σ w + wᵀ dense + b: one weight a table row, one a dense feature, one bias.
 

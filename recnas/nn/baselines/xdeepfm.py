@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, AllFields, FirstOrder, products
+from recnas.nn.baselines.registry import baseline
 
 FEATURE_MAPS = (200, 200, 200)
 HIDDEN = (400, 400)
@@ -72,6 +73,7 @@ class CompressedInteractionNetwork(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
+@baseline("xdeepfm", first_order=True, macs=macs)
 class XDeepFM(nn.Module):
     """logit = linear + wᵀ CIN + wᵀ deep (equation 9).
 

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from recnas.features.schema import DenseFeature, Schema
 from recnas.nn.baselines import TITLES
-from recnas.nn.baselines.table import BASELINES
+from recnas.nn.baselines.registry import find_baseline
 
 ROWS = 3
 
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.usefixtures("double")
 
 def inputs(name: str, schema: Schema, rows: int = ROWS) -> tuple[Tensor, Tensor]:
     """Dense features and fields; a data set without dense features has a column of zeros."""
-    columns = BASELINES[name].dim + BASELINES[name].first_order
+    columns = find_baseline(name).dim + find_baseline(name).first_order
     dense = torch.randn(rows, len(schema.dense)) if schema.dense else torch.zeros(rows, 1)
     return dense, torch.randn(rows, schema.num_sparse, columns)
 
 
 def model(name: str, schema: Schema, shake) -> nn.Module:
     torch.manual_seed(0)
-    return shake(BASELINES[name].network(schema).double().eval(), 0)
+    return shake(find_baseline(name).network(schema).double().eval(), 0)
 
 
 @pytest.fixture(params=[0, 1, 3])
@@ -42,7 +42,7 @@ def features(request: pytest.FixtureRequest, schema: Schema) -> Schema:
 
 @pytest.mark.parametrize("name", TITLES)
 def test_a_baseline_computes_the_flops_that_are_counted(name: str, features: Schema) -> None:
-    network = BASELINES[name].network(features).double()
+    network = find_baseline(name).network(features).double()
 
     def counted(rows: int) -> int:
         # Torch counts the products of attention only when it computes them one by one.
@@ -51,7 +51,7 @@ def test_a_baseline_computes_the_flops_that_are_counted(name: str, features: Sch
         return counter.get_total_flops()
 
     # The difference leaves out what is done once a batch.
-    assert counted(5) - counted(2) == 2 * 3 * BASELINES[name].macs(features)
+    assert counted(5) - counted(2) == 2 * 3 * find_baseline(name).macs(features)
 
 
 @pytest.mark.parametrize("name", TITLES)
@@ -85,7 +85,7 @@ def test_the_zero_column_of_a_data_set_without_dense_features_is_not_read(name: 
 def test_only_deepfm_as_published_has_dropout(schema: Schema) -> None:
     rates = {
         name: {layer.p for layer in baseline.network(schema).modules() if isinstance(layer, nn.Dropout)}
-        for name, baseline in BASELINES.items()
+        for name, baseline in zip(TITLES, map(find_baseline, TITLES), strict=True)
     }
     assert rates == {name: {0.5} if name == "deepfm" else set() for name in TITLES}
 
