@@ -241,9 +241,9 @@ def measure_kills(arguments: argparse.Namespace) -> int:
 
 
 def job(arguments: argparse.Namespace, output: Path) -> subprocess.Popen[str]:
-    """`torchrun -m recnas.train`, new or gone on with."""
+    """`torchrun … recnas train`, new or gone on with."""
     flags = ["--output", output, "--resume", "--checkpoint-seconds", "0.5"]
-    command = torchrun(2, "-m", "recnas.train", arguments.model, "--data", arguments.data, *flags)
+    command = torchrun(2, "-m", "--", "recnas", "train", arguments.model, "--data", arguments.data, *flags)
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from recnas.features.schema import FILE_NAME, Schema
@@ -14,6 +15,14 @@ BYTES = 4
 """Of a weight."""
 NAMED = 3
 """Tables that are named."""
+TABLE_CAP = "--max-rows-per-table"
+"""The flag that bounds tables while candidates are ranked."""
+
+
+def tables_of_folder(arguments: argparse.Namespace, flag: str | None = None) -> str:
+    """See `memory_remedy`, of the data set, run or model that a command was given."""
+    folders = (getattr(arguments, name, None) for name in ("data", "run", "model"))
+    return memory_remedy(next((Path(folder) for folder in folders if folder is not None), None), flag)
 
 
 def memory_remedy(folder: Path | None, flag: str | None) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from recnas.cli import main
+from recnas.cli.commands import make_parser
 from recnas.runs.result_table import result_table
 from recnas.runs.results import best_trained
+from recnas.runs.settings import Settings
+from recnas.util.plain_values import leaves
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -20,14 +25,46 @@ def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
     return code, printed.out, printed.err
 
 
+def parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command that a parser knows."""
+    return next(dict(action.choices) for action in parser._actions if isinstance(action.choices, dict))
+
+
 def test_help_lists_every_command_and_each_command_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(capsys, "--help")
     assert code == 0
-    for command in ("prepare", "search", "status", "report", "export", "evaluate"):
+    known = parsers(make_parser())
+    listed = out.split("From a click log to an exported model:\n\n")[1].split("\n\n")[0].splitlines()
+    assert [line.split()[0] for line in listed] == list(known)
+    assert set(known) >= {"prepare", "search", "status", "report", "export", "evaluate", "train"}
+    for command in known:
         assert f"  {command} " in out
         code, shown, _ = outcome(capsys, command, "--help")
         assert code == 0
-        assert f"example:\n  recnas {command}" in shown
+        assert re.search(rf"^examples?:\n  recnas {command}", shown, re.MULTILINE)
+    # Each recipe is a command, too.
+    for recipe in parsers(known["prepare"]):
+        code, shown, _ = outcome(capsys, "prepare", recipe, "--help")
+        assert f"example:\n  recnas prepare {recipe}" in shown
+
+
+def test_the_help_of_each_setting_is_its_own_and_says_the_default() -> None:
+    actions = {flag: action for action in parsers(make_parser())["search"]._actions for flag in action.option_strings}
+    for _, _, about in leaves(Settings):
+        if about is not None:
+            assert actions[about.flag].help.replace("%%", "%").startswith(f"{about.help} (default: ")
+
+
+def test_going_on_training_is_a_command_that_its_room_gives_too() -> None:
+    """`torchrun` starts modules."""
+    shown = [
+        subprocess.run(
+            [sys.executable, "-m", *words, "--help"], capture_output=True, text=True, check=True, encoding="utf-8"
+        ).stdout
+        for words in (["recnas", "train"], ["recnas.train"])
+    ]
+    assert shown[0] == shown[1]
+    assert shown[0].startswith("usage: recnas train")
 
 
 def test_help_needs_no_torch() -> None:
@@ -148,8 +185,8 @@ def test_flags_are_read_as_people_write_them(
     monkeypatch: pytest.MonkeyPatch, flags: list[str], place: tuple[str, ...], value: object
 ) -> None:
     given: dict = {}
-    monkeypatch.setattr("recnas.cli.commands.run_search", lambda *_, **settings: given.update(settings) or {"run": "r"})
-    monkeypatch.setattr("recnas.cli.commands.result_table", lambda results: "")
+    monkeypatch.setattr("recnas.cli.search.run_search", lambda *_, **settings: given.update(settings) or {"run": "r"})
+    monkeypatch.setattr("recnas.cli.search.result_table", lambda results: "")
     assert main(["search", "--data", "d", "--run", "r", *flags]) == 0
     for name in place:
         given = given[name]
@@ -159,9 +196,9 @@ def test_flags_are_read_as_people_write_them(
 def test_baselines_takes_models_learning_rates_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict = {}
     monkeypatch.setattr(
-        "recnas.cli.commands.run_baselines", lambda *_, **arguments: given.update(arguments) or {"run": "r"}
+        "recnas.cli.baselines.run_baselines", lambda *_, **arguments: given.update(arguments) or {"run": "r"}
     )
-    monkeypatch.setattr("recnas.cli.commands.result_table", lambda results: "")
+    monkeypatch.setattr("recnas.cli.baselines.result_table", lambda results: "")
     flags = ["--models", "lr,autoint+", "dlrm", "--learning-rates", "0.1,0.05", "--epochs", "2", "--clip", "none"]
     assert main(["baselines", "--data", "d", "--run", "r", *flags]) == 0
     assert given["models"] == ["lr", "autoint+", "dlrm"]

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from recnas.cli import main
 from recnas.export import continue_training, evaluate_export, export_checkpoint, is_checkpoint, load
 from recnas.features.schema import Schema
-from recnas.train.__main__ import main
 from recnas.train.best_epoch import BestWeights
 from recnas.train.checkpoint import Checkpoint
 from recnas.util.errors import InputError
@@ -45,7 +45,7 @@ def test_tables_and_dense_part_both_learn(finished, exported, tmp_path):
 
 
 def test_the_command_trains_in_place_and_prints_the_figures(finished, model_folder, capsys):
-    assert main([str(model_folder), "--data", str(finished.data), "--in-place", "--batch-size", "200"]) == 0
+    assert main(["train", str(model_folder), "--data", str(finished.data), "--in-place", "--batch-size", "200"]) == 0
     shown = capsys.readouterr().out
     assert re.search(
         r"epoch +log loss +log loss +AUC\nbefore +0\.\d{6} +0\.\d{6}\n1 +\d\.\d{6} +0\.\d{6} +0\.\d{6}  <- kept\n",
@@ -56,7 +56,7 @@ def test_the_command_trains_in_place_and_prints_the_figures(finished, model_fold
 
 def test_the_command_needs_to_be_told_where_to_write(finished, exported, capsys):
     with pytest.raises(SystemExit) as caught:
-        main([str(exported), "--data", str(finished.data)])
+        main(["train", str(exported), "--data", str(finished.data)])
     assert caught.value.code == 2
     assert "one of the arguments --output --in-place is required" in capsys.readouterr().err
 
@@ -70,7 +70,7 @@ def test_bad_input_is_one_line_and_exit_code_2(finished, exported, tmp_path, cap
         ([str(exported), "--data", str(finished.data), *output, "--batch-size", "0"], "batch_size is 0"),
         ([str(exported), "--data", str(finished.data), "--output", str(exported)], "--overwrite replaces it"),
     ):
-        assert main(arguments) == 2
+        assert main(["train", *arguments]) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
@@ -79,7 +79,10 @@ def test_bad_input_is_one_line_and_exit_code_2(finished, exported, tmp_path, cap
 
 def test_a_diverged_loss_is_one_line_and_exit_code_1(finished, exported, tmp_path, capsys):
     output = tmp_path / "out"
-    assert main([str(exported), "--data", str(finished.data), "--output", str(output), "--learning-rate", "1e30"]) == 1
+    assert (
+        main(["train", str(exported), "--data", str(finished.data), "--output", str(output), "--learning-rate", "1e30"])
+        == 1
+    )
     assert "at step 2; try a smaller --learning-rate" in capsys.readouterr().err
     assert not output.exists()
 
@@ -136,7 +139,7 @@ def test_all_epochs_are_shown_and_a_model_that_became_worse_is_said(finished, ex
     """At this rate the toy model is ruined in every epoch."""
     flags = ["--epochs", "3", "--learning-rate", "0.3", "--seed", "1"]
     output = tmp_path / "ruined"
-    assert main([str(exported), "--data", str(finished.data), "--output", str(output), *flags]) == 0
+    assert main(["train", str(exported), "--data", str(finished.data), "--output", str(output), *flags]) == 0
     before, *epochs, written, warning = capsys.readouterr().out.splitlines()[2:]
     losses = [float(line.split()[2]) for line in epochs]
     assert [line.split()[0] for line in epochs] == ["1", "2", "3"]

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +22,6 @@ import torch
 import recnas
 from recnas.cli import main
 from recnas.features.schema import Schema, SparseFeature
-from recnas.train.__main__ import main as train
 from recnas.util.errors import InputError, suggested
 from recnas.util.exits import exit_code
 
@@ -69,7 +67,7 @@ def test_where_memory_lacks_the_largest_tables_and_smaller_ones_are_named(
     def fail(*arguments: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("recnas.cli.commands.run_search", fail)
+    monkeypatch.setattr("recnas.cli.search.run_search", fail)
     monkeypatch.setattr("recnas.data_prep.prepare", fail)
     monkeypatch.setattr("recnas.export.continue_training", fail)
     assert main(["search", "--data", str(tmp_path), "--run", "r"]) == 1
@@ -77,7 +75,7 @@ def test_where_memory_lacks_the_largest_tables_and_smaller_ones_are_named(
     tables = "user 30,000,000 × 16 = 1.9 GB, item 1,000,000 × 16 = 64.0 MB, b 100 × 16 = 6.4 kB, all together 2.0 GB"
     for text in (tables, f"`recnas plan {tmp_path} --world-size 2`", "--max-rows-per-table N", "--max-rows N"):
         assert text in told
-    assert train([str(tmp_path), "--data", "d", "--output", "o"]) == 1
+    assert main(["train", str(tmp_path), "--data", "d", "--output", "o"]) == 1
     assert tables in (told := capsys.readouterr().err)
     assert "--max-rows-per-table" not in told
     assert main(["prepare", "criteo", "--input", "x", "--output", "d"]) == 1
@@ -133,16 +131,15 @@ def test_interrupted_and_terminated_commands_say_how_to_go_on(capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-@pytest.mark.parametrize("command", [main, train])
+@pytest.mark.parametrize(("command", "more"), [("evaluate", []), ("train", ["--output", "o"])])
 def test_what_a_terminal_cannot_show_is_escaped(
-    monkeypatch: pytest.MonkeyPatch, command: Callable[[list[str]], int], encoding: str
+    monkeypatch: pytest.MonkeyPatch, command: str, more: list[str], encoding: str
 ) -> None:
     printed = {name: io.TextIOWrapper(io.BytesIO(), encoding, errors="strict") for name in ("stdout", "stderr")}
     for name, stream in printed.items():
         monkeypatch.setattr(sys, name, stream)
     model = "m中\udcff"
-    arguments = ["evaluate", model, "--data", model] if command is main else [model, "--data", model, "--output", "o"]
-    assert command(arguments) == 2
+    assert main([command, model, "--data", model, *more]) == 2
     printed["stderr"].flush()
     assert printed["stderr"].buffer.getvalue().startswith(b"recnas: m\\u4e2d\\udcff")
 
