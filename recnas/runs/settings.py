@@ -12,7 +12,7 @@ from recnas.candidates.recipe import Optimization
 from recnas.nn.baselines import TITLES, check_baseline_name
 from recnas.nn.sharding import Sharding
 from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
-from recnas.space import SearchSpace
+from recnas.space import SPACES, check_space_name
 from recnas.strategies.evolution import EvolutionSettings
 from recnas.train.amount import Amount
 from recnas.util.errors import InputError
@@ -196,7 +196,9 @@ class Settings:
 
     data: str = ""
     run: str = ""
-    space: str = setting("nasrec-small", help="search space: nasrec-small, nasrec-full or nasrec-cross")
+    space: str = setting(
+        "nasrec-small", help=f"search space: {', '.join(SPACES)}; module:function gives one of your own"
+    )
     strategy: str | None = setting(
         None,
         help=f"how candidates are proposed: {' or '.join(STRATEGIES)}; none: random where a second look follows, else "
@@ -222,7 +224,7 @@ class Settings:
     final: FinalSettings = field(default_factory=FinalSettings, metadata=group("final training"))
 
     def __post_init__(self) -> None:
-        SearchSpace.named(self.space)
+        check_space_name(self.space)
         if self.strategy not in (None, *STRATEGIES):
             raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
         at_least(self, seed=0, checkpoint_seconds=0)

@@ -1,6 +1,6 @@
 """What may be built: architectures as values, the spaces they come from, and what they cost. Needs no torch."""
 
 from recnas.space.architecture import Architecture, Block, Live
-from recnas.space.search_space import PATIENCE, SPACES, SearchSpace
+from recnas.space.search_space import PATIENCE, SPACES, SearchSpace, check_space_name
 
-__all__ = ["PATIENCE", "SPACES", "Architecture", "Block", "Live", "SearchSpace"]
+__all__ = ["PATIENCE", "SPACES", "Architecture", "Block", "Live", "SearchSpace", "check_space_name"]

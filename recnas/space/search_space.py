@@ -13,6 +13,7 @@ from recnas.space.architecture import Architecture, Block
 from recnas.space.choices import NOTHING, BlockChoices, Choice, OneOf, OneOperator, Subset
 from recnas.space.operators import OPERANDS, read_by
 from recnas.util.errors import InputError
+from recnas.util.user_code import import_user_code, is_user_code
 
 DENSE_WIDTHS = (16, 32, 64, 128, 256, 512, 768, 1024)
 SPARSE_WIDTHS = (16, 32, 48, 64)
@@ -51,12 +52,24 @@ class SearchSpace:
         """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3), or NASRec-Cross: the blocks of NASRec-Small
         beside a cross network of one to six layers (Wang et al. 2021).
 
+        A space of a user's own is `module:name`: a `SearchSpace`, or a function that returns one. Its module is
+        imported, so the name must be one that the user gave.
+
         Raises:
             InputError: No space has this name.
         """
-        if name not in SPACES:
-            raise InputError(f"no search space is named {name!r}; known are {', '.join(SPACES)}")
-        return SPACES[name]()
+        check_space_name(name)
+        if name in SPACES:
+            return SPACES[name]()
+        space = made = import_user_code(name, "search space")
+        if callable(made):
+            try:
+                space = made()
+            except Exception as error:  # The function is the user's: what goes wrong in it is anything.
+                raise InputError(f"search space {name}: failed ({type(error).__name__}: {error})") from error
+        if not isinstance(space, cls):
+            raise InputError(f"search space {name}: is a {type(space).__name__}, where a SearchSpace is expected")
+        return space
 
     @classmethod
     def of_operators(
@@ -303,3 +316,15 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
     ),
 }
 """What makes each space, by its name."""
+
+
+def check_space_name(name: str) -> None:
+    """Looks ahead to `SearchSpace.named`, and imports nothing.
+
+    Raises:
+        InputError: It is none of `SPACES`, nor written as `module:name`.
+    """
+    if name not in SPACES and not is_user_code(name):
+        raise InputError(
+            f"no search space is named {name!r}; known are {', '.join(SPACES)}, and module:function for one of your own"
+        )
