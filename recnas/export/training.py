@@ -98,7 +98,7 @@ def continue_training(
 ) -> Continued:
     """Trains an exported model further with its optimiser's settings, and exports the epoch that is best on validation.
 
-    The optimiser's running sums begin anew, under a schedule of its own: a linear rise, then a half cosine to 0. Of
+    The optimiser's state begins anew, under a schedule of its own: a linear rise, then a half cosine to 0. Of
     several processes that `torchrun` started all call this; the outcome is one process's, but for rounding. The state
     is kept beside `output` until the training has ended, in a folder whose name ends in `.checkpoint`.
 

@@ -223,7 +223,7 @@ class ShardedEmbeddings(Embeddings):
         state = self.collection.state_dict()
         return self._divided({table: state[name] for table, name in self._weights(first_order).items()}, first_order)
 
-    def divided_sums(self, first_order: bool = False) -> dict[str, Divided]:
+    def divided_optimizer_state(self, first_order: bool = False) -> dict[str, Divided]:
         """Each feature's running sums of squared gradients, divided as its table is; see `divided_tables`."""
         state = self.collection.fused_optimizer.state_dict()["state"]
         weights = self._weights(first_order).items()
@@ -240,12 +240,12 @@ class ShardedEmbeddings(Embeddings):
         return {name: found[table] for name, table in self._names(first_order).items()}
 
     def optimizer_state(self, first_order: bool = False) -> dict[str, Tensor]:
-        """The sums of `divided_sums`, sharing memory with the live ones.
+        """The whole of `divided_optimizer_state`, sharing memory with the live ones.
 
         Raises:
             ValueError: Other processes hold parts of them.
         """
-        return {name: sums.whole() for name, sums in self.divided_sums(first_order).items()}
+        return {name: state.whole() for name, state in self.divided_optimizer_state(first_order).items()}
 
 
 def table_configs(rows: Mapping[str, int], dim: int) -> list[EmbeddingBagConfig]:

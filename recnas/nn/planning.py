@@ -76,10 +76,10 @@ class Planning:
             ways = dict.fromkeys(ways, ("table_wise",))
         local_size = local_size or min(size, int(os.environ.get("LOCAL_WORLD_SIZE", size)))
         self._kept = _KeptPlan()
-        # The planner leaves the optimiser's sums out.
+        # The planner leaves the optimiser's state out.
         weights = sum(config.num_embeddings * config.embedding_dim for config in configs)
-        sums = sum(config.num_embeddings * sums_per_row(optimizer, config.embedding_dim) for config in configs)
-        share = weights / (weights + sums)
+        state = sum(config.num_embeddings * state_per_row(optimizer, config.embedding_dim) for config in configs)
+        share = weights / (weights + state)
         device_memory = sharding.device_memory or _device_memory(device)
         with quiet_planner():
             self.planner = EmbeddingShardingPlanner(
@@ -107,7 +107,7 @@ class Planning:
         Raises:
             InputError: The tables do not fit.
         """
-        with _telling_of_memory(), quiet_planner():
+        with _lack_of_memory_as_input_error(), quiet_planner():
             return self.planner.plan(self.collection, [self.sharder])
 
     def options(self) -> list[ShardingOption]:
@@ -125,12 +125,12 @@ class _KeptPlan(Stats):
 
     options: list[ShardingOption]
 
-    def log(self, *told: Any, best_plan: list[ShardingOption], **more: Any) -> None:
+    def log(self, *shown: Any, best_plan: list[ShardingOption], **more: Any) -> None:
         self.options = best_plan
 
 
 @contextmanager
-def _telling_of_memory() -> Iterator[None]:
+def _lack_of_memory_as_input_error() -> Iterator[None]:
     try:
         yield
     except PlannerError as error:
@@ -140,7 +140,7 @@ def _telling_of_memory() -> Iterator[None]:
         ) from None
 
 
-def sums_per_row(optimizer: EmbeddingOptimizer, dim: int) -> int:
+def state_per_row(optimizer: EmbeddingOptimizer, dim: int) -> int:
     """Running sums of squared gradients that a fused optimiser keeps for a row of `dim` weights."""
     return dim if optimizer.name == "adagrad" else 1
 

@@ -67,7 +67,7 @@ class Sharding:
         Args:
             feature: Its name.
             device: `cpu` or `cuda`.
-            optimizer: The tables' fused optimiser. Row-wise sums are over a whole row, so they rule columns out: parts
+            optimizer: The tables' fused optimiser. A row-wise state is of a whole row, so they rule columns out: parts
                 of a row would learn at rates of their own, and otherwise than on one process.
 
         Raises:
@@ -85,7 +85,7 @@ class Sharding:
                 )
             if name in COLUMN_TYPES and optimizer != "adagrad":
                 raise InputError(
-                    f"table of {feature}: {name} splits rows, whose sums are kept whole by {optimizer}; "
+                    f"table of {feature}: {name} splits rows, whose state is kept whole by {optimizer}; "
                     "take --embedding-optimizer adagrad, or another way"
                 )
         return asked

@@ -25,7 +25,7 @@ class PlacedTable:
     Attributes:
         feature: Whose it is.
         rows: Its rows.
-        size: Bytes of its weights and of its optimiser's sums.
+        size: Bytes of its weights and of its optimiser's state.
         way: How it is split; one of `recnas.nn.sharding.TYPES`.
         kernel: Where it is kept; one of `recnas.nn.sharding.KERNELS`.
         processes: Those that have a part.
@@ -49,7 +49,7 @@ class ProcessMemory:
         rows: Rows of them.
         device: Bytes of the device's memory, by TorchRec's estimate: weights, and what a step looks up and sends.
         host: The same of the host's.
-        sums: Bytes of the optimiser's sums, which come on top.
+        optimizer_state: Bytes of the optimiser's state, which come on top.
     """
 
     process: int
@@ -57,7 +57,7 @@ class ProcessMemory:
     rows: int
     device: int
     host: int
-    sums: int
+    optimizer_state: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TablePlan:
         width = max(len("table"), *(len(table.feature) for table in self.tables))
         lines = [
             f"{self.name}: {len(self.tables)} tables of {rows:,} rows, {self.dim} columns, {self.optimizer}: "
-            f"{size / MIB:,.0f} MiB with the optimiser's sums",
+            f"{size / MIB:,.0f} MiB with the optimiser's state",
             f"{len(self.memory)} processes on {self.device}, {self.batch_size:,} rows a step of each",
             "",
             f"{'table':<{width}} {'rows':>12} {'MiB':>9}  {'split':<18} {'kept':<18} processes",
@@ -92,10 +92,10 @@ class TablePlan:
             f"{_ranges(table.processes)}"
             for table in sorted(self.tables, key=lambda table: -table.rows)
         ]
-        lines += ["", f"{'process':>7} {'parts':>6} {'rows':>12} {'device MiB':>11} {'host MiB':>9} {'sums MiB':>9}"]
+        lines += ["", f"{'process':>7} {'parts':>6} {'rows':>12} {'device MiB':>11} {'host MiB':>9} {'state MiB':>9}"]
         lines += [
             f"{item.process:>7} {item.parts:>6} {item.rows:>12,} {item.device / MIB:>11,.1f} {item.host / MIB:>9,.1f} "
-            f"{item.sums / MIB:>9,.1f}"
+            f"{item.optimizer_state / MIB:>9,.1f}"
             for item in self.memory
         ]
         return "\n".join(lines)
@@ -131,7 +131,7 @@ def plan(
     """
     # Reading a schema needs no torch.
     from recnas.nn.embeddings import table_configs
-    from recnas.nn.planning import Planning, sums_per_row
+    from recnas.nn.planning import Planning, state_per_row
 
     for name, value in (("world_size", world_size), ("local_world_size", local_world_size), ("batch_size", batch_size)):
         if value is not None and value < 1:
@@ -148,12 +148,12 @@ def plan(
     # Table by table, as they were given.
     options = {option.name: option for option in planning.options()}
     by_feature = {feature: options[f"table_{place}"] for place, feature in enumerate(tables)}
-    sums = sums_per_row(chosen, dim)
+    state = state_per_row(chosen, dim)
     placed = [
         PlacedTable(
             feature,
             tables[feature],
-            tables[feature] * (dim + sums) * BYTES,
+            tables[feature] * (dim + state) * BYTES,
             option.sharding_type,
             option.compute_kernel,
             tuple(sorted({shard.rank for shard in option.shards})),
@@ -170,8 +170,8 @@ def plan(
                 sum(shard.size[0] for shard in parts),
                 sum(shard.storage.hbm for shard in parts),
                 sum(shard.storage.ddr for shard in parts),
-                # Parts of a row have a share of its sums each.
-                sum(shard.size[0] * (shard.size[1] if sums > 1 else 1) for shard in parts) * BYTES,
+                # Parts of a row have a share of its state each.
+                sum(shard.size[0] * (shard.size[1] if state > 1 else 1) for shard in parts) * BYTES,
             )
         )
     return TablePlan(str(data), dim, optimizer, device, batch_size, tuple(placed), tuple(memory))

@@ -33,7 +33,7 @@ from recnas.util.errors import InputError
 from recnas.util.files import not_written, read_json, replacing, write_text
 from recnas.util.memory import is_out_of_memory
 
-NETWORK, TABLES, FIRST_ORDER, SUMS = "network.", "tables.", "first_order.", "sums."
+NETWORK, TABLES, FIRST_ORDER, OPTIMIZER = "network.", "tables.", "first_order.", "optimizer."
 NOTES, UNFINISHED = "notes.json", ".unfinished"
 LOOK_EVERY, LOOK_SHARE = 1.0, 0.1
 """Seconds between two looks at the clock of several processes, and the share of those between two writes, at most."""
@@ -192,7 +192,7 @@ class Checkpoint:
 
     def due(self) -> bool:
         """Asked after each step: whether the last write, or the start, was long enough ago, by the first process's
-        clock. It tells the others now and then, not at each step."""
+        clock. The others learn it now and then, not at each step."""
         self._steps += 1
         if self._steps < self._next_look:
             return False
@@ -216,10 +216,10 @@ class Checkpoint:
         state = _held(_training_parts(learner))
         new = self.processes.first(self._make_room)
         writer = _StateWriter(str(new), save_distributed=True)
-        with _telling_of_files(self.folder), _quiet():
+        with _failure_as_run_error(self.folder), _quiet():
             dcp.save(state, storage_writer=writer, **self._among)
         if self.processes.leads:
-            notes = {**notes, "memory": learner.memory(), "seconds": self.spent}
+            notes = {**notes, "learner": learner.state_dict(), "seconds": self.spent}
             write_text(new / NOTES, json.dumps(notes))
             new.rename(new.with_suffix(""))
             self._remove_all_but(new.with_suffix(""))
@@ -238,19 +238,19 @@ class Checkpoint:
         notes = self.processes.first(partial(read_notes, state))
         parts = _training_parts(learner)
         reader = HuggingFaceStorageReader(str(state))
-        with _telling_of_damage(state):
+        with _damage_as_input_error(state):
             stored = reader.read_metadata().state_dict_metadata
         check_same(
             {name: part.shape for name, part in parts.items()},
             {name: tuple(item.size) for name, item in stored.items()},
             state,
         )
-        with _telling_of_damage(state), _quiet():
+        with _damage_as_input_error(state), _quiet():
             dcp.load(_held(parts), storage_reader=reader, **self._among)
             for name, part in _model_parts(learner.model).items():
                 for tensor, _ in part.parts:
                     check_weight(name, tensor, state)
-            learner.recall(notes.pop("memory"))
+            learner.load_state_dict(notes.pop("learner"))
         self._start -= notes.pop("seconds")
         return notes
 
@@ -304,7 +304,7 @@ def read_notes(state: Path) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read.
     """
-    with _telling_of_damage(state):
+    with _damage_as_input_error(state):
         return read_json(state / NOTES, "without this folder its training starts anew", forms.StateNotes)
 
 
@@ -315,7 +315,7 @@ def state_tensors(state: Path) -> dict[str, Tensor]:
         InputError: It is damaged.
     """
     reader = HuggingFaceStorageReader(str(state))
-    with _telling_of_damage(state), _quiet():
+    with _damage_as_input_error(state), _quiet():
         stored = reader.read_metadata().state_dict_metadata
         claimed = sum(math.prod(item.size) * item.properties.dtype.itemsize for item in stored.values())
         if claimed > (there := sum(path.stat().st_size for path in state.iterdir())):
@@ -323,14 +323,14 @@ def state_tensors(state: Path) -> dict[str, Tensor]:
         tensors = {
             name: torch.empty(item.size, dtype=item.properties.dtype)
             for name, item in stored.items()
-            if not name.startswith(SUMS)
+            if not name.startswith(OPTIMIZER)
         }
         dcp.load(tensors, storage_reader=reader, no_dist=True)
     return tensors
 
 
 @contextmanager
-def _telling_of_damage(state: Path) -> Iterator[None]:
+def _damage_as_input_error(state: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError, CheckpointException) as error:
@@ -339,7 +339,7 @@ def _telling_of_damage(state: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _telling_of_files(folder: Path) -> Iterator[None]:
+def _failure_as_run_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except CheckpointException as error:
@@ -375,15 +375,15 @@ def _held(parts: Mapping[str, Divided]) -> dict[str, Any]:
 
 
 def _training_parts(learner: Learner) -> dict[str, Divided]:
-    sums = {SUMS + name: tensor for name, tensor in _sum_parts(learner).items()}
-    return _model_parts(learner.model) | sums
+    optimizer = {OPTIMIZER + name: tensor for name, tensor in _optimizer_parts(learner).items()}
+    return _model_parts(learner.model) | optimizer
 
 
 def save_supernet(folder: Path, learner: Learner) -> None:
     """Writes a supernet and its optimiser's state: `weights.safetensors`, `optimizer.safetensors`."""
     save_model(folder / "weights.safetensors", learner.model)
-    if sums := _gathered(_sum_parts(learner)):
-        save_tensors(folder / "optimizer.safetensors", sums)
+    if state := _gathered(_optimizer_parts(learner)):
+        save_tensors(folder / "optimizer.safetensors", state)
 
 
 def load_supernet(folder: Path, learner: Learner) -> None:
@@ -392,14 +392,14 @@ def load_supernet(folder: Path, learner: Learner) -> None:
     Raises:
         InputError: A file is missing, damaged, or of another supernet.
     """
-    weights, sums = folder / "weights.safetensors", folder / "optimizer.safetensors"
+    weights, optimizer = folder / "weights.safetensors", folder / "optimizer.safetensors"
     load_model_tensors(learner.model, load_tensors(weights), weights)
-    _copy(_sum_parts(learner), load_tensors(sums), sums)
+    _copy(_optimizer_parts(learner), load_tensors(optimizer), optimizer)
 
 
-def _sum_parts(learner: Learner) -> dict[str, Divided]:
-    sums = {NETWORK + name: Divided(tensor) for name, tensor in learner.sums().items()}
-    return sums | _by_kind(learner.model.embeddings.divided_sums)
+def _optimizer_parts(learner: Learner) -> dict[str, Divided]:
+    dense = {NETWORK + name: Divided(tensor) for name, tensor in learner.optimizer_state().items()}
+    return dense | _by_kind(learner.model.embeddings.divided_optimizer_state)
 
 
 def _copy(own: Mapping[str, Divided], tensors: Mapping[str, Tensor | LazyTensor], source: Path) -> None:

@@ -80,14 +80,14 @@ class Learner(Protocol):
 
     def step(self) -> None: ...
 
-    def sums(self) -> dict[str, Tensor]:
-        """The optimiser's sums for the dense part, by its parameters' names; they share memory with the live ones."""
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """The optimiser's state for the dense part, by its parameters' names; they share memory with the live ones."""
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What else it knows, as plain JSON values."""
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        """Takes over what `memory` gave."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
 
 
 class ModelLearner:
@@ -132,13 +132,13 @@ class ModelLearner:
         self.optimizer.step()
         self.optimizer.zero_grad()
 
-    def sums(self) -> dict[str, Tensor]:
+    def optimizer_state(self) -> dict[str, Tensor]:
         return {name: self.optimizer.state[item]["sum"] for name, item in self.model.network.named_parameters()}
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         pass
 
 

@@ -57,8 +57,8 @@ class SlicedAdagrad:
 
     def __init__(self, network: ChoiceNetwork, optimization: Optimization) -> None:
         self.optimization = optimization
-        self.sums = {name: torch.zeros_like(parameter) for name, parameter in network.named_parameters()}
-        self._sum_of = {id(parameter): self.sums[name] for name, parameter in network.named_parameters()}
+        self.state = {name: torch.zeros_like(parameter) for name, parameter in network.named_parameters()}
+        self._state_of = {id(parameter): self.state[name] for name, parameter in network.named_parameters()}
         self._steps = torch.zeros(())
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class SlicedAdagrad:
             adagrad(
                 [item.leaf],
                 [item.leaf.grad],
-                [item.view_of(self._sum_of[id(item.parameter)])],
+                [item.view_of(self._state_of[id(item.parameter)])],
                 # The step count matters only to a decay of the learning rate, which is not used.
                 [self._steps],
                 foreach=False,
@@ -136,7 +136,7 @@ class PathLearner:
         return mean_loss(torch.stack(logits), batch, self.processes)
 
     def step(self) -> None:
-        taken = together(self._slices)
+        taken = merged(self._slices)
         average([item.leaf.grad for item in taken], self.processes)
         if self.optimization.clip is not None:
             torch.nn.utils.clip_grad_norm_([item.leaf for item in taken], self.optimization.clip)
@@ -147,20 +147,20 @@ class PathLearner:
     def model(self) -> Supernet:
         return self.supernet
 
-    def sums(self) -> dict[str, Tensor]:
-        return self.optimizer.sums
+    def optimizer_state(self) -> dict[str, Tensor]:
+        return self.optimizer.state
 
-    def memory(self) -> dict[str, Any]:
-        version, state, gauss = self.rng.getstate()
-        return {"steps": self.steps, "rng": [version, list(state), gauss]}
+    def state_dict(self) -> dict[str, Any]:
+        version, words, gauss = self.rng.getstate()
+        return {"steps": self.steps, "rng": [version, list(words), gauss]}
 
-    def recall(self, memory: Mapping[str, Any]) -> None:
-        version, state, gauss = memory["rng"]
-        self.rng.setstate((version, tuple(state), gauss))
-        self.steps = memory["steps"]
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        version, words, gauss = state["rng"]
+        self.rng.setstate((version, tuple(words), gauss))
+        self.steps = state["steps"]
 
 
-def together(paths: Sequence[WeightSlices]) -> list[WeightSlice]:
+def merged(paths: Sequence[WeightSlices]) -> list[WeightSlice]:
     """What several paths took: each parameter once, as large as the largest of their slices, with the sum of their
     gradients."""
     if len(paths) == 1:

@@ -229,7 +229,7 @@ class Warmup(TypedDict, total=False):
 class StateNotes(TypedDict):
     """`notes.json` beside the state of a training under way."""
 
-    memory: Any
+    learner: Any
     seconds: Seconds
 
 

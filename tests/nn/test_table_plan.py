@@ -27,7 +27,7 @@ def test_every_row_is_somewhere(device: str, world_size: int) -> None:
         used, unused = (item.host, item.device) if device == "cpu" else (item.device, item.host)
         assert used >= item.rows * 16 * 4
         assert unused == 0
-        assert item.sums == item.rows * 4
+        assert item.optimizer_state == item.rows * 4
 
 
 def test_a_table_that_one_device_cannot_hold_is_split_or_moved() -> None:

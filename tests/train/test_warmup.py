@@ -64,7 +64,7 @@ def test_learning_slices_is_adagrad_on_whole_parameters(space, fan_in_scale: int
         reference.step()
     for (name, ours), theirs in zip(sliced.named_parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9, msg=name)
-        torch.testing.assert_close(optimizer.sums[name], reference.state[theirs]["sum"], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(optimizer.state[name], reference.state[theirs]["sum"], rtol=1e-9, atol=1e-9)
 
 
 def test_a_learners_paths_lie_in_its_space_and_follow_from_its_seed(make_learner, take_steps) -> None:
@@ -105,8 +105,10 @@ def test_several_paths_make_one_update_with_their_mean_gradient(make_learner, ma
     # After the first step, Adagrad's sums are the squares of the gradients.
     for name, parameter in before.named_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        torch.testing.assert_close(learner.sums()[name].sqrt(), gradient.abs(), rtol=1e-4, atol=1e-6, msg=name)
-    assert any((sums > 0).any() for sums in learner.sums().values())
+        torch.testing.assert_close(
+            learner.optimizer_state()[name].sqrt(), gradient.abs(), rtol=1e-4, atol=1e-6, msg=name
+        )
+    assert any((sums > 0).any() for sums in learner.optimizer_state().values())
     changed = [not torch.equal(*pair) for pair in zip(supernet.network.parameters(), before.parameters(), strict=True)]
     assert changed == [parameter.grad is not None for parameter in before.parameters()]
 
@@ -117,7 +119,7 @@ def test_the_bound_on_the_gradient_is_on_that_of_all_paths_together(make_learner
         learner.set_learning_rate(0.05)
         learner.loss(make_batch(0)).backward()
         learner.step()
-        return sum(sums.sum().item() for sums in learner.sums().values()) ** 0.5
+        return sum(sums.sum().item() for sums in learner.optimizer_state().values()) ** 0.5
 
     free = norm()
     assert norm(clip=free / 3) == pytest.approx(free / 3, rel=1e-4)
