@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -12,10 +12,8 @@ from plotly.subplots import make_subplots
 from recnas.report.axes import log_scale
 from recnas.report.figures import unbeaten
 from recnas.report.style import BEST, DEAD, DENSE, FONT, INK, MUTED, PAPER, SPARSE, axis, plot_layout
+from recnas.study.reader import Ranking, Study
 from recnas.study.text import signed, warmup_in_words
-
-if TYPE_CHECKING:
-    from recnas.report.study import Ranking, Study
 
 VERDICTS = {
     "agrees": ("agrees with the truth", BEST),

@@ -292,8 +292,8 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
         )
     if (found := config.pop("version", None)) != version("recnas"):
         raise InputError(
-            f"{run} was begun with recnas {found}, this is {version('recnas')}; go on with it by that version, or "
-            "choose another --run"
+            f"{run} was begun with recnas {found}, this is {version('recnas')}; resume it with that version, or choose "
+            "another --run"
         )
     config.pop("created", None)
     return with_present_names(Settings, config, str(run / CONFIG))

@@ -14,7 +14,7 @@ import pytest
 
 from recnas.report import study_figures as figures
 from recnas.report import write_report
-from recnas.report.study import read_study
+from recnas.study.reader import read_study
 from recnas.study.text import to_text, warmup_in_words
 from recnas.util.errors import InputError
 from tests.report.test_report_page import Page

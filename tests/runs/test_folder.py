@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from recnas.cli import main
 from recnas.features.schema import Schema
+from recnas.runs import folder
 from recnas.runs.folder import open_run
 from recnas.runs.history import History
 from recnas.runs.settings import Settings
@@ -106,3 +108,36 @@ def test_a_full_disk_cuts_the_last_line_of_a_history_and_no_other(tmp_path: Path
     assert again.known(proposals[0]) == scored
     assert again.known(proposals[1]) is None
     again.close()
+
+
+OLD_CONFIG = """\
+version: 0.1.0
+created: '2026-01-01T00:00:00+00:00'
+data: data
+run: run
+space: nasrec-small
+strategy: null
+seed: 0
+warmup: {amount: null, probe_candidates: 100}
+proxy: {score: sigeo, shortlist: 64, brief_rows: 8192, brief_batch_size: 64}
+evolution: {population: 128, sampled: 64, children: 8, generations: 240, objectives: [score]}
+limits: {max_flops: null, max_parameters: null, max_latency_ms: null}
+final: {top_k: 15, strategy: full, baselines: [dlrm]}
+"""
+"""As 0.1.0 wrote it, with names of settings that have changed since."""
+
+
+@pytest.mark.parametrize("command", ["search", "baselines", "study"])
+def test_an_unfinished_run_of_version_0_1_is_refused_in_one_line_that_says_what_to_do(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(folder, "version", lambda name: "0.2.0")
+    run = tmp_path / "run"
+    run.mkdir()
+    Schema.load(data).save(run)
+    (run / "config.yaml").write_text(OLD_CONFIG + ("warmups: [0.0]\n" if command == "study" else ""))
+    before = {path: path.read_bytes() for path in run.iterdir()}
+    assert main([command, "--data", str(data), "--run", str(run), "--resume"]) == 2
+    remedy = "resume it with that version, or choose another --run"
+    assert capsys.readouterr().err == f"recnas: {run} was begun with recnas 0.1.0, this is 0.2.0; {remedy}\n"
+    assert {path: path.read_bytes() for path in run.iterdir()} == before
