@@ -31,14 +31,14 @@ TRAINING = "--epochs 1 --batch-size 256"
 FINAL = f"--top-k 3 {TRAINING}"
 ALL_PROXIES = (
     "zico + zico_mean + fr - loss + mean_abs_gradient + gradient_std + l2_norm + plain + grad_norm + snip + grasp"
-    " + fisher + synflow + zen + jacov + naswot + epe_nas + parameters + flops"
+    " + fisher + synflow + zen + jacov + naswot + epe_nas + parameters + macs"
 )
 ONE_SHOT = "--proxy one_shot --tune-steps 20 --tune-batch-size 64 --tune-validation-rows 800"
 RUNS: dict[str, tuple[str, str]] = {
     "sigeo": ("search", f"--preset criteo --seed 1 {EVOLUTION} --warmup 0.1 {SCORING} {FINAL}"),
     "one-shot": ("search", f"--seed 2 {EVOLUTION} --warmup 0.2 {ONE_SHOT} {SCORING} {FINAL}"),
     "random": ("search", f"--seed 3 {RANDOM} --proxy zico {SCORING} {FINAL}"),
-    "two-stages": ("search", f"--seed 4 {POPULATION} --shortlist 5 --brief-rows 1024 {SCORING} {FINAL}"),
+    "two-stages": ("search", f"--seed 4 {POPULATION} --shortlist 5 --short-training-rows 1024 {SCORING} {FINAL}"),
     "full": ("search", f"--preset criteo --space nasrec-full --seed 5 {EVOLUTION} --warmup 0.05 {SCORING} {FINAL}"),
     "cross": ("search", f"--preset demo --seed 6 {POPULATION} --warmup 0.05 {SCORING} --top-k 2 --workers 1"),
     "halving": (
@@ -47,9 +47,9 @@ RUNS: dict[str, tuple[str, str]] = {
     ),
     "limits": (
         "search",
-        f"--seed 8 {EVOLUTION} --proxy zico --max-flops 60000 --max-parameters 50000 {SCORING} {FINAL}",
+        f"--seed 8 {EVOLUTION} --proxy zico --max-macs 60000 --max-parameters 50000 {SCORING} {FINAL}",
     ),
-    "objectives": ("search", f"--seed 9 {EVOLUTION} --proxy zico --objectives score,flops {SCORING} {FINAL}"),
+    "objectives": ("search", f"--seed 9 {EVOLUTION} --proxy zico --objectives score,macs {SCORING} {FINAL}"),
     "all-proxies": (
         "search",
         f"--seed 10 {RANDOM} --warmup 0.1 --warmup-paths 2 --proxy '{ALL_PROXIES}' {SCORING} {TRAINING} --top-k 1",

@@ -67,7 +67,7 @@ def load(directory: str | Path, device: torch.device | str = "cpu") -> CTRModel:
     It is read from JSON and safetensors files, so nothing in the folder can run code.
 
     Args:
-        directory: What `recnas export` or `python -m recnas.train` wrote.
+        directory: What `recnas export` or `recnas train` wrote.
         device: Where the model shall be.
 
     Returns:

@@ -362,7 +362,7 @@ def export_checkpoint(folder: str | Path, output: str | Path, overwrite: bool = 
         raise InputError(f"{folder}: no state of a training")
     notes = read_notes(state)
     if "model" not in notes:
-        raise InputError(f"{state}: the state of a run's training, not of `python -m recnas.train`")
+        raise InputError(f"{state}: the state of a run's training, not of `recnas train`")
     base = Path(notes["model"])
     check_export(base)
     record, optimization = TrainingRecord.load(base), Optimization(**notes["settings"]["optimization"])

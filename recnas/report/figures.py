@@ -121,7 +121,7 @@ def search_figure(history: Sequence[Candidate], finalists: Sequence[str], best: 
 
 
 def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, float]) -> go.Figure | None:
-    """Validation log loss against FLOPs and, where measured, latency, with the models that no cheaper one beats joined.
+    """Validation log loss against MACs and, where measured, latency, with the models that no cheaper one beats joined.
 
     Args:
         models: All that were trained in the end.
