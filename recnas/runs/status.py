@@ -212,15 +212,12 @@ def _whole_left(folder: Path, found: Run, settings: Settings, stage: str, progre
 
 
 def settings_in(folder: Path, kind: type[Kind]) -> Kind:
-    """The settings that a run's folder was begun with, by whatever version.
+    """The settings that a run's folder was begun with, by whatever version, as far as this one knows them.
 
     Raises:
         InputError: They are damaged.
     """
-    values = read_config(folder)
-    return kind.from_mapping(
-        {key: values[key] for key in values if key not in ("version", "created")}, str(folder / CONFIG)
-    )
+    return kind.known_in(read_config(folder), str(folder / CONFIG))
 
 
 def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress | None]:
