@@ -3,7 +3,7 @@
 recnas.prepare("criteo", "data/criteo", input="train.txt")   raw click log → data set
 recnas.describe("data/criteo")                                data set → what is in it
 recnas.search("data/criteo", "runs/criteo")                   data set → run
-recnas.baselines("data/criteo", "runs/criteo")                hand-made models, beside those of a run or alone
+recnas.baselines("data/criteo", "runs/criteo")                baselines, beside the models of a run or alone
 recnas.study("data/criteo", "runs/criteo-study")              data set → how far each ranking can be trusted on it
 recnas.plan("data/criteo", world_size=8, device="cuda")       where tables would lie on several processes
 recnas.load("models/criteo")                                  exported model → torch module

@@ -1,4 +1,4 @@
-"""A found model as a TorchRec project of its own: plain Python to read and edit, without recnas."""
+"""A searched model as a TorchRec project of its own: plain Python to read and edit, without recnas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILES = ("model.py", "data.py", "train.py", "rows.py", "serve.py", "README.md", 
 
 
 def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None:
-    """Writes the project of a found model: its code, `schema.json` and `weights.safetensors`.
+    """Writes the project of a searched model: its code, `schema.json` and `weights.safetensors`.
 
     Args:
         folder: To be made.

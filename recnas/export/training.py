@@ -1,4 +1,4 @@
-"""Going on training an exported model, on rows it knows or on new ones, in one process or several."""
+"""Training an exported model further, on rows it knows or on new ones, in one process or several."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def continue_training(
         seed: Decides the rows' order.
         keep: Which epoch's weights are exported: `best` on validation, or the `last`.
         overwrite: Replace an exported model at `output`.
-        resume: Go on with a training that was stopped, if there is one; the number of processes may be another.
+        resume: Resume a training that was stopped, if there is one; the number of processes may be another.
         checkpoint_seconds: Between two writes of the training's state.
         sharding: How tables may be split among processes.
         device: Where to train.
@@ -152,7 +152,7 @@ def continue_training(
     if state is not None and not resume:
         raise shared(
             InputError(
-                f"{checkpoint.folder}: the state of a training that has not ended; --resume goes on with it, without "
+                f"{checkpoint.folder}: the state of a training that has not ended; --resume goes on, without "
                 "that folder it starts anew"
             )
         )

@@ -1,1 +1,1 @@
-"""What computes: elastic layers, operators, choice blocks, the supernet, embeddings, hand-made baselines."""
+"""What computes: elastic layers, operators, choice blocks, the supernet, embeddings, baselines."""

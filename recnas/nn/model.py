@@ -1,4 +1,4 @@
-"""Whole models: embeddings under a dense network. Every model, found or hand-made, is this class."""
+"""Whole models: embeddings under a dense network. Every model, searched or baseline, is this class."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ class Supernet(CTRModel):
 
 
 def sizes(schema: Schema) -> tuple[int, int, int]:
-    """What `recnas.space.cost` is told of the features: d₀, n₀ and E."""
+    """What `recnas.space.cost` takes of the features: d₀, n₀ and E."""
     return schema.num_dense, schema.num_sparse, EMBEDDING_DIM
 
 
 def found_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
     """The finished network of an architecture with fresh weights and no dead parts.
 
-    Beside a branch that leads, all else begins with no say in the logit: a training begins with the branch, and blocks
-    add what they learn. See `recnas.space.operators.Branch`.
+    Beside a branch that leads, all else starts with zero weights on the logit: a training begins with the branch, and
+    blocks add what they learn. See `recnas.space.operators.Branch`.
     """
     network = ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)
     leading = {name for name, _ in arch.branches if BRANCHES[name].leads}

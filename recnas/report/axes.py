@@ -104,7 +104,7 @@ def bounds(values: Sequence[float]) -> Bounds:
     return Bounds(low, high, len(values) - len(near))
 
 
-def tell_of_outside(figure: go.Figure, count: int, where: str = ", as triangles at its edge") -> None:
+def note_outside(figure: go.Figure, count: int, where: str = ", as triangles at its edge") -> None:
     """Says below a figure how many points lie beyond the range that it shows, and where they are to be seen."""
     if count:
         points = "1 point lies" if count == 1 else f"{count:,} points lie"

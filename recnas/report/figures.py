@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from recnas.candidates.definition import BASELINE
-from recnas.report.axes import bounds, scale, tell_of_outside
+from recnas.report.axes import bounds, note_outside, scale
 from recnas.report.html import compact
 from recnas.report.style import BEST, DENSE, FONT, INK, PAPER, SPARSE, axis, plot_layout
 from recnas.runs.reader import Candidate, Epoch, Model, Warmup
@@ -113,10 +113,10 @@ def search_figure(history: Sequence[Candidate], finalists: Sequence[str], best: 
     ring = {"size": 10, "color": "rgba(0,0,0,0)", "line": {"color": SPARSE, "width": 1.8}}
     add("trained in the end", trained, "circle", **ring)
     star = {"size": 15, "color": BEST, "line": {"color": PAPER, "width": 1}}
-    add("best found", [pair for pair in scored if pair[1].id == best], "star", **star)
+    add("best searched", [pair for pair in scored if pair[1].id == best], "star", **star)
     figure.update_xaxes(axis("candidate, in the order of scoring", rangemode="tozero"))
     figure.update_yaxes(axis("proxy score (higher is better)", **shown.axis))
-    tell_of_outside(figure, shown.outside)
+    note_outside(figure, shown.outside)
     return figure
 
 
@@ -162,12 +162,12 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
             line = {"color": INK, "width": 1.6, "dash": "dash"}
             hover = f"limit: {limits[key]:,g} {unit}<extra></extra>"
             add("limit", column, x=[limits[key]] * 2, y=ends, mode="lines", line=line, hovertemplate=hover)
-        looks = (
+        groups = (
             ("other finalists", DENSE, 9, "circle", lambda m: m.id != best and m.kind != BASELINE),
-            ("hand-made", SPARSE, 11, "diamond", lambda m: m.kind == BASELINE),
-            ("best found", BEST, 16, "star", lambda m: m.id == best and m.kind != BASELINE),
+            ("baseline", SPARSE, 11, "diamond", lambda m: m.kind == BASELINE),
+            ("best searched", BEST, 16, "star", lambda m: m.id == best and m.kind != BASELINE),
         )
-        for name, color, size, symbol, belongs in looks:
+        for name, color, size, symbol, belongs in groups:
             if group := [(x, model) for x, model in points if belongs(model)]:
                 add(
                     name,
@@ -176,8 +176,8 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
                     y=[shown.place(model.validation_log_loss) for _, model in group],
                     text=[model.name for _, model in group],
                     customdata=[model.validation_log_loss for _, model in group],
-                    # A found model's name is a long number; hand-made ones are known by theirs.
-                    mode="markers+text" if name == "hand-made" else "markers",
+                    # A searched model's name is a long number; baselines are known by theirs.
+                    mode="markers+text" if name == "baseline" else "markers",
                     textposition="top center",
                     textfont={"size": 11.5},
                     marker={
@@ -192,7 +192,7 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
         figure.update_xaxes(axis(title, tickformat="~s", **scale([x for x, _ in points], compact)), row=1, col=column)
         figure.update_yaxes(axis("validation log loss" if column == 1 else "", **shown.axis), row=1, col=column)
     figure.update_layout(plot_layout(400))
-    tell_of_outside(figure, shown.outside)
+    note_outside(figure, shown.outside)
     return figure
 
 
@@ -255,7 +255,7 @@ def proxy_figure(
         figure.update_yaxes(axis(title, **across.axis), row=1, col=column)
     figure.update_layout(plot_layout(350, showlegend=False))
     figure.update_annotations(font={"size": 13.5, "color": INK, "family": FONT})
-    tell_of_outside(figure, outside)
+    note_outside(figure, outside)
     return figure
 
 

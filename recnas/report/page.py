@@ -13,7 +13,7 @@ from recnas.report import figures, training_figures
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.study import study_page
-from recnas.report.summary import found_model, outcome, ranked
+from recnas.report.summary import outcome, ranked, searched_model
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
 from recnas.runs.folder import command_of
 from recnas.runs.reader import Run, read_run
@@ -83,8 +83,8 @@ def _figures(run: Run) -> dict[str, Markup | None]:
 
 
 def _best_searched(run: Run) -> str | None:
-    """The id of the best model that the search found."""
-    return model.id if (model := found_model(run)) else None
+    """The id of the best searched model."""
+    return model.id if (model := searched_model(run)) else None
 
 
 def _data_name(run: Run) -> str:
@@ -115,7 +115,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _learning_rates(run: Run) -> str | None:
-    """Those of the hand-made models, and of the best candidate; None where there was nothing to choose."""
+    """Those of the baselines, and of the best candidate; None where there was nothing to choose."""
     others = run.setting("final.other_learning_rates") or ()
     rates = sorted({run.setting("final.optimization.learning_rate"), *others} - {None})
     return " · ".join(f"{rate:g}" for rate in rates) if len(rates) > 1 else None

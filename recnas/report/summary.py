@@ -21,28 +21,26 @@ class Outcome:
 
 
 def outcome(run: Run) -> Outcome:
-    """The found model's test result beside the best hand-made model's, or that one alone without a search."""
+    """The best searched model's test result beside the best baseline's, or that one alone without a search."""
     if run.results is None:
         return Outcome("open", f"This run has no results yet: {_so_far(run)}.")
     if not run.searches:
-        return _best_hand_made(run)
-    found, reference = found_model(run), best_baseline(run)
-    if found is None:
-        return Outcome("open", "No model that the search found could be trained to the end: all of them diverged.")
-    if found.test is None or found.test.log_loss is None:
-        return Outcome("open", f"The found model {found.id} has no test result yet.")
-    here = f"The found model reaches a test log loss of {_quality(found)}"
+        return _best_baseline_outcome(run)
+    searched, reference = searched_model(run), best_baseline(run)
+    if searched is None:
+        return Outcome("open", "No searched model could be trained to the end: all of them diverged.")
+    if searched.test is None or searched.test.log_loss is None:
+        return Outcome("open", f"The searched model {searched.id} has no test result yet.")
+    here = f"The searched model reaches a test log loss of {_quality(searched)}"
     if reference is None:
-        return Outcome("open", f"{here}. No hand-made model was trained beside it.")
+        return Outcome("open", f"{here}. No baseline was trained beside it.")
     if reference.test is None or reference.test.log_loss is None:
         why = f"{reference.name}'s training diverged" if reference.diverged else f"{reference.name} has no test result"
         return Outcome("open", f"{here}. {why}, so there is nothing to compare it with.")
-    # Of the figures as they are shown, so that whoever subtracts them finds the difference that is told.
-    gain = round(_shown(reference.test.log_loss) - _shown(found.test.log_loss), PLACES)
+    # Of the figures as they are shown, so that whoever subtracts them finds the difference that is given.
+    gain = round(_shown(reference.test.log_loss) - _shown(searched.test.log_loss), PLACES)
     count = len(_baselines(run))
-    beside = (
-        f"the hand-made {reference.name}" if count == 1 else f"{reference.name}, the best of {count} hand-made models,"
-    )
+    beside = f"the baseline {reference.name}" if count == 1 else f"{reference.name}, the best of {count} baselines,"
     text = f"{here}, {beside} {_quality(reference)}: "
     if abs(gain) < REAL_GAIN:
         direction = "lower" if gain > 0 else "higher" if gain < 0 else "different"
@@ -52,26 +50,26 @@ def outcome(run: Run) -> Outcome:
         )
     if gain < 0:
         return Outcome("worse", f"{text}{decimals(-gain)} higher. The search did not beat {reference.name} here.")
-    if _shown(found.test.auc or 0) < _shown(reference.test.auc or 0):
+    if _shown(searched.test.auc or 0) < _shown(reference.test.auc or 0):
         return Outcome(
             "better",
-            f"{text}{decimals(gain)} lower, so the found model is better by log loss, but not by AUC.",
+            f"{text}{decimals(gain)} lower, so the searched model is better by log loss, but not by AUC.",
         )
-    return Outcome("better", f"{text}{decimals(gain)} lower, so the found model is better.")
+    return Outcome("better", f"{text}{decimals(gain)} lower, so the searched model is better.")
 
 
 def _so_far(run: Run) -> str:
     if not run.searches:
-        return "no hand-made model has been trained to the end"
+        return "no baseline has been trained to the end"
     done = f"{len(run.history):,} candidates are scored" if run.history else "no candidate is scored yet"
     return f"{done}, and no model has been trained to the end"
 
 
-def _best_hand_made(run: Run) -> Outcome:
+def _best_baseline_outcome(run: Run) -> Outcome:
     model, count = best_baseline(run), len(_baselines(run))
     if model is None or model.test is None or model.test.log_loss is None:
-        return Outcome("open", "No hand-made model has a test result.")
-    which = "The hand-made" if count == 1 else f"Of {count} hand-made models, the best on validation is"
+        return Outcome("open", "No baseline has a test result.")
+    which = "The baseline" if count == 1 else f"Of {count} baselines, the best on validation is"
     return Outcome(
         "open", f"{which} {model.name}{', with' if count > 1 else ' reaches'} a test log loss of {_quality(model)}."
     )
@@ -82,12 +80,12 @@ def _baselines(run: Run) -> list[Model]:
 
 
 def best_baseline(run: Run) -> Model | None:
-    """The hand-made model with the lowest validation log loss; one that diverged if there is no other."""
+    """The baseline with the lowest validation log loss; one that diverged if there is no other."""
     return next(iter(_baselines(run)), None)
 
 
-def found_model(run: Run) -> Model | None:
-    """The best model that the search found, by validation log loss; the run's best unless a baseline is that."""
+def searched_model(run: Run) -> Model | None:
+    """The best searched model, by validation log loss; the run's best unless a baseline is that."""
     best = run.model(run.results.best) if run.results else None
     if best is not None and best.kind == FOUND:
         return best

@@ -9,7 +9,7 @@ from itertools import accumulate
 import plotly.graph_objects as go
 
 from recnas.candidates.definition import BASELINE
-from recnas.report.axes import Bounds, all_of, bounds, scale, tell_of_outside
+from recnas.report.axes import Bounds, all_of, bounds, note_outside, scale
 from recnas.report.style import BEST, DENSE, SPARSE, axis, plot_layout
 from recnas.runs.reader import Epoch, Model, TrainingPoint
 
@@ -67,14 +67,14 @@ def final_training_figure(
     kept = {model.id: model.learning_rate for model in models}
     baselines = {model.id for model in models if model.kind == BASELINE}
     dropped = {model.id for model in models if model.dropped}
-    looks = (
+    groups = (
         ("dropped", _PALE, 1.4, lambda id_: id_ in dropped),
         ("other finalists", DENSE if dropped else _PALE, 1.4, lambda id_: id_ not in {best} | baselines | dropped),
-        ("hand-made", SPARSE, 2.4, lambda id_: id_ in baselines),
-        ("best found", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
+        ("baseline", SPARSE, 2.4, lambda id_: id_ in baselines),
+        ("best searched", BEST, 2.6, lambda id_: id_ == best and id_ not in baselines),
     )
     drawn: list[_Line] = []
-    for group, color, width, belongs in looks:
+    for group, color, width, belongs in groups:
         for id_ in filter(belongs, dict.fromkeys((*epochs, *(curves if over_rows else ())))):
             start = f"<b>{names.get(id_, id_)}</b>, learning rate"
             for rate, points in curves.get(id_, {}).items() if over_rows else ():
@@ -152,7 +152,7 @@ def _show_losses(figure: go.Figure, title: str, losses: Sequence[float]) -> None
     """The axis of curves over rows: what is far above the rest, as the first steps mostly are, is left out and told."""
     shown = bounds(losses)
     figure.update_yaxes(axis(title, **(shown.axis or scale(losses))))
-    tell_of_outside(figure, shown.outside, ", mostly at the beginning")
+    note_outside(figure, shown.outside, ", mostly at the beginning")
 
 
 def _running_mean(values: Sequence[float], window: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""The training loop: one for warm-up and final training, found models and hand-made ones."""
+"""The training loop: one for warm-up and final training, searched models and baselines."""
 
 from __future__ import annotations
 

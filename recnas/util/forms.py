@@ -83,7 +83,7 @@ class SearchEntry(TypedDict, total=False):
 
 
 class Results(TypedDict, total=False):
-    """`results.json` of a search or of hand-made models."""
+    """`results.json` of a search or of baselines."""
 
     run: str
     best: str | None
@@ -168,7 +168,7 @@ class EpochLine(TypedDict, total=False):
 
 
 class Epoch(TypedDict):
-    """A measurement in a training that a run goes on with."""
+    """A measurement in a training that a run resumes."""
 
     __pydantic_config__ = CLOSED
 

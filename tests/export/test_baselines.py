@@ -1,4 +1,4 @@
-"""Baselines leave a run as found models do."""
+"""Baselines leave a run as searched models do."""
 
 import json
 import re

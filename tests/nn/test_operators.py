@@ -266,7 +266,7 @@ def test_matrices_start_xavier_uniform_over_all_their_sources() -> None:
 
 
 @torch.no_grad()
-def test_the_cross_network_is_that_of_the_hand_made_dcn_v2(shake, double: None) -> None:
+def test_the_cross_network_is_that_of_the_baseline_dcn_v2(shake, double: None) -> None:
     ours, theirs = shake(CrossNetwork(3 + 2 * 16, 3)), shake(dcnv2.CrossNetwork(3 + 2 * 16, 3), seed=1)
     for layer, other in zip(ours.layers, theirs.layers, strict=True):
         layer.weight["stem"].copy_(other.weight)

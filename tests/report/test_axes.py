@@ -62,7 +62,7 @@ def test_a_few_far_values_do_not_rule_an_axis_and_none_is_lost() -> None:
     assert points.marker.symbol[-3:] == ("triangle-down", "triangle-down", "triangle-up")
     assert points.y[-3:] == (min(near), min(near), max(near))
     assert [shown[2] for shown in points.customdata[-3:]] == ["-1.4e+06", "-3e+05", "1e+09"]
-    (best,) = [trace for trace in figure.data if trace.name == "best found"]
+    (best,) = [trace for trace in figure.data if trace.name == "best searched"]
     assert best.marker.symbol == ("triangle-up",)
     assert [note.text for note in figure.layout.annotations] == [
         "3 points lie beyond the range shown, as triangles at its edge"

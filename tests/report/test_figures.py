@@ -35,10 +35,10 @@ def test_every_trained_model_is_a_point_and_each_cost_that_was_found_out_a_panel
     points = {(trace.name, *trace.text, *trace.x) for trace in figure.data if "markers" in trace.mode}
     assert points == {
         ("other finalists", "a", 100),
-        ("best found", "b", 200),
-        ("best found", "b", 3.0),
-        ("hand-made", "DLRM", 150),
-        ("hand-made", "DLRM", 2.0),
+        ("best searched", "b", 200),
+        ("best searched", "b", 3.0),
+        ("baseline", "DLRM", 150),
+        ("baseline", "DLRM", 2.0),
     }
     assert [trace.x for trace in traces(figure, "limit")] == [(250, 250), (2.5, 2.5)]
     named = [trace.name for trace in figure.data if trace.showlegend]

@@ -14,7 +14,7 @@ import yaml
 
 from recnas.report import write_report
 from recnas.report.figures import proxy_figure
-from recnas.report.summary import found_model, ranked
+from recnas.report.summary import ranked, searched_model
 from recnas.report.training_figures import final_training_figure
 from recnas.runs.reader import Quality, read_run
 from recnas.util.errors import InputError
@@ -97,7 +97,7 @@ def test_the_differences_told_are_those_of_the_figures_told(run):
 
     change_results(run, change)
     # 0.00142 would be told as 0.0014.
-    assert "of 0.5513 (AUC 0.7900), the hand-made DLRM 0.5528 (AUC 0.7900): 0.0015 lower" in text_of(run)
+    assert "of 0.5513 (AUC 0.7900), the baseline DLRM 0.5528 (AUC 0.7900): 0.0015 lower" in text_of(run)
 
 
 def test_a_single_epoch_is_shown_as_curves_over_the_rows_with_the_log_losses_measured(run):
@@ -113,7 +113,7 @@ def test_a_single_epoch_is_shown_as_curves_over_the_rows_with_the_log_losses_mea
     (curve,) = [trace for trace in figure.data if trace.mode == "lines"]
     assert curve.x == (20_000, 40_000, 60_000, 80_000)
     assert curve.y == pytest.approx([0.7 - kept * part for part in (1, 2, 3, 4)])
-    assert (curve.name, curve.showlegend) == ("best found", True)
+    assert (curve.name, curve.showlegend) == ("best searched", True)
     dots = {(trace.x, trace.customdata) for trace in figure.data if trace.mode == "markers"}
     assert dots == {
         ((80_000,), (item.validation.log_loss,)) for items in epochs.values() for item in items if item.validation
@@ -126,7 +126,7 @@ def test_a_single_epoch_is_shown_as_curves_over_the_rows_with_the_log_losses_mea
 @pytest.mark.parametrize("missing", ["history.jsonl", "supernet"])
 def test_results_are_reported_without_the_stages_before(run, missing):
     shutil.rmtree(run / missing) if (run / missing).is_dir() else (run / missing).unlink()
-    assert "so the found model is better" in text_of(run)
+    assert "so the searched model is better" in text_of(run)
 
 
 def test_the_report_names_the_data_the_settings_and_every_model(finished_run, html):
@@ -151,7 +151,7 @@ def test_the_data_is_shown_by_split_and_feature(html):
 def test_a_run_from_before_the_data_was_described_has_no_such_section(run):
     (run / "data.json").unlink()
     assert 'id="data"' not in write_report(run).read_text()
-    assert "so the found model is better" in text_of(run)
+    assert "so the searched model is better" in text_of(run)
 
 
 def test_without_dense_features_their_table_is_left_out(run):
@@ -200,7 +200,7 @@ def test_latency_limits_and_the_front_are_shown_where_there_are_any(run, html):
         "DLRMover the limit on macs and latency",
         "latencyms",
         "512 rows, 1 thread",
-        "Front: no other found model",
+        "Front: no other searched model",
     ):
         assert part in text
 
@@ -230,7 +230,7 @@ def test_a_dropped_model_is_shown_with_its_share_after_the_trained_ones_and_neve
     assert f"{dropped.id}dropped at 25 %" in text
     assert "the log losses are those when the first finalists were dropped" in text
     change_results(run, lambda results: results.update(best=None))
-    assert found_model(read_run(run)).status == "trained"
+    assert searched_model(read_run(run)).status == "trained"
 
 
 def test_a_rung_in_the_middle_of_an_epoch_has_its_place_in_the_figure(run):
@@ -272,15 +272,15 @@ def test_no_correlation_is_told_of_fewer_than_four_finalists(run):
     assert not any("τ" in title.text for title in figure.layout.annotations)
 
 
-def test_a_found_model_better_than_dlrm_is_said_to_be_better(html):
-    assert "so the found model is better" in Page(html).text
+def test_a_searched_model_better_than_dlrm_is_said_to_be_better(html):
+    assert "so the searched model is better" in Page(html).text
 
 
 @pytest.mark.parametrize(
     ("gain", "said"),
     [(-0.004, "0.0040 higher. The search did not beat DLRM here"), (0.0004, "0.0004 lower, less than the 0.001")],
 )
-def test_a_found_model_that_is_not_better_is_said_so(run, gain, said):
+def test_a_searched_model_that_is_not_better_is_said_so(run, gain, said):
     def change(results):
         model_of(results, "baseline")["test"] = {"log_loss": 0.55, "auc": 0.79}
         model_of(results, "found")["test"] = {"log_loss": 0.55 - gain, "auc": 0.79}
@@ -289,7 +289,7 @@ def test_a_found_model_that_is_not_better_is_said_so(run, gain, said):
     assert said in text_of(run)
 
 
-def test_the_found_model_is_compared_with_the_hand_made_one_that_is_best_on_validation(run):
+def test_the_searched_model_is_compared_with_the_baseline_that_is_best_on_validation(run):
     def change(results):
         dlrm = model_of(results, "baseline")
         better = {"log_loss": dlrm["validation"]["log_loss"] - 0.001, "auc": 0.8}
@@ -299,13 +299,13 @@ def test_the_found_model_is_compared_with_the_hand_made_one_that_is_best_on_vali
 
     change_results(run, change)
     text = text_of(run)
-    assert "DCN-V2, the best of 3 hand-made models, 0.5300 (AUC 0.8000): 0.0100 higher" in text
+    assert "DCN-V2, the best of 3 baselines, 0.5300 (AUC 0.8000): 0.0100 higher" in text
     assert "The search did not beat DCN-V2 here" in text
 
 
-def test_a_run_without_hand_made_models_has_nothing_to_compare_with(run):
+def test_a_run_without_baselines_has_nothing_to_compare_with(run):
     change_results(run, lambda results: results.update(models=[m for m in results["models"] if m["kind"] == "found"]))
-    assert "No hand-made model was trained beside it" in text_of(run)
+    assert "No baseline was trained beside it" in text_of(run)
 
 
 def test_a_diverged_dlrm_is_not_compared_with(run):

@@ -205,7 +205,7 @@ def test_a_run_without_a_search_has_a_report_of_its_models(alone: Path, tmp_path
     shutil.copytree(alone, run)
     page = write_report(run).read_text()
     best = read_run(run).model(results_of(run)["best"])
-    assert f"Of 2 hand-made models, the best on validation is {best.name}" in page
+    assert f"Of 2 baselines, the best on validation is {best.name}" in page
     for title in ("DeepFM", "LR"):
         assert title in page
     for section in ("architecture", "warmup", "search", "proxy"):

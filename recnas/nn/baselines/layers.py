@@ -1,4 +1,4 @@
-"""Layers that several hand-made models are made of.
+"""Layers that several baselines are made of.
 
 Shapes: B rows, d₀ dense and n₀ sparse features, m = d₀ + n₀ fields, E columns of an embedding.
 """

@@ -22,7 +22,7 @@ class CrossNetwork(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(ElasticLinear({STEM: columns}, columns, columns, bias=True) for _ in range(layers))
         for layer in self.layers:
-            # As the matrix of torch's Linear starts, and with it the hand-made DCN-V2. Xavier's √3 times as much
+            # As the matrix of torch's Linear starts, and with it the baseline DCN-V2. Xavier's √3 times as much
             # overfits rare ids.
             nn.init.uniform_(layer.weight[STEM], -(columns**-0.5), columns**-0.5)
 

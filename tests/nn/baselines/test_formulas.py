@@ -1,4 +1,4 @@
-"""Each hand-made model against its paper's formula, computed term by term."""
+"""Each baseline against its paper's formula, computed term by term."""
 
 from __future__ import annotations
 

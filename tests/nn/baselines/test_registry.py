@@ -1,4 +1,4 @@
-"""What holds for every hand-made model."""
+"""What holds for every baseline."""
 
 from __future__ import annotations
 
