@@ -20,7 +20,7 @@ class Command:
         example: A line that calls it, or several.
         add_flags: Given the command's parser, adds its arguments.
         run: Given what was parsed, calls one function and prints.
-        resumes: Whether what it has begun goes on with `--resume`.
+        resumes: Whether `--resume` resumes what it has begun.
         memory_remedy: Given what was parsed, says what takes the memory, and what to do where there is not enough.
     """
 

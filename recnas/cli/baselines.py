@@ -1,4 +1,4 @@
-"""`recnas baselines`: models by hand, trained as a search trains its own."""
+"""`recnas baselines`: published models, trained as a search trains its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         run="a folder for everything that is measured and made, or a finished run to add to",
         preset="settings of the final training to begin with, as for `recnas search`; flags override it",
         overwrite="replace an earlier run without a search there",
-        resume="go on with the run in that folder, as if it had never stopped",
+        resume="resume the run in that folder, as if it had never stopped",
     )
     add_log_to(parser)
     parser.add_argument(

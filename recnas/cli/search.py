@@ -21,7 +21,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         preset="settings to begin with: demo, criteo, avazu, kdd, or a YAML file such as a run's config.yaml; flags "
         "override it",
         overwrite="replace an earlier run in that folder",
-        resume="go on with the run in that folder, with its own settings, as if it had never stopped",
+        resume="resume the run in that folder, with its own settings, as if it had never stopped",
     )
     add_log_to(parser)
     add_setting_flags(parser, Settings)

@@ -38,7 +38,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         run="the folder for everything the study measures",
         preset="settings to begin with: demo, criteo, avazu, kdd, or a YAML file; flags override it",
         overwrite="replace an earlier study in that folder",
-        resume="go on with the study in that folder, as if it had never stopped",
+        resume="resume the study in that folder, as if it had never stopped",
     )
     add_setting_flags(parser, StudySettings, without=OTHERS)
 

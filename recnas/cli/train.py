@@ -1,4 +1,4 @@
-"""`recnas train`: an exported model goes on learning, on rows it knows or on new ones, also under `torchrun`."""
+"""`recnas train`: an exported model is trained further, on rows it knows or on new ones, also under `torchrun`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--output", type=Path, help="folder for the trained model")
     place.add_argument("--in-place", action="store_true", help="replace the model by the trained one")
     parser.add_argument("--overwrite", action="store_true", help="replace an exported model at --output")
-    parser.add_argument("--resume", action="store_true", help="go on with a training that was stopped, if there is one")
+    parser.add_argument("--resume", action="store_true", help="resume a training that was stopped, if there is one")
     parser.add_argument("--epochs", type=int, default=1, help="passes over the training rows (default: 1)")
     parser.add_argument(
         "--keep",
@@ -107,7 +107,7 @@ def _progress_bar() -> Iterator[Callable[[Progress], None]]:
 TRAIN = Command(
     "train",
     "exported model, data set -> the model, trained further",
-    "go on training an exported model with its optimiser's settings, and export the epoch that is best on validation",
+    "train an exported model further with its optimiser's settings, and export the epoch that is best on validation",
     "recnas train models/criteo --data data/criteo --output models/criteo-2\n"
     "torchrun --nproc-per-node 8 -m -- recnas train models/criteo --data data/criteo --output models/criteo-2",
     _add_flags,

@@ -6,13 +6,13 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from typing import Any
 
 from recnas.util.documents import shortened
 from recnas.util.errors import InputError
-from recnas.util.setting import Group, Setting, flag_named, group_of, setting_of
+from recnas.util.setting import Group, Setting, group_of, setting_of
 
 BOUND = 10**18
 """Above every whole number of a setting."""
@@ -112,10 +112,7 @@ def leaves(
             yield from leaves(inner, (*path, item.name), group_of(item) or group)
             continue
         about = setting_of(item)
-        if about is not None:
-            prefix, title = ("", None) if group is None else (group.prefix, group.title)
-            about = replace(about, flag=about.flag or flag_named(prefix + item.name), group=title)
-        yield (*path, item.name), inner, about
+        yield (*path, item.name), inner, about and about.within(item.name, group)
 
 
 def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base: Any = None) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, replace
 from typing import Any
 
 _SETTING, _GROUP = "setting", "group"
@@ -16,8 +16,9 @@ class Setting:
     Attributes:
         help: What it is, in one line.
         flag: Its flag; None for one that is made of the field's name and the prefix of its group.
-        former_name: What the field was called before: read in files, from Python and, with dashes, as a flag.
+        former_name: What the field was called before: read in files, from Python and as a flag.
         former_values: Values, or items of a list, that are called otherwise now, with their present names.
+        former_flag: The flag of that name, as `flag` is of the present one.
         group: The title of the settings that it belongs to; None for those without one.
     """
 
@@ -25,12 +26,21 @@ class Setting:
     flag: str | None = None
     former_name: str | None = None
     former_values: Mapping[str, str] = field(default_factory=dict)
+    former_flag: str | None = None
     group: str | None = None
 
-    @property
-    def former_flag(self) -> str | None:
-        """The flag that it had by its former name."""
-        return None if self.former_name is None else flag_named(self.former_name)
+    def within(self, name: str, around: Group | None) -> Setting:
+        """The same with its flags and its group's title.
+
+        Args:
+            name: The field's.
+            around: The group that it belongs to.
+        """
+        prefix, title = ("", None) if around is None else (around.prefix, around.title)
+        # A setting with a flag of its own never had the prefix.
+        prefix = "" if self.flag else prefix
+        former = None if self.former_name is None else flag_named(prefix + self.former_name)
+        return replace(self, flag=self.flag or flag_named(prefix + name), former_flag=former, group=title)
 
 
 @dataclass(frozen=True)
