@@ -14,6 +14,7 @@ import polars as pl
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.delimited import Decimal, Form, Hex, Kind, Label, read_rows
 from recnas.data_prep.engine import RawTable
+from recnas.data_prep.recipe import Option, recipe
 from recnas.data_prep.text import describe, input_files
 from recnas.features.published import PUBLISHED_ROWS
 from recnas.features.schema import SparseFeature
@@ -80,6 +81,12 @@ _COLUMNS = {name: _kind(name) for name in TABLE_ROWS}
 FORM = Form({"id": _COLUMNS.pop("id"), LABEL: Label(), **_COLUMNS}, separator=",", header=True)
 
 
+@recipe(
+    "Avazu's click log: --input train",
+    "recnas prepare avazu --input train.gz --output data/avazu --time-features",
+    {"time_features": Option("hour of the day and weekday as features of their own", bool)},
+    spreads=True,
+)
 def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_features: bool = False) -> RawTable:
     """The rows of `train`.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.delimited import Form, Hex, Label, Number, read_rows
 from recnas.data_prep.engine import RawTable
+from recnas.data_prep.recipe import recipe
 from recnas.data_prep.split import ROW_ORDER
 from recnas.data_prep.text import describe, input_files
 from recnas.features.published import PUBLISHED_ROWS
@@ -24,6 +25,11 @@ SPARSE = tuple(TABLE_ROWS)
 FORM = Form({LABEL: Label(), **dict.fromkeys(DENSE, Number()), **dict.fromkeys(SPARSE, Hex())})
 
 
+@recipe(
+    "Criteo's click logs: --input train.txt, a folder of day_0, day_1 … or a pattern 'day_*'",
+    "recnas prepare criteo --input train.txt --output data/criteo",
+    spreads=True,
+)
 def read_criteo(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
     """The rows of `train.txt`, or of many files of its form.
 

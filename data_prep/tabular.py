@@ -12,12 +12,13 @@ import polars as pl
 
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.engine import RawTable
-from recnas.data_prep.known_values import KnownValues
+from recnas.data_prep.known_values import MOST_KNOWN, UNSEEN_KINDS, KnownValues
 from recnas.data_prep.labels import Labels
 from recnas.data_prep.like import Unseen, as_read, roles_like
 from recnas.data_prep.list_text import SEPARATOR, list_notes
 from recnas.data_prep.missing_words import MissingWords
 from recnas.data_prep.pipeline import ahead
+from recnas.data_prep.recipe import Option, recipe
 from recnas.data_prep.roles import TRANSFORMS, Named, Plan, Roles, plan_roles
 from recnas.data_prep.rows import Job, Misfit, Rows, Table, unnamed
 from recnas.data_prep.sample import sample_of
@@ -34,6 +35,49 @@ from recnas.util.printable import printable
 __all__ = ["TRANSFORMS", "read_tabular"]
 
 
+@recipe(
+    "your own table: --input a .csv, .tsv, .jsonl (or .gz, .zst, .zip of them) or .parquet, a folder or a pattern",
+    "recnas prepare tabular --input clicks.csv --output data/clicks --label click --dense price age:log1p "
+    "--sparse user item --time when --split time",
+    {
+        "label": Option("column of 0 and 1, or of two values such as no and yes; if not given, of a usual name"),
+        "positive": Option(
+            "the label's values that are a click; all others are none then", several=True, metavar="VALUE"
+        ),
+        "dense": Option("columns of numbers, NAME or NAME:TRANSFORM", several=True),
+        "sparse": Option("columns of ids, strings or whole numbers, which are hashed", several=True),
+        "multi": Option("columns of lists of ids; without all three, features are inferred", several=True),
+        "time": Option("column of numbers or dates for --split time; no feature of itself"),
+        "transform": Option(
+            "of dense columns without their own: log(1 + x), mean 0 and deviation 1 (the default), or none",
+            choices=TRANSFORMS,
+        ),
+        "multi_separator": Option(
+            "between two ids of a list that is text (default: |); lists in brackets need none", metavar="TEXT"
+        ),
+        "missing": Option(
+            "words for a missing value; if not given, \\N, NULL, None, nan and, among numbers, NA and its like",
+            several=True,
+            metavar="WORD",
+        ),
+        "unseen": Option(
+            "what values are that training rows do not have, or but rarely: in a row that they share (the default, "
+            f"up to {MOST_KNOWN:,} known values a column), in the row of a hash that is others' too, or missing",
+            choices=UNSEEN_KINDS,
+        ),
+        "min_count": Option(
+            "a value with fewer training rows is not known; see --unseen (default: 2, of missing 1)", int
+        ),
+        "max_rows": Option("most rows of an embedding table; the most frequent values have their own", int),
+        "no_quotes": Option("a double quote in the text is a letter", bool),
+        "separator": Option(
+            "between columns of delimited text, a letter or tab (default: told by the first lines)", metavar="TEXT"
+        ),
+        "confirm": Option("is given the inferred columns as text and raises InputError to stop", flag=False),
+    },
+    tables=True,
+    beside_like=("time", "no_quotes", "separator", "confirm"),
+)
 def read_tabular(
     input: Any,
     bad_rows: BadRows,
