@@ -57,7 +57,7 @@ class Recipe:
         read: given the input (None: nothing given), where bad rows go, whether to show progress, and the recipe's own
             options by name, gives the rows.
         help: one line for the command line.
-        example: a command; None: none is shown.
+        example: a command.
         options: its own options by name; one with the option `confirm` guesses, and asks whether it may.
         tables: whether the input may be a table in memory.
         spreads: whether its files may be read on a cluster.
@@ -68,7 +68,7 @@ class Recipe:
     name: str
     read: Callable[..., RawTable]
     help: str
-    example: str | None = None
+    example: str
     options: Mapping[str, Option] = field(default_factory=dict)
     tables: bool = False
     spreads: bool = False
@@ -96,7 +96,8 @@ def recipe(
     def declare(read: Read) -> Read:
         package, _, module = read.__module__.rpartition(".")
         name = module if package == __package__ else f"{read.__module__}:{read.__qualname__}"
-        RECIPES[name] = Recipe(name, read, help, example, options or {}, tables, spreads, beside_like)
+        shown = example or f"recnas prepare {name} --input LOG --output data/NAME"
+        RECIPES[name] = Recipe(name, read, help, shown, options or {}, tables, spreads, beside_like)
         return read
 
     return declare

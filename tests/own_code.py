@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from recnas.data_prep import RECIPES
+from recnas.util.user_code import is_user_code
+
 MODELS = '''
 from torch import nn
 
@@ -38,6 +41,23 @@ def deep_cross():
 '''
 """A search space."""
 
+LOGS = '''
+import polars as pl
+
+from recnas.data_prep.recipe import Option, recipe
+from recnas.data_prep.tabular import read_tabular
+
+
+@recipe("our shop's clicks: --input clicks.json", options={"country": Option("of which country alone")})
+def read_shop(input, bad_rows, progress, country=None):
+    """Clicks of all countries, or of one, by the hour."""
+    frame = pl.read_ndjson(input).with_columns(hour=pl.col("time") // 3600 % 24)
+    if country is not None:
+        frame = frame.filter(pl.col("country") == country)
+    return read_tabular(frame, bad_rows, progress, label="clicked", dense=["price"], sparse=["user", "hour"])
+'''
+"""A data recipe."""
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -49,3 +69,5 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in set(sys.modules) - known:
         if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
             del sys.modules[name]
+    for name in [name for name in RECIPES if is_user_code(name)]:
+        del RECIPES[name]

@@ -53,3 +53,15 @@ def example_text(example: str) -> str:
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:
     """The flag that every command has."""
     parser.add_argument("--debug", action="store_true", help="show the stack trace of an error")
+
+
+def add_code_flag(parser: argparse.ArgumentParser) -> None:
+    """The flag of a command that reads a model which may be a baseline of the user's own."""
+    parser.add_argument(
+        "--code",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MODULE",
+        help="imported first: the module of a baseline of your own that the model is",
+    )

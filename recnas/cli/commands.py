@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import typing
 from collections.abc import Sequence
 from functools import partial
@@ -14,13 +15,14 @@ from recnas.cli.describe import DESCRIBE
 from recnas.cli.evaluate import EVALUATE
 from recnas.cli.export import EXPORT
 from recnas.cli.plan import PLAN
-from recnas.cli.prepare import PREPARE
+from recnas.cli.prepare import PREPARE, import_own_recipe
 from recnas.cli.report import REPORT
 from recnas.cli.search import SEARCH
 from recnas.cli.status import STATUS
 from recnas.cli.study import STUDY
 from recnas.cli.train import TRAIN
 from recnas.util.exits import exit_code, print_all_letters
+from recnas.util.user_code import import_user_module
 
 COMMANDS: tuple[Command, ...] = (
     PREPARE,
@@ -41,14 +43,23 @@ COMMANDS: tuple[Command, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns its exit code, see `exit_code`."""
     print_all_letters()
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if code := exit_code(partial(import_own_recipe, argv), "--debug" in argv):
+        return code
     arguments = make_parser().parse_args(argv)
     command: Command = arguments.command
     return exit_code(
-        partial(command.run, arguments),
+        partial(_run, command, arguments),
         arguments.debug,
         "; the same command with --resume goes on" if command.resumes else "",
         partial(command.memory_remedy, arguments),
     )
+
+
+def _run(command: Command, arguments: argparse.Namespace) -> None:
+    for module in vars(arguments).get("code", ()):
+        import_user_module(module)
+    command.run(arguments)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recnas.cli.base import Command
+from recnas.cli.base import Command, add_code_flag
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="the exported model's folder")
     parser.add_argument("--data", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: test")
+    add_code_flag(parser)
 
 
 def _run(arguments: argparse.Namespace) -> None:

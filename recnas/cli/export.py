@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recnas.cli.base import Command
+from recnas.cli.base import Command, add_code_flag
 from recnas.tracking import check_trackers
 from recnas.util.errors import InputError
 
@@ -39,6 +39,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         "recnas[mlflow])",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an exported model in that folder")
+    add_code_flag(parser)
 
 
 def _run(arguments: argparse.Namespace) -> None:

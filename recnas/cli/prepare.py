@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from recnas.cli.base import Command, add_debug_flag, example_text
 from recnas.cli.flags import metavar
-from recnas.data_prep import RECIPES, Recipe
 from recnas.data_prep.bad_rows import POLICIES
+from recnas.data_prep.recipe import RECIPES, Recipe, find_recipe
 from recnas.data_prep.split import SEED, SPLIT_KINDS
 from recnas.features.scale import far_out
 from recnas.util.errors import InputError
 from recnas.util.printable import printable
 from recnas.util.setting import flag_named
+from recnas.util.user_code import is_user_code
 
 LOG_LOSSES = {
     "best_log_loss": "best reachable log loss",
@@ -29,22 +31,38 @@ MEMORY_REMEDY = (
 )
 
 
+def import_own_recipe(argv: Sequence[str]) -> None:
+    """Imports a recipe `module:function` that a command line names, so that its options are known.
+
+    Raises:
+        InputError: There is none.
+    """
+    name = next((text for text in argv[1:] if not text.startswith("-")), "")
+    if argv[:1] == [PREPARE.name] and is_user_code(name):
+        find_recipe(name)
+
+
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-    recipes = parser.add_subparsers(metavar="RECIPE", required=True)
-    for name, recipe in RECIPES.items():
-        _add_recipe(recipes, name, recipe)
+    recipes = parser.add_subparsers(
+        title="recipes",
+        metavar="RECIPE",
+        required=True,
+        description="module:function is one of your own; see recnas.data_prep.recipe",
+    )
+    for recipe in RECIPES.values():
+        _add_recipe(recipes, recipe)
 
 
-def _add_recipe(recipes: Any, name: str, recipe: Recipe) -> None:
+def _add_recipe(recipes: Any, recipe: Recipe) -> None:
     """The command `recnas prepare NAME`."""
     sub = recipes.add_parser(
-        name,
+        recipe.name,
         help=recipe.help,
         description=f"{recipe.help}.",
         epilog=example_text(recipe.example),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    sub.set_defaults(recipe=name)
+    sub.set_defaults(recipe=recipe.name)
     sub.add_argument("--input", type=Path, help="the raw file, a pattern of names, or a folder")
     sub.add_argument("--output", type=Path, required=True, help="the data set's folder; it appears when complete")
     for option, about in recipe.options.items():
@@ -110,8 +128,9 @@ def _run(arguments: argparse.Namespace) -> None:
     from recnas.data_prep import prepare, unseen_lines
 
     given = vars(arguments)
-    options = {name: value for name in RECIPES[arguments.recipe].options if (value := given.get(name)) is not None}
-    if "confirm" in RECIPES[arguments.recipe].options and not arguments.yes:
+    known = find_recipe(arguments.recipe).options
+    options = {name: value for name in known if (value := given.get(name)) is not None}
+    if "confirm" in known and not arguments.yes:
         options["confirm"] = _confirm
     schema = prepare(
         arguments.recipe,

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recnas.cli.base import Command
+from recnas.cli.base import Command, add_code_flag
 from recnas.cli.flags import add_setting_flags, given_settings, given_sharding
 from recnas.cli.memory_remedy import memory_remedy
 from recnas.runs.settings import Settings
@@ -39,6 +39,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--learning-rate", type=float, help="peak of the schedule (default: as before)")
     parser.add_argument("--batch-size", type=int, help="rows a step, of all processes together (default: as before)")
+    add_code_flag(parser)
     add_setting_flags(parser, Settings, only=[*TRAINING, "sharding"])
 
 

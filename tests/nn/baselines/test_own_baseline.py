@@ -85,12 +85,15 @@ def test_an_own_baseline_is_added_to_a_finished_run(here: Path, data: Path) -> N
     assert [model["id"] for model in results["models"]] == ["lr", ID]
 
 
-def test_a_model_of_a_class_that_nobody_has_imported_says_what_to_import(run: Path, here: Path) -> None:
+def test_a_model_of_a_class_that_nobody_has_imported_says_what_to_import(run: Path, here: Path, data: Path) -> None:
     model = export_run(run, here / "model", model=ID)
     load_it = "import recnas; recnas.load('model'); print('loaded')"
     said = f"{NAME} is code of its user's own; import own_models first (on the command line: --code own_models)"
     assert said in in_another_process(here, load_it)
     assert in_another_process(here, f"import own_models; {load_it}") == "loaded\n"
+    evaluate = f"from recnas.cli import main; main(['evaluate', 'model', '--data', {str(data)!r}, *{{}}])"
+    assert said in in_another_process(here, evaluate.format([]))
+    assert "test log loss" in in_another_process(here, evaluate.format(["--code", "own_models"]))
     # What a file names is looked for among baselines alone.
     architecture = model / "architecture.json"
     architecture.write_text(architecture.read_text().replace(NAME, "os:getcwd"))
