@@ -1,4 +1,4 @@
-"""What a model is given at one step."""
+"""The examples that a model is given at one step."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Batch:
         dense: `[B, d₀]` float32, transformed; one constant zero when the data set has no dense feature.
         sparse: n₀ keys in the schema's order; values are int64 table rows. A single-valued feature has exactly one
             id per example, a multi-valued one its list, and `[0]`, the missing value's row, for an empty list.
-        label: `[B]` float32, 0 or 1.
+        label: The labels, `[B]` float32, 0 or 1.
         rows_of_step: How many examples all processes have at this step together; None: this one is alone.
     """
 

@@ -24,7 +24,7 @@ class Lists:
 
     Args:
         ids: `[sum of lengths]` int32 table rows, example after example.
-        lengths: `[N]` int64.
+        lengths: The number of ids of each example, `[N]` int64.
     """
 
     ids: np.ndarray
@@ -53,8 +53,8 @@ class Block:
     """N decoded examples.
 
     Args:
-        label: `[N]` float32.
-        dense: `[N, max(1, d₀)]` float32.
+        label: The labels, `[N]` float32.
+        dense: The dense features, `[N, max(1, d₀)]` float32.
         single: `[n₁, N]` int32 table rows of the single-valued features.
         lists: the multi-valued features, by name.
     """

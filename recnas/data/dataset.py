@@ -59,7 +59,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """What reports call it: the published log that it was made from, or for a table of one's own its folder."""
+        """Its name in reports: the published log that it was made from, or for a table of one's own its folder."""
         name = self.schema.source.get("name")
         return str(name) if name and name not in OWN_TABLES else self.path.resolve().name
 

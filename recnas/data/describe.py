@@ -1,4 +1,4 @@
-"""Looks at a data set: counts, click rates and, for each feature, what a person wants to know before training."""
+"""A description of a data set: counts, click rates and what to know of each feature before training."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _sparse(column: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDe
 
 
 def _name(feature: SparseFeature, value: int) -> str:
-    """What stands for an id on disk before a person: its word where it is known, else its number."""
+    """The name of an id in reports: its word where it is known, else its number."""
     if value == feature.shared_id:
         return RARE
     if feature.vocabulary is not None:

@@ -10,10 +10,10 @@ from recnas.features.schema import Schema
 
 
 def batch_of(encoded: Encoded, schema: Schema) -> Batch:
-    """What a model of `recnas.load` is called with for rows that its schema encoded; their labels are 0.
+    """The arguments of a model of `recnas.load` for rows that its schema encoded; their labels are 0.
 
     Args:
-        encoded: B rows.
+        encoded: The encoded rows.
         schema: The one that encoded them: `model.schema`.
 
     Example:

@@ -26,7 +26,7 @@ def check_fits(schema: Schema, dataset: Dataset, model: Path) -> None:
     at the model's largest, must be the model's.
 
     Args:
-        schema: The model's.
+        schema: The model's schema.
         dataset: The data set to be predicted or learned from.
         model: The model's folder, for the message.
 

@@ -67,8 +67,8 @@ def load(directory: str | Path, device: torch.device | str = "cpu") -> CTRModel:
     It is read from JSON and safetensors files, so nothing in the folder can run code.
 
     Args:
-        directory: What `recnas export` or `recnas train` wrote.
-        device: Where the model shall be.
+        directory: A folder that `recnas export` or `recnas train` wrote.
+        device: The device that the model is moved to.
 
     Returns:
         The model in evaluation mode, its tables held whole: `Batch` → logits `[B]`.
@@ -102,7 +102,7 @@ def evaluate_export(
         data: A data set with the features that the model was trained on.
         split: "train", "validation" or "test".
         batch_size: Rows looked at at once; it does not change the figures.
-        device: Where to compute.
+        device: The device to compute on.
 
     Raises:
         InputError: The model or the data set cannot be read, or they do not fit each other.
@@ -171,8 +171,8 @@ def check_sizes(
     Args:
         definition: The dense part.
         schema: The features, with tables as in the file.
-        dim: Columns of the embeddings.
-        shapes: Of the file's tensors.
+        dim: Columns of an embedding, E.
+        shapes: The shapes of the file's tensors.
         weights: The file, for messages.
 
     Raises:
@@ -207,7 +207,7 @@ def _whole(tensors: Mapping[str, torch.Tensor], weights: Path) -> dict[str, torc
 
 
 def _stored(model: CTRModel, rounded: Mapping[str, RoundedTable] | None) -> dict[str, torch.Tensor]:
-    """What the file of weights holds."""
+    """The tensors that the file of weights holds."""
     tensors = model_tensors(model)
     for name, table in (rounded or {}).items():
         tensors |= {TABLES + name: table.numbers, SCALES + name: table.scales}
@@ -215,12 +215,12 @@ def _stored(model: CTRModel, rounded: Mapping[str, RoundedTable] | None) -> dict
 
 
 def check_formats(formats: Collection[str], rounded: bool, definition: Definition | None = None) -> None:
-    """Looks ahead to `write_export`.
+    """Checks beforehand what `write_export` would refuse.
 
     Args:
-        formats: Some of `FORMATS`.
+        formats: The formats to write, of `FORMATS`.
         rounded: Whether the tables are to be rounded.
-        definition: What model is to be written, where that is known.
+        definition: The model to be written, where that is known.
 
     Raises:
         InputError: There is no such format, what it needs is not installed, it cannot hold rounded tables, or it cannot
@@ -257,10 +257,10 @@ def write_export(
 
     Args:
         output: The folder, which appears when complete.
-        model: On the CPU, with its tables held whole.
+        model: The model, on the CPU, with its tables held whole.
         record: How it was trained.
         overwrite: Replace an exported model of that name.
-        formats: Some of `FORMATS`, to be written too.
+        formats: More formats to write, of `FORMATS`.
         rounded: The model's tables, rounded, which are written in their place; the model must hold the same numbers.
 
     Returns:

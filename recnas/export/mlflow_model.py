@@ -51,8 +51,8 @@ class RawRowsModel:
         """Click probabilities `[B]` of raw rows.
 
         Args:
-            rows: What `Schema.encode` takes.
-            params: MLflow's; there are none.
+            rows: Raw rows, as `Schema.encode` takes them.
+            params: MLflow's parameters, of which there are none.
 
         Raises:
             InputError: A value cannot be read.
@@ -63,5 +63,5 @@ class RawRowsModel:
 
 
 def _load_pyfunc(path: str) -> RawRowsModel:
-    """What MLflow calls to load the model of an exported folder."""
+    """Loads the model of an exported folder; MLflow calls this by its name."""
     return RawRowsModel(load(path))

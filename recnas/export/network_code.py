@@ -40,9 +40,9 @@ class Written:
     """A block, or the last layer, as code.
 
     Attributes:
-        title: What it is, in one line.
-        layers: Lines of `__init__`.
-        steps: Lines of `forward`.
+        title: A description of it in one line.
+        layers: The lines of `__init__`.
+        steps: The lines of `forward`.
     """
 
     title: str
@@ -63,10 +63,10 @@ class NetworkCode:
     """A finished network, written out.
 
     Args:
-        network: Of one architecture.
+        network: The network of one architecture.
 
     Attributes:
-        blocks: What is live of each choice block, then the branches, then the last layer.
+        blocks: The live parts of each choice block, then the branches, then the last layer.
         weights: The weights of the written layers, by their names in the written module.
         helpers: Source of the classes and functions that the code calls, in the order of their definition.
     """

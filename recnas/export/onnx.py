@@ -24,7 +24,7 @@ OUTPUT = "probability"
 
 
 def check_onnx() -> None:
-    """Looks ahead to `save_onnx`.
+    """Checks beforehand what `save_onnx` would refuse.
 
     Raises:
         InputError: A package is not installed.
@@ -44,7 +44,7 @@ def save_onnx(model: CTRModel, path: Path, tables: Mapping[str, RoundedTable] | 
     """Writes a finished model as ONNX and compares its probabilities with the model's on random rows.
 
     Args:
-        model: On the CPU, with its tables held whole.
+        model: The model, on the CPU, with its tables held whole.
         path: The file; what is too large for one file is put beside it.
         tables: The tables, rounded, that are written in the place of the model's; it must hold the same numbers.
 

@@ -105,11 +105,11 @@ def pooled(embeddings: Tensor, offsets: Tensor, rows: int, pooling: str) -> Tens
 
 
 def program_inputs(batch: Batch, schema: Schema) -> tuple[Tensor, ...]:
-    """What the program is called with for a batch: dense, ids, then table rows and offsets of each list.
+    """The arguments of the program for a batch: dense, ids, then table rows and offsets of each list.
 
     Args:
         batch: B rows, with the table rows of this schema.
-        schema: The exported model's.
+        schema: The exported model's schema.
 
     Example:
         program = torch.export.load("program.pt2").module()

@@ -26,8 +26,8 @@ def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None
     """Writes the project of a searched model: its code, `schema.json` and `weights.safetensors`.
 
     Args:
-        folder: To be made.
-        model: On the CPU, with its tables held whole.
+        folder: The folder to make.
+        model: The model, on the CPU, with its tables held whole.
         record: How it was trained; the project trains with the same settings.
 
     Raises:

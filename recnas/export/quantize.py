@@ -16,8 +16,8 @@ class RoundedTable:
     """A table `[rows, E]` whose entry (r, c) is `numbers[r, c] · scales[r]`.
 
     Attributes:
-        numbers: `[rows, E]` int8, from -127 to 127.
-        scales: `[rows]` float16.
+        numbers: The rounded weights, `[rows, E]` int8, from -127 to 127.
+        scales: The factor of each row, `[rows]` float16.
     """
 
     numbers: Tensor
@@ -32,7 +32,7 @@ class RoundedTable:
         return cls((table / steps).round().clamp(-LARGEST, LARGEST).to(torch.int8), scales)
 
     def table(self) -> Tensor:
-        """As float32, `[rows, E]`."""
+        """The table as it is computed with, float32 `[rows, E]`."""
         return self.numbers.float() * self.scales.float().unsqueeze(1)
 
 

@@ -24,10 +24,10 @@ class Stage:
     """One stretch of training, and how good the model was after it.
 
     Attributes:
-        data: Name of the data set.
+        data: The name of the data set.
         epochs: Passes over its training rows up to the epoch whose weights were kept; None if nobody wrote them down.
-        learning_rate: Peak of the schedule.
-        validation: Quality on the validation split.
+        learning_rate: The peak of the schedule.
+        validation: The quality on the validation split.
         test: Quality on the test split; None if it was not measured.
         origin: A digest of what the stretch began with: model, rows and settings; None if nobody wrote it down.
     """
@@ -46,9 +46,9 @@ class Quantization:
 
     Attributes:
         data: Name of the data set that it was measured on; None if it was not.
-        split: The split.
+        split: The split that was measured on.
         before: Quality with the tables as they were learned.
-        after: Quality with the rounded tables.
+        after: The quality with the rounded tables.
     """
 
     data: str | None = None

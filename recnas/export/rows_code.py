@@ -36,12 +36,12 @@ class WrittenReading:
     """A reading of `recnas.features.id_parsers` as a function.
 
     Args:
-        name: Of the function.
-        kind: "hexadecimal", "decimal" or "time".
-        wanted: What a value should be.
+        name: The name of the function.
+        kind: The form of the values, "hexadecimal", "decimal" or "time".
+        wanted: The form that a value should have, for messages.
         least, most: The whole numbers that are allowed, `most` being above them.
-        modulus: What they are reduced by; None: nothing.
-        form, part: Of a time.
+        modulus: The number that they are reduced by; None for none.
+        form, part: The form of a time, and the part of it that is taken.
     """
 
     name: str
@@ -68,10 +68,10 @@ class RowsCode:
     """The reading of raw rows, written out for the features of a schema.
 
     Args:
-        schema: One whose raw rows can be read.
+        schema: A schema whose raw rows can be read.
 
     Attributes:
-        dense: Lines, one call for each dense feature.
+        dense: The lines of dense features, one call each.
         sparse: Lines, one call for each sparse feature.
         uses: Names of the helpers that the code needs.
         readings: The readings that it needs.
@@ -90,7 +90,7 @@ class RowsCode:
 
     @property
     def modules(self) -> list[str]:
-        """Of Python's own, those that the code needs."""
+        """The modules of Python's own that the code needs."""
         needed = {
             "datetime": any(reading.form == "YYMMDDHH" for reading in self.readings),
             "hashlib": "raw_value" in self.uses,
@@ -156,7 +156,7 @@ class RowsCode:
 
 @cache
 def _definitions() -> dict[str, str]:
-    """What `recnas.features.raw_values` defines, as text, by name; with a constant the text that tells of it."""
+    """What `recnas.features.raw_values` defines, as text, by name; with a constant the text that describes it."""
     source = inspect.getsource(raw_values)
     found: dict[str, str] = {}
     latest = ""

@@ -57,10 +57,10 @@ KEEP = ("best", "last")
 
 @dataclass(frozen=True)
 class Continued:
-    """What more training did.
+    """The outcome of training an exported model further.
 
     Attributes:
-        directory: The new export.
+        directory: The folder of the new export.
         after: Quality of the exported weights on the validation split.
         before: The same at the beginning; None when all had been done before.
         epochs: Every pass over the training rows; none when all had been done before.
@@ -103,7 +103,7 @@ def continue_training(
     is kept beside `output` until the training has ended, in a folder whose name ends in `.checkpoint`.
 
     Args:
-        directory: The exported model.
+        directory: The folder of the exported model.
         data: A data set with the features that the model was trained on.
         output: The new export's folder, which may be `directory` with `overwrite`.
         epochs: Passes over the training rows.
@@ -115,7 +115,7 @@ def continue_training(
         resume: Resume a training that was stopped, if there is one; the number of processes may be another.
         checkpoint_seconds: Between two writes of the training's state.
         sharding: How tables may be split among processes.
-        device: Where to train.
+        device: The device to train on.
         report: Told of the training's progress, in the first process.
 
     Raises:
@@ -144,7 +144,7 @@ def continue_training(
     schema, dim = as_in_file(Schema.load(directory), shapes, weights)
     check_sizes(definition, schema, dim, shapes, weights)
     check_fits(schema, dataset, directory)
-    # What is wrong with the input is told by one process, as long as they do not know each other.
+    # What is wrong with the input is said by one process, as long as they do not know each other.
     processes = all_processes(device)
     checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), checkpoint_seconds, processes)
     state = processes.first(partial(newest_state, checkpoint.folder))
@@ -246,11 +246,11 @@ def _train_epochs(
     Args:
         learner: The model and its optimisers.
         dataset: Training and validation rows.
-        epochs: How many there are in all.
+        epochs: The number of epochs in all.
         seed: Decides the rows' order, and with the step what dropout draws.
         tally: What was done before in the epoch that is under way.
         known: The epochs that have ended before.
-        report: Told of the progress.
+        report: Called with the progress.
         save: Called after each step but the last with what was done in its epoch, and with the epochs that have ended.
         ended: Called after each epoch with those that have ended.
 
@@ -316,11 +316,11 @@ def _ended(
     """What a training came to that has made its model already; None if it has not.
 
     Args:
-        output: Where the model would be.
+        output: The folder that the model would have.
         stages: Of the model that it began with or, in place, of the one that is there now.
         in_place: Whether that is the same place.
-        settings: The training's.
-        rows: What it learns from.
+        settings: The training's settings.
+        rows: A description of the rows that it learns from.
     """
     if not (output / TRAINING).is_file():
         return None
@@ -330,7 +330,7 @@ def _ended(
 
 
 def _digest(stages: Sequence[Stage], settings: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
-    """What a training begins with, as a short text."""
+    """A digest of all that a training begins with."""
     told = json.dumps([[asdict(stage) for stage in stages], settings, rows], sort_keys=True)
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 

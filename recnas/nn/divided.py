@@ -20,8 +20,8 @@ class Divided:
 
     Attributes:
         source: TorchRec's own view of it, or a plain tensor that every process has; None where this one has no part.
-        metadata: Which process has which part; None for a plain tensor.
-        processes: Those that have the parts; None for a plain tensor.
+        metadata: Says which process has which part; None for a plain tensor.
+        processes: The processes that have the parts; None for a plain tensor.
     """
 
     source: Tensor | ShardedTensor | None
@@ -30,7 +30,7 @@ class Divided:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the whole."""
+        """The shape of the whole tensor."""
         return tuple(self.source.shape if self.metadata is None else self.metadata.size)
 
     @property
@@ -87,8 +87,8 @@ def divided(tensors: Mapping[str, ShardedTensor], processes: Processes) -> dict[
     """Tensors of which each process knows only those that it has a part of; all processes call it at the same time.
 
     Args:
-        tensors: This process's, by name.
-        processes: Those that have the parts.
+        tensors: This process's parts, by name.
+        processes: The processes that have the parts.
 
     Returns:
         All of them, by name, in the order of the names of the first process that has each.
@@ -100,5 +100,5 @@ def divided(tensors: Mapping[str, ShardedTensor], processes: Processes) -> dict[
 
 
 def _place(shard: ShardMetadata) -> tuple[slice, ...]:
-    """Where in the whole a part lies."""
+    """The place of a part in the whole tensor."""
     return tuple(slice(start, start + size) for start, size in zip(shard.shard_offsets, shard.shard_sizes, strict=True))

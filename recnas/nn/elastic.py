@@ -96,7 +96,7 @@ class WeightSlices(Primitives):
         return taken.leaf
 
     def leaf(self, weights: Tensor) -> Tensor:
-        """What is computed with in the place of a parameter's slice: the slice itself, here."""
+        """The tensor that is computed with in the place of a parameter's slice: the slice itself, here."""
         return weights
 
     def attention(self, packed: Tensor, heads: int) -> Tensor:
@@ -141,7 +141,7 @@ class InputSegment(NamedTuple):
     """One tensor that a layer reads, whose last axis the layer mixes, and the sources that its columns come from.
 
     Attributes:
-        x: `[…, w]`.
+        x: The values, `[…, w]`.
         parts: Each source's name and how many of the w columns are its own, in their order.
     """
 

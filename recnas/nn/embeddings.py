@@ -37,7 +37,7 @@ class Embeddings(nn.Module):
 
     Args:
         schema: The sparse features, with the rows and pooling of their tables.
-        dim: E; 0 for first-order weights alone.
+        dim: Columns of an embedding, E; 0 for first-order weights alone.
         first_order: Whether each row has a first-order weight too, as linear models and factorisation machines want
             it, in a table of its own: fields are then `[B, n₀, E + 1]`, and their last column is the weight.
     """
@@ -170,12 +170,12 @@ class ShardedEmbeddings(Embeddings):
     its own rows, in tables that all have.
 
     Args:
-        schema: As in `Embeddings`.
-        dim: As in `Embeddings`.
-        optimizer: Which fused optimiser.
-        device: Where this process's shards are.
-        first_order: As in `Embeddings`.
-        processes: Which processes hold the tables; None for this one alone.
+        schema: See `Embeddings`.
+        dim: See `Embeddings`.
+        optimizer: The fused optimiser of the tables.
+        device: The device that holds this process's shards.
+        first_order: See `Embeddings`.
+        processes: The processes that hold the tables; None for this one alone.
         sharding: How tables may be split among them.
         batch_size: Rows a step of all of them together, for the planner's estimates; None: TorchRec's.
     """
@@ -232,7 +232,7 @@ class ShardedEmbeddings(Embeddings):
         )
 
     def _weights(self, first_order: bool) -> dict[str, str]:
-        """What TorchRec calls the weights of each table."""
+        """TorchRec's names of the weights of each table."""
         return {table: f"embedding_bags.{table}.weight" for table in self._names(first_order).values()}
 
     def _divided(self, tensors: dict[str, ShardedTensor], first_order: bool) -> dict[str, Divided]:

@@ -137,7 +137,7 @@ def interactions_backward(gradient: Array, fields: Array, at_fields: Array) -> N
 
 @_jit
 def lower_triangle(square: Array, products: Array) -> None:
-    """What is below the diagonals of `square [B, n, n]`, row by row, into `products [B, n · (n - 1) / 2 or more]`."""
+    """Copies what is below the diagonals of `square [B, n, n]` by row into `products [B, n · (n - 1) / 2 or more]`."""
     for row in range(len(square)):
         place = 0
         for i in range(1, square.shape[1]):
@@ -257,8 +257,8 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
     largest score, in bits, and one over its sum of exponentials. The second writes the gradient at `packed`.
 
     Args:
-        heads: How many.
-        tokens: How many.
+        heads: Number of heads.
+        tokens: Number of tokens.
     """
     dim = 2 * heads
     bits = 1 / (math.sqrt(2) * _LOG_2)

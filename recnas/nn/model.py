@@ -21,7 +21,7 @@ class CTRModel(nn.Module):
 
     Args:
         schema: The features it takes and the size of its tables.
-        embeddings: Sparse features → fields `[B, n₀, E]`.
+        embeddings: The module that turns sparse features into fields `[B, n₀, E]`.
         network: Dense features `[B, d₀]` and fields → logits `[B]`.
     """
 
@@ -39,8 +39,8 @@ class Supernet(CTRModel):
 
     Args:
         schema: The features, with tables capped as the search wants them.
-        embeddings: Shared by all candidates.
-        space: The candidates.
+        embeddings: The tables, which all candidates share.
+        space: The search space, whose candidates share these weights.
     """
 
     network: ChoiceNetwork
@@ -60,7 +60,7 @@ class Supernet(CTRModel):
 
 
 def sizes(schema: Schema) -> tuple[int, int, int]:
-    """What `recnas.space.cost` takes of the features: d₀, n₀ and E."""
+    """The sizes that `recnas.space.cost` needs: d₀, n₀ and E."""
     return schema.num_dense, schema.num_sparse, EMBEDDING_DIM
 
 

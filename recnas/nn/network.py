@@ -22,12 +22,12 @@ class ChoiceBlock(nn.Module):
     """One block with every operator and merger that its choices allow.
 
     Args:
-        choices: What the block may be.
+        choices: The choices that the block has.
         dense: Narrowest and widest dense output of every earlier output, stem first.
-        sparse: The same for the operators' fields of sparse outputs.
+        sparse: The same of the fields of sparse outputs.
         merged: For every earlier output, whether candidates never, sometimes or always append the merger's fields
             (the possible values of the choice).
-        dim: E.
+        dim: Columns of an embedding, E.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ChoiceBlock(nn.Module):
             block: The choices to run.
             dense: Every earlier dense output `[B, width]`, None where there is none.
             sparse: Every earlier sparse output `[B, E, fields]`, the same.
-            slices: Where the weights' slices come from; None for the parameters themselves.
+            slices: Gives the slices of the weights; None for the parameters themselves.
 
         Returns:
             Dense output `[B, dd]`, operators' fields `[B, E, ds]`, merger's fields `[B, E, 8]`; None where absent.
@@ -129,9 +129,9 @@ class ChoiceNetwork(nn.Module):
     Args:
         space: The candidates. With `SearchSpace.only(arch)` this is the finished network of `arch`, and `architecture`
             is its canonical form; otherwise that is None.
-        num_dense: d₀.
-        num_sparse: n₀.
-        dim: E.
+        num_dense: Number of dense features, d₀.
+        num_sparse: Number of sparse features, n₀.
+        dim: Columns of an embedding, E.
 
     Example:
         >>> network = ChoiceNetwork(space := SearchSpace.named("nasrec-small"), num_dense=13, num_sparse=26)
@@ -170,7 +170,7 @@ class ChoiceNetwork(nn.Module):
             dense: Dense features `[B, d₀]`.
             fields: Embedded sparse features `[B, n₀, E]`.
             arch: The candidate; may be left out when the space holds only one.
-            slices: Where the weights' slices come from; None for the parameters themselves.
+            slices: Gives the slices of the weights; None for the parameters themselves.
 
         Returns:
             Logits `[B]`.

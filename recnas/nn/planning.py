@@ -1,4 +1,4 @@
-"""Where the parts of embedding tables lie: TorchRec's planner, told of the devices and of what a user allows."""
+"""Where the parts of embedding tables lie: TorchRec's planner, with the devices and what a user allows."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Planning:
 
     Args:
         configs: The tables, each of one feature.
-        optimizer: Their fused optimiser.
-        size: How many processes hold them.
-        device: `cpu` or `cuda`.
-        sharding: What is allowed.
+        optimizer: The fused optimiser of the tables.
+        size: Number of processes that hold the tables.
+        device: The kind of device, `cpu` or `cuda`.
+        sharding: How tables may be split.
         batch_size: Rows a step of each process, for the planner's estimates.
         local_size: Processes of one host; None: what `torchrun` says, or all.
 

@@ -23,9 +23,9 @@ class Processes:
     """Several processes, of each of which one object stands for all; all of them call its methods at the same time.
 
     Attributes:
-        group: What tensors are exchanged in: NCCL for CUDA devices, gloo for CPUs.
-        control: What plain Python values are exchanged in, always by CPU.
-        device: What this process computes on.
+        group: The process group that tensors are exchanged in: NCCL for CUDA devices, gloo for CPUs.
+        control: The process group that plain Python values are exchanged in, always by CPU.
+        device: The device that this process computes on.
     """
 
     group: dist.ProcessGroup
@@ -34,12 +34,12 @@ class Processes:
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """The number of processes."""
         return dist.get_world_size(self.group)
 
     @property
     def rank(self) -> int:
-        """Which of them this one is, from 0."""
+        """The number of this process among them, from 0."""
         return dist.get_rank(self.group)
 
     @property
@@ -105,7 +105,7 @@ class Processes:
 
 
 def shared(error: Exception) -> Exception:
-    """Marks an error that all processes raise, so that one of them tells of it for all."""
+    """Marks an error that all processes raise, so that one of them prints it for all."""
     error.all_raised = True
     return error
 
@@ -130,7 +130,7 @@ def all_processes(device: torch.device | str) -> Processes:
     """Joins all processes that `torchrun` started, or, without it, makes a group of this one alone.
 
     Args:
-        device: What this process computes on.
+        device: The device that this process computes on.
     """
     _join(torch.device(device))
     known = _known.get("all")

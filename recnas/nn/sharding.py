@@ -65,8 +65,8 @@ class Sharding:
         """The ways to split a feature's table.
 
         Args:
-            feature: Its name.
-            device: `cpu` or `cuda`.
+            feature: The name of the table's feature.
+            device: The kind of device, `cpu` or `cuda`.
             optimizer: The tables' fused optimiser. A row-wise state is of a whole row, so they rule columns out: parts
                 of a row would learn at rates of their own, and otherwise than on one process.
 

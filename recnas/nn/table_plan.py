@@ -20,15 +20,15 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class PlacedTable:
-    """One table.
+    """One table and the place that it has.
 
     Attributes:
-        feature: Whose it is.
-        rows: Its rows.
+        feature: The feature whose table it is.
+        rows: Number of its rows.
         size: Bytes of its weights and of its optimiser's state.
         way: How it is split; one of `recnas.nn.sharding.TYPES`.
         kernel: Where it is kept; one of `recnas.nn.sharding.KERNELS`.
-        processes: Those that have a part.
+        processes: The processes that have a part of it.
     """
 
     feature: str
@@ -41,14 +41,14 @@ class PlacedTable:
 
 @dataclass(frozen=True)
 class ProcessMemory:
-    """What tables take of one process's memory.
+    """The memory that tables take of one process.
 
     Attributes:
-        process: Its rank.
-        parts: Parts of tables that it has.
-        rows: Rows of them.
+        process: The rank of the process.
+        parts: Number of parts of tables that it has.
+        rows: Number of rows of these parts.
         device: Bytes of the device's memory, by TorchRec's estimate: weights, and what a step looks up and sends.
-        host: The same of the host's.
+        host: Bytes of the host's memory, by the same estimate.
         optimizer_state: Bytes of the optimiser's state, which come on top.
     """
 
@@ -73,7 +73,7 @@ class TablePlan:
     memory: tuple[ProcessMemory, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The plan as plain JSON values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -117,8 +117,8 @@ def plan(
 
     Args:
         data: A data set's folder, or `criteo`, `avazu` or `kdd` for the published table sizes.
-        world_size: Processes, one a device.
-        device: `cpu` or `cuda`.
+        world_size: Number of processes, one a device.
+        device: The kind of device, `cpu` or `cuda`.
         local_world_size: Processes of one host; None: all are on one.
         dim: Columns of a table.
         batch_size: Rows a step of each process.
@@ -186,7 +186,7 @@ def _rows(data: str | Path, cap: int | None) -> dict[str, int]:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """0, 1, 2, 5 as `0-2, 5`."""
+    """Numbers with ranges in short: 0, 1, 2, 5 as `0-2, 5`."""
     groups: list[list[int]] = []
     for number in numbers:
         if groups and groups[-1][-1] == number - 1:

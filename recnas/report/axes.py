@@ -25,7 +25,7 @@ the edge: where a few values lie is much by chance."""
 
 
 def plain(value: float) -> str:
-    """0.002, 50 or 1e-05."""
+    """A number as the text of a tick: 0.002, 50 or 1e-05."""
     return f"{value:g}"
 
 
@@ -40,8 +40,8 @@ def log_scale(values: Sequence[float], text: Callable[[float], str] = plain) -> 
     """A logarithmic axis whose ticks are whole numbers, not the leading digits that Plotly writes between decades.
 
     Args:
-        values: What it shows, above 0.
-        text: Writes a tick's value.
+        values: The values to be shown, above 0.
+        text: Turns a tick's value into text.
     """
     low, high = min(values) / 1.2, max(values) * 1.2
     digits = next(digits for ratio, digits in _STEPS if high / low <= ratio)
@@ -60,7 +60,7 @@ class Bounds:
     Attributes:
         low: The lowest value that keeps its place.
         high: The highest one.
-        outside: How many values lie beyond.
+        outside: The number of values that lie beyond.
     """
 
     low: float
@@ -68,11 +68,11 @@ class Bounds:
     outside: int
 
     def place(self, value: float) -> float:
-        """Where a value is drawn."""
+        """The place at which a value is drawn."""
         return min(max(value, self.low), self.high)
 
     def symbol(self, value: float, inside: str, beyond: tuple[str, str] = ("triangle-down", "triangle-up")) -> str:
-        """What a value is drawn as: a triangle where it lies beyond the lower or the upper edge."""
+        """The symbol of a value: a triangle where it lies beyond the lower or the upper edge."""
         below, above = beyond
         return below if value < self.low else above if value > self.high else inside
 

@@ -47,7 +47,7 @@ def draw_architecture(arch: Architecture, data: Description | None = None) -> go
 
 
 def output_name(kind: str, source: int) -> str:
-    """D3 or S3."""
+    """The name of a block's output, such as D3 or S3."""
     return f"{_LETTER[kind]}{source}"
 
 
@@ -286,7 +286,7 @@ class _Drawing:
 
 
 def _title(branch: str) -> str:
-    """What a branch is called within a line."""
+    """A branch's title within a line."""
     return BRANCHES[branch].title.lower()
 
 

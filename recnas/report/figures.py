@@ -124,7 +124,7 @@ def cost_figure(models: Sequence[Model], best: str | None, limits: Mapping[str, 
     """Validation log loss against MACs and, where measured, latency, with the models that no cheaper one beats joined.
 
     Args:
-        models: All that were trained in the end.
+        models: All models of the final training.
         best: The best model's id.
         limits: The search's bounds on `macs` and `latency_ms`, of those that have one.
 

@@ -1,4 +1,4 @@
-"""What every page is made with: templates, figures as HTML, and numbers as text."""
+"""Means that all pages are made with: templates, figures as HTML, and numbers as text."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def fill(template: str, folder: Path | None = None, **values: Any) -> str:
     """A page that needs nothing else to be looked at: the template with these values, its style and Plotly in it.
 
     Args:
-        template: Its file's name.
-        folder: Where it is, if it is not one of the report's own; those it may include.
+        template: The name of the template's file.
+        folder: The template's folder, if it is not one of the report's own; it may include those.
         **values: What it asks for.
     """
     loaders: list[BaseLoader] = [PackageLoader("recnas.report", ".")]
@@ -50,12 +50,12 @@ def figure_html(name: str, figure: go.Figure | None) -> Markup | None:
 
 
 def decimals(value: float | None, places: int = PLACES) -> str:
-    """0.5681."""
+    """A number with so many decimals, such as 0.5681."""
     return NOTHING if value is None else f"{value:.{places}f}"
 
 
 def count(value: float | None) -> str:
-    """1,747,477."""
+    """A whole number in groups of three digits, such as 1,747,477."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 
@@ -70,7 +70,7 @@ def compact(value: float | None) -> str:
 
 
 def percent(share: float, places: int = 1) -> str:
-    """12.5%."""
+    """A share in percent, such as 12.5%."""
     return f"{share:.{places}%}"
 
 

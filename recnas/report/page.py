@@ -115,7 +115,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def _learning_rates(run: Run) -> str | None:
-    """Those of the baselines, and of the best candidate; None where there was nothing to choose."""
+    """The learning rates of the baselines, and of the best candidate; None where there was nothing to choose."""
     others = run.setting("final.other_learning_rates") or ()
     rates = sorted({run.setting("final.optimization.learning_rate"), *others} - {None})
     return " · ".join(f"{rate:g}" for rate in rates) if len(rates) > 1 else None

@@ -66,7 +66,7 @@ def _drawn(study: Study) -> list[Ranking]:
 
 
 def _lead(study: Study) -> str:
-    """What was found, in two sentences."""
+    """The outcome of the study in two sentences."""
     known = [item for item in study.proxies if item.tau is not None]
     if not known:
         return "No proxy ranks these architectures: every one gives the same score to all of them."

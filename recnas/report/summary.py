@@ -1,4 +1,4 @@
-"""What a run came to, in plain words."""
+"""The outcome of a run in one sentence."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def final_training_figure(
 
 @dataclass(frozen=True)
 class _Line:
-    """What one training shows: its training loss on the way, or the validation log losses that were measured."""
+    """The line of one training: its training loss on the way, or the validation log losses that were measured."""
 
     group: str
     color: str
@@ -149,7 +149,7 @@ class _Line:
 
 
 def _show_losses(figure: go.Figure, title: str, losses: Sequence[float]) -> None:
-    """The axis of curves over rows: what is far above the rest, as the first steps mostly are, is left out and told."""
+    """The axis of curves over rows: what is far above the rest, as first steps mostly are, is left out and counted."""
     shown = bounds(losses)
     figure.update_yaxes(axis(title, **(shown.axis or scale(losses))))
     note_outside(figure, shown.outside, ", mostly at the beginning")

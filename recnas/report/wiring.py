@@ -16,9 +16,9 @@ class Connection:
     """One reading of an earlier output.
 
     Attributes:
-        source: The output that is read; 0 is the stem.
+        source: The number of the block whose output is read; 0 is the stem.
         reader: The row that reads it: a block, a branch (`branch_rows`) or the logit (`logit_row`).
-        kind: `DENSE` or `SPARSE`.
+        kind: The kind of the output, `DENSE` or `SPARSE`.
         role: `INPUT`, or `LEFT` or `RIGHT` for the operands of Gating and Sum.
         live: Whether what is read here can change the logit.
     """

@@ -1,4 +1,4 @@
-"""What a run writes down, followed while it goes on, and written to trackers."""
+"""A run's curves, followed while it goes on and written to trackers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVERY = 10.0
 
 
 class Tracker(Protocol):
-    """What a run's curves are written to. `place` says where, for messages."""
+    """A place that a run's curves are written to; `place` names it in messages."""
 
     place: str
 
@@ -40,7 +40,7 @@ class Kind:
     """A kind of tracker.
 
     Attributes:
-        packages: What is imported; an extra of the tracker's name brings it.
+        packages: The packages that it imports; an extra of the tracker's name brings them.
         check: Raises InputError if what is needed besides is not there.
         open: The tracker of a run's folder.
     """
@@ -57,7 +57,7 @@ TRACKERS = {
 
 
 def check_trackers(names: Collection[str]) -> None:
-    """Looks ahead to `tracked`.
+    """Checks beforehand what `tracked` would miss.
 
     Raises:
         InputError: There is no tracker of that name, its package is not installed, or its server is not reached.
@@ -80,7 +80,7 @@ def tracked(run: Path, names: Collection[str], console: Console) -> Iterator[Non
 
     Args:
         run: The run's folder.
-        names: Of trackers, which `check_trackers` has seen.
+        names: The names of trackers, which `check_trackers` has seen.
         console: Where it is said what the run is called there. What cannot be written is said on standard error in any
             case: that is no reason to give a search up.
     """

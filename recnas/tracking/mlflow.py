@@ -173,9 +173,9 @@ def log_model(
             of its final training; else the model is a new run's.
         folder: The exported model.
         loader: The module whose `_load_pyfunc` loads such a folder.
-        columns: What it takes, by name.
-        qualities: What a new run says of it.
-        id: The architecture.
+        columns: The names of the columns that it takes.
+        qualities: Its figures, for a new run.
+        id: The id of the architecture.
         rate: The learning rate that it was trained with.
 
     Returns:
@@ -327,5 +327,5 @@ def _metric(name: str, value: float, step: int) -> Metric:
 
 
 def _parts(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    """Items, so many at a time."""
+    """Splits items into parts of at most so many."""
     return (items[start : start + most] for start in range(0, len(items), most))

@@ -20,9 +20,9 @@ class Epoch:
     """A pass over the training rows, and how good the model was after it.
 
     Attributes:
-        number: From 1.
+        number: The number of the epoch, from 1.
         train_loss: Mean log loss over the training rows, each before the model learned from it.
-        validation: On the whole split.
+        validation: The quality on the whole validation split.
     """
 
     number: int
@@ -49,8 +49,8 @@ class BestWeights:
     find another epoch best. So the weights of the best epoch that this state knows stay until the next is written.
 
     Args:
-        folder: Beside the training's states.
-        processes: Those that train together; all of them call `keep` at the same time.
+        folder: The folder of the training's states, which gets the weights, too.
+        processes: The processes that train together; all of them call `keep` at the same time.
         known: The epochs of the state that the training goes on from.
     """
 

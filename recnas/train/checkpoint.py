@@ -175,9 +175,9 @@ class Checkpoint:
     can go on from it.
 
     Args:
-        folder: Where. All processes must see it.
-        seconds: Between two writes.
-        processes: Those that train together; all of them call these methods at the same time.
+        folder: The folder of the states, which all processes must see.
+        seconds: The time between two writes.
+        processes: The processes that train together; all of them call these methods at the same time.
     """
 
     def __init__(self, folder: Path, seconds: float, processes: Processes) -> None:
@@ -255,7 +255,7 @@ class Checkpoint:
         return notes
 
     def remove(self) -> None:
-        """The training is over."""
+        """Removes all states, as the training is over."""
         if self.processes.leads:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -299,7 +299,7 @@ def newest_state(folder: Path) -> Path | None:
 
 
 def read_notes(state: Path) -> dict[str, Any]:
-    """What was noted beside a state.
+    """The notes that lie beside a state.
 
     Raises:
         InputError: It cannot be read.
@@ -370,7 +370,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _held(parts: Mapping[str, Divided]) -> dict[str, Any]:
-    """What this process has a part of, as `torch.distributed.checkpoint` takes it."""
+    """The tensors of which this process has a part, as `torch.distributed.checkpoint` takes it."""
     return {name: part.source for name, part in parts.items() if part.source is not None}
 
 

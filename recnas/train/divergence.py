@@ -27,9 +27,9 @@ def explain(what: str, batches: Sequence[Batch], schema: Schema, processes: Proc
     Args:
         what: Such as `the training loss is nan at step 1`.
         batches: The last ones that this process has learned from.
-        schema: Of their features.
-        processes: Those that train together; all of them call this at the same time.
-        rate_flag: What sets this training's learning rate.
+        schema: The schema of the batches' features.
+        processes: The processes that train together; all of them call this at the same time.
+        rate_flag: The flag that sets this training's learning rate.
     """
     largest = [0.0] * len(schema.dense)
     # Of the last step a process may have no rows; without dense features there is a column of zeros.

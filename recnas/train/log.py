@@ -1,4 +1,4 @@
-"""A training's progress in a file, for who watches it and for who looks at it later."""
+"""A training's progress in a file, to be read while it goes on, and later."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Tally:
     """What a loop has done so far in one pass.
 
     Attributes:
-        steps: Updates made.
-        rows: Rows seen.
+        steps: Number of updates made.
+        rows: Number of rows seen.
         loss: The sum of the updates' losses.
     """
 
@@ -72,7 +72,7 @@ class Learner(Protocol):
 
     @property
     def model(self) -> CTRModel:
-        """What is learned."""
+        """The model that is trained."""
 
     def set_learning_rate(self, lr: float) -> None: ...
 
@@ -84,10 +84,10 @@ class Learner(Protocol):
         """The optimiser's state for the dense part, by its parameters' names; they share memory with the live ones."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What else it knows, as plain JSON values."""
+        """What it needs besides weights and optimizer state to resume, as plain JSON values."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what `state_dict` gave."""
+        """Restores what `state_dict` gave."""
 
 
 class ModelLearner:
@@ -153,9 +153,9 @@ def mean_loss(logits: Tensor, batch: Batch, processes: Processes) -> Tensor:
     """The mean log loss of a batch, such that its mean over all processes is that of all their rows.
 
     Args:
-        logits: `[B]`, or `[…, B]` of several models.
+        logits: The outputs of a model, `[B]`, or of several, `[…, B]`.
         batch: B rows; of the last step a process may have fewer than the others, or none.
-        processes: Those that learn from this step together.
+        processes: The processes that learn from this step together.
     """
     label = batch.label.expand_as(logits)
     if processes.alone:
@@ -245,17 +245,17 @@ def train(
     """One update a batch, from `first_step` of a schedule of `steps`.
 
     Args:
-        learner: What learns.
-        batches: What it learns from.
-        steps: Length of the whole schedule.
-        learning_rate: Its peak.
+        learner: The model and how it learns.
+        batches: The batches to learn from.
+        steps: The length of the whole schedule.
+        learning_rate: The peak of the schedule.
         first_step: Where in the schedule these batches begin.
-        device: Where batches go.
+        device: The device that batches are moved to.
         report: Called about twice a second and at the end.
         before_step: Called before each update with its number.
         after_step: Called after each update with the number of the next, and what was done so far.
-        tally: What was done before in this pass, if it goes on in its middle.
-        rate_flag: What a user sets `learning_rate` by, to be named if it is too large.
+        tally: What was done before in this pass, if it is resumed in its middle.
+        rate_flag: The flag that sets `learning_rate`, to be named if it is too large.
 
     Returns:
         The mean training loss over these batches, and over what `tally` holds.

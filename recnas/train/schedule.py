@@ -11,8 +11,8 @@ def cosine_with_warmup(step: int, steps: int, peak: float) -> float:
     """Linear from 0 to `peak` over the first tenth of the steps, then a half cosine to 0, as NASRec trains.
 
     Args:
-        step: 0 for the first update.
-        steps: How many updates there will be.
+        step: The number of the update, from 0.
+        steps: Number of updates of the whole schedule.
         peak: The largest learning rate.
     """
     warmup = max(1, round(WARMUP_SHARE * steps))

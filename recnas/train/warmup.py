@@ -51,8 +51,8 @@ class SlicedAdagrad:
     """Adagrad that updates only the slices a path used; exact without weight decay, as a zero gradient changes nothing.
 
     Args:
-        network: Whose parameters are learned.
-        optimization: Its settings.
+        network: The supernet, whose parameters are learned.
+        optimization: The settings of the optimiser.
     """
 
     def __init__(self, network: ChoiceNetwork, optimization: Optimization) -> None:
@@ -88,8 +88,8 @@ class PathLearner:
     2021): the update is no single candidate's, and far more of the weights have a part in it.
 
     Args:
-        supernet: What learns.
-        optimization: How.
+        supernet: The supernet to train.
+        optimization: The settings of the optimiser.
         rng: Draws the paths.
         full_path_steps: With a probability that falls linearly from 1 to 0 over so many steps, the full path (every
             operator, largest widths) is trained instead of random ones.
@@ -161,8 +161,8 @@ class PathLearner:
 
 
 def merged(paths: Sequence[WeightSlices]) -> list[WeightSlice]:
-    """What several paths took: each parameter once, as large as the largest of their slices, with the sum of their
-    gradients."""
+    """The slices that several paths took: each parameter once, as large as the largest of its slices, with the sum of
+    their gradients."""
     if len(paths) == 1:
         return paths[0].taken
     by_parameter: dict[int, list[WeightSlice]] = {}
@@ -201,7 +201,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Probe:
-    """What the inherited weights are measured with.
+    """How the quality of inherited weights is measured.
 
     Attributes:
         candidates: Random candidates, the same at every level.
@@ -230,12 +230,12 @@ def warm_up(
     Args:
         learner: The supernet and its optimiser.
         dataset: Training and validation rows.
-        amount: How much training.
+        amount: How much to train.
         optimization: Batch size and learning rate.
         seed: Chooses the rows, their order and the measured candidates.
-        probe: How to measure; None for not at all.
-        device: Where to compute.
-        report: Told of the training's progress.
+        probe: How to measure inherited weights; None for not at all.
+        device: The device to compute on.
+        report: Called with the training's progress.
         report_measuring: Told, when the training is over, how many measurements are done, and of how many.
         checkpoint: Where the training's state is kept now and then; if it holds one, the warm-up goes on from there.
 
@@ -331,9 +331,9 @@ class InheritedQuality:
     Args:
         learner: Whose supernet's candidates are measured, drawn as it draws its paths.
         dataset: Has the validation rows.
-        probe: How many candidates and rows.
-        seed: Chooses them.
-        device: Where to compute.
+        probe: The number of candidates and of rows.
+        seed: The seed that the candidates and rows are drawn with.
+        device: The device to compute on.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What every room uses and none is about: errors, files, JSON and YAML, the console."""
+"""Means that every room uses: errors, files, JSON and YAML, the console."""

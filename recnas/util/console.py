@@ -1,4 +1,4 @@
-"""What a person sees while work goes on: bars in a terminal, plain lines now and then where there is none."""
+"""Progress as a person sees it: bars in a terminal, plain lines now and then where there is none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BYTES = "B"
 
 
 class Outlook(Protocol):
-    """What guesses how long all stages together will go on."""
+    """A guess at how long all stages together will take."""
 
     def measured(self, stage: str, rate: float) -> None:
         """So much of a stage was done a second."""
@@ -52,7 +52,7 @@ class Console:
         self.outlook: Outlook | None = None
 
     def say(self, line: str) -> None:
-        """One line, above any bar."""
+        """Prints one line, above any bar."""
         line = one_line(line)
         if self.wanted and _is_terminal():
             tqdm.write(line, file=sys.stderr)
@@ -64,9 +64,9 @@ class Console:
         """Shows how a piece of work comes along: how much is done, how fast, and the time left.
 
         Args:
-            total: How much there is to do; nothing is shown when it is 0.
-            what: Its name.
-            unit: What is counted, in the plural, such as `candidates`; or `BYTES`.
+            total: The amount of work; nothing is shown when it is 0.
+            what: The name of the work.
+            unit: The unit of the work, in the plural, such as `candidates`; or `BYTES`.
         """
         stage = what
         if what in self.stages:
@@ -75,7 +75,7 @@ class Console:
         kind = Bar if not shown else TerminalBar if _is_terminal() else LineBar
         bar = kind(total, one_line(what), unit)
         if self.outlook is not None and stage in self.stages[:-1]:
-            # Of the last stage all is told by its own time.
+            # Of the last stage its own time says all.
             bar.foresee(stage, self.outlook)
         try:
             yield bar
@@ -88,12 +88,12 @@ class Bar:
     """Counts work and shows nothing.
 
     Args:
-        total: How much there is to do.
-        what: Its name.
-        unit: What is counted.
+        total: The amount of work.
+        what: The name of the work.
+        unit: The unit of the work.
 
     Attributes:
-        done: How much is done.
+        done: The amount that is done.
     """
 
     def __init__(self, total: float = 0, what: str = "", unit: str = "") -> None:
@@ -117,15 +117,15 @@ class Bar:
 
     def went(self, rate: float) -> None:
         """How fast the work itself goes where that is known better than by the clock, which also counts what comes
-        before it, as the start of workers: the outlook is told this."""
+        before it, as the start of workers: the outlook is given this."""
         self._own_rate = rate
 
     def update(self, count: float = 1, note: str = "") -> None:
-        """So much more is done.
+        """Notes that so much more is done.
 
         Args:
-            count: How much.
-            note: What else to show, until the next note.
+            count: The amount.
+            note: A remark to show, until the next one.
         """
         self.done += count
 
@@ -135,7 +135,7 @@ class Bar:
         self._skipped += count
 
     def finish(self) -> None:
-        """The work is done."""
+        """Ends the bar, as the work is done."""
         seconds = time.monotonic() - self._start
         if self._outlook is not None and self._made and seconds > 0:
             self._outlook.measured(self._stage, self._own_rate or self._made / seconds)
@@ -145,7 +145,7 @@ class Bar:
 
     @property
     def _made(self) -> float:
-        """What this process has done."""
+        """The amount that this process has done."""
         return self.done - self._skipped
 
 
@@ -194,7 +194,7 @@ class LineBar(Bar):
         super().__init__(total, what, unit)
         self._note = ""
         self._last_count = self._start
-        # When the last line was written, and what was done then by this process: time left is told from what follows.
+        # When the last line was written, and what was done then by this process: time left is judged by what follows.
         self._said_at, self._said, self._has_said = self._start, 0.0, False
 
     def update(self, count: float = 1, note: str = "") -> None:
@@ -262,8 +262,8 @@ def speed(rate: float, unit: str) -> str:
     """How fast work goes: `5,210 rows/s`, `15.0 candidates/s`, or `42 s a model` when it is slow.
 
     Args:
-        rate: How much a second, above 0.
-        unit: Of what, in the plural.
+        rate: The amount a second, above 0.
+        unit: The unit of the work, in the plural.
     """
     if unit == BYTES:
         return f"{size(rate)}/s"

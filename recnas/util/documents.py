@@ -91,8 +91,8 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     Dates are text. Aliases (`*name`) are refused: a few lines of them stand for gigabytes.
 
     Args:
-        text: What to read.
-        source: Where it is from, for errors.
+        text: The text to read.
+        source: The name of its source, for messages.
 
     Raises:
         InputError: Not YAML, not a mapping, or beyond the bounds.
@@ -115,7 +115,7 @@ def check_form(value: Any, form: Any) -> None:
     """Holds a value against a form.
 
     Args:
-        value: Plain values.
+        value: The plain values to check.
         form: A type of `recnas.util.forms`.
 
     Raises:
@@ -139,7 +139,7 @@ def check_form(value: Any, form: Any) -> None:
 
 
 def shortened(value: Any) -> str:
-    """What a message repeats of a value, in one line."""
+    """A value in one short line, as a message repeats it."""
     text = repr(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
@@ -178,7 +178,7 @@ def _check_bounds(value: Any, text_too: bool) -> None:
     """Looks through nested values without a call for each level, as they may lie deeper than Python's stack.
 
     Args:
-        value: The whole.
+        value: The whole value.
         text_too: Whether texts may hold half of a character.
     """
     level, depth = [value], 0

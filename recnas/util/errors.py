@@ -1,11 +1,11 @@
-"""What can go wrong for a user, as two exceptions, and what a message may suggest."""
+"""The two exceptions that a user is to see, and parts of messages."""
 
 import shlex
 from pathlib import Path
 
 
 class InputError(Exception):
-    """What the user gave does not fit: a bad row, a missing file, an unknown setting (exit code 2).
+    """Something that the user gave does not fit: a bad row, a missing file, an unknown setting (exit code 2).
 
     The message is one line that says what is wrong, where (`file:line` if there is one) and what to do.
     """
@@ -16,7 +16,7 @@ class RunError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says first, to stand in a message in brackets."""
+    """The first line of a library's error, to stand in a message in brackets."""
     lines = (line.strip().rstrip(" .") for line in str(error).splitlines())
     return next(filter(None, lines), type(error).__name__)
 

@@ -37,12 +37,12 @@ def exit_code(
     """Runs a command; gives 0, 2 for bad input, 1 for a failure, 130 when interrupted, 143 when terminated, and 141
     when nobody reads what it prints any more.
 
-    Of several processes that `torchrun` started the first one prints; the others tell of errors of their own alone.
+    Of several processes that `torchrun` started the first one prints; the others print errors of their own alone.
 
     Args:
-        command: What to do.
+        command: The function to run.
         debug: Show the stack trace of an error.
-        remedy: What to do when the command was interrupted or a process was lost, after a semicolon.
+        remedy: The advice when the command was interrupted or a process was lost, after a semicolon.
         memory_remedy: Gives what takes the memory, and what to do where there is not enough.
     """
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -106,12 +106,12 @@ def _nobody_reads() -> bool:
 
 
 def _told(error: Exception, lost: str | None, memory_remedy: Callable[[], str] | None) -> str | None:
-    """An error in one line; None if it is a fault of the program, which only its stack trace can tell of.
+    """An error in one line; None if it is a fault of the program, which only its stack trace can explain.
 
     Args:
-        error: What was raised.
-        lost: What to do when another process was lost; None: there is no other.
-        memory_remedy: As for `exit_code`.
+        error: The exception that was raised.
+        lost: The advice when another process was lost; None where there is no other.
+        memory_remedy: See `exit_code`.
     """
     if isinstance(error, InputError | RunError):
         return str(error)
@@ -130,7 +130,7 @@ def _told(error: Exception, lost: str | None, memory_remedy: Callable[[], str] |
 
 
 def _told_by_system(error: OSError) -> str:
-    """What the system refused: where, why, and what to do."""
+    """A refusal of the system in one line: where, why, and what to do."""
     if error.filename is None or error.strerror is None:
         return str(error)
     where = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
@@ -144,7 +144,7 @@ def _told_by_system(error: OSError) -> str:
 
 
 def _is_told_by_first(error: Exception) -> bool:
-    """Whether the first of several processes tells of an error, which all of them have alike."""
+    """Whether the first of several processes prints an error, which all of them have alike."""
     return not _has_joined() or getattr(error, "all_raised", False)
 
 

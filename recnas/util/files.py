@@ -82,7 +82,7 @@ def check_name(path: Path, flag: str) -> None:
 
     Args:
         path: The folder, as the user names it.
-        flag: What gives it.
+        flag: The flag that gives it.
 
     Raises:
         InputError: It has bytes that are not UTF-8.
@@ -118,9 +118,9 @@ def read_json(path: Path, remedy: str = ANEW, form: Any = None, most: int = MOST
 
     Args:
         path: The file.
-        remedy: What to do where it cannot be read.
-        form: What it holds, a type of `recnas.util.forms`; None: any object.
-        most: Bytes that it may have.
+        remedy: The advice where it cannot be read.
+        form: The form of what it holds, a type of `recnas.util.forms`; None: any object.
+        most: The most bytes that it may have.
 
     Raises:
         InputError: There is no such file, it is damaged, or it holds something else.
@@ -174,8 +174,8 @@ def checked_line(line: bytes, form: Any, where: str) -> dict[str, Any]:
     """The object of a line of a run's log, held against a form.
 
     Args:
-        line: Without its line end.
-        form: What it holds, a type of `recnas.util.forms`.
+        line: The line without its line end.
+        form: The form of what it holds, a type of `recnas.util.forms`.
         where: File and number of the line, for errors.
 
     Raises:

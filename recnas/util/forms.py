@@ -1,4 +1,4 @@
-"""What the JSON files of a run and an export hold, as types that `recnas.util.files.read_json` holds them against.
+"""The forms of JSON files of runs and exports, as types that `recnas.util.files.read_json` holds them against.
 
 `schema.json`, `architecture.json` and `config.yaml` are read by `Schema`, `Architecture` and `Settings`, which check
 themselves. Keys that are not listed are let through, but for forms that say otherwise: a newer recnas may write more.
@@ -30,7 +30,7 @@ class Quality(TypedDict):
 
 
 class MeasuredQuality(TypedDict):
-    """The same of a training that may have diverged."""
+    """Log loss and AUC of a training that may have diverged."""
 
     log_loss: Figure
     auc: Figure
@@ -65,7 +65,7 @@ class ModelEntry(TypedDict, total=False):
 
 
 class DataEntry(TypedDict, total=False):
-    """What `results.json` says of the data."""
+    """The data, in `results.json`."""
 
     path: str
     name: str | None
@@ -74,7 +74,7 @@ class DataEntry(TypedDict, total=False):
 
 
 class SearchEntry(TypedDict, total=False):
-    """What `results.json` says of the search."""
+    """The search, in `results.json`."""
 
     candidates: Count
     shortlist: dict[str, Figure]
@@ -143,14 +143,14 @@ class ProgressLine(TypedDict):
 
 
 class SpeedLine(TypedDict):
-    """The same, as a status reads it."""
+    """A report of a training's progress, as a status reads it."""
 
     rows: Count
     rows_per_second: Seconds
 
 
 class StepLine(TypedDict):
-    """The same, as a training that goes on needs it."""
+    """A report of a training's progress, as a training that is resumed needs it."""
 
     rows: Count
     step: Count
@@ -207,7 +207,7 @@ class TrainingEnd(TypedDict):
 
 
 class Level(TypedDict):
-    """What candidates inherit after a part of a warm-up."""
+    """The inherited quality of candidates after a part of a warm-up."""
 
     fraction: Finite
     rows: NotRequired[Count | None]
@@ -301,7 +301,7 @@ class Stage(TypedDict):
 
 
 class Quantization(TypedDict):
-    """What rounding did, in `training.json`."""
+    """The effect of rounding, in `training.json`."""
 
     __pydantic_config__ = CLOSED
 
@@ -353,14 +353,14 @@ class StudyTraining(TypedDict):
 
 
 class StudyData(TypedDict):
-    """What a study's `results.json` says of its data."""
+    """The data, in a study's `results.json`."""
 
     name: str
     rows: SplitCounts
 
 
 class StudyLoss(TypedDict):
-    """What the truth of a study looks like."""
+    """The true losses, in a study's `results.json`."""
 
     best: Finite
     median: Finite

@@ -22,9 +22,9 @@ def from_plain(kind: type, values: Mapping[str, Any], source: str) -> Any:
     """Settings of a kind; what is missing keeps its default.
 
     Args:
-        kind: A dataclass.
-        values: Nested plain values.
-        source: Where they are from, for errors.
+        kind: The dataclass.
+        values: The nested plain values.
+        source: The name of their source, for messages.
 
     Raises:
         InputError: A key is unknown, or a value has the wrong type or range.
@@ -36,9 +36,9 @@ def with_present_names(kind: type, values: Any, source: str) -> Any:
     """Nested values with the present names of settings and values that had others before; the rest is as it was.
 
     Args:
-        kind: A dataclass.
-        values: Nested plain values.
-        source: Where they are from, for errors.
+        kind: The dataclass.
+        values: The nested plain values.
+        source: The name of their source, for messages.
 
     Raises:
         InputError: A setting is there by both of its names.
@@ -101,7 +101,7 @@ def leaves(
     """Every single setting: its path, its type, and its description, if it has one, with its flag and group.
 
     Args:
-        kind: A dataclass.
+        kind: The dataclass.
         path: Of the dataclass, in another.
         group: What its settings belong to.
     """

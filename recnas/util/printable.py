@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same, on one line."""
+    """Printable text on one line."""
     return printable(text).replace("\n", "\\n")
 
 
@@ -41,7 +41,7 @@ class PrintableStream:
     """A stream of text that writes what is printable.
 
     Args:
-        stream: Where to.
+        stream: The stream that is written to.
     """
 
     def __init__(self, stream: TextIO) -> None:

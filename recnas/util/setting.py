@@ -14,7 +14,7 @@ class Setting:
     """The description of one setting.
 
     Attributes:
-        help: What it is, in one line.
+        help: A description in one line.
         flag: Its flag; None for one that is made of the field's name and the prefix of its group.
         former_name: What the field was called before: read in files, from Python and as a flag.
         former_values: Values, or items of a list, that are called otherwise now, with their present names.
@@ -48,8 +48,8 @@ class Group:
     """The description of settings that belong together.
 
     Attributes:
-        title: Heads them in the help of a command.
-        prefix: Begins their flags, such as `warmup-`.
+        title: The heading of its settings in the help of a command.
+        prefix: The beginning of their flags, such as `warmup-`.
     """
 
     title: str

@@ -24,12 +24,12 @@ def user_code_in(text: str) -> list[str]:
 
 
 def import_user_code(name: str, what: str) -> Any:
-    """What a name `module:name` stands for. It imports the module, so the name must be one that the user gave.
+    """The object of a name `module:name`. It imports the module, so the name must be one that the user gave.
 
     The module may be a file in the working directory, as with `python -m`.
 
     Args:
-        name: Where it is.
+        name: The name `module:name`.
         what: What it is to be, for messages: "proxy", "baseline".
 
     Raises:
@@ -46,7 +46,7 @@ def import_user_module(module: str, said_of: str = "") -> Any:
     """Imports a module of the user's, from the working directory too.
 
     Args:
-        module: Its dotted name.
+        module: The dotted name of the module.
         said_of: What precedes the message where it cannot be imported.
 
     Raises:

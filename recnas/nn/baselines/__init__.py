@@ -22,7 +22,7 @@ TITLES = {
 
 
 def check_baseline_name(name: str) -> None:
-    """Looks ahead to `registry.find_baseline`, and imports nothing.
+    """Checks what `registry.find_baseline` would be given, and imports nothing.
 
     Raises:
         InputError: It is none of `TITLES`, nor written as `module:Class`.
@@ -34,5 +34,5 @@ def check_baseline_name(name: str) -> None:
 
 
 def baseline_title(name: str) -> str:
-    """What a person calls a baseline where nobody says otherwise: DCN-V2, or the class of a user's own."""
+    """A baseline's title, such as DCN-V2; of a user's own without one, the name of its class."""
     return TITLES.get(name) or name.rpartition(":")[2]

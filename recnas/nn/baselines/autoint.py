@@ -29,9 +29,9 @@ class InteractingLayer(nn.Module):
     """Each field attends to all: ReLU(concat of heads (softmax(q kᵀ) v) + W x) (equations 5 to 8).
 
     Args:
-        inputs: Columns of a field.
+        inputs: Number of columns of an input field.
         heads: Number of heads.
-        head_dim: Columns of each.
+        head_dim: Number of columns of each head.
     """
 
     def __init__(self, inputs: int, heads: int, head_dim: int) -> None:
@@ -57,11 +57,11 @@ class AutoIntPlus(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: n₀.
-        dim: E.
+        num_sparse: Number of sparse features, n₀.
+        dim: Columns of an embedding, E.
         layers: Number of interacting layers.
-        heads: Of each.
-        head_dim: Columns of each head.
+        heads: Number of heads of each layer.
+        head_dim: Number of columns of each head.
         hidden: Columns of the deep part's layers.
 
     Example:

@@ -25,8 +25,8 @@ class CrossNetwork(nn.Module):
     """x_{l+1} = x₀ ∘ (W x_l + b) + x_l (equation 1); `[B, inputs]` → `[B, inputs]`.
 
     Args:
-        inputs: Columns.
-        layers: How many.
+        inputs: Number of columns.
+        layers: Number of layers.
     """
 
     def __init__(self, inputs: int, layers: int) -> None:
@@ -46,9 +46,9 @@ class DCNV2(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: n₀.
-        dim: E.
-        cross_layers: How many.
+        num_sparse: Number of sparse features, n₀.
+        dim: Columns of an embedding, E.
+        cross_layers: Number of cross layers.
         hidden: Columns of the deep part's layers.
 
     Example:

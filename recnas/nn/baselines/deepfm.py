@@ -25,10 +25,10 @@ class DeepFM(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: n₀.
-        dim: E.
+        num_sparse: Number of sparse features, n₀.
+        dim: Columns of an embedding, E.
         hidden: Columns of the deep part's layers.
-        dropout: After each of them.
+        dropout: The share of dropout after each of these layers.
 
     Example:
         >>> DeepFM(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 17)).shape

@@ -32,8 +32,8 @@ class DLRM(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature, and the bottom MLP reads the constant in their place.
-        num_sparse: n₀.
-        dim: E.
+        num_sparse: Number of sparse features, n₀.
+        dim: Columns of an embedding, E.
         bottom: Hidden layers of the bottom MLP, which ends in E columns.
         top: Hidden layers of the top MLP, which ends in the logit.
 

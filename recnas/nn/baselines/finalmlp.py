@@ -49,7 +49,7 @@ class BilinearFusion(nn.Module):
 
     Args:
         width: Columns of x and of y.
-        heads: How many.
+        heads: Number of heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -73,11 +73,11 @@ class FinalMLP(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: n₀.
-        dim: E.
+        num_sparse: Number of sparse features, n₀.
+        dim: Columns of an embedding, E.
         hidden: Columns of each stream's layers.
         gate_hidden: Columns of each gate's hidden layer.
-        heads: Of the fusion; they divide the last of `hidden`.
+        heads: Number of heads of the fusion; it divides the last of `hidden`.
 
     Example:
         >>> FinalMLP(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 16)).shape

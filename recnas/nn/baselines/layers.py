@@ -20,7 +20,7 @@ class AllFields(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature, and the constant column in its place is not read.
-        dim: E.
+        dim: Columns of an embedding, E.
     """
 
     def __init__(self, num_dense: int, dim: int) -> None:
@@ -36,7 +36,7 @@ class FirstOrder(nn.Module):
     """The linear part: the weights of the table rows that were looked up, one weight a dense feature, one bias.
 
     Args:
-        num_dense: d₀, as in `AllFields`.
+        num_dense: Number of dense features, d₀.
     """
 
     def __init__(self, num_dense: int) -> None:

@@ -19,7 +19,7 @@ class LogisticRegression(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: n₀.
+        num_sparse: Number of sparse features, n₀.
         dim: 0, as it reads no embeddings.
 
     Example:

@@ -47,8 +47,8 @@ class BaselineSpec:
     """A baseline as it was declared, with its paper's settings.
 
     Attributes:
-        name: In settings.
-        title: What a person calls it.
+        name: Its name in settings.
+        title: Its name in tables and reports.
         make: Gives the network with fresh weights, from the numbers of dense and sparse features and E.
         dim: Columns of the embeddings that it reads; 0 for none.
         first_order: Whether it reads a first-order weight of each table row.
@@ -96,7 +96,7 @@ def baseline(
 
     Args:
         name: In `TITLES`, of a baseline of this package; None for one of your own, which is called `module:Class`.
-        title: What a person calls one of your own; None: as its class.
+        title: The name of one of your own in tables and reports; None for that of its class.
         dim: E. With 0 the fields have no embeddings.
         first_order: Whether the fields have one column more, the last: a weight of each table row.
         macs: Multiply–accumulates a row, from the same three numbers; None: they are counted by a run of it.
@@ -128,7 +128,7 @@ def find_baseline(name: str) -> BaselineSpec:
 
 
 def import_baselines(names: Sequence[str]) -> None:
-    """Looks ahead to `find_baseline`: imports the modules of a user's own.
+    """Does what `find_baseline` needs beforehand: imports the modules of a user's own.
 
     Raises:
         InputError: There is no such baseline.
@@ -156,7 +156,7 @@ def imported_baseline(name: str) -> BaselineSpec:
 
 
 def baseline_of(network: nn.Module) -> BaselineSpec | None:
-    """What a network was declared as; None if it is no baseline."""
+    """The baseline that a network was declared as; None if it is none."""
     return next((spec for spec in _DECLARED.values() if spec.make is type(network)), None)
 
 

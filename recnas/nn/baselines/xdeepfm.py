@@ -30,9 +30,9 @@ class CompressedInteractionLayer(nn.Module):
     """xᵏ_h = Σ_ij W_hij (x⁰_i ∘ xᵏ⁻¹_j) + b_h (equation 6; the bias is the implementations').
 
     Args:
-        fields: m.
-        before: Feature maps of the layer before.
-        after: Feature maps of this one.
+        fields: Number of fields, m.
+        before: Number of feature maps of the layer before.
+        after: Number of feature maps of this layer.
     """
 
     def __init__(self, fields: int, before: int, after: int) -> None:
@@ -54,8 +54,8 @@ class CompressedInteractionNetwork(nn.Module):
     """CIN with the identity as its activation: fields `[B, m, E]` → the sums of all feature maps `[B, Σ maps]`.
 
     Args:
-        fields: m.
-        feature_maps: How many each layer has.
+        fields: Number of fields, m.
+        feature_maps: Number of feature maps of each layer.
     """
 
     def __init__(self, fields: int, feature_maps: Sequence[int]) -> None:
@@ -79,9 +79,9 @@ class XDeepFM(nn.Module):
 
     Args:
         num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: n₀.
-        dim: E.
-        feature_maps: Of the CIN's layers.
+        num_sparse: Number of sparse features, n₀.
+        dim: Columns of an embedding, E.
+        feature_maps: Number of feature maps of each of the CIN's layers.
         hidden: Columns of the deep part's layers.
 
     Example:

@@ -1,4 +1,4 @@
-"""Attention."""
+"""Attention: the operator's module."""
 
 from __future__ import annotations
 

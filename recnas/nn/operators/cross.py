@@ -14,8 +14,8 @@ class CrossNetwork(nn.Module):
     Wang et al. 2021, equation 1).
 
     Args:
-        columns: d₀ + n₀ · E.
-        layers: The most that a candidate has.
+        columns: Number of columns of the features, d₀ + n₀ · E.
+        layers: The largest number of layers of a candidate.
     """
 
     def __init__(self, columns: int, layers: int) -> None:

@@ -1,4 +1,4 @@
-"""What operators are made for, and what they are called with."""
+"""The shapes that operators are made for, and the inputs that they are called with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Inputs:
     Attributes:
         sources: The widest output of every source, by name.
         narrowest: The smallest concatenated width that a candidate can give the layer.
-        widest: The largest.
+        widest: The largest width.
     """
 
     sources: Mapping[str, int]
@@ -45,12 +45,12 @@ class Shapes:
     """What an operator may meet, over all candidates of a space.
 
     Attributes:
-        dense: Its dense inputs.
-        sparse: Its sparse inputs.
-        left: Its left operand.
-        right: Its right operand.
+        dense: The dense inputs that it may have.
+        sparse: The sparse inputs that it may have.
+        left: The left operands that it may have.
+        right: The right operands that it may have.
         widths: Columns, or of a sparse operator fields, that its output may have.
-        dim: E.
+        dim: Columns of an embedding, E.
     """
 
     dense: Inputs
@@ -71,8 +71,8 @@ class Read:
     """What one candidate's operator reads.
 
     Attributes:
-        dense: The dense inputs, pieces `[B, ·]`.
-        sparse: The sparse inputs, pieces `[B, E, ·]`.
+        dense: The dense inputs, segments `[B, ·]`.
+        sparse: The sparse inputs, segments `[B, E, ·]`.
         left: The left operand `[B, ·]`; None where the block has none.
         right: The right operand.
     """
