@@ -31,12 +31,18 @@ def add_setting_flags(
         settings: What they are settings of.
         only: The settings that the command takes, or groups of them, as in `config.yaml`; empty for all.
         without: Those of them that it does not take.
+
+    Raises:
+        ValueError: There is no such setting.
     """
     defaults = settings()
+    names = [".".join(path) for path, _, _ in leaves(settings)]
+    if unknown := [place for place in (*only, *without) if not any(_among(name, [place]) for name in names)]:
+        raise ValueError(f"{settings.__name__} has no {unknown[0]}")
     groups: dict[str | None, argparse._ActionsContainer] = {None: parser}
     for path, kind, about in leaves(settings):
         name = ".".join(path)
-        if about is None or not about.flag or (only and not _among(name, only)) or _among(name, without):
+        if about is None or (only and not _among(name, only)) or _among(name, without):
             continue
         if about.group not in groups:
             groups[about.group] = parser.add_argument_group(about.group)

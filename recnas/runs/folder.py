@@ -21,7 +21,7 @@ from recnas.runs.tracked import TRACKED
 from recnas.util import forms
 from recnas.util.errors import InputError, suggested
 from recnas.util.files import PARTIAL, check_name, read_json, read_yaml, write_text
-from recnas.util.plain_values import leaves, with_present_names
+from recnas.util.plain_values import leaves
 
 CONFIG, RESULTS, LATENCIES, SHORTLISTED = "config.yaml", "results.json", "latency.jsonl", "shortlist.jsonl"
 RETRAIN, BASELINES = "retrain", "baselines"
@@ -296,7 +296,7 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
             "another --run"
         )
     config.pop("created", None)
-    return with_present_names(Settings, config, str(run / CONFIG))
+    return config
 
 
 def check_settings(settings: Settings) -> None:

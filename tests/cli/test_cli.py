@@ -10,6 +10,7 @@ import pytest
 
 from recnas.cli import main
 from recnas.cli.commands import make_parser
+from recnas.cli.flags import add_setting_flags
 from recnas.runs.result_table import result_table
 from recnas.runs.results import best_trained
 from recnas.runs.settings import Settings
@@ -53,6 +54,11 @@ def test_the_help_of_each_setting_is_its_own_and_says_the_default() -> None:
     for _, _, about in leaves(Settings):
         if about is not None:
             assert actions[about.flag].help.replace("%%", "%").startswith(f"{about.help} (default: ")
+
+
+def test_a_command_takes_only_settings_that_there_are() -> None:
+    with pytest.raises(ValueError, match=r"Settings has no warmup\.amounts"):
+        add_setting_flags(argparse.ArgumentParser(), Settings, without=["warmup.amounts"])
 
 
 def test_going_on_training_is_a_command_that_its_room_gives_too() -> None:
