@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recnas.runs.folder import FINAL_TRAINING, SEARCH, SHORTLIST, TEST, WARM_UP
+from recnas.runs.plan import PLAN
 from recnas.runs.status import read_status
 from recnas.util.errors import InputError
 
@@ -78,7 +79,8 @@ def outcome_of(run: Path) -> dict[str, Any]:
     for name, path in files.items():
         if path.name in ("history.jsonl", "shortlist.jsonl", "metrics.jsonl") and path.parent.name != "supernet":
             found[name] = [timeless(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-        elif path.suffix == ".json":
+        elif path.suffix == ".json" and path.name != PLAN:
+            # A plan says what was to be done when the run began, which adding baselines later does not change.
             found[name] = timeless(json.loads(path.read_text(encoding="utf-8")))
         elif path.suffix == ".safetensors":
             found[name] = {key: tensor.numpy().tobytes() for key, tensor in load_file(path).items()}

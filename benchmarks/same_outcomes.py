@@ -128,8 +128,10 @@ def outcome_of(run: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> Any:
-    """A file of results; None of one that tells how things went, or of the data."""
-    if path.name == "data.json" or path.name.startswith("progress") or path.parts[-2:] == ("supernet", "metrics.jsonl"):
+    """A file of results; None of one that tells what was to be done, how it went, or of the data."""
+    if path.name in ("data.json", "plan.json") or path.name.startswith("progress"):
+        return None
+    if path.parts[-2:] == ("supernet", "metrics.jsonl"):
         return None
     text = path.read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text)

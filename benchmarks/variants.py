@@ -30,9 +30,10 @@ from pathlib import Path
 from recnas.data import Dataset
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.proxies.context import ScoringContext
+from recnas.proxies.declaration import Proxy
 from recnas.proxies.expression import SECOND_LOOK, SIGEO, Expression
 from recnas.proxies.inputs import ProxyInputs
-from recnas.proxies.registry import Proxy
+from recnas.proxies.registry import PROXIES
 from recnas.proxies.statistics import ProxyBatches
 from recnas.runs.folder import RESULTS, holds_search, is_finished
 from recnas.runs.settings import Settings
@@ -42,7 +43,6 @@ from recnas.search.scoring import (
     build_learner,
     build_scoring_context,
     build_supernet,
-    find_proxies,
     read_proxy_batches,
     stage_seed,
 )
@@ -193,15 +193,14 @@ class Variant:
 
 def measure(truth: Truth, context: ScoringContext, proxies: Mapping[str, Proxy]) -> list[dict[str, float]]:
     """What proxies give each candidate."""
-    candidates = (ProxyInputs(context, arch) for arch in truth.losses)
-    return [{name: float(proxy(candidate)) for name, proxy in proxies.items()} for candidate in candidates]
+    measured = (ProxyInputs(context, arch) for arch in truth.losses)
+    return [{name: float(proxy(inputs)) for name, proxy in proxies.items()} for inputs in measured]
 
 
 def judge_fresh(truth: Truth) -> list[str]:
     """How the looks by default and the size agree with the truth: lines of a table."""
     context = build_scoring_context(truth.settings, Dataset(truth.settings.data), warm=False)
-    proxies = find_proxies(FRESH)
-    values = measure(truth, context, proxies)
+    values = measure(truth, context, {name: PROXIES[name] for name in FRESH})
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
     scores = {name: [Expression.parse(name).score(own) for own in values] for name in FRESH}
     scores |= {f"{SECOND_LOOK}, terms standardised": Expression.parse(SECOND_LOOK).standardised_scores(values)}
@@ -214,7 +213,7 @@ def judge_variant(
 ) -> Variant:
     """Scores every candidate with the proxies on these batches."""
     expressions = [Expression.parse(name, about[0]) for name in RANKINGS]
-    proxies = find_proxies(dict.fromkeys(name for expression in expressions for name in expression.names))
+    proxies = {name: proxy for expression in expressions for name, proxy in expression.proxies.items()}
     start = time.perf_counter()
     values = measure(truth, ScoringContext.of(supernet, batches), proxies)
     seconds = (time.perf_counter() - start) / len(values)

@@ -7,6 +7,7 @@ from typing import Self
 
 from recnas.features.schema import Schema
 from recnas.nn.model import Supernet
+from recnas.proxies.declaration import Proxy
 from recnas.proxies.short_training import ShortTraining, drawing
 from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
@@ -66,14 +67,10 @@ class ScoringContext:
                 self._batches = self._make_batches(self.supernet)
             return self._batches
 
-    def prepare(self, names: Iterable[str], inherits: bool) -> None:
-        """Makes now what proxies will ask for, so that it is not part of the first candidate's time.
-
-        Args:
-            names: Of the proxies.
-            inherits: Whether any of them looks at inherited weights.
-        """
-        if inherits:
+    def prepare(self, proxies: Iterable[Proxy]) -> None:
+        """Makes now what proxies will ask for, so that it is not part of the first candidate's time."""
+        declared = [proxy.declaration for proxy in proxies]
+        if any(declaration.inherits for declaration in declared):
             _ = self.batches
-        if "short_training" in names and self.training is not None:
-            _ = self.training.material
+        if self.training is not None and any(declaration.reads == "training" for declaration in declared):
+            _ = self.training.shared

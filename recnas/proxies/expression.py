@@ -1,5 +1,8 @@
 """What candidates are ranked by: a weighted sum of proxies, such as `zico + fr - loss`, or two looks, the second at the
-best of the first. Reading one needs no torch."""
+best of the first.
+
+Reading one needs no torch; `proxies`, and what hangs on what they declare, imports them when it is asked.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,10 @@ from recnas.util.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from recnas.proxies.declaration import Declaration, Proxy
+
 SIGEO = "sigeo"
 NONE = "none"
-LESS_IS_BETTER = {"loss", "one_shot", "short_training"}
-"""Proxies that are losses."""
-NOT_INHERITED = {"zen", "short_training", "parameters", "macs"}
-"""Proxies that do not look at the weights that a candidate inherits, so that no warm-up changes them."""
-UNTRAINED = {"jacov", "naswot", "epe_nas"}
-"""Proxies of single rows, which are looked at on fresh weights unless a warm-up is asked for; see docs/ranking.md."""
 USUAL_WARMUP = 0.01
 """The published amount of warm-up, for what looks at trained weights."""
 THEN = "|"
@@ -34,28 +33,25 @@ _NAME = r"[A-Za-z_][\w.]*(?::[A-Za-z_]\w*)?"
 _TERM = re.compile(rf"\s*(?P<sign>[+-])?\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?(?P<name>{_NAME})\s*")
 
 
-def direction(name: str) -> int:
-    """1 for a proxy of which more is better, as published; -1 where less is."""
-    return -1 if name in LESS_IS_BETTER else 1
-
-
 @dataclass(frozen=True)
 class Expression:
     """A weighted sum of proxies; higher is better.
 
     Attributes:
-        weights: By name.
+        terms: The weight of each proxy, as it is written.
+        alone: Whether it is a name without a sign, which ranks in the direction that the proxy declares.
     """
 
-    weights: Mapping[str, float]
+    terms: Mapping[str, float]
+    alone: bool = False
 
     @classmethod
     def parse(cls, text: str, warmup: float = 1.0) -> Expression:
         """Reads `name`, or a sum such as `zico + 1*fr - 1*loss`.
 
-        A name alone, without a sign, ranks as published: `loss` ranks low losses first. In a sum every sign is yours.
-        `sigeo` is ZiCo + log FR - training loss, the weights that SiGeo's paper takes for CTR spaces; without a warm-up
-        the loss says nothing and is left out. `none` ranks nothing.
+        A name alone, without a sign, ranks as its proxy declares: `loss` ranks low losses first. In a sum every sign is
+        yours. `sigeo` is ZiCo + log FR - training loss, the weights that SiGeo's paper takes for CTR spaces; without a
+        warm-up the loss says nothing and is left out. `none` ranks nothing.
 
         Args:
             text: What to read.
@@ -69,34 +65,55 @@ class Expression:
             return cls({})
         if text == SIGEO:
             return cls({"zico": 1.0, "fr": 1.0} | ({"loss": -1.0} if warmup > 0 else {}))
-        weights: dict[str, float] = {}
+        terms: dict[str, float] = {}
         place = 0
-        while place < len(text) or not weights:
+        while place < len(text) or not terms:
             found = _TERM.match(text, place)
-            if found is None or (weights and not found["sign"]):
+            if found is None or (terms and not found["sign"]):
                 raise InputError(
                     f"proxy {text!r}: {text[place:]!r} is not understood; give a name, or a sum such as "
                     "'zico + 0.5*fr - loss'"
                 )
-            if found["name"] in weights:
+            if found["name"] in terms:
                 raise InputError(f"proxy {text!r}: {found['name']} is there twice")
             if not math.isfinite(weight := float(found["weight"] or 1)):
                 raise InputError(f"proxy {text!r}: {found['weight']} is too large")
-            weights[found["name"]] = -weight if found["sign"] == "-" else weight
+            terms[found["name"]] = -weight if found["sign"] == "-" else weight
             place = found.end()
-        if re.fullmatch(_NAME, text):
-            weights[text] *= direction(text)
-        return cls(weights)
+        return cls(terms, alone=re.fullmatch(_NAME, text) is not None)
 
     @property
     def names(self) -> list[str]:
         """The proxies that count."""
-        return [name for name, weight in self.weights.items() if weight]
+        return [name for name, weight in self.terms.items() if weight]
 
     @property
-    def inherits(self) -> bool:
-        """Whether it looks at weights of the supernet."""
-        return any(name not in NOT_INHERITED for name in self.names)
+    def proxies(self) -> dict[str, Proxy]:
+        """The proxies that count, by name; those of your own are imported.
+
+        Raises:
+            InputError: There is none of a name.
+        """
+        from recnas.proxies.registry import find_proxy
+
+        return {name: find_proxy(name) for name in self.names}
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The weight of each proxy.
+
+        Raises:
+            InputError: There is no proxy of the name that stands alone.
+        """
+        if not self.alone:
+            return self.terms
+        return self.directed({name: proxy.declaration for name, proxy in self.proxies.items()}).terms
+
+    def directed(self, declarations: Mapping[str, Declaration]) -> Expression:
+        """The same sum, with the sign of a name that stands alone as these declarations have it; imports no proxy."""
+        if not self.alone:
+            return self
+        return Expression({name: weight * declarations[name].sign for name, weight in self.terms.items()})
 
     def score(self, values: Mapping[str, float]) -> float:
         """The sum; terms of weight 0 are left out. Where it is not a finite number it is -inf, the worst."""
@@ -115,9 +132,11 @@ class Expression:
         import numpy as np
 
         total = np.zeros(len(candidates))
-        for name in self.names:
+        for name, weight in self.weights.items():
+            if not weight:
+                continue
             values = np.array([values[name] for values in candidates])
-            total += self.weights[name] * normal_scores(values)
+            total += weight * normal_scores(values)
             total[~np.isfinite(values)] = -np.inf
         return total.tolist()
 
@@ -174,11 +193,20 @@ class Ranking:
         return list(dict.fromkeys(name for look in self.looks for name in look.names))
 
     @property
+    def proxies(self) -> dict[str, Proxy]:
+        """The proxies that count, by name; those of your own are imported.
+
+        Raises:
+            InputError: There is none of a name.
+        """
+        return {name: proxy for look in self.looks for name, proxy in look.proxies.items()}
+
+    @property
     def inherits(self) -> bool:
         """Whether it looks at weights of the supernet."""
-        return any(look.inherits for look in self.looks)
+        return any(proxy.declaration.inherits for proxy in self.proxies.values())
 
     @property
     def warmup(self) -> float:
         """The amount of warm-up that it asks for, where nobody gives another: none for what no training helps."""
-        return 0.0 if set(self.names) <= NOT_INHERITED | UNTRAINED else USUAL_WARMUP
+        return USUAL_WARMUP if any(proxy.declaration.weights == "warm" for proxy in self.proxies.values()) else 0.0

@@ -1,4 +1,4 @@
-"""A candidate as proxies see it: what they are functions of is measured when one first asks for it, and once."""
+"""What proxies are given of a candidate: measured when one of them first asks for it, and once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from recnas.space import Architecture
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a proxy gave.
+    """What a proxy gave, and how long that took.
 
     Attributes:
-        value: It.
+        value: The proxy's.
         seconds: What it would have taken alone: the time of statistics that it shares with other proxies included.
     """
 
@@ -31,11 +31,11 @@ class Measurement:
 
 
 class ProxyInputs:
-    """An architecture with the weights that it inherits. No proxy changes a weight.
+    """An architecture with the weights that it inherits, and the rows to measure it on. No proxy changes a weight.
 
     Args:
-        context: What it is measured with.
-        arch: The architecture.
+        context: What candidates are measured with.
+        arch: The candidate's architecture.
     """
 
     def __init__(self, context: ScoringContext, arch: Architecture) -> None:
@@ -45,42 +45,42 @@ class ProxyInputs:
 
     @property
     def schema(self) -> Schema:
-        """The features that it reads."""
+        """The features that the candidate reads."""
         return self.context.schema
 
     @property
     def supernet(self) -> Supernet:
-        """Holds the weights that it inherits."""
+        """The network whose weights the candidate inherits."""
         return self.context.supernet
 
     @property
     def batches(self) -> ProxyBatches:
-        """Training rows to measure it on."""
+        """Training rows to measure the candidate on."""
         return self.context.batches
 
     @property
     def tuning(self) -> LastLayerTuning | None:
-        """What one-shot search trains and judges it on."""
+        """What one-shot search trains and judges the candidate on."""
         return self.context.tuning
 
     @property
     def training(self) -> ShortTraining | None:
-        """What it is trained on from scratch for `short_training`."""
+        """What the candidate is trained on from scratch for `short_training`."""
         return self.context.training
 
     @property
     def gradients(self) -> GradientStatistics:
-        """Of the loss on every batch."""
+        """Statistics of the gradients of the loss on every batch."""
         return self._share(collect)
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """Of every batch; where gradients have been measured, they have told them already."""
+        """The loss on every batch; where gradients have been measured, they have told it already."""
         return self.gradients.losses if collect in self._shared else self._share(look_at_losses)
 
     @property
     def rows(self) -> RowStatistics:
-        """How its logit depends on each of some rows."""
+        """How the candidate's logit depends on each of some rows."""
         return self._share(look_at_rows)
 
     def measure(self, proxy: Callable[[ProxyInputs], float]) -> Measurement:

@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from recnas.nn.model import sizes
-from recnas.proxies import gradients, passes, rows, short_training, tuning
+from recnas.proxies import counts, gradients, passes, rows, short_training, tuning
+from recnas.proxies.declaration import Declaration, Proxy
 from recnas.proxies.inputs import ProxyInputs
-from recnas.space import cost
 from recnas.util.errors import InputError
 from recnas.util.user_code import import_user_code, is_user_code
 
-
-def parameters(candidate: ProxyInputs) -> float:
-    """Dense parameters that reach the logit."""
-    return cost.parameters(candidate.arch, *sizes(candidate.schema))
-
-
-def macs(candidate: ProxyInputs) -> float:
-    """Multiply–accumulates a row of all matrix products that reach the logit."""
-    return cost.macs(candidate.arch, *sizes(candidate.schema))
-
-
-Proxy = Callable[[ProxyInputs], float]
-"""A figure that is to tell, without training it, how good a candidate is."""
-
 PROXIES: dict[str, Proxy] = {
-    function.__name__: function
-    for function in (
-        # First: alone it needs no gradients, and a study is to tell what it takes alone.
-        gradients.loss,
-        gradients.zico,
-        gradients.zico_mean,
-        gradients.fr,
-        gradients.mean_abs_gradient,
-        gradients.gradient_std,
-        gradients.l2_norm,
-        gradients.plain,
-        gradients.grad_norm,
-        gradients.snip,
-        passes.grasp,
-        passes.fisher,
-        passes.synflow,
-        passes.zen,
-        rows.jacov,
-        rows.naswot,
-        rows.epe_nas,
-        tuning.one_shot,
-        short_training.short_training,
-        parameters,
-        macs,
-    )
+    name: item
+    for module in (gradients, passes, rows, tuning, short_training, counts)
+    for name, item in vars(module).items()
+    if isinstance(item, Proxy)
 }
+"""The proxies of these modules, in the order in which a study measures them."""
 
 
 def check_proxy_name(name: str) -> None:
@@ -69,7 +32,8 @@ def check_proxy_name(name: str) -> None:
 def find_proxy(name: str) -> Proxy:
     """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `ProxyInputs` in a module of yours.
 
-    The module may be a file in the working directory, as with `python -m`.
+    The module may be a file in the working directory, as with `python -m`. A function without `@proxy` ranks higher
+    values first and looks at warm weights, the defaults of `Declaration`.
 
     Raises:
         InputError: There is none.
@@ -81,11 +45,13 @@ def find_proxy(name: str) -> Proxy:
     if not callable(proxy):
         raise InputError(f"proxy {name}: {name.partition(':')[2]} is not a function")
 
-    def measure(candidate: ProxyInputs) -> float:
+    def measure(inputs: ProxyInputs) -> float:
         try:
-            return float(proxy(candidate))
-        except Exception as error:  # As above.
+            return float(proxy(inputs))
+        except (
+            Exception
+        ) as error:  # The function is the user's: what it does, and so what goes wrong in it, is anything.
             reason = f"{type(error).__name__}: {error}"
-            raise InputError(f"proxy {name}: failed on candidate {candidate.arch.id} ({reason})") from error
+            raise InputError(f"proxy {name}: failed on candidate {inputs.arch.id} ({reason})") from error
 
-    return measure
+    return Proxy(measure, proxy.declaration if isinstance(proxy, Proxy) else Declaration())

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recnas.nn.model import Supernet
 from recnas.proxies.activations import ActivationRecorder
+from recnas.proxies.declaration import proxy
 from recnas.proxies.statistics import ProxyBatches
 from recnas.space import Architecture
 
@@ -50,28 +51,31 @@ def look_at_rows(supernet: Supernet, arch: Architecture, batches: ProxyBatches) 
     return RowStatistics(jacobian, codes, label)
 
 
-def jacov(candidate: ProxyInputs) -> float:
+@proxy(direction="higher", weights="fresh", reads="rows")
+def jacov(inputs: ProxyInputs) -> float:
     """-Σᵢ (log(λᵢ + k) + 1 / (λᵢ + k)), λ the eigenvalues of the correlations between rows' Jacobians (Mellor et al.
     2020, version 1)."""
-    eigenvalues = torch.linalg.eigvalsh(_correlations(candidate.rows.jacobian)) + SMALLEST
+    eigenvalues = torch.linalg.eigvalsh(_correlations(inputs.rows.jacobian)) + SMALLEST
     return -(eigenvalues.log() + 1 / eigenvalues).sum().item()
 
 
-def epe_nas(candidate: ProxyInputs) -> float:
+@proxy(direction="higher", weights="fresh", reads="rows")
+def naswot(inputs: ProxyInputs) -> float:
+    """NASWOT (Mellor et al. 2021): log |det K|, Kᵢⱼ the number of ReLUs that rows i and j agree on."""
+    codes = inputs.rows.codes
+    agreement = codes @ codes.T + (1 - codes) @ (1 - codes).T
+    return torch.linalg.slogdet(agreement).logabsdet.item()
+
+
+@proxy(direction="higher", weights="fresh", reads="rows")
+def epe_nas(inputs: ProxyInputs) -> float:
     """EPE-NAS (Lopes et al. 2021): Σ over classes of |Σᵢⱼ log(|ρᵢⱼ| + k)|, ρ the correlations between the Jacobians of
     a class's rows."""
-    rows, total = candidate.rows, 0.0
+    rows, total = inputs.rows, 0.0
     for label in rows.label.unique():
         correlations = _correlations(rows.jacobian[rows.label == label])
         total += abs((correlations.abs() + SMALLEST).log().sum().item())
     return total
-
-
-def naswot(candidate: ProxyInputs) -> float:
-    """NASWOT (Mellor et al. 2021): log |det K|, Kᵢⱼ the number of ReLUs that rows i and j agree on."""
-    codes = candidate.rows.codes
-    agreement = codes @ codes.T + (1 - codes) @ (1 - codes).T
-    return torch.linalg.slogdet(agreement).logabsdet.item()
 
 
 def _correlations(rows: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from recnas.features.schema import Schema, SparseFeature
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.nn.network import EMBEDDING_DIM
+from recnas.proxies.declaration import proxy
 from recnas.space import Architecture
 from recnas.train.divergence import Diverged
 from recnas.train.loop import ModelLearner, Tally, train
@@ -82,7 +83,7 @@ class ShortTraining:
         self.max_rows_per_table = max_rows_per_table
 
     @cached_property
-    def material(self) -> ShortTrainingData:
+    def shared(self) -> ShortTrainingData:
         """What all candidates share."""
         schema = self.dataset.schema.capped(self.max_rows_per_table)
         batches = list(
@@ -115,17 +116,17 @@ class ShortTraining:
         """Trains a candidate; gives the mean loss of its last steps, NaN when the training diverged."""
         optimization = self.optimization
         with drawing:
-            material = self.material
+            shared = self.shared
             embeddings = ShardedEmbeddings(
-                material.schema,
+                shared.schema,
                 EMBEDDING_DIM,
                 optimization.of_tables,
                 self.device,
             )
             torch.manual_seed(self.seed)
-            model = CTRModel(material.schema, embeddings, found_network(material.schema, arch)).to(self.device)
-        embeddings.load_tables(material.tables)
-        steps = len(material.batches)
+            model = CTRModel(shared.schema, embeddings, found_network(shared.schema, arch)).to(self.device)
+        embeddings.load_tables(shared.tables)
+        steps = len(shared.batches)
         measured = math.ceil(MEASURED * steps)
         loss = 0.0
 
@@ -139,7 +140,7 @@ class ShortTraining:
         try:
             train(
                 ModelLearner(model, optimization),
-                material.batches,
+                shared.batches,
                 steps=steps,
                 learning_rate=optimization.learning_rate,
                 device=self.device,
@@ -154,10 +155,11 @@ class ShortTraining:
             gc.collect()
 
 
-def short_training(candidate: ProxyInputs) -> float:
+@proxy(direction="lower", weights="none", reads="training")
+def short_training(inputs: ProxyInputs) -> float:
     """Log loss at the end of a short training from scratch; lower is better. Inherits nothing."""
-    assert candidate.training is not None, "nothing to train on"
-    return candidate.training.log_loss(candidate.arch)
+    assert inputs.training is not None, "nothing to train on"
+    return inputs.training.log_loss(inputs.arch)
 
 
 def _with_rows(schema: Schema, rows: Sequence[int]) -> Schema:

@@ -14,6 +14,7 @@ from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.nn.model import Supernet
 from recnas.proxies.activations import LastInputs
+from recnas.proxies.declaration import proxy
 from recnas.space import Architecture
 from recnas.train.loop import largest_table
 from recnas.train.schedule import cosine_with_warmup
@@ -76,11 +77,12 @@ class LastLayerTuning:
             yield batch.to(self.device)
 
 
-def one_shot(candidate: ProxyInputs) -> float:
+@proxy(direction="lower", weights="warm", reads="tuning")
+def one_shot(inputs: ProxyInputs) -> float:
     """Validation log loss after fine-tuning the last layer; lower is better (Zhang et al. 2023, section 4.2)."""
-    tuning = candidate.tuning
+    tuning = inputs.tuning
     assert tuning is not None, "nothing to tune on"
-    return tune_last_layer(candidate.supernet, candidate.arch, tuning)
+    return tune_last_layer(inputs.supernet, inputs.arch, tuning)
 
 
 @torch.no_grad()

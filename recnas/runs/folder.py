@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from recnas.features.schema import FILE_NAME, Schema
+from recnas.runs.plan import PLAN
 from recnas.runs.settings import Settings
 from recnas.runs.tracked import TRACKED
 from recnas.util import forms
@@ -35,14 +36,6 @@ LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
 # A resumed run may have more workers, write more often, or be somewhere else; what a study measured may be judged anew.
 FREE_TO_CHANGE = {"data", "run", "workers", "ray", "checkpoint_seconds", "sharding", "rankings"}
-
-
-def stages(settings: Settings) -> tuple[str, ...]:
-    """What a run does, one after the other."""
-    if not settings.searches:
-        return FINAL_TRAINING, TEST
-    warm_up, shortlist = settings.warms_up, settings.ranking.second is not None
-    return (*[WARM_UP] * warm_up, SEARCH, *[SHORTLIST] * shortlist, FINAL_TRAINING, TEST)
 
 
 @contextmanager
@@ -155,7 +148,7 @@ def read_config(run: Path) -> dict[str, Any]:
 def _remove_if_fruitless(run: Path) -> None:
     """Removes the folder of a run that was refused before it had done anything: the next try finds it free."""
     # What has been done is in none of these, nor in a file that was opened for it and has nothing yet.
-    begun_with = {CONFIG, FILE_NAME, LATENCIES, DATA, TRACKED}
+    begun_with = {CONFIG, FILE_NAME, LATENCIES, DATA, PLAN, TRACKED}
     files = [path for path in run.rglob("*") if not path.is_dir()]
     if all(path.relative_to(run).as_posix() in begun_with or not path.stat().st_size for path in files):
         # What cannot be removed is no reason to say anything else than why the run was refused.

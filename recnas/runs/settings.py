@@ -256,7 +256,8 @@ class Settings:
     @property
     def ranking(self) -> Ranking:
         """What candidates are ranked by."""
-        return Ranking.parse(self.proxy.score, self.warmup_amount)
+        given = self.warmup.amount
+        return Ranking.parse(self.proxy.score, USUAL_WARMUP if given is None else given)
 
     @property
     def evolves(self) -> bool:
@@ -265,13 +266,13 @@ class Settings:
 
     @property
     def warmup_amount(self) -> float:
-        """The amount of warm-up: the one given, or what the ranking asks for."""
+        """The amount of warm-up: the one given, or what the ranking asks for, whose proxies are then imported."""
         given = self.warmup.amount
-        return Ranking.parse(self.proxy.score).warmup if given is None else given
+        return self.ranking.warmup if given is None else given
 
     @property
     def warms_up(self) -> bool:
-        """Whether a supernet is trained before the search."""
+        """Whether a supernet is trained before the search; the ranking's proxies are imported."""
         return self.searches and self.ranking.inherits and self.warmup_amount > 0
 
     @property

@@ -20,14 +20,13 @@ from recnas.runs.folder import (
     WARM_UP,
     is_at_work,
     read_config,
-    stages,
 )
-from recnas.runs.outlook import RECENT_CANDIDATES, outlook_of
+from recnas.runs.outlook import RECENT_CANDIDATES, Outlook
+from recnas.runs.plan import Plan, read_plan
 from recnas.runs.reader import Run, read_run
 from recnas.runs.results import read_results
 from recnas.runs.settings import Kind, Settings
-from recnas.strategies.halving import planned_rows, rungs
-from recnas.train.amount import Amount
+from recnas.strategies.halving import rungs
 from recnas.util import forms
 from recnas.util.console import amount, clock, size, speed
 from recnas.util.cores import available_cores
@@ -89,9 +88,10 @@ class Status:
     Attributes:
         run: Its folder.
         state: `running`, `finished`, or `stopped` when no process is at work on it.
-        stages: What it does, one after the other.
-        stage: The one of them that it is in; None when it is finished.
+        stages: What it does, one after the other; empty where no plan says it (see `read_plan`).
+        stage: The one of them that it is in; None when it is finished, or there is no plan.
         progress: How far that is; None when nothing is known.
+        scored: Candidates that were scored so far.
         best_id: The candidate that scored best so far.
         best_score: Its score.
         models: Of the final training, as far as they were measured.
@@ -109,6 +109,7 @@ class Status:
     stages: tuple[str, ...]
     stage: str | None
     progress: Progress | None
+    scored: int
     best_id: str | None
     best_score: float | None
     models: tuple[TrainedModel, ...]
@@ -139,6 +140,8 @@ class Status:
         lines = [f"{self.run}: {self.state}{where}{more}"]
         if self.progress is not None:
             lines.append(f"{'progress':<14}{_describe(self.progress, self.state == 'running')}")
+        if self.stage is None and self.results is None and self.scored:
+            lines.append(f"{'scored':<14}{amount(self.scored, 'candidates')}")
         if self.state == "running":
             whole = self.whole_seconds_left
             guess = "time left is not known yet" if whole is None else f"about {clock(whole)} left, roughly guessed"
@@ -172,8 +175,8 @@ def read_status(run: Path | str) -> Status:
     at_work = folder.is_dir() and is_at_work(folder)
     found = read_run(folder)
     settings = settings_in(folder, Settings)
-    finished = found.results is not None
-    stage, progress = (None, None) if finished else _stage(folder, found, settings)
+    finished, plan = found.results is not None, read_plan(folder)
+    stage, progress = (None, None) if finished or plan is None else _stage(folder, found, settings, plan)
     scored = [item for item in found.history if item.score is not None]
     best = max(scored, key=lambda item: item.score, default=None)
     changed, num_bytes = written(folder)
@@ -182,9 +185,10 @@ def read_status(run: Path | str) -> Status:
     return Status(
         run=folder,
         state="finished" if finished else "running" if at_work else "stopped",
-        stages=stages(settings),
+        stages=() if plan is None else plan.names,
         stage=stage,
         progress=progress,
+        scored=len(found.history),
         best_id=best.id if best else None,
         best_score=best.score if best else None,
         models=_models(found, settings.final.epochs),
@@ -194,13 +198,13 @@ def read_status(run: Path | str) -> Status:
         report=report if (report := folder / "report.html").exists() else None,
         results=read_results(folder) if finished else None,
         at_work=at_work,
-        whole_seconds_left=None if stage is None else _whole_left(folder, found, settings, stage, progress),
+        whole_seconds_left=None if stage is None else _whole_left(found, settings, plan, stage, progress),
     )
 
 
-def _whole_left(folder: Path, found: Run, settings: Settings, stage: str, progress: Progress | None) -> float | None:
+def _whole_left(found: Run, settings: Settings, plan: Plan, stage: str, progress: Progress | None) -> float | None:
     """What is left of an unfinished run, from the rates of the stages that have ended and of the one it is in."""
-    outlook = outlook_of(settings, {name: split["rows"] for name, split in Schema.load(folder).splits.items()})
+    outlook = Outlook(plan)
     if found.warmup is not None and found.warmup.rows and found.warmup.seconds:
         outlook.measured(WARM_UP, found.warmup.rows / found.warmup.seconds)
     if listed := _measured(settings, [item.seconds for item in found.shortlist], 0).rate:
@@ -220,32 +224,29 @@ def settings_in(folder: Path, kind: type[Kind]) -> Kind:
     return kind.known_in(read_config(folder), str(folder / CONFIG))
 
 
-def _stage(folder: Path, found: Run, settings: Settings) -> tuple[str, Progress | None]:
+def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[str, Progress | None]:
     """The stage that an unfinished run is in, and how far that is."""
-    rows = Schema.load(folder).splits["train"]["rows"]
-    if found.warmup is None and settings.warms_up:
-        amount = Amount(settings.warmup_amount)
+    if WARM_UP in plan and found.warmup is None:
         reports = [report for report in found.training if report.rows_per_second]
         if not reports:
             return WARM_UP, None
         rate = _mean([report.rows_per_second for report in reports[-RECENT_REPORTS:]])
-        return WARM_UP, Progress(reports[-1].rows, amount.rows(rows) * amount.epochs, "rows", rate)
-    if settings.searches and not (folder / "retrain").exists():
-        candidates, scored = settings.evolution.candidates, [item.seconds for item in found.history]
+        return WARM_UP, Progress(reports[-1].rows, plan[WARM_UP].total, "rows", rate)
+    if SEARCH in plan and not (folder / "retrain").exists():
+        candidates, scored = plan[SEARCH].total, [item.seconds for item in found.history]
         listed = [item.seconds for item in found.shortlist]
         # A search whose limits leave few candidates ends before it has them all.
         if len(scored) < candidates and not listed:
             return SEARCH, _measured(settings, scored, candidates)
-        shortlist = min(settings.proxy.shortlist, len(scored))
-        if settings.ranking.second is not None and len(listed) < shortlist:
+        if SHORTLIST in plan and len(listed) < (shortlist := min(plan[SHORTLIST].total, len(scored))):
             return SHORTLIST, _measured(settings, listed, shortlist)
     # Weights get this name when all trainings have ended.
     if any(folder.glob("*/*/weights.safetensors")):
         return TEST, None
-    return FINAL_TRAINING, _trained(folder, settings, rows)
+    return FINAL_TRAINING, _trained(folder, settings, plan[FINAL_TRAINING].total)
 
 
-def _measured(settings: Settings, seconds: Sequence[float | None], total: int) -> Progress:
+def _measured(settings: Settings, seconds: Sequence[float | None], total: float) -> Progress:
     """How far candidates are measured, from the seconds that each took so far."""
     recent = [item for item in seconds[-RECENT_CANDIDATES:] if item]
     workers = workers_of(settings)
@@ -262,17 +263,16 @@ def workers_of(settings: Settings) -> int | None:
     return settings.workers or (available_cores() if settings.ray == LOCAL else None)
 
 
-def _trained(folder: Path, settings: Settings, rows: int) -> Progress:
+def _trained(folder: Path, settings: Settings, total: float) -> Progress:
     """How far the final trainings are, in rows: those that paused or ended, and those under way.
 
     Args:
         folder: The run's.
         settings: The run's.
-        rows: Training rows in a pass.
+        total: Rows of all of them.
     """
     finalists = min(settings.final.top_k, settings.evolution.candidates)
-    baselines = len(set(settings.final.baselines))
-    total = planned_rows(settings.final, finalists, baselines, rows)
+    rows = Schema.load(folder).splits["train"]["rows"]
     first_stop = rungs(settings.final, finalists, rows)[0]
     done, rates, last_rates = 0.0, [], []
     for file in folder.glob("*/*/progress-*.jsonl"):

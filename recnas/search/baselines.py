@@ -17,13 +17,15 @@ from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
 from recnas.nn.baselines.registry import import_baselines
 from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST, open_run, shared_files
-from recnas.runs.outlook import outlook_of
+from recnas.runs.outlook import Outlook
+from recnas.runs.plan import write_plan
 from recnas.runs.results import best_trained, check_judged, read_results
 from recnas.runs.settings import Settings
 from recnas.search.costs import Costs
 from recnas.search.data_summary import say_rows
 from recnas.search.finalists import start_training
 from recnas.search.finals import hand_made, run_finals, train_models
+from recnas.search.plan import plan_search
 from recnas.search.run import describe_data
 from recnas.tracking import check_trackers, tracked
 from recnas.util.console import Console
@@ -58,8 +60,10 @@ def _train_baselines(
     settings: Settings, *, overwrite: bool, resume: bool, progress: bool, log_to: Collection[str]
 ) -> dict[str, Any]:
     check_trackers(log_to)
-    console, dataset = Console(progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
-    console.outlook = outlook_of(settings, {split: dataset.rows(split) for split in SPLITS})
+    dataset = Dataset(settings.data)
+    plan = plan_search(settings, {split: dataset.rows(split) for split in SPLITS})
+    console = Console(progress, plan.names)
+    console.outlook = Outlook(plan)
     costs, started = Costs(settings, dataset), time.perf_counter()
     import_baselines(settings.final.baselines)
     say_rows(console, dataset)
@@ -70,6 +74,7 @@ def _train_baselines(
         open_run(settings, dataset.schema, overwrite, resume) as run,
         tracked(run, log_to, console),
     ):
+        write_plan(run, plan)
         executor.check_files(shared_files(run, dataset.path))
         describe_data(run, dataset)
         results = run_finals(run, settings, dataset, [], costs, executor, console)

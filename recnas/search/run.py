@@ -19,22 +19,22 @@ from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import joined, led
 from recnas.features.schema import SPLITS, Schema
 from recnas.nn.baselines.registry import import_baselines
-from recnas.proxies.expression import UNTRAINED
 from recnas.proxies.registry import check_proxy_name
-from recnas.runs.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files, stages
+from recnas.runs.folder import DATA, RESULTS, SEARCH, check_openable, finished, open_run, shared_files
 from recnas.runs.history import FILE_NAME as HISTORY
 from recnas.runs.history import History, Recorded
-from recnas.runs.outlook import RECENT_CANDIDATES, outlook_of
+from recnas.runs.outlook import RECENT_CANDIDATES, Outlook
+from recnas.runs.plan import write_plan
 from recnas.runs.results import with_best
 from recnas.runs.settings import Settings
 from recnas.search.costs import Costs
 from recnas.search.data_summary import say_rows
 from recnas.search.finalists import start_training
 from recnas.search.finals import run_finals
+from recnas.search.plan import plan_search
 from recnas.search.reranking import make_shortlist
 from recnas.search.scoring import (
     check_proxy_rows,
-    find_proxies,
     scored_by,
     start_scoring,
     stop_scoring,
@@ -83,7 +83,7 @@ def search(
 def _search(
     settings: Settings, *, overwrite: bool, resume: bool, progress: bool, log_to: Collection[str]
 ) -> dict[str, Any]:
-    console = Console(progress, stages(settings))
+    console = Console(progress)
     check_trackers(log_to)
     if resume and (results := finished(settings)) is not None:
         results = with_best(results)
@@ -94,9 +94,6 @@ def _search(
     for name in settings.ranking.names:
         check_proxy_name(name)
     dataset = Dataset(settings.data)
-    console.outlook = outlook_of(settings, {split: dataset.rows(split) for split in SPLITS})
-    if settings.ranking.inherits:
-        check_proxy_rows(settings, dataset)
     costs = Costs(settings, dataset)
     costs.check_counts()
     started = time.perf_counter()
@@ -104,8 +101,12 @@ def _search(
     if settings.limits.bounds and not timed:
         _check_limits(settings, costs)
     check_openable(settings, dataset.schema, overwrite, resume)
-    # A module of the user's own is imported when nothing else can be refused, and before anything is replaced.
-    find_proxies(settings.ranking.names)
+    # A module of the user's own is imported when nothing else can be refused but for what its proxies declare, and
+    # before anything is replaced.
+    plan = plan_search(settings, {split: dataset.rows(split) for split in SPLITS})
+    if settings.ranking.inherits:
+        check_proxy_rows(settings, dataset)
+    console.stages, console.outlook = plan.names, Outlook(plan)
     import_baselines(settings.final.baselines)
     say_rows(console, dataset)
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
@@ -116,6 +117,7 @@ def _search(
         open_run(settings, dataset.schema, overwrite, resume) as run,
         tracked(run, log_to, console),
     ):
+        write_plan(run, plan)
         executor.check_files(shared_files(run, dataset.path))
         if timed:
             # What is timed must have the machine to itself.
@@ -188,7 +190,8 @@ def find_candidates(
     try:
         rows = 0
         if settings.warms_up:
-            if fresh := sorted(UNTRAINED.intersection(settings.ranking.names)):
+            proxies = settings.ranking.proxies.items()
+            if fresh := sorted(name for name, proxy in proxies if proxy.declaration.weights == "fresh"):
                 console.say(f"warm-up: {', '.join(fresh)} will look at warm weights, and is published for fresh ones")
             # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
             with joined(join_warm_up, settings), computing_with(threads=1):

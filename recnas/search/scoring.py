@@ -6,7 +6,7 @@ import gc
 import random
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,6 @@ from recnas.nn.processes import Processes
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.expression import Expression
 from recnas.proxies.inputs import ProxyInputs
-from recnas.proxies.registry import Proxy, find_proxy
 from recnas.proxies.short_training import ShortTraining
 from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
@@ -64,22 +63,13 @@ class Scorer:
 
     def __init__(self, context: ScoringContext, expression: Expression) -> None:
         self.context, self.expression = context, expression
-        self._proxies = find_proxies(expression.names)
+        self._proxies = expression.proxies
 
     def __call__(self, arch: Architecture) -> Scored:
         start = time.perf_counter()
-        candidate = ProxyInputs(self.context, arch)
-        values = {name: float(proxy(candidate)) for name, proxy in self._proxies.items()}
+        inputs = ProxyInputs(self.context, arch)
+        values = {name: float(proxy(inputs)) for name, proxy in self._proxies.items()}
         return Scored(values, self.expression.score(values), time.perf_counter() - start)
-
-
-def find_proxies(names: Iterable[str]) -> dict[str, Proxy]:
-    """Proxies by their names.
-
-    Raises:
-        InputError: There is none of that name.
-    """
-    return {name: find_proxy(name) for name in names}
 
 
 def build_supernet(settings: Settings, dataset: Dataset, processes: Processes | None = None) -> Supernet:
@@ -223,7 +213,7 @@ def score(arch: Architecture, look: int = 0) -> Scored:
     with _building:
         if _scorers is None:
             context = build_scoring_context(_settings, Dataset(_settings.data), warm=_settings.warms_up)
-            context.prepare(ranking.names, ranking.inherits)
+            context.prepare(ranking.proxies.values())
             _scorers = [Scorer(context, expression) for expression in ranking.looks]
         scorer = _scorers[look]
     scored = scorer(arch)

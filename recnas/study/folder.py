@@ -1,10 +1,8 @@
-"""Where a study keeps what, and what it does, one after the other. Needs no torch."""
+"""Where a study keeps what, and the names of its stages. Needs no torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from recnas.study.settings import StudySettings
 
 SCORES = "scores.jsonl"
 CANDIDATES_CSV, AGREEMENT_CSV, MARKDOWN = "candidates.csv", "agreement.csv", "study.md"
@@ -29,9 +27,3 @@ def warmup_stage(amount: float) -> str:
 def scoring_stage(amount: float) -> str:
     """The name of the scoring after it."""
     return f"scoring after warm-up {amount:g}"
-
-
-def stages(settings: StudySettings) -> tuple[str, ...]:
-    """The names of what a study does."""
-    pairs = [(warmup_stage(amount), scoring_stage(amount)) for amount in settings.warmups]
-    return (*(name for pair in pairs for name in pair), TRAINING)

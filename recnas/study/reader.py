@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recnas.proxies.declaration import Declaration
 from recnas.proxies.expression import Expression
 from recnas.runs.folder import RESULTS
 from recnas.study.analysis import LEAST_TOLD, TOP
-from recnas.study.rankings import FITTED, STANDARDISED, scores
+from recnas.study.rankings import FITTED, STANDARDISED, declarations_in, scores
 from recnas.study.text import interval, ordered, warmup_in_words
 from recnas.util import forms
 from recnas.util.errors import InputError, suggested
@@ -112,6 +113,11 @@ class Study:
         """The amounts, smallest first."""
         return sorted({item.warmup for item in self.rankings if item.warmup is not None})
 
+    @cached_property
+    def declarations(self) -> dict[str, Declaration]:
+        """What its proxies declared."""
+        return declarations_in(self.results)
+
     @property
     def proxies(self) -> list[Ranking]:
         """Rankings without any training from scratch, highest τ first."""
@@ -120,7 +126,8 @@ class Study:
     def scores(self, ranking: Ranking) -> list[float]:
         """What a proxy or an expression says of each candidate, higher is better; -inf where it says nothing."""
         key = next(iter(self.candidates[0]["values"])) if ranking.warmup is None else f"{ranking.warmup:g}"
-        return [value if math.isfinite(value) else -math.inf for value in scores(ranking.name, key, self.candidates)]
+        found = scores(ranking.name, key, self.candidates, self.declarations)
+        return [value if math.isfinite(value) else -math.inf for value in found]
 
 
 def read_study(path: Path | str) -> Study:
@@ -150,6 +157,9 @@ def _check_whole(results: Mapping[str, Any]) -> None:
     """Raises ValueError or InputError where the parts of a study's results do not fit each other."""
     first = results["candidates"][0]
     measured = {warmup: set(values) for warmup, values in first["values"].items()}
+    names = set().union(*measured.values())
+    if missing := names - set(results.get("proxies", names)):
+        raise ValueError(f"proxies: nothing is said of {min(missing)}")
     for place, row in enumerate(results["candidates"]):
         if {warmup: set(values) for warmup, values in row["values"].items()} != measured:
             raise ValueError(f"candidates[{place}].values: other warm-ups or proxies than the first candidate's")
@@ -164,7 +174,7 @@ def _check_whole(results: Mapping[str, Any]) -> None:
         warmup = next(iter(measured)) if row["warmup"] is None else f"{row['warmup']:g}"
         if warmup not in measured:
             raise ValueError(f"{where}.warmup: no candidate was measured after {warmup}")
-        terms = () if name == FITTED else Expression.parse(name.removeprefix(STANDARDISED), float(warmup)).weights
+        terms = () if name == FITTED else Expression.parse(name.removeprefix(STANDARDISED), float(warmup)).terms
         if missing := [term for term in terms if term not in measured[warmup]]:
             raise ValueError(f"{where}.ranking: no candidate has values of {missing[0]}")
 

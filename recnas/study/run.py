@@ -6,7 +6,7 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from recnas.execution.opening import open_executor
 from recnas.features.schema import SPLITS
 from recnas.nn.model import sizes
 from recnas.nn.processes import num_started
-from recnas.proxies.registry import check_proxy_name, find_proxy
+from recnas.proxies.declaration import Declaration
+from recnas.proxies.registry import PROXIES, check_proxy_name
 from recnas.runs.folder import (
     CONFIG,
     RESULTS,
@@ -30,6 +31,8 @@ from recnas.runs.folder import (
     shared_files,
     write_config,
 )
+from recnas.runs.outlook import Outlook
+from recnas.runs.plan import Plan, write_plan
 from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
@@ -44,12 +47,12 @@ from recnas.study.folder import (
     SCORES,
     TRAINING,
     scoring_stage,
-    stages,
     warmup_folder,
     warmup_stage,
 )
-from recnas.study.outlook import study_outlook
-from recnas.study.scores import Scored, Scoring, measure, needs_warmup, proxy_names, start_scorings, stop_scorings
+from recnas.study.plan import plan_study
+from recnas.study.rankings import declarations_in
+from recnas.study.scores import Scored, Scoring, find_proxies, measure, proxy_names, start_scorings, stop_scorings
 from recnas.study.settings import StudySettings
 from recnas.study.tables import agreement_rows, candidate_rows, summary
 from recnas.study.text import to_csv, to_markdown
@@ -85,55 +88,59 @@ def study(
         InputError: The data set or the settings do not fit, or the folder is taken.
         RunError: A warm-up diverged, or nearly all trainings did.
     """
-    console = Console(progress, stages(settings))
-    anew = resume and _judges_anew(settings)
-    if resume and not anew and (results := finished(settings, forms.Study)) is not None:
+    console = Console(progress)
+    before = _judged_before(settings) if resume else None
+    if resume and before is None and (results := finished(settings, forms.Study)) is not None:
         console.say(f"{settings.run} is finished")
         return results
     for name in proxy_names(settings):
         check_proxy_name(name)
     dataset = Dataset(settings.data)
-    console.outlook = study_outlook(settings, {split: dataset.rows(split) for split in SPLITS})
     if num_started() > 1:
         raise InputError("a study runs in one process with --workers; start it without torchrun")
-    if needs_warmup(settings):
-        check_proxy_rows(settings, dataset)
     costs = Costs(settings, dataset)
     costs.check_counts()
     archs = draw_candidates(settings, costs)
     check_openable(settings, dataset.schema, overwrite, resume)
-    if not anew:
-        # A module of the user's own is imported when nothing else can be refused, and before anything is replaced.
-        for name in proxy_names(settings):
-            find_proxy(name)
+    if before is None:
+        # A module of the user's own is imported when nothing else can be refused but for what its proxies declare, and
+        # before anything is replaced.
+        declarations = {name: proxy.declaration for name, proxy in find_proxies(settings).items()}
+        if any(declaration.inherits for declaration in declarations.values()):
+            check_proxy_rows(settings, dataset)
+    else:
+        declarations = declarations_in(before)
+    plan = plan_study(settings, {split: dataset.rows(split) for split in SPLITS}, declarations)
+    console.stages, console.outlook = plan.names, Outlook(plan)
     started = time.perf_counter()
     say_rows(console, dataset)
     with (
         # What has been measured is only read.
         open_executor(
-            1 if anew else settings.workers,
-            None if anew else settings.ray,
+            settings.workers if before is None else 1,
+            settings.ray if before is None else None,
             _prepare_process,
             (settings.as_seen_by_workers,),
             console.say,
         ) as executor,
         open_run(settings, dataset.schema, overwrite, resume) as run,
     ):
+        write_plan(run, plan)
         executor.check_files(shared_files(run, dataset.path))
 
         def macs(arch: Architecture) -> int:
             return cost.macs(arch, *sizes(dataset.schema))
 
         try:
-            scored = _score(run, settings, dataset, archs, executor, macs, console)
+            scored = _score(run, settings, dataset, archs, plan, executor, macs, console)
             trained = train_all(settings, archs, executor, macs, console)
         finally:
             stop_scorings()
-        if anew:
+        if before is not None:
             # A process that is killed from here on judges when it goes on.
             (run / RESULTS).unlink()
             write_config(run, settings, read_config(run)["created"])
-        results = _conclude(run, settings, dataset, archs, scored, trained)
+        results = _conclude(run, settings, dataset, archs, scored, trained, declarations)
         results["seconds"] = time.perf_counter() - started
         write_json(run / RESULTS, results)
     return results
@@ -160,8 +167,8 @@ def draw_candidates(settings: StudySettings, costs: Costs) -> list[Architecture]
     )
 
 
-def _judges_anew(settings: StudySettings) -> bool:
-    """Whether a study is there that has ended with other rankings.
+def _judged_before(settings: StudySettings) -> dict[str, Any] | None:
+    """The results of a study that has ended with other rankings; None where none has.
 
     Raises:
         InputError: They need proxies that it did not measure, or it has not ended.
@@ -169,10 +176,10 @@ def _judges_anew(settings: StudySettings) -> bool:
     run = Path(settings.run)
     config = begun_with(run, settings.command)
     if config is None:
-        return False
+        return None
     before = StudySettings.from_mapping(config, str(run / CONFIG))
     if before.rankings == settings.rankings:
-        return False
+        return None
     if not is_finished(run):
         raise InputError(
             f"{run} was begun with the rankings {', '.join(before.rankings) or 'of proxies alone'}; leave --ranking "
@@ -182,7 +189,7 @@ def _judges_anew(settings: StudySettings) -> bool:
     measured = {name for values in results["candidates"][0]["values"].values() for name in values}
     if missing := sorted(set(proxy_names(settings)) - measured):
         raise InputError(f"{run} has not measured {', '.join(missing)}; choose another --run for a study that does")
-    return True
+    return results
 
 
 def _prepare_process(settings: StudySettings) -> None:
@@ -195,6 +202,7 @@ def _score(
     settings: StudySettings,
     dataset: Dataset,
     archs: Sequence[Architecture],
+    plan: Plan,
     executor: Executor,
     macs: Macs,
     console: Console,
@@ -207,7 +215,7 @@ def _score(
     write_text(path, "".join(json.dumps(item.to_json()) + "\n" for item in scored))
     for amount in settings.warmups:
         left = [item for item in work[len(scored) :] if item.warmup == amount]
-        if left and needs_warmup(settings):
+        if left and warmup_stage(amount) in plan:
             _warm_up(settings, amount, dataset, executor, console)
         with (
             console.bar(len(archs), scoring_stage(amount), "candidates") as bar,
@@ -295,8 +303,13 @@ def _conclude(
     archs: Sequence[Architecture],
     scored: Sequence[Scored],
     trained: Sequence[Trained],
+    declarations: Mapping[str, Declaration],
 ) -> dict[str, Any]:
     """Writes the tables and gives what they say."""
+    measured = {name for item in scored for name in item.values}
+    # What earlier rankings were made of was measured, too; of code of your own that is not named now nothing is known.
+    declarations = {name: proxy.declaration for name, proxy in PROXIES.items()} | dict(declarations)
+    declarations = {name: declared for name, declared in declarations.items() if name in measured}
     by_arch = {arch.id: [item for item in trained if item.id == arch.id] for arch in archs}
     whole = [arch for arch in archs if all(item.test is not None for item in by_arch[arch.id])]
     if len(whole) < 4:
@@ -304,15 +317,16 @@ def _conclude(
         raise RunError(
             f"only {len(whole)} architectures were trained without diverging; {reason or 'lower --learning-rate'}"
         )
-    candidates = candidate_rows(settings, dataset.schema, whole, by_arch, scored)
+    candidates = candidate_rows(dataset.schema, whole, by_arch, scored, declarations)
     bootstrap = Bootstrap(len(whole), stage_seed(settings, "bootstrap"))
-    agreement = agreement_rows(settings, candidates, bootstrap)
+    agreement = agreement_rows(settings, candidates, declarations, bootstrap)
     results = {
         "run": str(run),
         "data": data_entry(settings, dataset),
         "space": settings.space,
         "diverged": [arch.id for arch in archs if arch not in whole],
         **summary(settings, candidates, bootstrap),
+        "proxies": {name: declared.to_json() for name, declared in declarations.items()},
         "agreement": agreement,
         "candidates": candidates,
     }

@@ -11,7 +11,8 @@ from typing import Any
 
 from recnas.data import Dataset
 from recnas.proxies.context import ScoringContext
-from recnas.proxies.expression import NOT_INHERITED, Expression
+from recnas.proxies.declaration import Proxy
+from recnas.proxies.expression import Expression
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.registry import PROXIES, find_proxy
 from recnas.search.scoring import build_scoring_context
@@ -78,10 +79,10 @@ def measure(scoring: Scoring) -> Scored:
             stop_scorings()
             _instruments = scoring.warmup, _warm_context(settings_of(_settings, scoring.warmup))
         context = _instruments[1]
-    candidate = ProxyInputs(context, scoring.arch)
-    again = scoring.warmup != _settings.warmups[0]
-    names = [name for name in proxy_names(_settings) if not (again and name in NOT_INHERITED)]
-    found = {name: candidate.measure(find_proxy(name)) for name in names}
+    inputs = ProxyInputs(context, scoring.arch)
+    first = scoring.warmup == _settings.warmups[0]
+    proxies = {name: proxy for name, proxy in find_proxies(_settings).items() if first or proxy.declaration.inherits}
+    found = {name: inputs.measure(proxy) for name, proxy in proxies.items()}
     values = {name: float(item.value) for name, item in found.items()}
     return Scored(scoring.arch.id, scoring.warmup, values, {name: item.seconds for name, item in found.items()})
 
@@ -104,16 +105,22 @@ def proxy_names(settings: StudySettings) -> list[str]:
     """The study's proxies: those named, or all, and whatever its rankings are made of."""
     names = dict.fromkeys(settings.proxies or PROXIES)
     for ranking in settings.rankings:
-        names |= dict.fromkeys(Expression.parse(ranking).weights)
+        names |= dict.fromkeys(Expression.parse(ranking).terms)
     return list(names)
 
 
-def needs_warmup(settings: StudySettings) -> bool:
-    """Whether anything that the study judges looks at inherited weights."""
-    return any(name not in NOT_INHERITED for name in proxy_names(settings))
+def find_proxies(settings: StudySettings) -> dict[str, Proxy]:
+    """The study's proxies by their names; those of your own are imported.
+
+    Raises:
+        InputError: There is none of a name.
+    """
+    return {name: find_proxy(name) for name in proxy_names(settings)}
 
 
 def _warm_context(settings: StudySettings) -> ScoringContext:
-    context = build_scoring_context(settings, Dataset(settings.data), warm=needs_warmup(settings))
-    context.prepare(proxy_names(settings), needs_warmup(settings))
+    proxies = find_proxies(settings).values()
+    warm = any(proxy.declaration.inherits for proxy in proxies)
+    context = build_scoring_context(settings, Dataset(settings.data), warm)
+    context.prepare(proxies)
     return context

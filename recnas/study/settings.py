@@ -64,7 +64,7 @@ class StudySettings(Settings):
         for amount in self.warmups:
             Amount(amount)
         for ranking in self.rankings:
-            if not Expression.parse(ranking).weights:
+            if not Expression.parse(ranking).terms:
                 raise InputError(f"rankings have {ranking!r}, which ranks nothing; leave it out")
         for name in ("warmups", "proxies", "rankings", "shares"):
             values = [value if isinstance(value, str) else f"{value:g}" for value in getattr(self, name)]

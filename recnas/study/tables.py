@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recnas.features.schema import Schema
 from recnas.nn.model import sizes
-from recnas.proxies.expression import NOT_INHERITED, Expression
+from recnas.proxies.declaration import Declaration
+from recnas.proxies.expression import Expression
 from recnas.space import Architecture, cost
 from recnas.study.analysis import TOP, Bootstrap, judge, noise_ceiling, random_regret
 from recnas.study.rankings import FITTED, STANDARDISED, scores
@@ -18,21 +19,23 @@ from recnas.study.settings import StudySettings
 from recnas.study.trainings import Trained
 
 Rows = list[dict[str, Any]]
-TRAINED = {"one_shot", "short_training"}
-"""Proxies that train something; they share nothing with others."""
 
 
 def candidate_rows(
-    settings: StudySettings,
     schema: Schema,
     archs: Sequence[Architecture],
     trained: Mapping[str, Sequence[Trained]],
     scored: Sequence[Scored],
+    proxies: Collection[str],
 ) -> Rows:
-    """A row for each architecture that no training of which diverged.
+    """A row for each architecture that no training of which diverged, with what these proxies say of it.
 
     `loss` is its mean test log loss over seeds: the truth that rankings are held against.
     """
+
+    def only(figures: Mapping[str, float]) -> dict[str, float]:
+        return {name: figure for name, figure in figures.items() if name in proxies}
+
     rows = []
     for arch in archs:
         runs = trained[arch.id]
@@ -52,19 +55,21 @@ def candidate_rows(
                 "training_seconds": [item.seconds for item in runs],
                 "threads": [item.threads for item in runs],
                 "beside": [item.beside for item in runs],
-                "values": {f"{item.warmup:g}": own[0].values | item.values for item in own},
-                "seconds": {f"{item.warmup:g}": own[0].seconds | item.seconds for item in own},
+                "values": {f"{item.warmup:g}": only(own[0].values | item.values) for item in own},
+                "seconds": {f"{item.warmup:g}": only(own[0].seconds | item.seconds) for item in own},
             }
         )
     return rows
 
 
-def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstrap) -> Rows:
+def agreement_rows(
+    settings: StudySettings, candidates: Rows, declarations: Mapping[str, Declaration], bootstrap: Bootstrap
+) -> Rows:
     """A row for each ranking: how it agrees with the truth, and what it costs.
 
-    A proxy alone is ranked in its published direction; one that no warm-up changes, such as `parameters`, is there
-    once, without a warm-up. A sum of several is there a second time with its terms standardised, and `fitted` is a
-    ranker on all proxies of a warm-up (see `recnas.study.rankings`). `training 0.05` is the validation log loss that
+    A proxy alone is ranked in the direction that it declares; one that no warm-up changes, such as `parameters`, is
+    there once, without a warm-up. A sum of several is there a second time with its terms standardised, and `fitted` is
+    a ranker on all proxies of a warm-up (see `recnas.study.rankings`). `training 0.05` is the validation log loss that
     the first training had after that share of it, held against the mean of the other seeds, if there are any.
     """
     losses = [row["loss"] for row in candidates]
@@ -74,26 +79,28 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
         # Compiling makes the first time one of a kind.
         seconds = {name: float(np.median([row["seconds"][key][name] for row in candidates])) for name in names}
         for name in names:
-            if name in NOT_INHERITED and key != keys[0]:
+            if not declarations[name].inherits and key != keys[0]:
                 continue
-            shown = None if name in NOT_INHERITED else amount
-            rows.append(_row(name, shown, scores(name, key, candidates), losses, seconds[name], bootstrap))
+            shown = amount if declarations[name].inherits else None
+            found = scores(name, key, candidates, declarations)
+            rows.append(_row(name, shown, found, losses, seconds[name], bootstrap))
         for ranking in settings.rankings:
             if ranking in names:
                 continue
             expression = Expression.parse(ranking, amount)
-            if not expression.inherits and key != keys[0]:
+            inherits = any(declarations[name].inherits for name in expression.names)
+            if not inherits and key != keys[0]:
                 continue
-            shown = amount if expression.inherits else None
-            spent = _together(expression.weights, seconds)
-            for form in ("", STANDARDISED) if len(expression.weights) > 1 else ("",):
-                found = scores(form + ranking, key, candidates)
-                rows.append(_row(form + ranking, shown, found, losses, spent, bootstrap))
-        inherits = any(name not in NOT_INHERITED for name in names)
-        if len(names) > 1 and (inherits or key == keys[0]):
-            found = scores(FITTED, key, candidates)
             shown = amount if inherits else None
-            rows.append(_row(FITTED, shown, found, losses, _together(names, seconds), bootstrap))
+            spent = _together(expression.terms, seconds, declarations)
+            for form in ("", STANDARDISED) if len(expression.terms) > 1 else ("",):
+                found = scores(form + ranking, key, candidates, declarations)
+                rows.append(_row(form + ranking, shown, found, losses, spent, bootstrap))
+        inherits = any(declarations[name].inherits for name in names)
+        if len(names) > 1 and (inherits or key == keys[0]):
+            found = scores(FITTED, key, candidates, declarations)
+            shown = amount if inherits else None
+            rows.append(_row(FITTED, shown, found, losses, _together(names, seconds, declarations), bootstrap))
     others = [float(np.mean(row["test"][1:] or row["test"])) for row in candidates]
     usual = training_times(candidates)[0]
     alike = [row["early_seconds"][0] for row in candidates if _done_like(row, 0, usual)]
@@ -106,10 +113,10 @@ def agreement_rows(settings: StudySettings, candidates: Rows, bootstrap: Bootstr
     return rows
 
 
-def _together(names: Iterable[str], seconds: Mapping[str, float]) -> float:
+def _together(names: Iterable[str], seconds: Mapping[str, float], declarations: Mapping[str, Declaration]) -> float:
     """What proxies of a candidate take: those that train the sum; of the others, which share, the longest counts."""
-    alone = [seconds[name] for name in names if name in TRAINED]
-    return sum(alone) + max((seconds[name] for name in names if name not in TRAINED), default=0.0)
+    alone = [seconds[name] for name in names if declarations[name].trains]
+    return sum(alone) + max((seconds[name] for name in names if not declarations[name].trains), default=0.0)
 
 
 def training_times(candidates: Rows) -> Rows:

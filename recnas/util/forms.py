@@ -96,6 +96,23 @@ class Results(TypedDict, total=False):
     seconds: Seconds
 
 
+class PlannedStage(TypedDict):
+    """A stage in `plan.json`."""
+
+    name: str
+    total: Finite
+    unit: str
+    rows: Finite
+    trains: bool
+    gradient_cost: Finite
+
+
+class Plan(TypedDict):
+    """`plan.json`."""
+
+    stages: Annotated[list[PlannedStage], Len(1)]
+
+
 class CandidateLine(TypedDict, total=False):
     """A line of `history.jsonl` or `shortlist.jsonl`, as a report reads it."""
 
@@ -412,6 +429,16 @@ class TrainingTimes(TypedDict):
     seconds: Seconds
 
 
+class ProxyDeclaration(TypedDict):
+    """What a proxy says of itself; see `recnas.proxies.declaration`."""
+
+    __pydantic_config__ = CLOSED
+
+    direction: Literal["higher", "lower"]
+    weights: Literal["none", "fresh", "warm"]
+    reads: Literal["arch", "supernet", "losses", "gradients", "rows", "batches", "tuning", "training"]
+
+
 class Study(TypedDict):
     """`results.json` of a study."""
 
@@ -425,5 +452,6 @@ class Study(TypedDict):
     random_regret: Annotated[list[Figure], Len(3, 3)]
     training_seconds: Seconds
     training_times: NotRequired[Annotated[list[TrainingTimes], Len(1)]]
+    proxies: NotRequired[dict[str, ProxyDeclaration]]
     agreement: list[Agreement]
     candidates: Annotated[list[StudyCandidate], Len(1)]

@@ -6,17 +6,21 @@ import math
 import random
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from recnas.candidates.recipe import Optimization
 from recnas.proxies.context import ScoringContext
+from recnas.proxies.declaration import Declaration, Reads
+from recnas.proxies.expression import Expression
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.registry import PROXIES, find_proxy
 from recnas.proxies.short_training import ShortTraining
 from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
+from recnas.runs.settings import Settings
 from recnas.space import SPACES
 from recnas.util.errors import InputError
 
@@ -51,6 +55,83 @@ def test_a_wider_network_of_the_same_shape_has_more_flops(make_case) -> None:
     assert macs(case.candidate(wider)) > macs(case.candidate(arch))
 
 
+def declaring(**values: str) -> set[str]:
+    """The proxies that declare this."""
+    return {
+        name
+        for name, proxy in PROXIES.items()
+        if all(getattr(proxy.declaration, key) == value for key, value in values.items())
+    }
+
+
+def test_losses_rank_low_values_first_and_all_others_high_ones() -> None:
+    assert declaring(direction="lower") == {"loss", "one_shot", "short_training"}
+
+
+def test_what_looks_at_no_weights_or_is_published_for_fresh_ones_asks_for_no_warm_up() -> None:
+    assert declaring(weights="none") == {"zen", "short_training", "parameters", "macs"}
+    assert declaring(weights="fresh") == {"jacov", "naswot", "epe_nas"}
+
+
+def test_proxies_declare_what_their_time_is_guessed_by() -> None:
+    gradients = {
+        "zico",
+        "zico_mean",
+        "fr",
+        "mean_abs_gradient",
+        "gradient_std",
+        "l2_norm",
+        "plain",
+        "grad_norm",
+        "snip",
+    }
+    assert declaring(reads="gradients") == gradients
+    assert declaring(reads="rows") == {"jacov", "naswot", "epe_nas"}
+    assert declaring(reads="arch") == {"parameters", "macs"}
+    assert {name for name, proxy in PROXIES.items() if proxy.declaration.trains} == {"one_shot", "short_training"}
+
+
+def test_a_study_measures_what_needs_no_gradients_before_what_has_them() -> None:
+    # The loss comes with gradients: measured later, it would not be told what it takes alone.
+    assert next(iter(PROXIES)) == "loss"
+
+
+def test_every_proxy_reads_what_it_declares(make_supernet, make_batch, dataset, monkeypatch) -> None:
+    """Nothing else is asked of what it is given, but for what costs nothing."""
+    supernet, generator = make_supernet("nasrec-full", narrow=True), torch.Generator().manual_seed(1)
+    batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
+    tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
+    training = ShortTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    arch, asked = supernet.network.space.sample(random.Random(1)), set()
+
+    class Watched(ProxyInputs):
+        def __getattribute__(self, name: str):
+            asked.add(name)
+            return super().__getattribute__(name)
+
+    for name, proxy in PROXIES.items():
+        inputs = Watched(ScoringContext.of(supernet, batches, tuning, training), arch)
+        asked.clear()
+        proxy(inputs)
+        costly = asked & set(get_args(Reads)) - {"arch", "supernet"}
+        declared = proxy.declaration.reads
+        if declared in ("arch", "supernet"):
+            assert not costly, name
+            assert declared in asked, name
+        else:
+            # Statistics are measured on the batches.
+            assert declared in costly <= {declared, "batches"}, name
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"direction": "up"}, {"weights": "cold"}, {"reads": "everything"}], ids=lambda wrong: next(iter(wrong))
+)
+def test_a_proxy_cannot_declare_what_is_not_known(wrong: dict[str, str]) -> None:
+    (name, value), *_ = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} is {value!r}; a proxy declares one of "):
+        Declaration(**wrong)
+
+
 def test_names_are_those_of_the_functions() -> None:
     assert all(find_proxy(name).__name__ == name for name in PROXIES)
 
@@ -72,6 +153,42 @@ def test_a_function_of_a_module_of_ones_own_is_a_proxy(own, make_case) -> None:
     case = make_case("nasrec-small")
     candidate = case.candidate(case.supernet.network.space.sample(random.Random(0)))
     assert candidate.measure(find_proxy("my_proxies:layers")).value == len(candidate.gradients.modules)
+
+
+DECLARING = """
+from recnas.proxies import proxy
+
+@proxy(direction="lower", weights="none", reads="arch")
+def blocks(inputs):
+    return float(len(inputs.arch.blocks))
+
+@proxy(direction="higher", weights="fresh")
+def at_random(inputs):
+    return 0.0
+"""
+
+
+def test_a_proxy_of_ones_own_ranks_and_warms_up_as_it_declares(own) -> None:
+    own("declaring_proxies", DECLARING)
+    own("plain_proxies", "def layers(inputs):\n    return 0.0\n")
+    blocks, at_random, layers = "declaring_proxies:blocks", "declaring_proxies:at_random", "plain_proxies:layers"
+    assert Expression.parse(blocks).weights == {blocks: -1.0}
+    assert Expression.parse(at_random).weights == {at_random: 1.0}
+    assert Expression.parse(layers).weights == {layers: 1.0}
+    # In a sum every sign is the user's.
+    assert Expression.parse(f"jacov + {blocks}").weights == {"jacov": 1.0, blocks: 1.0}
+    asked = {score: Settings.from_mapping({"proxy": {"score": score}}) for score in (blocks, at_random, layers)}
+    assert [settings.warmup_amount for settings in asked.values()] == [0.0, 0.0, 0.01]
+    assert [settings.ranking.inherits for settings in asked.values()] == [False, True, True]
+    assert [settings.warms_up for settings in asked.values()] == [False, False, True]
+
+
+def test_a_proxy_of_ones_own_can_be_called_as_the_function_that_it_is(own, make_case) -> None:
+    own("called_proxies", DECLARING)
+    case = make_case("nasrec-small")
+    inputs = case.candidate(case.supernet.network.space.sample(random.Random(0)))
+    found = find_proxy("called_proxies:blocks")
+    assert sys.modules["called_proxies"].blocks(inputs) == found(inputs) == len(inputs.arch.blocks)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_it_is_the_loss_at_the_end_of_the_training_of_a_model_with_whole_tables(
     batches = list(dataset.batches("train", batch_size, seed=3, rows=40))
     for name, table in embeddings.tables().items():
         seen = torch.cat([batch.sparse[name].values() for batch in batches]).unique()
-        table[seen] = short_training.material.tables[name][: len(seen)]
+        table[seen] = short_training.shared.tables[name][: len(seen)]
     losses: list[float] = []
 
     class Listening(ModelLearner):
@@ -68,10 +68,8 @@ def test_what_diverges_has_no_log_loss(dataset) -> None:
 
 def test_tables_have_only_the_rows_that_are_touched(dataset) -> None:
     short_training = ShortTraining(dataset, 2, OPTIMIZATION, seed=3)
-    assert all(len(table) <= 2 * 3 for table in short_training.material.tables.values())
-    for feature, table in zip(
-        short_training.material.schema.sparse, short_training.material.tables.values(), strict=True
-    ):
+    assert all(len(table) <= 2 * 3 for table in short_training.shared.tables.values())
+    for feature, table in zip(short_training.shared.schema.sparse, short_training.shared.tables.values(), strict=True):
         assert feature.rows == len(table)
 
 

@@ -2,18 +2,23 @@
 
 import pytest
 
-from recnas import proxies
-from recnas.proxies.expression import UNTRAINED
-from recnas.proxies.registry import PROXIES
-from recnas.runs.outlook import GRADIENTS, LOOKED_AT, Outlook, Work, outlook_of
+from recnas.runs.outlook import Outlook
+from recnas.runs.plan import Plan, PlannedStage
 from recnas.runs.settings import Settings
+from recnas.search.plan import plan_search
 
 ROWS = {"train": 1000, "validation": 100, "test": 300}
 
 
 def test_before_anything_was_trained_nothing_is_claimed_but_of_the_last_stage() -> None:
     outlook = Outlook(
-        {"search": Work(10, trains=False), "final training": Work(500), "test": Work(2, 50, trains=False)}
+        Plan(
+            (
+                PlannedStage("search", 10, "candidates", trains=False),
+                PlannedStage("final training", 500, "rows"),
+                PlannedStage("test", 2, "models", 50, trains=False),
+            )
+        )
     )
     outlook.measured("search", 5.0)
     assert outlook.left("search", 1.0) is None
@@ -22,8 +27,13 @@ def test_before_anything_was_trained_nothing_is_claimed_but_of_the_last_stage() 
 
 
 def test_stages_to_come_take_what_their_rows_take_at_the_rate_of_the_last_training() -> None:
-    works = {"warm-up": Work(200, 2), "search": Work(10, 30), "final training": Work(500), "test": Work(2, 50)}
-    outlook = Outlook(works)
+    stages = (
+        PlannedStage("warm-up", 200, "rows", 2),
+        PlannedStage("search", 10, "candidates", 30),
+        PlannedStage("final training", 500, "rows"),
+        PlannedStage("test", 2, "models", 50),
+    )
+    outlook = Outlook(Plan(stages))
     # Two paths a row: 40 rows a second are 80 of one path.
     outlook.measured("warm-up", 40.0)
     assert outlook.left("warm-up", 3.0) == pytest.approx(3 + (300 + 500 + 100) / 80)
@@ -32,30 +42,9 @@ def test_stages_to_come_take_what_their_rows_take_at_the_rate_of_the_last_traini
     assert outlook.left("final training", 2.0) == pytest.approx(2 + 100 / 10)
 
 
-def test_a_run_s_stages_have_the_rows_that_its_settings_say() -> None:
-    evolution = {"population": 20, "iterations": 0}
-    final = {"top_k": 5, "epochs": 2, "baselines": ["dlrm"], "other_learning_rates": []}
-    default = outlook_of(Settings.from_mapping({"evolution": evolution, "final": final}), ROWS)
-    assert {name: work.total for name, work in default.works.items()} == {
-        "search": 20,
-        "shortlist": 20,
-        "final training": 6 * 2 * 1000,
-        "test": 6,
-    }
-    # Each look by jacov reads 128 rows, and the short training 8,192 more.
-    assert [work.rows for work in default.works.values()] == [128, 8192 + 128, 1, 100]
-    assert [work.trains for work in default.works.values()] == [False, True, True, False]
-    published = {"proxy": {"score": "sigeo"}, "warmup": {"amount": 0.1, "paths": 2}, "evolution": evolution}
-    works = outlook_of(Settings.from_mapping(published), ROWS).works
-    assert list(works) == ["warm-up", "search", "final training", "test"]
-    assert (works["warm-up"].total, works["warm-up"].rows) == (100, 2)
-    alone = outlook_of(Settings.from_mapping({"final": final | {"top_k": 0}}), ROWS).works
-    assert {name: work.total for name, work in alone.items()} == {"final training": 2000, "test": 1}
-
-
 def test_before_anything_was_trained_a_look_at_gradients_tells_how_fast_rows_go() -> None:
     evolution, final = {"population": 20, "iterations": 0}, {"top_k": 5, "baselines": [], "other_learning_rates": []}
-    default = outlook_of(Settings.from_mapping({"evolution": evolution, "final": final}), ROWS)
+    default = Outlook(plan_search(Settings.from_mapping({"evolution": evolution, "final": final}), ROWS))
     # Ten candidates a second with 128 rows each.
     default.measured("search", 10.0)
     after = 20 * (8192 + 128) + 5 * 1000 + 5 * 100
@@ -78,22 +67,15 @@ def test_before_anything_was_trained_a_look_at_gradients_tells_how_fast_rows_go(
         ("loss", None),
         ("zen", None),
         ("jacov + one_shot", None),
-        ("my_module:mine", None),
+        ("math:floor", None),
     ],
 )
 def test_only_looks_that_go_forward_and_backward_as_training_does_tell_how_fast_that_is(
     score: str, rows: float | None
 ) -> None:
-    outlook = outlook_of(Settings.from_mapping({"proxy": {"score": score}}), ROWS)
+    plan = plan_search(Settings.from_mapping({"proxy": {"score": score}}), ROWS)
+    outlook = Outlook(plan)
     outlook.measured("search", 10.0)
-    names = list(outlook.works)
-    later = [outlook.works[name] for name in names[names.index("search") + 1 :]]
+    later = plan.stages[plan.names.index("search") + 1 :]
     left = None if rows is None else pytest.approx(1 + sum(work.total * work.rows for work in later) / (10 * rows))
     assert outlook.left("search", 1.0) == left
-
-
-def test_what_is_said_here_of_proxies_without_torch_is_so() -> None:
-    assert LOOKED_AT == proxies.rows.ROWS
-    told = {name for name, proxy in PROXIES.items() if proxy.__module__ == proxies.gradients.__name__}
-    assert told - {"loss"} == GRADIENTS
-    assert {name for name, proxy in PROXIES.items() if proxy.__module__ == proxies.rows.__name__} == UNTRAINED

@@ -19,8 +19,10 @@ import yaml
 from recnas.cli import main
 from recnas.features.schema import Schema
 from recnas.runs.folder import open_run
+from recnas.runs.plan import write_plan
 from recnas.runs.settings import Settings
 from recnas.runs.status import Progress, read_status
+from recnas.search.plan import plan_search
 from recnas.util.console import clock
 from recnas.util.errors import InputError
 
@@ -43,14 +45,21 @@ def write(file: Path, *values: dict) -> None:
     file.write_text("".join(json.dumps(value) + "\n" for value in values))
 
 
+def begin(run: Path, settings: Settings) -> None:
+    """Writes what a run with these settings has when it begins."""
+    config = {"version": "0.1.0", "created": "now", **settings.to_mapping()}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    splits = Schema.load(run).splits
+    write_plan(run, plan_search(settings, {name: split["rows"] for name, split in splits.items()}))
+
+
 @pytest.fixture
 def run(data: Path, tmp_path: Path) -> Path:
     """A run that has only begun."""
     folder = tmp_path / "my run"
     folder.mkdir()
     Schema.load(data).save(folder)
-    config = {"version": "0.1.0", "created": "now", **settings_of(folder, data).to_mapping()}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    begin(folder, settings_of(folder, data))
     return folder
 
 
@@ -131,10 +140,12 @@ def test_the_whole_run_s_time_left_is_guessed_from_what_was_measured_and_else_sa
     assert "whole run" not in str(read_status(run))
 
 
-def test_the_usual_search_guesses_the_whole_run_s_time_left_while_it_looks_at_its_candidates(run: Path) -> None:
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    config["proxy"]["score"], config["warmup"]["amount"] = "jacov | jacov - short_training", None
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
+def test_the_usual_search_guesses_the_whole_run_s_time_left_while_it_looks_at_its_candidates(
+    run: Path, data: Path
+) -> None:
+    values = settings_of(run, data).to_mapping()
+    values["proxy"]["score"], values["warmup"]["amount"] = "jacov | jacov - short_training", None
+    begin(run, Settings.from_mapping(values))
     with at_work(run):
         write(run / "history.jsonl")
         assert "whole run     time left is not known yet" in str(read_status(run))
@@ -169,6 +180,31 @@ def test_how_fast_a_cluster_is_is_known_only_with_its_workers(
     assert read_status(run).progress.rate == 300
 
 
+def test_without_a_plan_a_run_says_what_it_has_and_guesses_nothing(run: Path) -> None:
+    # As an older version leaves it, or a process that was killed at once.
+    (run / "plan.json").unlink()
+    assert "scored" not in str(read_status(run))
+    search(run, candidates=5)
+    train(run, "retrain/c2", 0.1, 2400, ended=True)
+    with at_work(run):
+        status = read_status(run)
+        assert (status.state, status.stage, status.stages) == ("running", None, ())
+        assert (status.progress, status.whole_seconds_left) == (None, None)
+        assert (status.scored, status.best_id, status.best_score) == (5, "c2", 0)
+        assert [(model.id, model.log_loss) for model in status.models] == [("c2", 0.6)]
+        shown = str(status)
+    assert shown.startswith(f"{run}: running\nscored        5 candidates\n")
+    assert "time left is not known yet" in shown
+    assert str(read_status(run)).startswith(f"{run}: stopped\n")
+
+
+def test_a_damaged_plan_is_told_in_one_line(run: Path) -> None:
+    write(run / "plan.json", {"stages": [{"name": "search"}]})
+    with pytest.raises(InputError, match=r"plan\.json") as error:
+        read_status(run)
+    assert "\n" not in str(error.value)
+
+
 def test_progress_is_known_up_to_a_damaged_line(run: Path) -> None:
     search(run, candidates=8)
     train(run, "retrain/c1", 0.1, 1000, ended=False)
@@ -180,8 +216,7 @@ def test_progress_is_known_up_to_a_damaged_line(run: Path) -> None:
 
 def test_with_halving_a_paused_training_counts_for_what_it_has_done(run: Path, data: Path) -> None:
     final = {"top_k": 4, "strategy": "halving", "epochs": 2, "optimization": {"batch_size": 100}}
-    config = settings_of(run, data, **final).to_mapping()
-    (run / "config.yaml").write_text(yaml.safe_dump({"version": "0.1.0", "created": "now", **config}))
+    begin(run, settings_of(run, data, **final))
     search(run, candidates=8)
     train(run, "retrain/c1", 0.1, 600, ended=True)
     train(run, "retrain/c2", 0.1, 600, ended=True)

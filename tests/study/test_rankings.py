@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
+from recnas.proxies.registry import PROXIES
 from recnas.study.rankings import fitted, normal_scores, scores
+
+DECLARED = {name: proxy.declaration for name, proxy in PROXIES.items()}
 
 
 def rows(**values: list[float | None]) -> list[dict]:
@@ -24,8 +27,8 @@ def rows(**values: list[float | None]) -> list[dict]:
 
 def test_a_proxy_is_ranked_as_published_and_a_sum_as_it_is_written() -> None:
     candidates = rows(zico=[1.0, 2.0, None], loss=[0.5, 0.25, 0.75])
-    assert scores("loss", "0.1", candidates) == [-0.5, -0.25, -0.75]
-    assert scores("zico - 2*loss", "0.1", candidates) == [0.0, 1.5, -math.inf]
+    assert scores("loss", "0.1", candidates, DECLARED) == [-0.5, -0.25, -0.75]
+    assert scores("zico - 2*loss", "0.1", candidates, DECLARED) == [0.0, 1.5, -math.inf]
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=20, unique=True), st.floats(0.001, 1000))
@@ -33,7 +36,7 @@ def test_standardised_terms_do_not_depend_on_their_scale(values: list[float], sc
     # The sum as it is would follow whichever of its terms has the larger numbers.
     others = [float(-place) for place in range(len(values))]
     ours, scaled = (
-        scores("standardised zico + fr", "0.1", rows(zico=column, fr=others))
+        scores("standardised zico + fr", "0.1", rows(zico=column, fr=others), DECLARED)
         for column in (values, list(np.argsort(np.argsort(values)) * scale))
     )
     assert ours == pytest.approx(scaled)
@@ -56,27 +59,27 @@ def test_a_fitted_ranker_finds_what_a_sum_of_proxies_tells_and_nothing_in_noise(
     for place, row in enumerate(candidates):
         row["loss"] = hidden[0][place] - hidden[1][place]
     losses = [row["loss"] for row in candidates]
-    assert kendalltau(fitted("0.1", candidates), losses).statistic < -0.8
-    assert fitted("0.1", candidates).tolist() == scores("fitted", "0.1", candidates)
+    assert kendalltau(fitted("0.1", candidates, DECLARED), losses).statistic < -0.8
+    assert fitted("0.1", candidates, DECLARED).tolist() == scores("fitted", "0.1", candidates, DECLARED)
     for row in candidates:
         row["loss"] = rng.random()
-    assert abs(kendalltau(fitted("0.1", candidates), [row["loss"] for row in candidates]).statistic) < 0.3
+    assert abs(kendalltau(fitted("0.1", candidates, DECLARED), [row["loss"] for row in candidates]).statistic) < 0.3
 
 
 def test_no_candidate_is_judged_by_a_ranker_that_knows_its_loss() -> None:
     rng = random.Random(1)
     candidates = rows(zico=[rng.random() for _ in range(20)], fr=[rng.random() for _ in range(20)])
-    before = fitted("0.1", candidates)
+    before = fitted("0.1", candidates, DECLARED)
     # From the worst to the best of all; its fold stays, and the ranker that judges it sees the same others.
     candidates[19]["loss"] = -1.0
-    after = fitted("0.1", candidates)
+    after = fitted("0.1", candidates, DECLARED)
     assert after[19] == before[19]
     assert (after != before).any()
 
 
 def test_what_has_no_value_is_last_whichever_way_its_term_counts() -> None:
     candidates = rows(jacov=[1.0, 1.0, 1.0, 1.0], short_training=[None, 0.1, 0.2, 0.3])
-    found = scores("standardised jacov - short_training", "0.1", candidates)
+    found = scores("standardised jacov - short_training", "0.1", candidates, DECLARED)
     assert min(found) == found[0] < found[3] < found[2] < found[1]
 
 
@@ -88,5 +91,5 @@ def test_a_fitted_ranker_has_no_lean_in_pure_noise() -> None:
         losses = rng.random(48)
         for row, loss in zip(candidates, losses, strict=True):
             row["loss"] = loss
-        taus.append(kendalltau(-fitted("0.1", candidates), losses).statistic)
+        taus.append(kendalltau(-fitted("0.1", candidates, DECLARED), losses).statistic)
     assert abs(np.mean(taus)) < 3 * np.std(taus) / 40**0.5

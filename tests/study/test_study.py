@@ -13,7 +13,7 @@ import pytest
 from recnas.cli import main
 from recnas.data import Dataset
 from recnas.nn.model import sizes
-from recnas.proxies.expression import NOT_INHERITED
+from recnas.proxies.registry import PROXIES as ALL
 from recnas.search import run_baselines, run_search
 from recnas.search.costs import Costs
 from recnas.space import Architecture, cost
@@ -50,6 +50,7 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
         "agreement.csv",
         "candidates.csv",
         "config.yaml",
+        "plan.json",
         "results.json",
         "schema.json",
         "scores.jsonl",
@@ -63,9 +64,9 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
     rankings = [(row["ranking"], row["warmup"]) for row in results["agreement"]]
     # What no warm-up changes is there once; a short training last.
     sums = ["sigeo", "zico - 30*loss"]
-    inherited = [*(name for name in PROXIES if name not in NOT_INHERITED), *sums, "fitted"]
+    inherited = [*(name for name in PROXIES if ALL[name].declaration.inherits), *sums, "fitted"]
     inherited += [f"standardised {name}" for name in sums]
-    expected = [(name, None) for name in PROXIES if name in NOT_INHERITED]
+    expected = [(name, None) for name in PROXIES if not ALL[name].declaration.inherits]
     expected += [(name, amount) for name in inherited for amount in (0.0, 0.5)]
     assert sorted(rankings[:-1], key=str) == sorted(expected, key=str)
     shares = results["candidates"][0]["shares"]

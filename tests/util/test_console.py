@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recnas.runs.outlook import Outlook, Work
+from recnas.runs.outlook import Outlook
+from recnas.runs.plan import Plan, PlannedStage
 from recnas.util import console
 from recnas.util.console import BYTES, Console, clock, size, speed
 
@@ -74,8 +75,15 @@ def test_a_line_tells_how_much_how_fast_and_how_long() -> None:
 
 def test_a_line_tells_how_long_the_whole_run_is_as_soon_as_that_is_known() -> None:
     """A stage of 100 s is one of a run of which 500 s follow at its rate."""
-    console = Console(True, ["search", "training", "test"])
-    console.outlook = Outlook({"search": Work(10, trains=False), "training": Work(100), "test": Work(50)})
+    plan = Plan(
+        (
+            PlannedStage("search", 10, "rows", trains=False),
+            PlannedStage("training", 100, "rows"),
+            PlannedStage("test", 50, "rows"),
+        )
+    )
+    console = Console(True, plan.names)
+    console.outlook = Outlook(plan)
     with watched() as (time, written):
         for stage, total in (("search", 10), ("training", 100), ("test", 50)):
             with console.bar(total, stage, "rows") as bar:
@@ -91,8 +99,10 @@ def test_a_line_tells_how_long_the_whole_run_is_as_soon_as_that_is_known() -> No
 
 def test_the_whole_run_is_guessed_from_the_rate_of_the_work_itself_where_that_is_told() -> None:
     """The first candidate is there after 50 s, most of them the workers' start: each takes one."""
-    console = Console(True, ["search", "training"])
-    console.outlook = Outlook({"search": Work(10, rows=128, trains=False, looks=1), "training": Work(128 * 30)})
+    search = PlannedStage("search", 10, "candidates", rows=128, trains=False, gradient_cost=1)
+    plan = Plan((search, PlannedStage("training", 128 * 30, "rows")))
+    console = Console(True, plan.names)
+    console.outlook = Outlook(plan)
     with watched() as (time, written):
         with console.bar(10, "search", "candidates") as bar:
             time.now += 50.0
