@@ -30,7 +30,8 @@ from torchrec import KeyedJaggedTensor
 from recnas.candidates.recipe import Optimization
 from recnas.data import Batch
 from recnas.execution.executor import ThisProcess
-from recnas.features.schema import DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.proxies import statistics as proxy_statistics

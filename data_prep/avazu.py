@@ -16,8 +16,8 @@ from recnas.data_prep.delimited import Decimal, Form, Hex, Kind, Label, read_row
 from recnas.data_prep.engine import RawTable
 from recnas.data_prep.recipe import Option, recipe
 from recnas.data_prep.text import describe, input_files
+from recnas.features.feature import SparseFeature
 from recnas.features.published import PUBLISHED_ROWS
-from recnas.features.schema import SparseFeature
 from recnas.util.errors import InputError
 
 LABEL = "click"

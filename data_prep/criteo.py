@@ -13,8 +13,8 @@ from recnas.data_prep.engine import RawTable
 from recnas.data_prep.recipe import recipe
 from recnas.data_prep.split import ROW_ORDER
 from recnas.data_prep.text import describe, input_files
+from recnas.features.feature import SparseFeature
 from recnas.features.published import PUBLISHED_ROWS
-from recnas.features.schema import SparseFeature
 from recnas.util.errors import InputError
 
 LABEL = "label"

@@ -21,7 +21,8 @@ from recnas.data_prep.pipeline import ahead
 from recnas.data_prep.split import Split
 from recnas.data_prep.text import check_unchanged
 from recnas.features.columns import places_of_kept
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.console import Console
 from recnas.util.errors import InputError
 

@@ -17,7 +17,7 @@ from recnas.data_prep.engine import RawTable
 from recnas.data_prep.recipe import recipe
 from recnas.data_prep.text import describe, input_files
 from recnas.features.columns import Read, Reader, read_numbers, read_times
-from recnas.features.schema import SparseFeature
+from recnas.features.feature import SparseFeature
 from recnas.util.console import Bar
 from recnas.util.errors import InputError
 

@@ -15,8 +15,8 @@ from recnas.data_prep.delimited import Clicks, Decimal, Form, Number, read_rows
 from recnas.data_prep.engine import RawTable
 from recnas.data_prep.recipe import recipe
 from recnas.data_prep.text import describe, input_files
+from recnas.features.feature import SparseFeature
 from recnas.features.published import PUBLISHED_ROWS
-from recnas.features.schema import SparseFeature
 from recnas.util.errors import InputError
 
 LABEL = "click"

@@ -9,7 +9,7 @@ import polars as pl
 from recnas.data_prep.counts import ValueCounts
 from recnas.data_prep.rows import unnamed
 from recnas.data_prep.words import FrequentWords
-from recnas.features.schema import MAX_ROWS, MISSING, SHARED, SparseFeature
+from recnas.features.feature import MAX_ROWS, MISSING, SHARED, SparseFeature
 from recnas.util.errors import InputError
 
 HASH = "hash"

@@ -13,7 +13,8 @@ from recnas.data_prep.engine import RawTable, Summary
 from recnas.data_prep.labels import rule_like
 from recnas.data_prep.roles import Roles
 from recnas.data_prep.rows import unnamed
-from recnas.features.schema import MISSING, Schema, SparseFeature
+from recnas.features.feature import MISSING, SparseFeature
+from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
 

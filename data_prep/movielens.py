@@ -15,7 +15,7 @@ from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.engine import RawTable
 from recnas.data_prep.recipe import recipe
 from recnas.data_prep.text import describe, read_pieces
-from recnas.features.schema import SparseFeature
+from recnas.features.feature import SparseFeature
 from recnas.util.console import Bar
 from recnas.util.errors import InputError
 

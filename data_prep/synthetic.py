@@ -34,8 +34,9 @@ from recnas.data_prep.engine import RawTable, Summary
 from recnas.data_prep.pipeline import ahead
 from recnas.data_prep.recipe import Option, recipe
 from recnas.data_prep.split import ROW_ORDER
+from recnas.features.feature import SparseFeature
 from recnas.features.raw_values import mixed
-from recnas.features.schema import SPLITS, SparseFeature
+from recnas.features.schema import SPLITS
 from recnas.util.console import Console
 from recnas.util.errors import InputError
 

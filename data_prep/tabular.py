@@ -27,7 +27,8 @@ from recnas.data_prep.text import describe
 from recnas.data_prep.words import FrequentWords, frequent_words
 from recnas.features.columns import Reader, read_feature, read_times
 from recnas.features.encoding import column_of, wanted_of
-from recnas.features.schema import DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import Schema
 from recnas.util.console import BYTES, Console
 from recnas.util.errors import InputError, first_line
 from recnas.util.printable import printable
@@ -101,7 +102,7 @@ def read_tabular(
 ) -> RawTable:
     """The rows of a table of the user's own.
 
-    Ids are what `recnas.features.schema.raw_value` makes of each value, so that serving can do the same.
+    Ids are what `recnas.features.raw_values.raw_value` makes of each value, so that serving can do the same.
 
     Args:
         input: What `recnas.data_prep.tables.open_tables` takes.

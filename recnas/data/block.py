@@ -14,7 +14,8 @@ import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recnas.data.batch import Batch
-from recnas.features.schema import Schema, SparseFeature, table_rows
+from recnas.features.feature import SparseFeature, table_rows
+from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
 

@@ -10,8 +10,9 @@ from polars import selectors
 
 from recnas.data.dataset import Dataset
 from recnas.features.description import DenseDescription, Description, SparseDescription
+from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.frames import scan
-from recnas.features.schema import SPLITS, DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS
 from recnas.util.errors import InputError
 
 MOST_FREQUENT = 3
@@ -106,7 +107,7 @@ def _sparse(column: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDe
     # Of equally frequent values the smallest come first.
     top = counts.sort("count", "value", descending=[True, False]).head(MOST_FREQUENT)
     total = int(counts["count"].sum())
-    # As in `recnas.features.schema.table_rows`.
+    # As in `recnas.features.feature.table_rows`.
     shared = counts.group_by(pl.col("value") % (feature.rows - 1)).len().filter(pl.col("len") > 1)["len"].sum()
     return SparseDescription(
         feature.name,

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from recnas.data import Batch
 from recnas.export.quantize import RoundedTable
-from recnas.features.schema import Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 
 EXAMPLE_ROWS = 3

@@ -13,8 +13,9 @@ from typing import Any
 from recnas.export.python_text import call, literal
 from recnas.features import raw_values
 from recnas.features.encoding import A_LIST, AN_ID, column_of
+from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.id_parsers import bounds, wanted
-from recnas.features.schema import DenseFeature, Schema, SparseFeature
+from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
 _COPIED = {

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.raw_values import (
     WHOLE_NUMBER,
     hash_integers,
@@ -23,7 +24,6 @@ from recnas.features.raw_values import (
     missing_numbers,
     raw_value,
 )
-from recnas.features.schema import DenseFeature, SparseFeature
 from recnas.util.errors import InputError
 
 Read = tuple[pl.Series, np.ndarray | None]

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from recnas.features.feature import DenseFeature, SparseFeature, table_rows
 from recnas.features.id_parsers import wanted
 from recnas.features.raw_values import BLANKS, items_of, number_of
-from recnas.features.schema import DenseFeature, Schema, SparseFeature, table_rows
+from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
 if TYPE_CHECKING:

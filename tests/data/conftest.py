@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recnas.data import Dataset
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 
 TYPES = {
     "click": pa.int8(),

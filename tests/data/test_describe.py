@@ -17,7 +17,9 @@ import recnas
 from recnas.cli import main
 from recnas.data import describe
 from recnas.features.description import Description
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.raw_values import raw_value
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 
 

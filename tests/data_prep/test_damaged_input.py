@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 import recnas.data_prep
 from recnas.data_prep.text import read_pieces
-from recnas.features.schema import SPLITS, Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.console import Bar
 from recnas.util.errors import InputError
 

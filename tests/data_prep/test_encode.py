@@ -25,7 +25,9 @@ from recnas.data_prep.avazu import HEXADECIMAL
 from recnas.data_prep.criteo import FORM as CRITEO
 from recnas.data_prep.kdd import FORM as KDD
 from recnas.data_prep.synthetic import generate
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature, raw_value
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.raw_values import raw_value
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 from tests.export.written_rows import assert_project_reads
 

@@ -16,7 +16,9 @@ from recnas.data import Dataset
 from recnas.data.describe import describe
 from recnas.data_prep import prepare
 from recnas.data_prep.known_values import table_rows_of
-from recnas.features.schema import SPLITS, Schema, SparseFeature, raw_value, table_rows
+from recnas.features.feature import SparseFeature, table_rows
+from recnas.features.raw_values import raw_value
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 
 ROLES = {"label": "y", "dense": ["x:none"], "sparse": ["id"], "multi": ["tags"], "time": "x", "split": "time"}

@@ -14,7 +14,8 @@ from recnas.data import Dataset
 from recnas.data.describe import describe
 from recnas.data_prep import prepare, unseen_lines
 from recnas.export.fit import check_fits
-from recnas.features.schema import SPLITS, Schema, raw_value
+from recnas.features.raw_values import raw_value
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 from tests.data_prep.test_encode import assert_same_as_prepared
 

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from recnas.data_prep import prepare
-from recnas.features.schema import SPLITS, raw_value
+from recnas.features.raw_values import raw_value
+from recnas.features.schema import SPLITS
 from recnas.util.errors import InputError
 from tests.export.written_rows import assert_project_reads
 

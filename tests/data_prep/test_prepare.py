@@ -17,7 +17,8 @@ from recnas.data_prep import RECIPES, prepare
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.engine import RawTable, write_data_set
 from recnas.data_prep.split import AutoCTRSplit
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError, RunError
 
 

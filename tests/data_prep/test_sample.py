@@ -12,7 +12,8 @@ from recnas.data_prep import prepare
 from recnas.data_prep.sample import sample_of
 from recnas.data_prep.separators import guessed_separator, separator_of
 from recnas.data_prep.tables import open_tables
-from recnas.features.schema import SPLITS, Schema, raw_value
+from recnas.features.raw_values import raw_value
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 
 LINES = [f"{place % 2},u{place % 9},{place % 7 / 4}" for place in range(60)]

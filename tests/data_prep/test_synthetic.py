@@ -17,7 +17,8 @@ from recnas.data import Dataset
 from recnas.data_prep import prepare
 from recnas.data_prep.criteo import DENSE, LABEL, SPARSE
 from recnas.data_prep.synthetic import CLICK_RATE, COLUMNS, MIN_ROWS, PROBABILITY, BestLogLoss, SyntheticLog, generate
-from recnas.features.schema import SPLITS, Schema, table_rows
+from recnas.features.feature import table_rows
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 
 ROWS = 100_000

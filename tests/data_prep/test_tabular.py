@@ -31,7 +31,8 @@ from recnas.data_prep.json_files import _rows as _json_rows
 from recnas.data_prep.tabular import read_tabular
 from recnas.data_prep.text import InputSegment, read_pieces
 from recnas.features.columns import read_ids, read_lists, read_numbers, read_times
-from recnas.features.schema import SPLITS, hash_string, raw_value
+from recnas.features.raw_values import hash_string, raw_value
+from recnas.features.schema import SPLITS
 from recnas.util.errors import InputError
 
 COLUMNS = {"label": "click", "dense": ["price", "age:log1p"], "sparse": ["user", "city"], "multi": ["tags"]}

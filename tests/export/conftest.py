@@ -20,7 +20,8 @@ from torchrec import KeyedJaggedTensor
 from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.export import export_run
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.space import Architecture, Block

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from recnas.export.fit import check_fits
-from recnas.features.schema import SPLITS, Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 
 SCHEMA = Schema("y", (), (SparseFeature("user", 9),), {name: {"rows": 10, "positives": 4} for name in SPLITS})

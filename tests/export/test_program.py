@@ -13,7 +13,8 @@ from torchrec import KeyedJaggedTensor
 from recnas.data import Batch, batch_of
 from recnas.export import load, program_inputs
 from recnas.export.program import export_program
-from recnas.features.schema import SPLITS, Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.nn.model import count_dense_parameters
 from recnas.space import Architecture, cost
 

@@ -5,7 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recnas.export.rows_code import example_row
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 from tests.export.test_project import lint
 from tests.export.written_rows import ODD, assert_read_alike, outcome_of_encode, write_rows, written_rows

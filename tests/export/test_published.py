@@ -5,7 +5,8 @@ from safetensors.torch import load_file
 
 from recnas.export.folder import write_export
 from recnas.export.record import Stage, TrainingRecord
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.nn.model import CTRModel
 from tests.export.conftest import OPTIMIZATION
 from tests.export.test_project import stir

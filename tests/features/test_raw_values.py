@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recnas.features.columns import read_ids, read_lists
+from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.raw_values import BLANKS, hash_string, id_text, items_of, list_items, raw_value
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 from tests.export.written_rows import outcome_of_encode, outcome_of_written, written_rows
 
@@ -215,3 +216,7 @@ def test_lists_as_json_and_python_write_them_have_the_ids_of_their_items(items) 
     expected = [id_text(item) for item in items]
     for text in (json.dumps(items), json.dumps(items, ensure_ascii=False), str(items)):
         assert [id_text(item) for item in list_items(text)] == expected
+
+
+def test_a_string_has_the_same_hash_everywhere():
+    assert [hash_string(text) for text in ("", "Alien (1979)", "é")] == [634351890, 3009526956, 3259254165]

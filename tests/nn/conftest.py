@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torchrec import KeyedJaggedTensor
 
-from recnas.features.schema import SPLITS, Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.space import SearchSpace
 from recnas.space.choices import NOTHING, BlockChoices, OneOf, OneOperator, Subset
 

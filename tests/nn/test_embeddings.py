@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from recnas.features.schema import Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import Schema
 from recnas.nn.embeddings import EmbeddingOptimizer, Embeddings, ShardedEmbeddings, WholeEmbeddings
 from recnas.util.errors import InputError
 

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from torchrec import KeyedJaggedTensor
 
 from recnas.data import Batch, Dataset
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet

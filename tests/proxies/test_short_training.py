@@ -12,7 +12,8 @@ from torchrec import KeyedJaggedTensor
 
 from recnas.candidates.recipe import Optimization
 from recnas.data import Batch
-from recnas.features.schema import Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import Schema
 from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.nn.network import EMBEDDING_DIM

@@ -10,7 +10,8 @@ from torchrec import KeyedJaggedTensor
 
 from recnas.candidates.recipe import Optimization
 from recnas.data import Batch
-from recnas.features.schema import SPLITS, DenseFeature, Schema, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.schema import SPLITS, Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.space import SearchSpace

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from recnas.data import Batch
-from recnas.features.schema import DenseFeature, Schema
+from recnas.features.feature import DenseFeature
+from recnas.features.schema import Schema
 from recnas.nn.processes import this_process
 from recnas.train.divergence import Diverged, explain
 from recnas.train.loop import train

@@ -21,7 +21,8 @@ import torch
 
 import recnas
 from recnas.cli import main
-from recnas.features.schema import Schema, SparseFeature
+from recnas.features.feature import SparseFeature
+from recnas.features.schema import Schema
 from recnas.util.errors import InputError, suggested
 from recnas.util.exits import exit_code
 

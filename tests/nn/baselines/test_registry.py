@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from recnas.features.schema import DenseFeature, Schema
+from recnas.features.feature import DenseFeature
+from recnas.features.schema import Schema
 from recnas.nn.baselines import TITLES
 from recnas.nn.baselines.registry import find_baseline
 
