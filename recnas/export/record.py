@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from recnas.candidates.recipe import Optimization
 from recnas.train.metrics import Quality
-from recnas.util import forms
+from recnas.util import export_forms
 from recnas.util.documents import check_form
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
@@ -92,9 +92,9 @@ class TrainingRecord:
         if record.get("version") != VERSION:
             raise InputError(f"{file}: version {record.get('version')!r} where {VERSION} is expected; export it again")
         try:
-            check_form(record, forms.TrainedBy)
+            check_form(record, export_forms.TrainedBy)
             optimization = optimization_from(record["optimization"])
-            check_form(record, forms.TrainingRecord)
+            check_form(record, export_forms.TrainingRecord)
         except ValueError as error:
             raise InputError(f"{file}: damaged ({error}); export the model again") from None
         except InputError as error:

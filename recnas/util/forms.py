@@ -1,4 +1,4 @@
-"""The forms of JSON files of runs and exports, as types that `recnas.util.files.read_json` holds them against.
+"""The forms of JSON files of runs and studies, as types that `recnas.util.files.read_json` holds them against.
 
 `schema.json`, `architecture.json` and `config.yaml` are read by `Schema`, `Architecture` and `Settings`, which check
 themselves. Keys that are not listed are let through, but for forms that say otherwise: a newer recnas may write more.
@@ -302,43 +302,6 @@ class TrackedRun(TypedDict):
     """`mlflow.json`."""
 
     run: str
-
-
-class Stage(TypedDict):
-    """A stretch of training in `training.json`."""
-
-    __pydantic_config__ = CLOSED
-
-    data: str
-    epochs: Finite | None
-    learning_rate: Finite
-    validation: Quality | None
-    test: Quality | None
-    origin: NotRequired[str | None]
-
-
-class Quantization(TypedDict):
-    """The effect of rounding, in `training.json`."""
-
-    __pydantic_config__ = CLOSED
-
-    data: str | None
-    split: Literal["train", "validation", "test"]
-    before: Quality | None
-    after: Quality | None
-
-
-class TrainedBy(TypedDict):
-    """The part of `training.json` that checks itself."""
-
-    optimization: dict[str, Any]
-
-
-class TrainingRecord(TypedDict):
-    """The rest of `training.json`."""
-
-    stages: Annotated[list[Stage], Len(1)]
-    quantization: NotRequired[Quantization | None]
 
 
 class StudyScores(TypedDict):

@@ -10,7 +10,7 @@ import pytest
 from recnas.export.record import Quantization, Stage
 from recnas.search import finalists
 from recnas.study import trainings
-from recnas.util import forms
+from recnas.util import export_forms, forms
 
 
 @pytest.mark.parametrize(
@@ -18,8 +18,8 @@ from recnas.util import forms
     [
         (forms.Epoch, finalists.Epoch),
         (forms.Training, finalists.Trained),
-        (forms.Stage, Stage),
-        (forms.Quantization, Quantization),
+        (export_forms.Stage, Stage),
+        (export_forms.Quantization, Quantization),
         (forms.StudyTraining, trainings.Trained),
     ],
 )
