@@ -41,6 +41,29 @@ def deep_cross():
 '''
 """A search space."""
 
+PROXIES = '''
+from recnas.proxies import proxy
+
+
+@proxy(direction="lower", weights="none", reads="arch")
+def blocks_read(inputs):
+    """How many inputs the blocks have."""
+    return float(sum(len(block.dense_inputs) + len(block.sparse_inputs) for block in inputs.arch.blocks))
+
+
+@proxy(direction="higher", weights="fresh", reads="gradients")
+def steadiness(inputs):
+    """How large gradients are, against how much they vary from batch to batch."""
+    modules = inputs.gradients.modules
+    return sum(module.magnitude for module in modules) / sum(module.deviation for module in modules)
+
+
+def undeclared(inputs):
+    """Says nothing of itself."""
+    return 0.0
+'''
+"""Proxies."""
+
 LOGS = '''
 import polars as pl
 

@@ -14,13 +14,11 @@ import torch
 from recnas.candidates.recipe import Optimization
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.declaration import Declaration, Reads
-from recnas.proxies.expression import Expression
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.registry import PROXIES, find_proxy
 from recnas.proxies.short_training import ShortTraining
 from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
-from recnas.runs.settings import Settings
 from recnas.space import SPACES
 from recnas.util.errors import InputError
 
@@ -153,42 +151,6 @@ def test_a_function_of_a_module_of_ones_own_is_a_proxy(own, make_case) -> None:
     case = make_case("nasrec-small")
     candidate = case.candidate(case.supernet.network.space.sample(random.Random(0)))
     assert candidate.measure(find_proxy("my_proxies:layers")).value == len(candidate.gradients.modules)
-
-
-DECLARING = """
-from recnas.proxies import proxy
-
-@proxy(direction="lower", weights="none", reads="arch")
-def blocks(inputs):
-    return float(len(inputs.arch.blocks))
-
-@proxy(direction="higher", weights="fresh")
-def at_random(inputs):
-    return 0.0
-"""
-
-
-def test_a_proxy_of_ones_own_ranks_and_warms_up_as_it_declares(own) -> None:
-    own("declaring_proxies", DECLARING)
-    own("plain_proxies", "def layers(inputs):\n    return 0.0\n")
-    blocks, at_random, layers = "declaring_proxies:blocks", "declaring_proxies:at_random", "plain_proxies:layers"
-    assert Expression.parse(blocks).weights == {blocks: -1.0}
-    assert Expression.parse(at_random).weights == {at_random: 1.0}
-    assert Expression.parse(layers).weights == {layers: 1.0}
-    # In a sum every sign is the user's.
-    assert Expression.parse(f"jacov + {blocks}").weights == {"jacov": 1.0, blocks: 1.0}
-    asked = {score: Settings.from_mapping({"proxy": {"score": score}}) for score in (blocks, at_random, layers)}
-    assert [settings.warmup_amount for settings in asked.values()] == [0.0, 0.0, 0.01]
-    assert [settings.ranking.inherits for settings in asked.values()] == [False, True, True]
-    assert [settings.warms_up for settings in asked.values()] == [False, False, True]
-
-
-def test_a_proxy_of_ones_own_can_be_called_as_the_function_that_it_is(own, make_case) -> None:
-    own("called_proxies", DECLARING)
-    case = make_case("nasrec-small")
-    inputs = case.candidate(case.supernet.network.space.sample(random.Random(0)))
-    found = find_proxy("called_proxies:blocks")
-    assert sys.modules["called_proxies"].blocks(inputs) == found(inputs) == len(inputs.arch.blocks)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,12 @@ def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
     Settings.from_mapping({"proxy": {"score": "sigeo", "shortlist": 1}})
 
 
+def test_every_preset_warms_up_as_it_was_measured() -> None:
+    amounts = {name: Settings.from_mapping(load_preset(name), name).warmup_amount for name in PRESETS}
+    assert amounts == {"demo": 0.3, "criteo": 0.01, "avazu": 0.01, "kdd": 0.01}
+    assert all(Settings.from_mapping(load_preset(name), name).warms_up for name in PRESETS)
+
+
 def test_settings_survive_writing_and_reading() -> None:
     settings = Settings.from_mapping(merge(load_preset("demo"), {"data": "d", "run": "r", "seed": 3}))
     assert Settings.from_mapping(settings.to_mapping()) == settings
