@@ -1,4 +1,4 @@
-"""The hand-made models beside public implementations: parameters, and outputs with copied weights.
+"""The baselines beside public implementations: parameters, and outputs with copied weights.
 
 pip install --no-deps --target build/public fuxictr==2.3.10 deepctr-torch==0.3.0
 PYTHONPATH=build/public python benchmarks/baselines.py

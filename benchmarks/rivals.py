@@ -1,17 +1,17 @@
-"""A search against the hand-made models and against a random search of the same time, over several seeds.
+"""A search against the baselines and against a random search of the same time, over several seeds.
 
     python -m benchmarks.rivals data/movielens --preset demo --output runs/rivals/movielens
     python -m benchmarks.rivals data/flights --preset demo --learning-rate 0.1 --embedding-rate 5 --output …
 
-For each seed three runs are made in the output folder: `search-<seed>` as the preset says, but for hand-made models;
-`baselines-<seed>`, all hand-made models, each at the preset's learning rates; and `random-<seed>`, which trains as many
+For each seed three runs are made in the output folder: `search-<seed>` as the preset says, but for baselines;
+`baselines-<seed>`, all baselines, each at the preset's learning rates; and `random-<seed>`, which trains as many
 random candidates in full as the time of that search allows and takes the one that is best on validation. All have the
 same budget for a training and the same rates to choose from. A run that was killed goes on when the command is given
-again; what has ended is not done again. Hand-made models that are dear can be kept to some of the seeds: name the
+again; what has ended is not done again. Baselines that are dear can be kept to some of the seeds: name the
 others with `--models`, and add them with `recnas baselines --run OUTPUT/baselines-0 --models xdeepfm`. A seed's best
-hand-made model is that of those that all seeds have.
+baseline is that of those that all seeds have.
 
-Every choice is made on the validation rows: the learning rate, the candidate, and which hand-made model is a seed's
+Every choice is made on the validation rows: the learning rate, the candidate, and which baseline is a seed's
 best. What is compared is the log loss on the test rows: differences are paired by seed, with the 95 % interval and the
 p-value of Student's t-test.
 """
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--preset", default="demo", help="settings of all runs (default: demo)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
-    parser.add_argument("--models", nargs="*", help="hand-made models (default: all)")
+    parser.add_argument("--models", nargs="*", help="baselines (default: all)")
     parser.add_argument("--output", type=Path, required=True)
     # Settings of all runs, in the place of the preset's; the benchmark has its own of these two.
     add_setting_flags(parser, Settings, without=["seed", "final.baselines"])
@@ -83,7 +83,7 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     seed, folder = values["seed"], output / f"search-{values['seed']}"
     settings = merge(values, {"final": {"baselines": []}})
     search = recnas.search(data, folder, resume=True, **settings)
-    baselines = hand_made(data, output / f"baselines-{seed}", models or list(TITLES), values)
+    baselines = run_baselines(data, output / f"baselines-{seed}", models or list(TITLES), values)
     affords = affordable(settings_in(folder, Settings), search)
     minutes = spent(folder, search) / 60
     print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {affords} random candidates", flush=True)
@@ -100,8 +100,8 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     return {"search": search, "random": randoms, "baselines": baselines}
 
 
-def hand_made(data: Path, run: Path, models: list[str], values: dict[str, Any]) -> Results:
-    """Hand-made models, made or read; a run that has ended may have others too, and gets those that it lacks."""
+def run_baselines(data: Path, run: Path, models: list[str], values: dict[str, Any]) -> Results:
+    """Baselines, made or read; a run that has ended may have others too, and gets those that it lacks."""
     if not is_finished(run):
         return recnas.baselines(data, run, models=models, resume=True, **values)
     known = read_json(run / RESULTS)
@@ -150,7 +150,7 @@ def table(found: Sequence[Mapping[str, Results]]) -> str:
     chosen: dict[str, list[Model]] = {
         "search": [best_of(runs["search"]) for runs in found],
         "random search": [best_of(runs["random"]) for runs in found],
-        "best hand-made model": [best_of({"models": of_all_seeds(runs, found)}) for runs in found],
+        "best baseline": [best_of({"models": of_all_seeds(runs, found)}) for runs in found],
     }
     sound = [model for runs in found for model in runs["baselines"]["models"] if model["status"] == "trained"]
     for name in dict.fromkeys(model["id"] for model in sound):
@@ -178,13 +178,13 @@ def table(found: Sequence[Mapping[str, Results]]) -> str:
         lines.append(
             f"\n{name}: {statistics.mean(counts):,.0f} candidates and {statistics.mean(times):.1f} minutes a seed."
         )
-    picked = [model["id"] for model in chosen["best hand-made model"]]
-    lines.append(f"\nBest hand-made model, by seed: {', '.join(picked)}.")
+    picked = [model["id"] for model in chosen["best baseline"]]
+    lines.append(f"\nBest baseline, by seed: {', '.join(picked)}.")
     return "\n".join(lines) + "\n"
 
 
 def of_all_seeds(runs: Mapping[str, Results], found: Sequence[Mapping[str, Results]]) -> list[Model]:
-    """The hand-made models of a seed that the other seeds have too: a best one is to be the best of the same."""
+    """The baselines of a seed that the other seeds have too: a best one is to be the best of the same."""
     common = set.intersection(*({model["id"] for model in other["baselines"]["models"]} for other in found))
     return [model for model in runs["baselines"]["models"] if model["id"] in common]
 

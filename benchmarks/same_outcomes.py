@@ -6,7 +6,7 @@ python -m benchmarks.same_outcomes record data/same after           # at another
 python -m benchmarks.same_outcomes compare before after             # exit code 1 if anything differs
 
 A run for each way to search: evolution by SiGeo, one-shot, random, two stages, NASRec-Full and NASRec-Cross, halving,
-limits, objectives; a run of hand-made models; a study. One thread, one process. Only the command line and what it
+limits, objectives; a run of baselines; a study. One thread, one process. Only the command line and what it
 leaves are used; a run that is there and has ended is not made again.
 """
 

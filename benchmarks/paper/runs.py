@@ -186,8 +186,8 @@ class Runs:
             trained = train_all(settings, distinct, executor, self.macs, self.console)
         return {item.id: item for item in trained}
 
-    def train_hand_made(self, seed: int) -> list[dict[str, Any]]:
-        """The settings' hand-made models, as `recnas baselines` trains it: its entry in `results.json`.
+    def train_baselines(self, seed: int) -> list[dict[str, Any]]:
+        """The settings' baselines, as `recnas baselines` trains them: their entries in `results.json`.
 
         Raises:
             RunError: None could be trained to the end.
@@ -200,7 +200,7 @@ class Runs:
         )
         results = finished(settings)
         if results is None:
-            self.console.say(f"hand-made models, seed {seed}")
+            self.console.say(f"baselines, seed {seed}")
             with computing_with(threads=1):
                 results = train_baselines(settings, overwrite=False, resume=True, progress=self.console.wanted)
         return results["models"]

@@ -1,6 +1,6 @@
 """The rows of SiGeo's Table 5 that we have, on one's own data, beside the published figures for Criteo.
 
-Hand-made models are trained as `recnas baselines` trains them: once with each learning rate. Found ones as
+Baselines are trained as `recnas baselines` trains them: once with each learning rate. Searched ones as
 `recnas search` does: the best candidates of a search at the first learning rate, the best of them at the others too.
 What is best on validation counts; its figures on the test rows are shown.
 
@@ -15,7 +15,7 @@ Published: Table 5 of SiGeo's Appendix I, whose search costs are in GPU days. It
 logistic regression, and for ZiCo no whole epoch of warm-up. Its data sets need an account at their publisher: compare
 the order of the rows, not their figures.
 
-Times are seconds of one core; for hand-made models of one worker, which may have several. `search` is warm-up and
+Times are seconds of one core; for baselines of one worker, which may have several. `search` is warm-up and
 scores, of the first search also what is compiled at its start; `training` is what a method trains from scratch, all
 learning rates included, also where two methods share a training.
 """
@@ -38,7 +38,7 @@ from recnas.study.text import to_csv
 from recnas.study.trainings import Trained
 from recnas.train.metrics import Quality
 
-TITLE = "Result table: hand-made and found models"
+TITLE = "Result table: baselines and searched models"
 MODELS = "models.csv"
 HEADER = (
     "method",
@@ -56,7 +56,7 @@ HEADER = (
 )
 Published = tuple[float, float, float | None]
 """Test log loss and AUC on Criteo, GPU days of the search."""
-HAND_MADE: Mapping[str, Published] = {
+PUBLISHED_BASELINES: Mapping[str, Published] = {
     "dlrm": (0.4436, 0.8085, None),
     "deepfm": (0.4432, 0.8086, None),
     "xdeepfm": (0.4418, 0.8052, None),
@@ -95,7 +95,7 @@ class Result:
         test: The same.
         parameters: Of its dense part.
         macs: Multiply–accumulates a row.
-        search_seconds: One core's, for warm-up and scores; None for hand-made models.
+        search_seconds: One core's, for warm-up and scores; None for baselines.
         training_seconds: One core's, for all that was trained from scratch.
         published: If the paper has it.
     """
@@ -135,7 +135,7 @@ def methods_of(warmups: Sequence[float]) -> list[Method]:
 
 
 def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[float], seeds: int) -> Section:
-    """Trains hand-made models, searches, trains what was found, and writes the table.
+    """Trains baselines, searches, trains what it finds, and writes the table.
 
     Args:
         runs: Does the searches and the trainings.
@@ -146,11 +146,11 @@ def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[flo
         seeds: How often it all is done.
 
     Raises:
-        RunError: A warm-up diverged, or all hand-made models did.
+        RunError: A warm-up diverged, or all baselines did.
     """
     results: list[Result] = []
     for seed in range(seeds):
-        results += _hand_made(runs, seed) + _found(runs, seed, top_k, random, warmups)
+        results += _baselines(runs, seed) + _found(runs, seed, top_k, random, warmups)
     methods = {item.method: [other for other in results if other.method == item.method] for item in results}
     losses = {
         name: _mean([item.validation and item.validation.log_loss for item in own]) for name, own in methods.items()
@@ -176,9 +176,9 @@ def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[flo
     return section
 
 
-def _hand_made(runs: Runs, seed: int) -> list[Result]:
+def _baselines(runs: Runs, seed: int) -> list[Result]:
     results = []
-    for model in runs.train_hand_made(seed):
+    for model in runs.train_baselines(seed):
         name, sound = model["id"], model["status"] == "trained"
         results.append(
             Result(
@@ -193,7 +193,7 @@ def _hand_made(runs: Runs, seed: int) -> list[Result]:
                 macs=model["macs"],
                 search_seconds=None,
                 training_seconds=model["seconds"],
-                published=HAND_MADE.get(name),
+                published=PUBLISHED_BASELINES.get(name),
             )
         )
     return results

@@ -58,7 +58,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: The file is missing or damaged.
     """
-    with _telling_of_file(path):
+    with _damaged_file_as_input_error(path):
         return load_file(path)
 
 
@@ -69,10 +69,10 @@ def tensors_in(path: Path) -> Iterator[dict[str, LazyTensor]]:
     Raises:
         InputError: The file is missing or damaged.
     """
-    with _telling_of_file(path):
+    with _damaged_file_as_input_error(path):
         file = safe_open(path, "pt")
     with file:
-        with _telling_of_file(path):
+        with _damaged_file_as_input_error(path):
             tensors = {name: LazyTensor(name, file.get_slice(name), path) for name in file.keys()}  # noqa: SIM118
         yield tensors
 
@@ -85,7 +85,7 @@ class LazyTensor:
         self.shape = tuple(source.get_shape())
 
     def __getitem__(self, place: tuple[slice, ...]) -> Tensor:
-        with _telling_of_file(self.path):
+        with _damaged_file_as_input_error(self.path):
             part = self.source[place]
         check_weight(self.name, part, self.path)
         return part
@@ -102,7 +102,7 @@ def check_weight(name: str, tensor: Tensor, source: Path) -> None:
 
 
 @contextmanager
-def _telling_of_file(path: Path) -> Iterator[None]:
+def _damaged_file_as_input_error(path: Path) -> Iterator[None]:
     try:
         # safetensors says of every file that it cannot open that there is none.
         with path.open("rb"):

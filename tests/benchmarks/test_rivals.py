@@ -55,7 +55,7 @@ def test_the_table_has_every_rival_and_says_who_is_ahead() -> None:
     assert "| search | 0.5000 ± 0.0000 | 0.5100 ± 0.0141 |" in text
     assert "- random search: -0.0150 (" in text
     assert "- lr: +0.3100 (" in text
-    assert "Best hand-made model, by seed: dlrm, dlrm." in text
+    assert "Best baseline, by seed: dlrm, dlrm." in text
 
 
 def test_a_model_of_some_of_the_seeds_has_a_row_and_no_difference() -> None:
@@ -67,7 +67,7 @@ def test_a_model_of_some_of_the_seeds_has_a_row_and_no_difference() -> None:
     ]
     text = table([first, second])
     assert "| deepfm, 1 of the seeds | 0.3000 ± 0.0000 | 0.4000 ± 0.0000 |" in text
-    assert "Best hand-made model, by seed: dlrm, dlrm." in text
+    assert "Best baseline, by seed: dlrm, dlrm." in text
     assert "- dlrm: " in text
     assert "- deepfm: " not in text
     assert "xdeepfm" not in text
@@ -131,7 +131,7 @@ def test_runs_are_made_once_and_compared(data: Path, tmp_path: Path, capsys: pyt
     assert (tmp_path / "random-0" / "results.json").stat().st_mtime_ns == made
     assert (tmp_path / "table.md").read_text() in first
     assert "| lr |" in first
-    # Another hand-made model is added to the seed, and stays.
+    # Another baseline is added to the seed, and stays.
     recnas.baselines(run=tmp_path / "baselines-0", models=["deepfm"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmarks.rivals.affordable", lambda *_: 1)
