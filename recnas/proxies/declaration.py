@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
-if TYPE_CHECKING:
-    from recnas.proxies.inputs import ProxyInputs
+Inputs = TypeVar("Inputs")
+"""What a proxy is a function of: `ProxyInputs`, which stands above this module."""
 
 Direction = Literal["higher", "lower"]
 Weights = Literal["none", "fresh", "warm"]
@@ -57,7 +57,7 @@ class Declaration:
         return asdict(self)
 
 
-class Proxy:
+class Proxy(Generic[Inputs]):
     """A figure that is to tell, without training it, how good a candidate is.
 
     Args:
@@ -65,17 +65,17 @@ class Proxy:
         declaration: What the proxy says of itself.
     """
 
-    def __init__(self, function: Callable[[ProxyInputs], float], declaration: Declaration) -> None:
+    def __init__(self, function: Callable[[Inputs], float], declaration: Declaration) -> None:
         functools.update_wrapper(self, function)
         self.function, self.declaration = function, declaration
 
-    def __call__(self, inputs: ProxyInputs) -> float:
+    def __call__(self, inputs: Inputs) -> float:
         return self.function(inputs)
 
 
 def proxy(
     *, direction: Direction, weights: Weights, reads: Reads = "batches"
-) -> Callable[[Callable[[ProxyInputs], float]], Proxy]:
+) -> Callable[[Callable[[Inputs], float]], Proxy[Inputs]]:
     """Makes a function a proxy that declares how it is to be used; see `Declaration` for the arguments.
 
     Example:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from recnas.proxies import counts, gradients, passes, rows, short_training, tuning
+from recnas.proxies import counts, gradients, passes, rows, trained
 from recnas.proxies.declaration import Declaration, Proxy
 from recnas.proxies.inputs import ProxyInputs
 from recnas.util.errors import InputError
 from recnas.util.user_code import import_user_code, is_user_code
 
-PROXIES: dict[str, Proxy] = {
+PROXIES: dict[str, Proxy[ProxyInputs]] = {
     name: item
-    for module in (gradients, passes, rows, tuning, short_training, counts)
+    for module in (gradients, passes, rows, trained, counts)
     for name, item in vars(module).items()
     if isinstance(item, Proxy)
 }
@@ -29,7 +29,7 @@ def check_proxy_name(name: str) -> None:
         )
 
 
-def find_proxy(name: str) -> Proxy:
+def find_proxy(name: str) -> Proxy[ProxyInputs]:
     """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `ProxyInputs` in a module of yours.
 
     The module may be a file in the working directory, as with `python -m`. A function without `@proxy` ranks higher

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -28,13 +27,9 @@ from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel, found_network
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.proxies.declaration import proxy
 from recnas.space import Architecture
 from recnas.train.divergence import Diverged
 from recnas.train.loop import ModelLearner, Tally, train
-
-if TYPE_CHECKING:
-    from recnas.proxies.inputs import ProxyInputs
 
 MEASURED = 1 / 4
 """Share of the steps, the last ones, over which the loss is taken."""
@@ -154,13 +149,6 @@ class ShortTraining:
             # TorchRec's modules refer to one another in circles.
             del model, embeddings
             gc.collect()
-
-
-@proxy(direction="lower", weights="none", reads="training")
-def short_training(inputs: ProxyInputs) -> float:
-    """Log loss at the end of a short training from scratch; lower is better. Inherits nothing."""
-    assert inputs.training is not None, "nothing to train on"
-    return inputs.training.log_loss(inputs.arch)
 
 
 def _with_rows(schema: Schema, rows: Sequence[int]) -> Schema:

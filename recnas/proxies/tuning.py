@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,14 +13,10 @@ from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.nn.model import Supernet
 from recnas.proxies.activations import LastInputs
-from recnas.proxies.declaration import proxy
 from recnas.space import Architecture
 from recnas.train.loop import largest_table
 from recnas.train.schedule import cosine_with_warmup
 from recnas.train.warmup import VALIDATION_BATCH
-
-if TYPE_CHECKING:
-    from recnas.proxies.inputs import ProxyInputs
 
 
 @dataclass(frozen=True)
@@ -75,14 +70,6 @@ class LastLayerTuning:
             max_rows_per_table=largest_table(supernet),
         ):
             yield batch.to(self.device)
-
-
-@proxy(direction="lower", weights="warm", reads="tuning")
-def one_shot(inputs: ProxyInputs) -> float:
-    """Validation log loss after fine-tuning the last layer; lower is better (Zhang et al. 2023, section 4.2)."""
-    tuning = inputs.tuning
-    assert tuning is not None, "nothing to tune on"
-    return tune_last_layer(inputs.supernet, inputs.arch, tuning)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from recnas.proxies.declaration import Declaration
 from recnas.proxies.expression import Expression
-from recnas.proxies.rows import ROWS
+from recnas.proxies.row_statistics import ROWS
 from recnas.runs.folder import FINAL_TRAINING, SEARCH, SHORTLIST, TEST, WARM_UP
 from recnas.runs.plan import Plan, PlannedStage
 from recnas.runs.settings import ProxySettings, Settings

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recnas.nn.elastic import ElasticNorm
 from recnas.nn.operators.attention import Attention
-from recnas.proxies import rows
+from recnas.proxies import row_statistics, rows
 from recnas.space import SPACES
 
 
@@ -84,7 +84,7 @@ def test_every_proxy_of_rows_equals_a_loop_over_rows(space: str, make_case) -> N
 def test_only_the_first_rows_are_compared(make_case, monkeypatch) -> None:
     case = make_case("nasrec-full", batches=3)
     arch = case.supernet.network.space.sample(random.Random(12))
-    monkeypatch.setattr(rows, "ROWS", 8)
+    monkeypatch.setattr(row_statistics, "ROWS", 8)
     assert rows.jacov(case.candidate(arch)) == pytest.approx(jacov(jacobian(case, arch, 8)), rel=1e-5)
     assert rows.naswot(case.candidate(arch)) == pytest.approx(naswot(opened(case, arch, 8)), rel=1e-8)
 

@@ -16,7 +16,8 @@ from recnas.nn.model import Supernet
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.statistics import ProxyBatches
-from recnas.proxies.tuning import LastLayerTuning, one_shot
+from recnas.proxies.trained import one_shot
+from recnas.proxies.tuning import LastLayerTuning
 from recnas.space import SPACES, Architecture
 from recnas.train.loop import input_columns
 from recnas.train.schedule import cosine_with_warmup
