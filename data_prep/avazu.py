@@ -29,7 +29,7 @@ HEXADECIMAL = (
     "device_id", "device_ip", "device_model",
 )  # fmt: skip
 TIME_FEATURES = tuple(
-    SparseFeature(name, rows, column="hour", reading={"name": "time", "form": "YYMMDDHH", "part": part})
+    SparseFeature(name, rows, column="hour", id_parser={"name": "time", "form": "YYMMDDHH", "part": part})
     for name, rows, part in (("hour_of_day", 24 + 1, "hour"), ("weekday", 7 + 1, "weekday"))
 )
 
@@ -43,11 +43,11 @@ def _kind(name: str) -> Kind:
     return Decimal(MODULUS) if name == "id" else Decimal(MODULUS, signed=True)
 
 
-def _reading(name: str) -> dict[str, Any]:
+def _id_parser(name: str) -> dict[str, Any]:
     """How serving reads a column."""
     if name in HEXADECIMAL:
-        return Hex.reading | {"modulus": MODULUS}
-    return Decimal().reading if name == "hour" else _kind(name).reading
+        return Hex.id_parser | {"modulus": MODULUS}
+    return Decimal().id_parser if name == "hour" else _kind(name).id_parser
 
 
 class Hour:
@@ -102,7 +102,7 @@ def read_avazu(input: Path | None, bad_rows: BadRows, progress: bool, time_featu
     if input is None:
         raise InputError("avazu needs --input, the file train of the Kaggle challenge (or train.gz)")
     files = input_files(input, ("train", "train.csv"))
-    sparse = [SparseFeature(name, rows, reading=_reading(name)) for name, rows in TABLE_ROWS.items()]
+    sparse = [SparseFeature(name, rows, id_parser=_id_parser(name)) for name, rows in TABLE_ROWS.items()]
     chunks = _chunks(read_rows(FORM, files, bad_rows, progress), time_features)
     return RawTable(
         label=LABEL,

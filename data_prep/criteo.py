@@ -39,7 +39,7 @@ def read_criteo(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTab
     if input is None:
         raise InputError("criteo needs --input, the train.txt of the Kaggle challenge, or a folder of day_0, day_1 …")
     files = input_files(input, ("train.txt", "day_<number>"))
-    sparse = [SparseFeature(name, rows, reading=Hex.reading) for name, rows in TABLE_ROWS.items()]
+    sparse = [SparseFeature(name, rows, id_parser=Hex.id_parser) for name, rows in TABLE_ROWS.items()]
     return RawTable(
         label=LABEL,
         dense=dict.fromkeys(DENSE, "log1p"),

@@ -88,7 +88,7 @@ class Hex:
     """An id of up to 8 hexadecimal digits, or nothing."""
 
     dtype = pl.String
-    reading: ClassVar = {"name": "hexadecimal"}
+    id_parser: ClassVar = {"name": "hexadecimal"}
     """As a schema has it."""
 
     def fits(self, column: pl.Expr) -> pl.Expr:
@@ -118,7 +118,7 @@ class Decimal:
         return pl.Int64 if self.signed else pl.UInt64
 
     @property
-    def reading(self) -> dict[str, Any]:
+    def id_parser(self) -> dict[str, Any]:
         """As a schema has it."""
         modulus = {} if self.modulus is None else {"modulus": self.modulus}
         return {"name": "decimal"} | modulus | ({"signed": True} if self.signed else {})

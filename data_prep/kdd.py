@@ -62,7 +62,7 @@ def read_kdd(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
         raise InputError(f"kdd needs --input, a folder with {' and '.join(_FILES)}, packed or not{given}")
     log, profiles = (input_files(input, [name]) for name in _FILES)
     kinds = PROFILE_FORM.columns | FORM.columns
-    sparse = [SparseFeature(name, rows, reading=kinds[name].reading) for name, rows in TABLE_ROWS.items()]
+    sparse = [SparseFeature(name, rows, id_parser=kinds[name].id_parser) for name, rows in TABLE_ROWS.items()]
     return RawTable(
         label=LABEL,
         dense=dict.fromkeys(DENSE, "log1p"),

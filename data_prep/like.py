@@ -88,7 +88,7 @@ def made_like(table: RawTable, schema: Schema, path: str | Path) -> RawTable:
 def _way_of_reading(feature: SparseFeature) -> tuple[Any, ...]:
     """What must be equal of two features whose raw values are read alike; words may differ."""
     listed = (feature.vocabulary is None, feature.kept)
-    return feature.column, feature.reading, feature.multi_valued, feature.separator, *listed
+    return feature.column, feature.id_parser, feature.multi_valued, feature.separator, *listed
 
 
 def _recoded(

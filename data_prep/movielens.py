@@ -95,8 +95,8 @@ def read_movielens(input: Path | None, bad_rows: BadRows, progress: bool) -> Raw
         },
     )
     sparse = (
-        SparseFeature("user", _rows_of_range(frame["user"]), column="user_id", reading={"name": "decimal"}),
-        SparseFeature("item", _rows_of_range(frame["item"]), column="item_id", reading={"name": "decimal"}),
+        SparseFeature("user", _rows_of_range(frame["user"]), column="user_id", id_parser={"name": "decimal"}),
+        SparseFeature("item", _rows_of_range(frame["item"]), column="item_id", id_parser={"name": "decimal"}),
         _of_vocabulary("gender", genders),
         _of_vocabulary("occupation", occupations),
         _of_vocabulary("zip_code", zip_codes),
@@ -177,8 +177,8 @@ def _of_vocabulary(name: str, words: Mapping[str, int], **options: Any) -> Spars
 
 
 def _of_time(part: str, rows: int) -> SparseFeature:
-    reading = {"name": "time", "form": "seconds", "part": part}
-    return SparseFeature(part, rows, column="timestamp", reading=reading)
+    id_parser = {"name": "time", "form": "seconds", "part": part}
+    return SparseFeature(part, rows, column="timestamp", id_parser=id_parser)
 
 
 def _no_numbers(texts: Iterator[str]) -> tuple[str, ...]:

@@ -33,8 +33,8 @@ SHARED_EXAMPLE = "14102123"
 
 
 @dataclass(frozen=True)
-class WrittenReading:
-    """A reading of `recnas.features.id_parsers` as a function.
+class WrittenParser:
+    """A parser of `recnas.features.id_parsers` as a function.
 
     Args:
         name: The name of the function.
@@ -55,14 +55,14 @@ class WrittenReading:
     part: str | None
 
     @classmethod
-    def of(cls, reading: Mapping[str, Any]) -> WrittenReading:
-        kind, modulus = reading["name"], reading.get("modulus")
-        form, part = reading.get("form"), reading.get("part")
+    def of(cls, parser: Mapping[str, Any]) -> WrittenParser:
+        kind, modulus = parser["name"], parser.get("modulus")
+        form, part = parser.get("form"), parser.get("part")
         if kind == "time":
             name = f"{part}_of_{form.lower()}"
         else:
-            name = f"{'signed_' if reading.get('signed') else ''}{kind}{f'_modulo_{modulus}' if modulus else ''}"
-        return cls(name, kind, wanted(reading), *bounds(reading), modulus, form, part)
+            name = f"{'signed_' if parser.get('signed') else ''}{kind}{f'_modulo_{modulus}' if modulus else ''}"
+        return cls(name, kind, wanted(parser), *bounds(parser), modulus, form, part)
 
 
 class RowsCode:
@@ -75,25 +75,25 @@ class RowsCode:
         dense: The lines of dense features, one call each.
         sparse: Lines, one call for each sparse feature.
         uses: Names of the helpers that the code needs.
-        readings: The readings that it needs.
+        id_parsers: The id parsers that it needs.
         wanted: By the name of a reader of single ids, what a value should be.
         wanted_in_lists: The same of one that reads lists.
     """
 
     def __init__(self, schema: Schema) -> None:
         self.uses: set[str] = set()
-        self.readings: list[WrittenReading] = []
+        self.id_parsers: list[WrittenParser] = []
         self.wanted: dict[str, str] = {}
         self.wanted_in_lists: dict[str, str] = {}
         self.dense = [line for feature in schema.dense for line in self._dense_feature(feature)]
         self.sparse = [line for feature in schema.sparse for line in self._sparse_feature(feature)]
-        self.readings.sort(key=lambda reading: reading.name)
+        self.id_parsers.sort(key=lambda parser: parser.name)
 
     @property
     def modules(self) -> list[str]:
         """The modules of Python's own that the code needs."""
         needed = {
-            "datetime": any(reading.form == "YYMMDDHH" for reading in self.readings),
+            "datetime": any(parser.form == "YYMMDDHH" for parser in self.id_parsers),
             "hashlib": "raw_value" in self.uses,
             "math": "numbers" in self.uses,
             "re": self.uses & {"id_text", "hexadecimal", "whole", "separator"},
@@ -135,12 +135,12 @@ class RowsCode:
 
     def _reader(self, feature: SparseFeature) -> str:
         """The name of the function that reads an id."""
-        if feature.reading is not None:
-            reading = WrittenReading.of(feature.reading)
-            if reading not in self.readings:
-                self.readings.append(reading)
-            self.uses.add("whole" if reading.kind != "hexadecimal" else "hexadecimal")
-            name, what = reading.name, reading.wanted
+        if feature.id_parser is not None:
+            parser = WrittenParser.of(feature.id_parser)
+            if parser not in self.id_parsers:
+                self.id_parsers.append(parser)
+            self.uses.add("whole" if parser.kind != "hexadecimal" else "hexadecimal")
+            name, what = parser.name, parser.wanted
         else:
             name = "raw_value" if feature.vocabulary is None else "id_text"
             what = A_LIST if feature.multi_valued else AN_ID
@@ -205,7 +205,7 @@ def _example(feature: DenseFeature | SparseFeature) -> Any:
         return int(mean) if mean.is_integer() else mean
     if feature.words:
         return list(feature.words[:2]) if feature.multi_valued else feature.words[0]
-    kind = (feature.reading or {}).get("name")
+    kind = (feature.id_parser or {}).get("name")
     values: Sequence[Any] = {"hexadecimal": ("68fd1e64",), "time": (int(SHARED_EXAMPLE),)}.get(kind, (7,))
     if feature.vocabulary is not None:
         values = feature.vocabulary[:2]

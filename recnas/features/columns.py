@@ -106,19 +106,19 @@ def read_feature(column: pl.Series, feature: DenseFeature | SparseFeature) -> Re
 
 def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
     """UInt32, what `feature.id_of` gives for each value, null = missing."""
-    if feature.reading is None and feature.vocabulary is None:
+    if feature.id_parser is None and feature.vocabulary is None:
         ids, misfits = read_ids(column, feature.missing_ids)
         return (ids if feature.kept is None else places_of_kept(ids, feature)), misfits
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.Object:
         return _ids_of_objects(column, feature.id_of)
-    hexadecimal = (feature.reading or {}).get("name") == "hexadecimal"
+    hexadecimal = (feature.id_parser or {}).get("name") == "hexadecimal"
     if column.dtype == pl.String and hexadecimal and not feature.missing:
         ids = column.str.to_integer(base=16, dtype=pl.UInt32, strict=False)
         # What was not read is missing, or does not fit; a sign would be read.
         if ids.null_count() == column.null_count() and not column.str.contains("+", literal=True).any():
-            return ids % feature.reading["modulus"] if "modulus" in feature.reading else ids, None
+            return ids % feature.id_parser["modulus"] if "modulus" in feature.id_parser else ids, None
     if column.dtype.is_nested():
         return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), misfit_mask(column.is_not_null())
     # Each different value is read once.

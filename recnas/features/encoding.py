@@ -113,8 +113,8 @@ def wanted_of(feature: DenseFeature | SparseFeature) -> str:
     """What a raw value of a feature should be, for messages."""
     if isinstance(feature, DenseFeature):
         return A_NUMBER
-    if feature.reading is not None:
-        return wanted(feature.reading)
+    if feature.id_parser is not None:
+        return wanted(feature.id_parser)
     return A_LIST if feature.multi_valued else AN_ID
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recnas.features.checks import check_keys, check_name, is_int, is_number, with_tuples
-from recnas.features.id_parsers import check_reading, read_value
+from recnas.features.id_parsers import check_id_parser, parse_id
 from recnas.features.raw_values import checked_id_text, hash_text, id_text, missing_numbers
 from recnas.util.documents import shortened
 from recnas.util.errors import InputError
@@ -137,7 +137,8 @@ class SparseFeature:
             gives for each is the id that it stands for.
         column: where its raw value is in a raw row; None: under its own name.
         missing: words that stand for a missing value in any spelling, beside text of blanks only.
-        reading: how a raw value is read if not by `raw_value`; see `recnas.features.id_parsers`.
+        id_parser: how a raw value is read if not by `raw_value`; see `recnas.features.id_parsers`. On disk it is called
+            `reading`.
         separator: between two ids of a list that is text, unless that is in brackets, which
             `recnas.features.raw_values.list_items` reads; None: text is one id.
     """
@@ -152,15 +153,15 @@ class SparseFeature:
     words: tuple[str, ...] = ()
     column: str | None = None
     missing: tuple[str, ...] = ()
-    reading: Mapping[str, Any] | None = None
+    id_parser: Mapping[str, Any] | None = None
     separator: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
         _check_raw(self)
         where = f"sparse feature {self.name}"
-        if self.reading is not None:
-            check_reading(self.reading, where)
+        if self.id_parser is not None:
+            check_id_parser(self.id_parser, where)
             if self.vocabulary is not None or self.kept is not None or self.words:
                 raise InputError(f"{where}: has a reading, and a vocabulary, kept values or words")
         if self.separator is not None and not (isinstance(self.separator, str) and self.separator):
@@ -207,15 +208,15 @@ class SparseFeature:
                 a whole number written like one.
 
         Raises:
-            InputError: a number with a fraction, or what the feature's reading does not allow.
+            InputError: a number with a fraction, or what the feature's id parser does not allow.
 
         >>> SparseFeature("city", rows=3, kept=(7, 3009526956)).id_of("Alien (1979)")
         1
         """
         if self.missing and checked_id_text(value) in self.missing_ids:
             return None
-        if self.reading is not None:
-            return read_value(self.reading, value)
+        if self.id_parser is not None:
+            return parse_id(self.id_parser, value)
         text = checked_id_text(value)
         if text is None:
             return None
@@ -254,7 +255,7 @@ class SparseFeature:
             | {key: list(words) for key in ("vocabulary", "kept") if (words := getattr(self, key)) is not None}
             | ({} if self.unseen == MISSING else {"unseen": self.unseen})
             | ({"words": list(self.words)} if self.words else {})
-            | ({} if self.reading is None else {"reading": dict(self.reading)})
+            | ({} if self.id_parser is None else {"reading": dict(self.id_parser)})
             | ({} if self.separator is None else {"separator": self.separator})
             | _raw_to_json(self)
         )
@@ -269,7 +270,9 @@ class SparseFeature:
         listed = ("vocabulary", "kept", "words", "missing")
         optional = ("pooling", "multi_valued", "unseen", "reading", "separator", *listed, "column")
         check_keys(entry, "a sparse feature", ("name", "rows"), optional)
-        return cls(**with_tuples(entry, *listed))
+        return cls(
+            **{"id_parser" if key == "reading" else key: value for key, value in with_tuples(entry, *listed).items()}
+        )
 
     @cached_property
     def _places(self) -> dict[str | None, int]:

@@ -1,6 +1,6 @@
-"""How a recipe reads ids that are not what `raw_value` makes of them, so that serving reads them alike.
+"""How a recipe parses ids that are not what `raw_value` makes of them, so that serving parses them alike.
 
-A reading is a mapping, kept in `schema.json`:
+An id parser is a mapping, which `schema.json` keeps under `reading`:
 
 - `{"name": "hexadecimal"}`: text of up to 8 hexadecimal digits; with a `modulus`, its number is reduced by it.
 - `{"name": "decimal"}`: a whole number from 0 to 2³² - 1; with a `modulus` below 2⁶⁴, or from -2⁶³ if it is `signed`,
@@ -35,74 +35,74 @@ _HOUR = 3600
 _DAY = 24 * _HOUR
 
 
-def check_reading(reading: Any, where: str) -> None:
-    """Raises InputError, which begins with `where`, if something is no reading."""
-    kind = reading.get("name") if isinstance(reading, Mapping) else None
+def check_id_parser(parser: Any, where: str) -> None:
+    """Raises InputError, which begins with `where`, if something is no id parser."""
+    kind = parser.get("name") if isinstance(parser, Mapping) else None
     if not isinstance(kind, str) or kind not in _KEYS:
-        raise InputError(f"{where}: reading {shortened(reading)} is none of {', '.join(_KEYS)}")
+        raise InputError(f"{where}: reading {shortened(parser)} is none of {', '.join(_KEYS)}")
     needed, optional = _KEYS[kind]
-    if not needed <= set(reading) - {"name"} <= needed | optional:
+    if not needed <= set(parser) - {"name"} <= needed | optional:
         raise InputError(f"{where}: reading {kind} has the keys {', '.join(sorted({'name'} | needed | optional))}")
-    modulus = reading.get("modulus", 1)
+    modulus = parser.get("modulus", 1)
     if isinstance(modulus, bool) or not isinstance(modulus, int) or not 1 <= modulus <= 2**32:
         raise InputError(f"{where}: modulus {shortened(modulus)} is not a whole number from 1 to {2**32}")
-    if not isinstance(reading.get("signed", False), bool):
-        raise InputError(f"{where}: signed is {shortened(reading['signed'])}, it must be true or false")
-    if reading.get("signed") and "modulus" not in reading:
+    if not isinstance(parser.get("signed", False), bool):
+        raise InputError(f"{where}: signed is {shortened(parser['signed'])}, it must be true or false")
+    if parser.get("signed") and "modulus" not in parser:
         raise InputError(f"{where}: what may be negative needs a modulus")
     for key, choices in (("form", FORMS), ("part", PARTS)):
-        if reading.get(key, choices[0]) not in choices:
-            raise InputError(f"{where}: {key} {shortened(reading[key])} is none of {', '.join(choices)}")
+        if parser.get(key, choices[0]) not in choices:
+            raise InputError(f"{where}: {key} {shortened(parser[key])} is none of {', '.join(choices)}")
 
 
-def wanted(reading: Mapping[str, Any]) -> str:
+def wanted(parser: Mapping[str, Any]) -> str:
     """What a value should be, for messages."""
-    if reading["name"] == "hexadecimal":
+    if parser["name"] == "hexadecimal":
         return "a text of up to 8 hexadecimal digits"
-    if reading["name"] == "time":
-        return "a number of whole seconds" if reading["form"] == "seconds" else "an hour as YYMMDDHH"
-    least, most = bounds(reading)
+    if parser["name"] == "time":
+        return "a number of whole seconds" if parser["form"] == "seconds" else "an hour as YYMMDDHH"
+    least, most = bounds(parser)
     return f"a whole number from {least} to {most - 1}"
 
 
-def read_value(reading: Mapping[str, Any], value: Any) -> int | None:
+def parse_id(parser: Mapping[str, Any], value: Any) -> int | None:
     """The raw 32-bit value that a recipe makes of a value; None of a missing one: None, NaN, or the empty string.
 
     Raises:
         InputError: it is nothing of that kind; `wanted` tells what it should be.
 
-    >>> read_value({"name": "hexadecimal"}, "68fd1e64"), read_value({"name": "decimal", "modulus": 10}, "25.0")
+    >>> parse_id({"name": "hexadecimal"}, "68fd1e64"), parse_id({"name": "decimal", "modulus": 10}, "25.0")
     (1761418852, 5)
-    >>> read_value({"name": "time", "form": "YYMMDDHH", "part": "weekday"}, 14102123)
+    >>> parse_id({"name": "time", "form": "YYMMDDHH", "part": "weekday"}, 14102123)
     1
     """
     if value is None or value == "" or value != value:
         return None
-    if reading["name"] == "hexadecimal":
+    if parser["name"] == "hexadecimal":
         # A number could be its digits or what they stand for.
         if not isinstance(value, str) or not _HEXADECIMAL.fullmatch(value):
-            raise InputError(f"{value!r} is not {wanted(reading)}")
+            raise InputError(f"{value!r} is not {wanted(parser)}")
         number = int(value, 16)
-        return number % reading["modulus"] if "modulus" in reading else number
+        return number % parser["modulus"] if "modulus" in parser else number
     number = _whole(value)
-    least, most = bounds(reading)
+    least, most = bounds(parser)
     if number is None or not least <= number < most:
-        raise InputError(f"{value!r:.40} is not {wanted(reading)}")
-    if reading["name"] == "decimal":
-        return number % reading["modulus"] if "modulus" in reading else number
+        raise InputError(f"{value!r:.40} is not {wanted(parser)}")
+    if parser["name"] == "decimal":
+        return number % parser["modulus"] if "modulus" in parser else number
     try:
-        return _part(number, reading["form"], reading["part"])
+        return _part(number, parser["form"], parser["part"])
     except ValueError:
-        raise InputError(f"{value!r:.40} is not {wanted(reading)}") from None
+        raise InputError(f"{value!r:.40} is not {wanted(parser)}") from None
 
 
-def bounds(reading: Mapping[str, Any]) -> tuple[int, int]:
-    """The least whole number that a `decimal` or `time` reading takes, and the first above all that it takes."""
-    if reading["name"] == "time":
+def bounds(parser: Mapping[str, Any]) -> tuple[int, int]:
+    """The least whole number that a `decimal` or `time` parser takes, and the first above all that it takes."""
+    if parser["name"] == "time":
         return 0, 2**32
-    if reading.get("signed"):
+    if parser.get("signed"):
         return -(2**63), 2**63
-    return 0, 2**64 if "modulus" in reading else 2**32
+    return 0, 2**64 if "modulus" in parser else 2**32
 
 
 def _whole(value: Any) -> int | None:

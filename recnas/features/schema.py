@@ -157,7 +157,7 @@ class Schema:
         """Why raw rows cannot be read as this data set's were; None: they can.
 
         Version 1 did not say how raw values are read. Up to version 2 the value of an id had another rule: `" 5"` and
-        `"2.5e+16"` were not the numbers 5 and 2.5e16. Only features with a `reading` are as they were.
+        `"2.5e+16"` were not the numbers 5 and 2.5e16. Only features with an `id_parser` are as they were.
         """
         remedy = "prepare the data set again and train on it"
         if self.version < 2:
@@ -169,7 +169,7 @@ class Schema:
     @property
     def read_by_the_old_rule(self) -> str | None:
         """The first feature whose ids were made by the rule of versions below 3; None: there is none."""
-        names = (feature.name for feature in self.sparse if self.version < 3 and feature.reading is None)
+        names = (feature.name for feature in self.sparse if self.version < 3 and feature.id_parser is None)
         return next(names, None)
 
     def to_json(self) -> dict[str, Any]:

@@ -149,9 +149,9 @@ SCHEMA = Schema(
     (DenseFeature("price", {"name": "log1p"}, column="cost", missing=("NA",)),),
     (
         SparseFeature("user", 1000),
-        SparseFeature("hex", 1000, reading={"name": "hexadecimal"}),
-        SparseFeature("whole", 1000, reading={"name": "decimal", "modulus": 2**31 - 1, "signed": True}),
-        SparseFeature("weekday", 8, column="hour", reading={"name": "time", "form": "YYMMDDHH", "part": "weekday"}),
+        SparseFeature("hex", 1000, id_parser={"name": "hexadecimal"}),
+        SparseFeature("whole", 1000, id_parser={"name": "decimal", "modulus": 2**31 - 1, "signed": True}),
+        SparseFeature("weekday", 8, column="hour", id_parser={"name": "time", "form": "YYMMDDHH", "part": "weekday"}),
         SparseFeature("city", 3, vocabulary=("94043", "Rome"), missing=("NA",)),
         SparseFeature("tags", 50, multi_valued=True, separator="|"),
     ),
@@ -238,7 +238,7 @@ def test_what_is_no_row_is_refused() -> None:
 
 
 def test_a_version_2_schema_whose_ids_have_readings_of_their_own_is_served_as_ever() -> None:
-    published = replace(SCHEMA, sparse=tuple(feature for feature in SCHEMA.sparse if feature.reading is not None))
+    published = replace(SCHEMA, sparse=tuple(feature for feature in SCHEMA.sparse if feature.id_parser is not None))
     old, new = (replace(published, version=version).encode(GOOD) for version in (2, 3))
     for array, expected in zip(old.arrays, new.arrays, strict=True):
         np.testing.assert_array_equal(array, expected)

@@ -29,5 +29,5 @@ def test_ids_made_by_different_rules_do_not_fit_each_other() -> None:
 
 
 def test_ids_with_readings_of_their_own_fit_whatever_the_versions() -> None:
-    published = replace(SCHEMA, sparse=(SparseFeature("user", 9, reading={"name": "hexadecimal"}),))
+    published = replace(SCHEMA, sparse=(SparseFeature("user", 9, id_parser={"name": "hexadecimal"}),))
     check(replace(published, version=2), published)

@@ -28,7 +28,7 @@ VALUES = st.one_of(
     st.from_regex(r"\A\[[0-9abNone.,'\" ]{0,8}\]\Z"),
 )
 missing = st.lists(WORDS, max_size=2, unique=True).map(tuple)
-readings = st.one_of(
+id_parsers = st.one_of(
     st.sampled_from([{}, {"modulus": 1}, {"modulus": 2147483647}]).map(lambda most: {"name": "hexadecimal"} | most),
     st.sampled_from([{}, {"modulus": 97}, {"modulus": 2**32}]).map(lambda most: {"name": "decimal"} | most),
     st.just({"name": "decimal", "modulus": 97, "signed": True}),
@@ -49,7 +49,7 @@ known = st.one_of(
         st.sampled_from(["missing", "shared"]),
         st.lists(WORDS, max_size=3).map(tuple),
     ),
-    readings.map(lambda reading: {"reading": reading}),
+    id_parsers.map(lambda parser: {"id_parser": parser}),
 )
 transforms = st.one_of(
     st.sampled_from([{"name": "log1p"}, {"name": "none"}]),
@@ -102,7 +102,7 @@ def test_the_code_is_as_ruff_would_have_it(tmp_path) -> None:
 
 def test_the_code_holds_what_the_schema_needs_and_nothing_else(tmp_path) -> None:
     dense = tuple(DenseFeature(f"I{number}", {"name": "log1p"}) for number in range(1, 14))
-    sparse = tuple(SparseFeature(f"C{number}", 100, reading={"name": "hexadecimal"}) for number in range(1, 27))
+    sparse = tuple(SparseFeature(f"C{number}", 100, id_parser={"name": "hexadecimal"}) for number in range(1, 27))
     criteo = (write_rows(Schema("label", dense, sparse, COUNTS), tmp_path / "criteo") / "rows.py").read_text()
     assert criteo.count("log1p(rows, ") == 13
     assert criteo.count("single(rows, ") == 26
