@@ -18,7 +18,6 @@ import numpy as np
 from recnas.features.feature import DenseFeature, SparseFeature, table_rows
 from recnas.features.id_parsers import wanted
 from recnas.features.raw_values import BLANKS, items_of, number_of
-from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,25 +67,25 @@ class Encoded:
         return (self.dense, self.ids, *(array for item in self.lists for array in item))
 
 
-def encode(schema: Schema, rows: Any, allow_absent: bool = False) -> Encoded:
-    """Encodes raw rows; see `Schema.encode`."""
-    if schema.unreadable is not None:
-        raise InputError(schema.unreadable)
+def encode(
+    dense_features: Sequence[DenseFeature], sparse_features: Sequence[SparseFeature], rows: Any, allow_absent: bool
+) -> Encoded:
+    """Encodes raw rows by a schema's features; see `Schema.encode`."""
     if isinstance(rows, Mapping):
         rows = [rows]
     source: _Rows | _Table = _Rows(rows) if isinstance(rows, list | tuple) else _Table(rows)
     size = len(source)
-    dense = np.zeros((size, schema.num_dense), dtype=np.float32)
-    ids = np.empty((size, sum(not feature.multi_valued for feature in schema.sparse)), dtype=np.int64)
+    dense = np.zeros((size, max(1, len(dense_features))), dtype=np.float32)
+    ids = np.empty((size, sum(not feature.multi_valued for feature in sparse_features)), dtype=np.int64)
     lists: list[EncodedList] = []
-    for feature in (*schema.dense, *schema.sparse):
+    for feature in (*dense_features, *sparse_features):
         if size and not allow_absent and not source.has(column_of(feature)):
             called = "" if feature.column is None else f", for feature {feature.name}"
             raise InputError(f"no row has a value {column_of(feature)!r}{called}; give it, or None where it is missing")
-    for place, feature in enumerate(schema.dense):
+    for place, feature in enumerate(dense_features):
         dense[:, place] = feature.apply(source.numbers(feature))
     place = 0
-    for feature in schema.sparse:
+    for feature in sparse_features:
         if feature.multi_valued:
             lists.append(_with_missing(*source.lists(feature), feature))
             continue

@@ -8,16 +8,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recnas.features.checks import check_keys, check_list, check_name, is_int, with_tuples
+from recnas.features.encoding import Encoded, encode
 from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.util.documents import parse_json, read_bytes, shortened
 from recnas.util.errors import InputError, suggested
 from recnas.util.files import write_text
-
-if TYPE_CHECKING:
-    from recnas.features.encoding import Encoded
 
 VERSION = 3
 READABLE = (1, 2, 3)
@@ -128,7 +126,7 @@ class Schema:
             raise InputError(f"there is no split {split!r}; take one of {', '.join(SPLITS)}")
         return self.splits[split]
 
-    def encode(self, rows: Any, allow_absent: bool = False) -> "Encoded":
+    def encode(self, rows: Any, allow_absent: bool = False) -> Encoded:
         """Raw rows as a model takes them, exactly as preparation and loading would have made them.
 
         Args:
@@ -148,9 +146,9 @@ class Schema:
             schema = Schema.load("models/criteo")
             schema.encode({"I1": 3, "C1": "68fd1e64", …}).dense
         """
-        from recnas.features.encoding import encode
-
-        return encode(self, rows, allow_absent)
+        if self.unreadable is not None:
+            raise InputError(self.unreadable)
+        return encode(self.dense, self.sparse, rows, allow_absent)
 
     @property
     def unreadable(self) -> str | None:
