@@ -33,12 +33,12 @@ def plan_search(settings: Settings, rows: Mapping[str, int]) -> Plan:
     finalists, baselines = min(final.top_k, candidates), len(set(final.baselines))
     stages = []
     if settings.warms_up:
-        stages.append(warmup_stage(WARM_UP, settings, settings.warmup_amount, rows["train"]))
+        stages.append(plan_warmup(WARM_UP, settings, settings.warmup_amount, rows["train"]))
     if settings.searches:
-        stages.append(_scoring_stage(SEARCH, settings.proxy, ranking.first, candidates))
+        stages.append(_plan_scoring(SEARCH, settings.proxy, ranking.first, candidates))
         if ranking.second is not None:
             listed = min(settings.proxy.shortlist, candidates)
-            stages.append(_scoring_stage(SHORTLIST, settings.proxy, ranking.second, listed))
+            stages.append(_plan_scoring(SHORTLIST, settings.proxy, ranking.second, listed))
     stages += [
         PlannedStage(FINAL_TRAINING, planned_rows(final, finalists, baselines, rows["train"]), "rows"),
         PlannedStage(TEST, finalists + baselines, "models", rows["test"] * FORWARD_ALONE, trains=False),
@@ -46,13 +46,13 @@ def plan_search(settings: Settings, rows: Mapping[str, int]) -> Plan:
     return Plan(tuple(stages))
 
 
-def warmup_stage(name: str, settings: Settings, amount: float, rows: int) -> PlannedStage:
+def plan_warmup(name: str, settings: Settings, amount: float, rows: int) -> PlannedStage:
     """The stage of a supernet's training on an amount (see `WarmupSettings`) of so many training rows."""
     whole = Amount(amount)
     return PlannedStage(name, whole.rows(rows) * whole.epochs, "rows", settings.warmup.paths)
 
 
-def _scoring_stage(name: str, settings: ProxySettings, expression: Expression, candidates: int) -> PlannedStage:
+def _plan_scoring(name: str, settings: ProxySettings, expression: Expression, candidates: int) -> PlannedStage:
     """The stage in which so many candidates are scored by an expression."""
     declarations = [proxy.declaration for proxy in expression.proxies.values()]
     reads = {declaration.reads for declaration in declarations} - {"arch", "losses"}
@@ -78,7 +78,8 @@ def rows_of_scoring(settings: ProxySettings, declarations: Collection[Declaratio
     reads = {declaration.reads for declaration in declarations}
     rows = settings.short_training_rows * ("training" in reads)
     rows += settings.tune_steps * settings.tune_batch_size * ("tuning" in reads)
-    batches, shared = settings.batches * settings.batch_size, reads - {"arch", "training", "tuning"}
-    if shared == {"rows"}:
+    # What proxies read of the batches they share, however many they are.
+    batches, of_batches = settings.batches * settings.batch_size, reads - {"arch", "training", "tuning"}
+    if of_batches == {"rows"}:
         return rows + min(ROWS, batches)
-    return rows + batches * bool(shared)
+    return rows + batches * bool(of_batches)

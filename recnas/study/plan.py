@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from recnas.proxies.declaration import Declaration
 from recnas.runs.plan import Plan, PlannedStage
-from recnas.search import plan as search_plan
+from recnas.search.plan import plan_warmup, rows_of_scoring
 from recnas.study.folder import TRAINING, scoring_stage, warmup_stage
 from recnas.study.settings import StudySettings
 
@@ -23,10 +23,10 @@ def plan_study(settings: StudySettings, rows: Mapping[str, int], declarations: M
     inherited = [declaration for declaration in declarations.values() if declaration.inherits]
     for amount in settings.warmups:
         if inherited:
-            stages.append(search_plan.warmup_stage(warmup_stage(amount), settings, amount, rows["train"]))
+            stages.append(plan_warmup(warmup_stage(amount), settings, amount, rows["train"]))
         # What no warm-up changes is measured after the first alone.
         measured = list(declarations.values()) if amount == settings.warmups[0] else inherited
-        work = search_plan.rows_of_scoring(settings.proxy, measured)
+        work = rows_of_scoring(settings.proxy, measured)
         stages.append(PlannedStage(scoring_stage(amount), settings.candidates, "candidates", work, trains=False))
     trainings = settings.candidates * settings.seeds
     return Plan((*stages, PlannedStage(TRAINING, trainings, "trainings", settings.final.epochs * rows["train"])))

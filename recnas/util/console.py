@@ -39,6 +39,7 @@ class Console:
         stages: The names of bars that follow one another: each is shown with its number, as in `2/4 search`.
 
     Attributes:
+        stages: As given; whoever does not know them yet sets them before the first bar.
         outlook: If set, bars of the stages also show how long all of them together will go on.
 
     Example:
