@@ -61,7 +61,8 @@ RUNS: dict[str, tuple[str, str]] = {
     ),
 }
 """Each run's command and flags, as a user gives them."""
-UNEQUAL = ("seconds", "created", "version", "run", "path", "data")
+TIMES = ("seconds", "training_seconds", "early_seconds", "training_times")
+UNEQUAL = (*TIMES, "created", "version", "run", "path", "data")
 """Keys of what two runs never share."""
 ENDED = "ended"
 """The file that says that a run is whole."""
