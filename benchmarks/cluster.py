@@ -24,14 +24,17 @@ from pathlib import Path
 
 import torch
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import Executor, LocalProcesses, ThisProcess, computing_with
 from recnas.execution.ray_workers import RayWorkers
+from recnas.nn.networks import count_macs
 from recnas.runs.settings import Settings
-from recnas.search.run import prepare_process
-from recnas.search.scoring import Scored, scored_by, stop_scoring
 from recnas.search.warmup_stage import warm_up_supernet
-from recnas.space import Architecture, SearchSpace
+from recnas.search.worker import Worker
+from recnas.space import SearchSpace
 from recnas.util.console import Console
 
 POPULATION, CANDIDATES = 128, 2_048
@@ -68,25 +71,28 @@ def rounds_of(children: int | None) -> list[int]:
     return [CANDIDATES] if children is None else [POPULATION] + [children] * ((CANDIDATES - POPULATION) // children)
 
 
+def answer(worker: Worker, message: int) -> int:
+    """What a worker does with an empty item."""
+    return message
+
+
 def measure(
-    make: Callable[[], Executor], dataset: Dataset, archs: Sequence[Architecture]
-) -> tuple[float, float, list[Scored], float]:
-    """Seconds to start, candidates a second, what they scored, seconds of a message."""
+    make: Callable[[], Executor], effort: Callable[[Evaluation], float], evaluations: Sequence[Evaluation]
+) -> tuple[float, float, list[Result], float]:
+    """Seconds to start, candidates a second, their results, seconds of a message."""
     start = time.perf_counter()
     with make() as executor:
-        first = archs[: executor.workers]
-        list(scored_by(executor, dataset.schema, first))
+        list(executor.map(Worker.score, evaluations[: executor.workers], effort, single_threaded=True))
         started = time.perf_counter() - start
         start = time.perf_counter()
-        scored = list(scored_by(executor, dataset.schema, archs))
-        rate = len(archs) / (time.perf_counter() - start)
+        results = list(executor.map(Worker.score, evaluations, effort, single_threaded=True))
+        rate = len(evaluations) / (time.perf_counter() - start)
         times = []
         for _ in range(MESSAGES):
             start = time.perf_counter()
-            list(executor.map(abs, [1], effort=float, single_threaded=True))
+            list(executor.map(answer, [1], effort=float, single_threaded=True))
             times.append(time.perf_counter() - start)
-    stop_scoring()
-    return started, rate, scored, statistics.median(times)
+    return started, rate, results, statistics.median(times)
 
 
 def main() -> None:
@@ -99,6 +105,10 @@ def main() -> None:
     dataset, rng = Dataset(arguments.data), random.Random(0)
     space = SearchSpace.named(arguments.space)
     archs = [space.sample(rng) for _ in range(arguments.candidates)]
+
+    def effort(evaluation: Evaluation) -> float:
+        return count_macs(evaluation.candidate.network, dataset.schema)
+
     with tempfile.TemporaryDirectory() as folder:
         values = {"data": str(arguments.data.absolute()), "run": folder, "space": arguments.space}
         settings = Settings.from_mapping(values | {"proxy": {"score": "sigeo"}, "warmup": {"probe_candidates": 0}})
@@ -106,20 +116,22 @@ def main() -> None:
         with computing_with(threads=1):
             warm_up_supernet(Path(folder), settings, dataset, lambda: None, Console(False))
         kinds: dict[str, Callable[[], Executor]] = {
-            "this process": partial(ThisProcess, prepare_process, (settings,)),
-            "2 processes": partial(LocalProcesses, 2, prepare_process, (settings,)),
-            "2 Ray actors": partial(RayWorkers, "local", 2, print, prepare_process, (settings,)),
+            "this process": partial(ThisProcess, Worker, (settings,)),
+            "2 processes": partial(LocalProcesses, 2, Worker, (settings,)),
+            "2 Ray actors": partial(RayWorkers, "local", 2, print, Worker, (settings,)),
         }
+        recipe = Recipe(settings.final.optimization, settings.final.epochs)
+        evaluations = [Evaluation(Candidate(arch, recipe)) for arch in archs]
         print(f"{len(archs)} random candidates of {arguments.space} by SiGeo, one thread each")
         print(f"{'':<14} {'start':>7} {'candidates':>11} {'seconds of one':>15} {'message':>9}")
         print(f"{'':<14} {'s':>7} {'a second':>11} {'median':>15} {'ms':>9}")
-        found = {name: measure(make, dataset, archs) for name, make in kinds.items()}
-    for name, (started, rate, scored, message) in found.items():
-        second = statistics.median(item.seconds for item in scored)
+        measured = {name: measure(make, effort, evaluations) for name, make in kinds.items()}
+    for name, (started, rate, results, message) in measured.items():
+        second = statistics.median(result.seconds for result in results)
         print(f"{name:<14} {started:>7.1f} {rate:>11.2f} {second:>15.3f} {1000 * message:>9.2f}")
-    values = [[item.values for item in scored] for _, _, scored, _ in found.values()]
-    print(f"the scores have the same bits: {'yes' if values[0] == values[1] == values[2] else 'NO'}")
-    seconds, message = [item.seconds for item in found["this process"][2]], found["2 Ray actors"][3]
+    proxies = [[result.proxies for result in results] for _, _, results, _ in measured.values()]
+    print(f"the scores have the same bits: {'yes' if proxies[0] == proxies[1] == proxies[2] else 'NO'}")
+    seconds, message = [result.seconds for result in measured["this process"][2]], measured["2 Ray actors"][3]
     print(f"\n{CANDIDATES:,} candidates, simulated: minutes (share of the workers' time that is used)")
     ways = {f"--children {children}": rounds_of(children) for children in CHILDREN}
     ways["--strategy random"] = rounds_of(None)

@@ -12,7 +12,7 @@ Kendall's rank correlation of a rung's order with the order after full training,
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import random
 import statistics
 import tempfile
@@ -24,26 +24,37 @@ from typing import Any
 import torch
 from scipy.stats import kendalltau
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
-from recnas.execution.executor import ThisProcess
-from recnas.nn.network import EMBEDDING_DIM
-from recnas.runs.history import FILE_NAME as HISTORY
-from recnas.runs.history import Recorded
+from recnas.nn.networks import count_macs
 from recnas.runs.presets import load_preset
+from recnas.runs.reader import read_run
+from recnas.runs.results import best_trained
 from recnas.runs.settings import Settings
+from recnas.search.conclusion import model_entries
+from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
-from recnas.search.finalists import start_training
-from recnas.search.finals import run_finals
-from recnas.search.scoring import Scored
-from recnas.space import Architecture, SearchSpace, cost
-from recnas.strategies.evolution import Proposal
+from recnas.search.final_training import FinalTraining
+from recnas.search.run import open_context
+from recnas.search.stage import Findings
+from recnas.search.testing import Test
+from recnas.space import Architecture, SearchSpace
 from recnas.util.console import Console
 from recnas.util.plain_values import merge
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One final training: processor seconds, results by candidate, and what each was measured at, by rows seen."""
+    """One final training.
+
+    Attributes:
+        seconds: Processor time.
+        best: Id of the network that is best on validation.
+        models: Entries of `results.json`, by the network's id.
+        log_losses: Validation log loss of each network, by training rows seen.
+    """
 
     seconds: float
     best: str
@@ -77,10 +88,10 @@ def main() -> None:
     print("seed  finalists        seconds  rows trained  chosen        validation      test    regret  τ of each rung")
     shares: dict[float, list[tuple[float, float, float]]] = {share: [] for share in arguments.first_share}
     for seed in arguments.seeds:
-        history = recorded(arguments.run) if arguments.run else random_candidates(arguments, dataset, seed)
+        scored = scored_by(arguments.run) if arguments.run else random_candidates(arguments, dataset, seed)
         full: Outcome | None = None
         for way in ways:
-            outcome = train(arguments, dataset, history, seed, way)
+            outcome = train(arguments, dataset, scored, seed, way)
             full = full or outcome
             regret, test = (difference(outcome, full, split) for split in ("validation", "test"))
             if "first_share" in way:
@@ -101,54 +112,50 @@ def main() -> None:
         )
 
 
-def random_candidates(arguments: argparse.Namespace, dataset: Dataset, seed: int) -> list[Recorded]:
-    """Distinct random candidates, as if they had been scored."""
+def random_candidates(arguments: argparse.Namespace, dataset: Dataset, seed: int) -> dict[Architecture, float]:
+    """Distinct random candidates, all with the same score."""
     space, rng = SearchSpace.named(arguments.space), random.Random(seed)
-    schema = dataset.schema
-    found: dict[str, Architecture] = {}
-    while len(found) < arguments.finalists:
+    drawn: dict[str, Architecture] = {}
+    while len(drawn) < arguments.finalists:
         arch = space.sample(rng)
-        macs = cost.macs(arch, schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
-        if arguments.max_macs is None or macs <= arguments.max_macs:
-            found[arch.id] = arch
-    nothing = Scored({}, 0.0, 0.0)
-    return [Recorded(Proposal(arch, id_, (), 0), nothing) for id_, arch in found.items()]
+        if arguments.max_macs is None or count_macs(arch, dataset.schema) <= arguments.max_macs:
+            drawn[arch.id] = arch
+    return dict.fromkeys(drawn.values(), 0.0)
 
 
-def recorded(run: Path) -> list[Recorded]:
+def scored_by(run: Path) -> dict[Architecture, float]:
     """Everything that a run has scored."""
-    lines = [json.loads(line) for line in (run / HISTORY).read_text(encoding="utf-8").splitlines()]
-    return [
-        Recorded(
-            Proposal(Architecture.from_json(line["architecture"]), line["id"], (), line["iteration"]),
-            Scored(dict(line["proxy"]), line["score"], line["seconds"]),
-        )
-        for line in lines
-    ]
+    return {
+        Architecture.from_json(item.architecture): -math.inf if item.score is None else item.score
+        for item in read_run(run).history
+    }
 
 
 def train(
-    arguments: argparse.Namespace, dataset: Dataset, history: list[Recorded], seed: int, way: dict[str, Any]
+    arguments: argparse.Namespace, dataset: Dataset, scored: dict[Architecture, float], seed: int, way: dict[str, Any]
 ) -> Outcome:
-    """The final training of a history's best, without baselines and other learning rates."""
+    """The final training of those with the highest scores, without baselines and other learning rates."""
     final = {"top_k": arguments.finalists, "baselines": [], "other_learning_rates": [], **way}
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder)
         values = {"data": str(arguments.data), "run": folder, "seed": seed, "workers": 1, "final": final}
         # Nobody is ranked here, and the preset's space and limits are not those of these candidates.
         values |= {"proxy": {"score": "none"}, "space": arguments.space, "limits": {"max_macs": None}}
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
-        with ThisProcess(start_training, (settings,)) as executor:
+        recipe = Recipe(settings.final.optimization, settings.final.epochs)
+        explored = [Result(Evaluation(Candidate(arch, recipe)), score, 0.0) for arch, score in scored.items()]
+        findings = Findings(explored)
+        costs = Costs(settings, dataset)
+        with open_context(settings, dataset, costs, Console(False), RunOptions()) as context:
             start = time.process_time()
-            results = run_finals(run, settings, dataset, history, Costs(settings, dataset), executor, Console(False))
+            for stage in (FinalTraining(()), Test()):
+                stage.run(context, findings)
             seconds = time.process_time() - start
-        log_losses: dict[int, dict[str, float]] = {}
-        for model in results["models"]:
-            for line in (run / "retrain" / model["id"] / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-                measured = json.loads(line)
-                log_losses.setdefault(measured["rows"], {})[model["id"]] = measured["validation"]["log_loss"]
-    models = {model["id"]: model for model in results["models"]}
-    return Outcome(seconds, results["best"], models, log_losses)
+            entries = model_entries(context, findings)
+    log_losses: dict[int, dict[str, float]] = {}
+    for network, recipes in findings.trained.items():
+        for epoch in (epoch for result in recipes.values() for epoch in result.training.epochs):
+            log_losses.setdefault(epoch.rows, {})[network] = epoch.validation.log_loss
+    return Outcome(seconds, best_trained(entries)["best"], {model["id"]: model for model in entries}, log_losses)
 
 
 def difference(outcome: Outcome, full: Outcome, split: str) -> float:

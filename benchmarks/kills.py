@@ -28,7 +28,8 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recnas.runs.folder import FINAL_TRAINING, SEARCH, SHORTLIST, TEST, WARM_UP
+from recnas.runs.folder import FINAL_TRAINING, RE_RANKING, SEARCH, TEST, WARM_UP
+from recnas.runs.history import FILE_NAME as HISTORY
 from recnas.runs.plan import PLAN
 from recnas.runs.status import read_status
 from recnas.util.errors import InputError
@@ -44,7 +45,7 @@ SETTINGS = {
     "probe-rows": 500,
     "proxy-batch-size": 32,
     "proxy": "loss - zico | - zico - short_training",
-    "shortlist": 6,
+    "rerank": 6,
     "short-training-rows": 1024,
     "population": 20,
     "iterations": 2,
@@ -59,7 +60,7 @@ SETTINGS = {
 """A search whose stages take seconds each: with the proxy's sign turned, small networks win."""
 ROWS = {"train": 6000, "validation": 2000, "test": 2000}
 """At most so many rows of each split are used."""
-STAGES = (WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST)
+STAGES = (WARM_UP, SEARCH, RE_RANKING, FINAL_TRAINING, TEST)
 REPORT = "report"
 LIMIT = 1800
 """Seconds after which a search hangs."""
@@ -77,7 +78,7 @@ def outcome_of(run: Path) -> dict[str, Any]:
     files = {str(path.relative_to(run)): path for path in sorted(run.rglob("*")) if path.is_file()}
     found: dict[str, Any] = {"files": sorted(files)}
     for name, path in files.items():
-        if path.name in ("history.jsonl", "shortlist.jsonl", "metrics.jsonl") and path.parent.name != "supernet":
+        if path.name in (HISTORY, "metrics.jsonl") and path.parent.name != "supernet":
             found[name] = [timeless(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
         elif path.suffix == ".json" and path.name != PLAN:
             # A plan says what was to be done when the run began, which adding baselines later does not change.
@@ -103,10 +104,12 @@ def main() -> int:
             outcomes[workers] = outcome_of(run)
             times = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in seconds[workers].items())
             print(f"left alone, {workers} worker{'s' * (workers > 1)}: {times}", flush=True)
-        history, rest = "history.jsonl", [{**outcome, "history.jsonl": None} for outcome in outcomes.values()]
+        scored = [
+            [line for line in outcome[HISTORY] if line["stage"] != FINAL_TRAINING] for outcome in outcomes.values()
+        ]
         bits = {True: "the same bits", False: "not the same bits"}
-        print(f"1 and 2 workers: history {bits[outcomes[1][history] == outcomes[2][history]]}, ", end="")
-        print(f"final training {bits[rest[0] == rest[1]]}\n")
+        print(f"1 and 2 workers: search and re-ranking {bits[scored[0] == scored[1]]}, ", end="")
+        print(f"all of it {bits[outcomes[1] == outcomes[2]]}\n")
         print(f"{'kill':>4} {'workers':>7} {'after':>7}  {'in stage':<16} outcome", flush=True)
         equal = 0
         for kill in range(arguments.kills):

@@ -4,15 +4,15 @@
     python -m benchmarks.rivals data/flights --preset demo --learning-rate 0.1 --embedding-rate 5 --output …
 
 For each seed three runs are made in the output folder: `search-<seed>` as the preset says, but for baselines;
-`baselines-<seed>`, all baselines, each at the preset's learning rates; and `random-<seed>`, which trains as many
-random candidates in full as the time of that search allows and takes the one that is best on validation. All have the
-same budget for a training and the same rates to choose from. A run that was killed goes on when the command is given
-again; what has ended is not done again. Baselines that are dear can be kept to some of the seeds: name the
-others with `--models`, and add them with `recnas baselines --run OUTPUT/baselines-0 --models xdeepfm`. A seed's best
-baseline is that of those that all seeds have.
+`baselines-<seed>`, all baselines, each at the preset's learning rates; and `random-<seed>`, which trains as many random
+candidates in full as the time of that search allows and takes the one that is best on validation. All have the same
+budget for a training and the same rates to choose from. A run that was killed is resumed when the command is given
+again; what has ended is not done again. Expensive baselines can be kept to some of the seeds: name the others with
+`--models`, and add them with `recnas baselines --run OUTPUT/baselines-0 --models xdeepfm`. A seed's best baseline is
+that of those that all seeds have.
 
-Every choice is made on the validation rows: the learning rate, the candidate, and which baseline is a seed's
-best. What is compared is the log loss on the test rows: differences are paired by seed, with the 95 % interval and the
+Every choice is made on the validation rows: the learning rate, the candidate, and which baseline is a seed's best. What
+is compared is the log loss on the test rows: differences are paired by seed, with the 95 % interval and the
 p-value of Student's t-test.
 """
 
@@ -31,18 +31,17 @@ import recnas
 from recnas.cli.flags import add_setting_flags, given_settings
 from recnas.data import Dataset
 from recnas.nn.baselines import TITLES
-from recnas.runs.folder import CONFIG, RESULTS, is_finished
-from recnas.runs.history import FILE_NAME as HISTORY
+from recnas.runs.folder import is_finished
 from recnas.runs.presets import load_preset
-from recnas.runs.results import best_trained
+from recnas.runs.reader import read_run
+from recnas.runs.results import best_trained, read_results
+from recnas.runs.rungs import other_learning_rates
 from recnas.runs.settings import Settings
 from recnas.runs.status import settings_in
 from recnas.search.costs import Costs
-from recnas.search.scoring import SUPERNET_WEIGHTS
 from recnas.space import Architecture
-from recnas.strategies.halving import other_learning_rates
 from recnas.util.errors import InputError, RunError
-from recnas.util.files import read_json, read_json_lines, read_yaml, write_text
+from recnas.util.files import write_text
 from recnas.util.plain_values import merge
 
 Model = Mapping[str, Any]
@@ -83,7 +82,7 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     seed, folder = values["seed"], output / f"search-{values['seed']}"
     settings = merge(values, {"final": {"baselines": []}})
     search = recnas.search(data, folder, resume=True, **settings)
-    baselines = run_baselines(data, output / f"baselines-{seed}", models or list(TITLES), values)
+    baselines = trained_baselines(data, output / f"baselines-{seed}", models or list(TITLES), values)
     affords = affordable(settings_in(folder, Settings), search)
     minutes = spent(folder, search) / 60
     print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {affords} random candidates", flush=True)
@@ -100,11 +99,11 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     return {"search": search, "random": randoms, "baselines": baselines}
 
 
-def run_baselines(data: Path, run: Path, models: list[str], values: dict[str, Any]) -> Results:
-    """Baselines, made or read; a run that has ended may have others too, and gets those that it lacks."""
+def trained_baselines(data: Path, run: Path, models: list[str], values: dict[str, Any]) -> Results:
+    """Baselines, trained or read; a run that has ended may have others too, and gets those that it lacks."""
     if not is_finished(run):
         return recnas.baselines(data, run, models=models, resume=True, **values)
-    known = read_json(run / RESULTS)
+    known = read_results(run)
     missing = [name for name in models if name not in [model["id"] for model in known["models"]]]
     return recnas.baselines(run=run, models=missing) if missing else known
 
@@ -123,8 +122,8 @@ def affordable(settings: Settings, search: Results) -> int:
     seconds = sum(model["seconds"] for model in trained)
     work = sum(model["macs"] * len(model["learning_rates"]) for model in trained)
     costs = Costs(settings, Dataset(settings.data))
-    scored = read_json_lines(Path(settings.run) / HISTORY)
-    drawn = [Architecture.from_json(line["architecture"]) for line in scored if line["iteration"] == 0]
+    history = read_run(settings.run).history
+    drawn = [Architecture.from_json(item.architecture) for item in history if item.iteration == 0]
     mean = statistics.mean(costs.of(arch, "macs") for arch in drawn)
     trainings = spent(Path(settings.run), search) * settings.processes / (seconds / work * mean)
     return max(1, math.ceil(trainings) - len(other_learning_rates(settings.final)))
@@ -132,14 +131,14 @@ def affordable(settings: Settings, search: Results) -> int:
 
 def spent(run: Path, results: Results) -> float:
     """Seconds of a run's warm-up, search and final trainings, those of earlier processes included."""
-    config, warmup = read_yaml(run / CONFIG), run / SUPERNET_WEIGHTS.with_name("warmup.json")
+    read = read_run(run)
     trained = sum(model["seconds"] for model in results["models"])
-    warmed = read_json(warmup)["seconds"] if warmup.exists() else 0.0
-    return warmed + results["search"]["seconds"] + trained / (config["workers"] or 1)
+    warmed = read.warmup.seconds if read.warmup else 0.0
+    return warmed + results["search"]["seconds"] + trained / (read.setting("workers") or 1)
 
 
 def best_of(results: Results) -> Model:
-    """The model of a run that is best on validation; of a search's run, of those that it found."""
+    """The model of a run that is best on validation; of a search's run, of those that it searched."""
     chosen = best_trained(results["models"])
     id = chosen["best_searched"] or chosen["best"]
     return next(model for model in results["models"] if model["id"] == id)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -38,7 +39,7 @@ RUNS: dict[str, tuple[str, str]] = {
     "sigeo": ("search", f"--preset criteo --seed 1 {EVOLUTION} --warmup 0.1 {SCORING} {FINAL}"),
     "one-shot": ("search", f"--seed 2 {EVOLUTION} --warmup 0.2 {ONE_SHOT} {SCORING} {FINAL}"),
     "random": ("search", f"--seed 3 {RANDOM} --proxy zico {SCORING} {FINAL}"),
-    "two-stages": ("search", f"--seed 4 {POPULATION} --shortlist 5 --short-training-rows 1024 {SCORING} {FINAL}"),
+    "two-stages": ("search", f"--seed 4 {POPULATION} --rerank 5 --short-training-rows 1024 {SCORING} {FINAL}"),
     "full": ("search", f"--preset criteo --space nasrec-full --seed 5 {EVOLUTION} --warmup 0.05 {SCORING} {FINAL}"),
     "cross": ("search", f"--preset demo --seed 6 {POPULATION} --warmup 0.05 {SCORING} --top-k 2 --workers 1"),
     "halving": (
@@ -64,6 +65,11 @@ RUNS: dict[str, tuple[str, str]] = {
 TIMES = ("seconds", "training_seconds", "early_seconds", "training_times")
 UNEQUAL = (*TIMES, "created", "version", "run", "path", "data")
 """Keys of what two runs never share."""
+LEFT_OUT = ("data.json", "plan.json", "candidate.json", "chosen.json", "schema.json")
+"""Files that tell of the data, or how a run goes."""
+NAMES = {"flops": "macs", "brief": "short_training", "found": "searched", "shortlist": "reranked"}
+"""What recnas 0.1 called otherwise, and how it is called now. An id has the recipe's eight digits now, too."""
+RENAMED = re.compile(rf"\b({'|'.join(NAMES)})\b")
 ENDED = "ended"
 """The file that says that a run is whole."""
 
@@ -120,20 +126,65 @@ def differences(before: Path, after: Path) -> int:
 
 
 def outcome_of(run: Path) -> dict[str, Any]:
-    """What a run found, without times and places: every candidate, every figure."""
+    """What a run found, without times and places: every candidate, every figure, by the names of today."""
+    found: dict[str, Any] = {"explored": [], "re-ranked": [], "trainings": {}, "measurements": {}}
+    for path in sorted(run.rglob("*.json*")):
+        place = path.relative_to(run)
+        if not path.is_file() or path.name in LEFT_OUT or path.name.startswith("progress"):
+            continue
+        if place.parts[-2:] == ("supernet", "metrics.jsonl") or (
+            place.parts[0] == "trainings" and path.name != "result.json"
+        ):
+            continue
+        values = today(timeless(read(path)))
+        network, rate = network_of(path)
+        if place.name in ("history.jsonl", "shortlist.jsonl"):
+            for line in values:
+                stage = line.get("stage", "re-ranking" if path.name == "shortlist.jsonl" else "search")
+                if stage != "final training":
+                    found["explored" if stage == "search" else "re-ranked"].append(evaluation(line))
+        elif path.name == "result.json":
+            found["trainings"][f"{place.parts[1]}/{network}"] = values
+        elif path.name.startswith("training"):
+            rate = values.pop("learning_rate", rate)
+            values.pop("keeps_weights", None)
+            found["trainings"][f"{network} at {rate}"] = values
+        elif path.name == "metrics.jsonl":
+            for line in values:
+                found["measurements"].setdefault(f"{network} at {line['learning_rate']}", []).append(line)
+        elif place.parts[0] in ("retrain", "baselines", "models"):
+            continue
+        else:
+            for model in values.get("models", []) if isinstance(values, dict) else []:
+                model.pop("candidate", None)
+            found[place.as_posix()] = values
+    return found
+
+
+def network_of(path: Path) -> tuple[str, float | None]:
+    """Which network's folder a file is in, and at which learning rate it was trained, if the folder says so."""
+    folder = path.parent
+    if not (file := folder / "candidate.json").exists():
+        # Before recnas 0.2, or a study's training, of which only the result is kept.
+        return folder.name[:-9] if folder.parent.name == "models" else folder.name, None
+    candidate = read(file)
+    return folder.name[:-9], candidate["recipe"]["optimization"]["learning_rate"]
+
+
+def evaluation(line: dict[str, Any]) -> dict[str, Any]:
+    """A candidate of a history: its network, where it comes from, and what proxies said of it."""
+    old = "stage" not in line
     return {
-        path.relative_to(run).as_posix(): timeless(values)
-        for path in sorted(run.rglob("*.json*"))
-        if path.is_file() and (values := read(path)) is not None
+        "network": line["id"] if old else line["id"][:-9],
+        "parents": line["parents"] if old else [parent[:-9] for parent in line["parents"]],
+        "architecture": line["architecture"] if old else line["candidate"]["network"],
+        "proxies": line["proxy" if old else "proxies"],
+        **{key: line[key] for key in ("iteration", "score")},
     }
 
 
 def read(path: Path) -> Any:
-    """A file of results; None of one that tells what was to be done, how it went, or of the data."""
-    if path.name in ("data.json", "plan.json") or path.name.startswith("progress"):
-        return None
-    if path.parts[-2:] == ("supernet", "metrics.jsonl"):
-        return None
+    """A file's JSON, or that of each of its lines."""
     text = path.read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text)
 
@@ -143,6 +194,15 @@ def timeless(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: timeless(item) for key, item in value.items() if key not in UNEQUAL}
     return [timeless(item) for item in value] if isinstance(value, list) else value
+
+
+def today(value: Any) -> Any:
+    """The value with today's names for what recnas 0.1 called otherwise."""
+    if isinstance(value, dict):
+        return {today(key): today(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [today(item) for item in value]
+    return RENAMED.sub(lambda found: NAMES[found.group()], value) if isinstance(value, str) else value
 
 
 def first_difference(before: Any, after: Any, place: str = "") -> str | None:

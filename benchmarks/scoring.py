@@ -16,7 +16,6 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,9 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile, record_function
 from torchrec import KeyedJaggedTensor
 
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.data import Batch
 from recnas.execution.executor import ThisProcess
 from recnas.features.feature import DenseFeature, SparseFeature
@@ -90,6 +91,11 @@ def macs(arch: Architecture, rows: int) -> int:
     return 3 * rows * cost.macs(arch, DENSE, SPARSE, EMBEDDING_DIM)
 
 
+def evaluation_of(arch: Architecture) -> Evaluation:
+    """What a scorer is asked; it does not look at the recipe."""
+    return Evaluation(Candidate(arch, Recipe(Optimization(learning_rate=0.1, batch_size=512))))
+
+
 def time_goes(scorer: Scorer, candidates: Sequence[Architecture]) -> dict[str, float]:
     """Shares of a thread's time by kind of work; the profiler's own work counts as Python's."""
     measure = proxy_statistics._measure
@@ -101,7 +107,7 @@ def time_goes(scorer: Scorer, candidates: Sequence[Architecture]) -> dict[str, f
     proxy_statistics._measure = marked
     try:
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            seconds = timed(lambda: [scorer(arch) for arch in candidates])
+            seconds = timed(lambda: [scorer(evaluation_of(arch)) for arch in candidates])
     finally:
         proxy_statistics._measure = measure
     own = {event.key: event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
@@ -110,6 +116,11 @@ def time_goes(scorer: Scorer, candidates: Sequence[Architecture]) -> dict[str, f
     shares["other operators"] = sum(t for name, t in own.items() if name.startswith("aten::") and name not in known)
     shares["other operators"] /= seconds
     return shares | {"Python": 1 - sum(shares.values())}
+
+
+def effort(evaluation: Evaluation) -> float:
+    """How long scoring takes, in some unit."""
+    return macs(evaluation.candidate.network, 1)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -172,15 +183,16 @@ def main() -> None:
         space, generator, rng = SearchSpace.named(name), torch.Generator().manual_seed(0), random.Random(0)
         supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
         batches = [batch(arguments.batch_size, generator) for _ in range(arguments.batches)]
-        scorer = Scorer(ScoringContext.of(supernet, ProxyBatches(supernet, batches)), Expression.parse(SIGEO))
+        measures = ScoringContext.of(supernet, ProxyBatches(supernet, batches)), Expression.parse(SIGEO)
+        scorer = Scorer(*measures)
         candidates = [space.sample(rng) for _ in range(arguments.candidates)]
         rows = arguments.batches * arguments.batch_size
         for arch in candidates[:3]:
-            scorer(arch)
+            scorer(evaluation_of(arch))
         seconds, rates = [], []
         for arch in candidates:
             rates.append(matrix_rate())
-            seconds.append(timed(partial(scorer, arch)))
+            seconds.append(timed(partial(scorer, evaluation_of(arch))))
         rate = statistics.median(rates)
         shares = [macs(arch, rows) / second / rate for arch, second in zip(candidates, seconds, strict=True)]
         print(f"\n{name}: {len(candidates)} random candidates, median (quartiles)")
@@ -189,9 +201,10 @@ def main() -> None:
         print(f"  seconds of a candidate, one thread              {quartiles(seconds)}")
         print(f"  share of the matrix rate, {rate / 1e9:.0f} G/s a thread        {quartiles(shares)}")
         torch.set_num_threads(arguments.threads)
-        with ThisProcess(nullcontext) as executor:
+        with ThisProcess(Scorer, measures) as executor:
             start = time.perf_counter()
-            for _ in executor.map(scorer, candidates, lambda arch: macs(arch, 1), single_threaded=True):
+            evaluations = [evaluation_of(arch) for arch in candidates]
+            for _ in executor.map(Scorer.__call__, evaluations, effort, single_threaded=True):
                 pass
             aside = (time.perf_counter() - start) / len(candidates)
         print(f"  seconds a candidate, {arguments.threads} side by side (mean)     {aside:.3f}")

@@ -12,7 +12,7 @@ they inherit
 - on four batches of 512 rows, as published; on 16 of them; on four of 2,048; and on four of 512 without the tables.
 
 Prints the seconds of each warm-up and Kendall's τ of each proxy with that truth, with 95 % intervals over the
-candidates, as Markdown; and first, for comparison, that of the looks that `recnas search` takes by default at fresh
+candidates, as Markdown; and first, for comparison, that of the stages that `recnas search` takes by default at fresh
 weights, and of the candidates' size.
 """
 
@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from recnas.candidates.network import SEARCHED
 from recnas.data import Dataset
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.proxies.context import ScoringContext
@@ -35,10 +36,11 @@ from recnas.proxies.expression import SECOND_LOOK, SIGEO, Expression
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.registry import PROXIES
 from recnas.proxies.statistics import ProxyBatches
-from recnas.runs.folder import RESULTS, holds_search, is_finished
+from recnas.runs.folder import holds_search, is_finished
+from recnas.runs.reader import read_run
+from recnas.runs.results import read_results
 from recnas.runs.settings import Settings
 from recnas.runs.status import settings_in
-from recnas.search.finalists import ARCHITECTURE, Entrant
 from recnas.search.scoring import (
     build_learner,
     build_scoring_context,
@@ -53,7 +55,7 @@ from recnas.study.text import interval, signed
 from recnas.train.amount import Amount
 from recnas.train.warmup import PathLearner, warm_up
 from recnas.util.errors import InputError, RunError
-from recnas.util.files import read_json, write_text
+from recnas.util.files import write_text
 
 RANKINGS = ("zico", "zico_mean", "fr", "loss", SIGEO)
 FRESH = ("jacov", "short_training", "parameters", "macs")
@@ -99,11 +101,11 @@ def read_truth(runs: Sequence[Path]) -> Truth:
             raise InputError(f"{run} ranked its candidates; those that it trained are not random ones")
         if alike(settings) != alike(first):
             raise InputError(f"{run} differs from {runs[0]} in more than its seed")
-        for model in read_json(run / RESULTS)["models"]:
+        drawn = {item.id: item.architecture for item in read_run(run).history}
+        for model in read_results(run)["models"]:
             tried = {item["learning_rate"]: item["log_loss"] for item in model.get("learning_rates", ())}
-            if model["kind"] == "found" and tried.get(rate) is not None:
-                arch = Architecture.load(Entrant(model["id"], "found").folder(run) / ARCHITECTURE)
-                losses.setdefault(arch, tried[rate])
+            if model["kind"] == SEARCHED and tried.get(rate) is not None:
+                losses.setdefault(Architecture.from_json(drawn[model["id"]]), tried[rate])
     return Truth(first, losses)
 
 
@@ -198,7 +200,7 @@ def measure(truth: Truth, context: ScoringContext, proxies: Mapping[str, Proxy])
 
 
 def judge_fresh(truth: Truth) -> list[str]:
-    """How the looks by default and the size agree with the truth: lines of a table."""
+    """How the stages by default and the size agree with the truth: lines of a table."""
     context = build_scoring_context(truth.settings, Dataset(truth.settings.data), warm=False)
     values = measure(truth, context, {name: PROXIES[name] for name in FRESH})
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)

@@ -144,7 +144,7 @@ def _bytes_read(place: Path) -> int:
 
 
 def _set_down(
-    read: Callable[[Path, Bar], Iterator[Read]], item: tuple[Path, Path]
+    read: Callable[[Path, Bar], Iterator[Read]], worker: None, item: tuple[Path, Path]
 ) -> list[tuple[str | None, list[Misfit]]]:
     """Reads a file, and writes its rows where the process that asked will find them."""
     path, place = item

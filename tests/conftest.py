@@ -32,7 +32,7 @@ LONGEST = (
     "study/test_study.py",
     "benchmarks/test_rivals.py",
     "execution/test_torchrun.py",
-    "search/test_finals.py",
+    "search/test_final_training.py",
 )
 """The files whose tests take longest: with them first, no core waits at the end for another."""
 

@@ -41,6 +41,28 @@ def deep_cross():
 '''
 """A search space."""
 
+STRATEGIES = '''
+from recnas.candidates.evaluation import Evaluation
+from recnas.strategies.base import Strategy
+
+
+class HillClimbing(Strategy):
+    """Two random candidates, then always two children of the best so far."""
+
+    best = None
+
+    def ask(self):
+        """Two candidates."""
+        draw = self.problem.random if self.best is None else lambda: self.problem.child(self.best.candidate, 1)
+        parents = () if self.best is None else (self.best.candidate.id,)
+        return [Evaluation(candidate, parents=parents) for candidate in (draw(), draw()) if candidate is not None]
+
+    def tell(self, results):
+        """Remembers the best."""
+        known = [*results, *([] if self.best is None else [self.best])]
+        self.best = max(known, key=lambda result: result.score)
+'''
+"""A strategy."""
 PROXIES = '''
 from recnas.proxies import proxy
 

@@ -1,13 +1,18 @@
-"""A small data set of MovieLens' form, and settings of a search that takes seconds."""
+"""A small data set of MovieLens' form, settings of a search that takes seconds, and what such a search has written."""
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import recnas.data_prep
+from recnas.candidates.candidate import network_id_in
+from recnas.runs.folder import RE_RANKING, SEARCH
 
 GENRES = ("Action", "Comedy", "Drama")
 
@@ -50,3 +55,54 @@ def small() -> dict:
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
         "final": {"top_k": 2, "epochs": 1, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
     }
+
+
+class Stopped(BaseException):
+    """Stands for the end of the process."""
+
+
+def explore(data: Path, run: Path, **settings: Any) -> None:
+    """A search that ends, as if it were killed, when its final training would begin."""
+    from recnas.search import run_search
+
+    def stop(*arguments: object) -> None:
+        raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recnas.search.final_training.FinalTraining.run", stop)
+        with pytest.raises(Stopped):
+            run_search(data, run, progress=False, **settings)
+
+
+def read_lines_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def history_of(run: Path, stage: str = SEARCH) -> list[dict[str, Any]]:
+    """A stage's lines of a run's history, with the ids of networks in the place of candidates'."""
+    return [
+        {
+            **line,
+            "id": network_id_in(line["id"]),
+            "parents": [network_id_in(parent) for parent in line["parents"]],
+            "architecture": line["candidate"]["network"],
+        }
+        for line in read_lines_of(run / "history.jsonl")
+        if line["stage"] == stage
+    ]
+
+
+def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines without the times, which differ between runs."""
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def stop_before(run: Path, stage: str) -> None:
+    """Leaves of a finished run what was there when a stage began: of `search` or a later one, but of no warm-up."""
+    for name in ("results.json", "architecture.json", "report.html"):
+        (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / "models", ignore_errors=True)
+    stages = [SEARCH, RE_RANKING, "final training"]
+    kept = stages[: stages.index(stage)]
+    lines = [line for line in read_lines_of(run / "history.jsonl") if line["stage"] in kept]
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="other defaults: the smallest sizes, to see that all of it works"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the results")
-    add_setting_flags(parser, Settings, only=COMMON_SETTINGS, without=["proxy.score", "proxy.shortlist"])
+    add_setting_flags(parser, Settings, only=COMMON_SETTINGS, without=["proxy.score", "proxy.rerank"])
     return parser
 
 

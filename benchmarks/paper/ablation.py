@@ -33,7 +33,7 @@ from recnas.report.html import NOTHING, compact, decimals
 from recnas.report.study_figures import loss_range
 from recnas.report.style import BEST, DENSE, INK, MUTED, PAPER, SPARSE, axis, plot_layout
 from recnas.study.text import to_csv
-from recnas.study.trainings import Trained
+from recnas.study.trainings import RepetitionResult
 
 TITLE = "Ablation: what each term of SiGeo finds"
 MODELS = "models.csv"
@@ -61,29 +61,29 @@ class Model:
         seed: Of search and training.
         place: In its search, from 1.
         macs: Multiply–accumulates a row.
-        trained: What came of it.
+        result: What came of its training.
     """
 
     criterion: Method
     seed: int
     place: int
     macs: int
-    trained: Trained
+    result: RepetitionResult
 
     def row(self) -> dict[str, Any]:
         """Its line of `models.csv`; no figures when the training diverged."""
-        trained = self.trained
+        result = self.result
         return {
             "criterion": self.criterion.name,
             "warmup": self.criterion.warmup,
             "seed": self.seed,
             "place": self.place,
-            "id": trained.id,
-            "validation": trained.validation and trained.validation.to_json(),
-            "test": trained.test and trained.test.to_json(),
-            "parameters": trained.parameters,
+            "id": result.id,
+            "validation": result.validation and result.validation.to_json(),
+            "test": result.test and result.test.to_json(),
+            "parameters": result.parameters,
             "macs": self.macs,
-            "seconds": trained.seconds,
+            "seconds": result.seconds,
         }
 
 
@@ -106,9 +106,9 @@ def run(runs: Runs, output: Path, best: int, warmups: Sequence[float], seeds: in
     for seed in range(seeds):
         chosen = {}
         for method in methods:
-            found = runs.search(method, seed)
-            chosen[method] = found.archs[:best]
-            seconds[method] += found.seconds / seeds
+            ranked = runs.search(method, seed)
+            chosen[method] = ranked.archs[:best]
+            seconds[method] += ranked.seconds / seeds
         trained = runs.train([arch for archs in chosen.values() for arch in archs], seed)
         for method, archs in chosen.items():
             models[method] += [
@@ -129,16 +129,14 @@ def _write(
     settings = runs.settings
     losses = {method: _losses(items) for method, items in models.items()}
     everything = [loss for values in losses.values() for loss in values]
-    distinct = len({(item.seed, item.trained.id) for items in models.values() for item in items})
+    distinct = len({(item.seed, item.result.id) for items in models.values() for item in items})
     paragraphs = [
         f"{runs.data_name}, {settings.space}: the best {best} of {settings.evolution.candidates:,} candidates, by a "
         f"search of its own for each criterion{'' if seeds == 1 else f' and each of {seeds} seeds'}, trained from "
         f"scratch on {runs.dataset.rows('train'):,} rows. {distinct} distinct models; test log loss, lower is better. "
         f"Random candidates have no ranking. Search: seconds of one core for warm-up and scores."
     ]
-    if diverged := distinct - len(
-        {(m.seed, m.trained.id) for items in models.values() for m in items if m.trained.test}
-    ):
+    if diverged := distinct - len({(m.seed, m.result.id) for items in models.values() for m in items if m.result.test}):
         paragraphs.append(f"{diverged} trainings diverged and are left out.")
     medians = {method: float(np.median(values)) for method, values in losses.items() if values}
     lowest = min(medians, key=medians.__getitem__, default=None)
@@ -157,13 +155,13 @@ def _write(
 
 def _losses(models: Sequence[Model]) -> list[float]:
     """Test log losses of those that did not diverge."""
-    return [item.trained.test.log_loss for item in models if item.trained.test is not None]
+    return [item.result.test.log_loss for item in models if item.result.test is not None]
 
 
 def _cells(method: Method, models: Sequence[Model], seconds: float) -> tuple[str, ...]:
     losses = _losses(models)
     quartiles = np.quantile(losses, (0, 0.25, 0.5, 0.75, 1)).tolist() if losses else [None] * 5
-    parameters = compact(float(np.mean([item.trained.parameters for item in models]))) if models else NOTHING
+    parameters = compact(float(np.mean([item.result.parameters for item in models]))) if models else NOTHING
     return (method.label, str(len(losses)), *map(decimals, quartiles), parameters, f"{seconds:,.0f}")
 
 
@@ -174,7 +172,7 @@ def box_plot(losses: dict[Method, list[float]], models: dict[Method, list[Model]
     figure = go.Figure(layout=plot_layout(480, showlegend=False))
     for method, values in losses.items():
         color = colors.get(method.score, MUTED)
-        sound = [item for item in models[method] if item.trained.test is not None]
+        sound = [item for item in models[method] if item.result.test is not None]
         figure.add_box(
             y=values,
             name=method.label.replace(", ", "<br>"),
@@ -185,7 +183,7 @@ def box_plot(losses: dict[Method, list[float]], models: dict[Method, list[Model]
             line={"color": color, "width": 1.6},
             fillcolor=f"rgba{(*hex_to_rgb(color), 0.13)}",
             marker={"color": color, "size": 8, "opacity": 0.75, "line": {"color": PAPER, "width": 1}},
-            text=[f"{item.trained.id}, place {item.place} of seed {item.seed}" for item in sound],
+            text=[f"{item.result.id}, place {item.place} of seed {item.seed}" for item in sound],
             hoveron="points",
             hovertemplate="<b>%{text}</b><br>test log loss %{y:.4f}<extra></extra>",
         )

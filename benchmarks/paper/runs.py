@@ -13,22 +13,32 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
-from recnas.execution.executor import ThisProcess, computing_with
+from recnas.execution.executor import computing_with
 from recnas.execution.opening import open_executor
 from recnas.nn.model import sizes
 from recnas.runs.folder import FREE_TO_CHANGE, finished, open_run
+from recnas.runs.plan import Plan, PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.baselines import train_baselines
+from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
-from recnas.search.run import find_candidates, prepare_process
+from recnas.search.final_training import FinalTraining, at
+from recnas.search.run import open_context
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows
+from recnas.search.stages import go_through, stages_of
+from recnas.search.testing import Test
 from recnas.space import Architecture, cost
 from recnas.strategies.evolution import EvolutionSettings
-from recnas.study.run import train_all
+from recnas.study.folder import TRAINING
+from recnas.study.run import StudyContext, train_all
 from recnas.study.settings import StudySettings
 from recnas.study.text import warmup_in_words
-from recnas.study.trainings import Trained, Training, is_done, start_trainings
+from recnas.study.trainings import Repetition, RepetitionResult, is_done
+from recnas.study.worker import StudyWorker
 from recnas.util.console import Console
 from recnas.util.errors import InputError
 from recnas.util.files import read_json, write_json
@@ -43,9 +53,9 @@ class Method:
 
     Attributes:
         name: As shown.
-        score: As `recnas search --proxy` takes it; `none` for random candidates. With two looks candidates are random,
+        score: As `recnas search --proxy` takes it; `none` for random candidates. With two stages candidates are random,
             too, as in `recnas search`.
-        warmup: The amount; None where nothing that it looks at is inherited.
+        warmup: The amount; None where nothing that it measures is inherited.
     """
 
     name: str
@@ -68,11 +78,11 @@ RANDOM = Method("random", "none")
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search found.
+class Ranked:
+    """What a search came to.
 
     Attributes:
-        archs: Its candidates, best first; with two looks those of the second.
+        archs: Its candidates, best first; with two stages those of the second.
         seconds: One core's, for warm-up and scores.
     """
 
@@ -113,7 +123,7 @@ class Runs:
         check_proxy_rows(settings, self.dataset)
         self._begin(candidates)
 
-    def search(self, method: Method, seed: int) -> Found:
+    def search(self, method: Method, seed: int) -> Ranked:
         """A search of its own for a method: warm-up, then evolution; for `RANDOM`, as many random candidates.
 
         Raises:
@@ -127,33 +137,34 @@ class Runs:
             strategy="random" if method == RANDOM else None,
             # Threads score as many at once as processes would, and need not be started anew for each search.
             workers=1,
+            ray=None,
             warmup=replace(self.settings.warmup, amount=method.warmup or 0.0),
             proxy=replace(self.settings.proxy, score=method.score),
         )
         supernet = run / SUPERNET_WEIGHTS.parent
         if not (run / DONE).exists():
             self.console.say(f"search with seed {seed}: {method.label}")
-            with (
-                ThisProcess(prepare_process, (settings,)) as executor,
-                open_run(settings, self.dataset.schema, overwrite=False, resume=True),
-            ):
-                costs = Costs(settings, self.dataset)
-                found = find_candidates(run, settings, self.dataset, costs, executor, self.console)
+            ranking = [stage for stage in stages_of(settings) if not isinstance(stage, FinalTraining | Test)]
+            costs = Costs(settings, self.dataset)
+            with open_context(settings, self.dataset, costs, self.console, RunOptions(resume=True)) as context:
+                findings = go_through(context, ranking)
                 warmup = supernet / "warmup.json"
                 seconds = {
                     "warmup": read_json(warmup)["seconds"] if warmup.exists() else 0.0,
-                    "scores": sum(item.scored.seconds for item in (*found.history, *(found.shortlist or ()))),
+                    "scores": sum(result.seconds for result in (*findings.explored, *(findings.reranked or ()))),
                 }
-                ranked = sorted(found.ranked, key=lambda item: -item.scored.score)
-                archs = [item.proposal.arch.to_json() for item in ranked]
-                write_json(run / DONE, {"candidates": len(found.history), "seconds": seconds, "best_first": archs})
+                ranked = sorted(findings.ranked, key=lambda result: -result.score)
+                archs = [result.candidate.network.to_json() for result in ranked]
+                write_json(run / DONE, {"candidates": len(findings.explored), "seconds": seconds, "best_first": archs})
         # Nobody asks for the warm supernet any more, and it is large.
         for path in supernet.glob("*.safetensors"):
             path.unlink()
         done = read_json(run / DONE)
-        return Found(tuple(map(Architecture.from_json, done["best_first"])), sum(done["seconds"].values()))
+        return Ranked(tuple(map(Architecture.from_json, done["best_first"])), sum(done["seconds"].values()))
 
-    def train(self, archs: Sequence[Architecture], seed: int, learning_rate: float | None = None) -> dict[str, Trained]:
+    def train(
+        self, archs: Sequence[Architecture], seed: int, learning_rate: float | None = None
+    ) -> dict[str, RepetitionResult]:
         """Trains architectures from scratch and measures them; one that is given twice is trained once.
 
         Args:
@@ -164,26 +175,24 @@ class Runs:
         Returns:
             What came of each, by id.
         """
-        distinct = list({arch.id: arch for arch in archs}.values())
-        final = self.settings.final
-        rate = final.optimization.learning_rate if learning_rate is None else learning_rate
         common = {item.name: getattr(self.settings, item.name) for item in fields(Settings)}
-        common |= {
-            "run": str(self.output / "trainings" / str(seed) / f"{rate:g}"),
-            "seed": seed,
-            "final": replace(final, optimization=replace(final.optimization, learning_rate=rate)),
-        }
+        common |= {"run": str(self.output / "trainings" / str(seed)), "seed": seed}
         settings = StudySettings(**common, seeds=1, shares=())
+        recipe = Recipe(settings.final.optimization, settings.final.epochs)
+        if learning_rate is not None:
+            recipe = at(recipe, learning_rate)
+        candidates = [Candidate(arch, recipe) for arch in {arch.id: arch for arch in archs}.values()]
         # What is done is only read: no processes are started for it.
-        if all(is_done(settings, Training(arch, 0)) for arch in distinct):
+        if all(is_done(settings, Repetition(Evaluation(candidate, 1.0), 0)) for candidate in candidates):
             settings = replace(settings, workers=1, ray=None)
         with (
             open_executor(
-                settings.workers, settings.ray, start_trainings, (settings.as_seen_by_workers,), self.console.say
+                settings.workers, settings.ray, StudyWorker, (settings.as_seen_by_workers,), self.console.say
             ) as executor,
-            open_run(settings, self.dataset.schema, overwrite=False, resume=True),
+            open_run(settings, self.dataset.schema, overwrite=False, resume=True) as run,
         ):
-            trained = train_all(settings, distinct, executor, self.macs, self.console)
+            plan = Plan((PlannedStage(TRAINING, len(candidates), "trainings"),))
+            trained = train_all(StudyContext(run, settings, self.dataset, candidates, plan, executor, self.console))
         return {item.id: item for item in trained}
 
     def train_baselines(self, seed: int) -> list[dict[str, Any]]:
@@ -202,7 +211,7 @@ class Runs:
         if results is None:
             self.console.say(f"baselines, seed {seed}")
             with computing_with(threads=1):
-                results = train_baselines(settings, overwrite=False, resume=True, progress=self.console.wanted)
+                results = train_baselines(settings, RunOptions(resume=True, progress=self.console.wanted))
         return results["models"]
 
     def macs(self, arch: Architecture) -> int:

@@ -1,6 +1,6 @@
 """The rows of SiGeo's Table 5 that we have, on one's own data, beside the published figures for Criteo.
 
-Baselines are trained as `recnas baselines` trains them: once with each learning rate. Searched ones as
+Baselines are trained as `recnas baselines` trains them: once with each learning rate. Searched models as
 `recnas search` does: the best candidates of a search at the first learning rate, the best of them at the others too.
 What is best on validation counts; its figures on the test rows are shown.
 
@@ -8,7 +8,7 @@ What is best on validation counts; its figures on the test rows are shown.
 - One-shot is NASRec's: a whole epoch of warm-up, the last layer fine-tuned for 500 steps of 512
   rows, validation log loss.
 - ZiCo and SiGeo at each warm-up: none is the paper's zero-shot setting, 1 % its sub-one-shot, 100 % its one-shot.
-- `short_training`, a short training from scratch, and the two looks that `recnas search` takes by default, at random
+- `short_training`, a short training from scratch, and the two stages that `recnas search` takes by default, of random
   candidates; no paper has them.
 
 Published: Table 5 of SiGeo's Appendix I, whose search costs are in GPU days. It has neither DCN-V2 nor FinalMLP nor
@@ -30,13 +30,14 @@ from typing import Any
 
 from benchmarks.paper.runs import RANDOM, Method, Runs
 from benchmarks.paper.sections import Section
+from recnas.candidates.evaluation import Quality
+from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.nn.baselines import TITLES
 from recnas.proxies.expression import SIGEO, USUAL
 from recnas.report.html import NOTHING, compact, decimals
-from recnas.strategies.halving import other_learning_rates
+from recnas.runs.rungs import other_learning_rates
 from recnas.study.text import to_csv
-from recnas.study.trainings import Trained
-from recnas.train.metrics import Quality
+from recnas.study.trainings import RepetitionResult
 
 TITLE = "Result table: baselines and searched models"
 MODELS = "models.csv"
@@ -56,13 +57,13 @@ HEADER = (
 )
 Published = tuple[float, float, float | None]
 """Test log loss and AUC on Criteo, GPU days of the search."""
-PUBLISHED_BASELINES: Mapping[str, Published] = {
+PUBLISHED_OF_BASELINES: Mapping[str, Published] = {
     "dlrm": (0.4436, 0.8085, None),
     "deepfm": (0.4432, 0.8086, None),
     "xdeepfm": (0.4418, 0.8052, None),
     "autoint+": (0.4427, 0.8090, None),
 }
-FOUND: Mapping[tuple[str, str, float | None], Published] = {
+PUBLISHED: Mapping[tuple[str, str, float | None], Published] = {
     ("none", "nasrec-small", None): (0.4411, 0.8105, 1.0),
     ("none", "nasrec-full", None): (0.4418, 0.8098, 1.0),
     ("one_shot", "nasrec-small", 1): (0.4395, 0.8119, 0.25),
@@ -82,12 +83,12 @@ FOUND: Mapping[tuple[str, str, float | None], Published] = {
 
 
 @dataclass(frozen=True)
-class Result:
+class MethodResult:
     """What a method came to with one seed.
 
     Attributes:
         method: Its name.
-        kind: `baseline` or `found`.
+        kind: `baseline` or `searched`.
         seed: Of search and training.
         model: Id of the best on validation; None, as are its figures, when all trainings diverged.
         learning_rate: Its schedule's peak.
@@ -124,18 +125,18 @@ class Result:
 
 
 def methods_of(warmups: Sequence[float]) -> list[Method]:
-    """The searches of the table's found rows, but for the random one."""
+    """The searches of the table's rows of searched models, but for the random one."""
     return [
         Method("one-shot (NASRec)", "one_shot", 1.0),
         *(Method("ZiCo", "zico", amount) for amount in warmups),
         *(Method("SiGeo", SIGEO, amount) for amount in warmups),
         Method("short_training", "short_training"),
-        Method("two looks", USUAL),
+        Method("two stages", USUAL),
     ]
 
 
 def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[float], seeds: int) -> Section:
-    """Trains baselines, searches, trains what it finds, and writes the table.
+    """Trains baselines, searches, trains the best of each search, and writes the table.
 
     Args:
         runs: Does the searches and the trainings.
@@ -148,9 +149,9 @@ def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[flo
     Raises:
         RunError: A warm-up diverged, or all baselines did.
     """
-    results: list[Result] = []
+    results: list[MethodResult] = []
     for seed in range(seeds):
-        results += _baselines(runs, seed) + _found(runs, seed, top_k, random, warmups)
+        results += _baselines(runs, seed) + _searched(runs, seed, top_k, random, warmups)
     methods = {item.method: [other for other in results if other.method == item.method] for item in results}
     losses = {
         name: _mean([item.validation and item.validation.log_loss for item in own]) for name, own in methods.items()
@@ -169,21 +170,21 @@ def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[flo
         tuple(_cells(name, own) for name, own in methods.items()),
         (MODELS,),
         tuple(
-            "best" if name == best else "baseline" if own[0].kind == "baseline" else "" for name, own in methods.items()
+            "best" if name == best else "baseline" if own[0].kind == BASELINE else "" for name, own in methods.items()
         ),
     )
     section.save(output, {MODELS: to_csv([item.row() for item in results])})
     return section
 
 
-def _baselines(runs: Runs, seed: int) -> list[Result]:
+def _baselines(runs: Runs, seed: int) -> list[MethodResult]:
     results = []
     for model in runs.train_baselines(seed):
         name, sound = model["id"], model["status"] == "trained"
         results.append(
-            Result(
+            MethodResult(
                 method=TITLES[name],
-                kind="baseline",
+                kind=BASELINE,
                 seed=seed,
                 model=name if sound else None,
                 learning_rate=model["learning_rate"] if sound else None,
@@ -193,13 +194,13 @@ def _baselines(runs: Runs, seed: int) -> list[Result]:
                 macs=model["macs"],
                 search_seconds=None,
                 training_seconds=model["seconds"],
-                published=PUBLISHED_BASELINES.get(name),
+                published=PUBLISHED_OF_BASELINES.get(name),
             )
         )
     return results
 
 
-def _found(runs: Runs, seed: int, top_k: int, random: int, warmups: Sequence[float]) -> list[Result]:
+def _searched(runs: Runs, seed: int, top_k: int, random: int, warmups: Sequence[float]) -> list[MethodResult]:
     methods = [RANDOM, *methods_of(warmups)]
     searches = {method: runs.search(method, seed) for method in methods}
     finalists = {method: searches[method].archs[: random if method == RANDOM else top_k] for method in methods}
@@ -217,9 +218,9 @@ def _found(runs: Runs, seed: int, top_k: int, random: int, warmups: Sequence[flo
         chosen = _best(list(known.values()))
         others = sum(item.seconds for rate, item in known.items() if rate != first)
         results.append(
-            Result(
+            MethodResult(
                 method=method.label,
-                kind="found",
+                kind=SEARCHED,
                 seed=seed,
                 model=chosen and chosen.id,
                 learning_rate=next((rate for rate, item in known.items() if item is chosen), None),
@@ -229,13 +230,13 @@ def _found(runs: Runs, seed: int, top_k: int, random: int, warmups: Sequence[flo
                 macs=chosen and runs.macs(archs[chosen.id]),
                 search_seconds=searches[method].seconds,
                 training_seconds=sum(trained[first][arch.id].seconds for arch in own) + others,
-                published=FOUND.get((method.score, runs.settings.space, method.warmup)),
+                published=PUBLISHED.get((method.score, runs.settings.space, method.warmup)),
             )
         )
     return results
 
 
-def _best(trainings: Sequence[Trained]) -> Trained | None:
+def _best(trainings: Sequence[RepetitionResult]) -> RepetitionResult | None:
     """The lowest validation log loss; None when all diverged."""
     sound = [item for item in trainings if item.validation is not None]
     return min(sound, key=lambda item: item.validation.log_loss, default=None)
@@ -246,7 +247,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return None if None in values else statistics.mean(values)
 
 
-def _cells(name: str, results: Sequence[Result]) -> tuple[str, ...]:
+def _cells(name: str, results: Sequence[MethodResult]) -> tuple[str, ...]:
     """A row of the table: means over seeds."""
     qualities = [
         _spread([quality and getattr(quality, key) for quality in (getattr(item, split) for item in results)])

@@ -1,13 +1,21 @@
-"""Settings of training, as plain values; reading them needs no torch."""
+"""How a candidate is trained, as a value; needs no torch."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
 
 from recnas.candidates.embedding_optimizer import NAMES, EmbeddingOptimizer
 from recnas.util.errors import InputError
+from recnas.util.plain_values import from_plain
 from recnas.util.setting import setting
+
+ID_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -58,3 +66,36 @@ class Optimization:
     def width_factor(self, columns: int) -> float:
         """What the learning rate of a weight is multiplied by when each output sums so many inputs with it."""
         return 1.0 if self.fan_in_scale is None else min(1.0, self.fan_in_scale / columns)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a candidate is trained.
+
+    Attributes:
+        optimization: How its weights are learned.
+        epochs: Passes over the training rows.
+    """
+
+    optimization: Optimization
+    epochs: int = 1
+
+    @cached_property
+    def id(self) -> str:
+        """Eight hexadecimal digits that name it."""
+        # As it is read again: 1 and 1.0 are one learning rate.
+        text = json.dumps(Recipe.from_json(self.to_json()).to_json(), separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Recipe:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            InputError: A value is missing, unknown or out of its range.
+        """
+        return from_plain(cls, values, "recipe")

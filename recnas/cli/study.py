@@ -17,7 +17,7 @@ OTHERS = (
     "strategy",
     "warmup.amount",
     "proxy.score",
-    "proxy.shortlist",
+    "proxy.rerank",
     "evolution",
     "limits.max_latency_ms",
     "limits.latency_batch",

@@ -27,7 +27,7 @@ LAST = 8
 
 
 class Executor(ABC):
-    """Applies functions to items, after each worker has called `start(*arguments)` once.
+    """Applies functions to items, with the worker that `start(*arguments)` makes once in each process.
 
     What runs work is a kind of this: `ThisProcess`, `LocalProcesses`, and `ray_workers.RayWorkers`. The loops that give
     the work out know this interface alone; `opening.open_executor` chooses the kind that is asked for. It is used in a
@@ -44,16 +44,16 @@ class Executor(ABC):
     @abstractmethod
     def map(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[[Any, Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
         single_threaded: bool = False,
         apart: bool = False,
     ) -> Iterator[Any]:
-        """`function(item)` for each item, in order.
+        """`function(worker, item)` for each item, in order.
 
         Args:
-            function: What to apply.
+            function: What to apply; a method of the worker's class is one.
             items: To what.
             effort: How long an item takes, in any unit: of the last ones done side by side the longest begin first, so
                 that all end at one time.
@@ -110,23 +110,27 @@ class ThisProcess(Executor):
     """Does the work in this process: single-threaded items side by side, others one after the other.
 
     Args:
-        start: Prepares this process: sets what the functions need as module state.
+        start: Makes the worker.
         arguments: What `start` is given.
+
+    Attributes:
+        worker: What `start` made.
     """
 
     workers, in_this_process = 1, True
 
-    def __init__(self, start: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
-        start(*arguments)
+    def __init__(self, start: Callable[..., Any], arguments: tuple[Any, ...] = ()) -> None:
+        self.worker = start(*arguments)
 
     def map(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[[Any, Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
         single_threaded: bool = False,
         apart: bool = False,
     ) -> Iterator[Any]:
+        function = partial(function, self.worker)
         if not single_threaded:
             yield from map(function, items)
             return
@@ -155,11 +159,11 @@ class LocalProcesses(Executor):
 
     Args:
         workers: How many, started at once.
-        start: Prepares each: sets what the functions need as module state.
+        start: Makes each one's worker.
         arguments: What `start` is given.
     """
 
-    def __init__(self, workers: int, start: Callable[..., None], arguments: tuple[Any, ...] = ()) -> None:
+    def __init__(self, workers: int, start: Callable[..., Any], arguments: tuple[Any, ...] = ()) -> None:
         self.workers = workers
         self._pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), _start_worker, (workers, start, arguments)
@@ -169,14 +173,13 @@ class LocalProcesses(Executor):
 
     def map(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[[Any, Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
         single_threaded: bool = False,
         apart: bool = False,
     ) -> Iterator[Any]:
-        if single_threaded:
-            function = partial(with_one_thread, function)
+        function = partial(_apply_with_one_thread if single_threaded else _apply, function)
         with _telling_of_dead_workers():
             yield from _in_order(self._pool, function, items, beginning_order(items, effort, self.side_by_side))
 
@@ -214,10 +217,17 @@ def _in_order(pool: Pool, function: Callable[[Any], Any], items: Sequence[Any], 
         yield results[place].result()
 
 
-def with_one_thread(function: Callable[[Any], Any], item: Any) -> Any:
-    """`function(item)`, computed with one thread."""
+_worker: Any = None
+"""The worker of a process of `LocalProcesses`, which sets it when it begins."""
+
+
+def _apply(function: Callable[[Any, Any], Any], item: Any) -> Any:
+    return function(_worker, item)
+
+
+def _apply_with_one_thread(function: Callable[[Any, Any], Any], item: Any) -> Any:
     with computing_with(threads=1):
-        return function(item)
+        return function(_worker, item)
 
 
 @contextmanager
@@ -284,13 +294,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _start_worker(workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _start_worker(workers: int, start: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    global _worker
     # Ctrl-C reaches every process of the terminal; the one that waits for the workers ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     leave_torchrun()
     _take_share(workers)
-    start(*arguments)
+    _worker = start(*arguments)
 
 
 def _take_share(workers: int) -> None:

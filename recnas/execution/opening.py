@@ -16,7 +16,7 @@ from recnas.util.errors import InputError
 def open_executor(
     workers: int | None,
     ray: str | None,
-    start: Callable[..., None],
+    start: Callable[..., Any],
     arguments: tuple[Any, ...],
     say: Callable[[str], None],
 ) -> Iterator[Executor]:
@@ -25,7 +25,7 @@ def open_executor(
     Args:
         workers: How many do it. None: this process or, with `ray`, one worker for each CPU or GPU of the cluster.
         ray: The address of a Ray cluster that does the work; None: processes of this machine.
-        start: Prepares a worker.
+        start: Makes each worker.
         arguments: What `start` is given. On a cluster the working directory may be another one: paths are absolute.
         say: Told, in a line, of what keeps workers waiting.
 
@@ -39,7 +39,7 @@ def open_executor(
 def _executor(
     workers: int | None,
     ray: str | None,
-    start: Callable[..., None],
+    start: Callable[..., Any],
     arguments: tuple[Any, ...],
     say: Callable[[str], None],
 ) -> Executor:

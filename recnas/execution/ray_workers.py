@@ -42,44 +42,47 @@ STORE_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class _Preparation:
-    """What prepares a worker: `start(*arguments)` in a working directory, where it must see files."""
+    """What makes a worker: `start(*arguments)` in a working directory, where it must see files."""
 
-    start: Callable[..., None]
+    start: Callable[..., Any]
     arguments: tuple[Any, ...]
     directory: str
 
-    def __call__(self) -> None:
+    def __call__(self) -> Any:
         # Two of them on one machine would wait for each other; and the bits of a score are those of one thread.
         torch.set_num_threads(1)
         # Proxies of the user's own are looked for here.
         with suppress(OSError):
             os.chdir(self.directory)
-        self.start(*self.arguments)
+        return self.start(*self.arguments)
 
 
 class _Worker:
-    """An actor: it is prepared once, and keeps its module state, such as the warm supernet."""
+    """An actor: its worker is made once, and keeps what it has, such as the warm supernet."""
 
     def prepare(self, preparation: _Preparation) -> _Outcome:
-        return _attempt(preparation)
+        def make() -> None:
+            self._worker = preparation()
+
+        return _attempt(make)
 
     def see(self, files: Mapping[str, str]) -> _Outcome:
         return _attempt(_see, files)
 
-    def work(self, function: Callable[[Any], Any], item: Any) -> _Outcome:
-        return _attempt(function, item)
+    def work(self, function: Callable[[Any, Any], Any], item: Any) -> _Outcome:
+        return _attempt(function, self._worker, item)
 
 
 def _work_apart(
-    preparation: _Preparation, files: Mapping[str, str], function: Callable[[Any], Any], item: Any
+    preparation: _Preparation, files: Mapping[str, str], function: Callable[[Any, Any], Any], item: Any
 ) -> Iterator[_Outcome]:
-    """A task: says that it has begun, prepares the process that it is given, and does one item."""
+    """A task: says that it has begun, makes a worker in the process that it is given, and does one item."""
     yield _Outcome()
 
     def do() -> Any:
-        preparation()
+        worker = preparation()
         _see(files)
-        return function(item)
+        return function(worker, item)
 
     yield _attempt(do)
 
@@ -225,7 +228,7 @@ class RayWorkers(Executor):
         address: See `connect`.
         workers: How many; None for one for each CPU, or GPU, of the cluster.
         say: Told once, in a line, what work waits for on a full cluster.
-        start: Prepares each: sets what the functions need as module state.
+        start: Makes each one's worker.
         arguments: What `start` is given.
 
     Raises:
@@ -237,7 +240,7 @@ class RayWorkers(Executor):
         address: str,
         workers: int | None,
         say: Callable[[str], None],
-        start: Callable[..., None],
+        start: Callable[..., Any],
         arguments: tuple[Any, ...] = (),
     ) -> None:
         self._is_ours = connect(address, workers)
@@ -263,7 +266,7 @@ class RayWorkers(Executor):
 
     def map(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[[Any, Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
         single_threaded: bool = False,
@@ -346,7 +349,7 @@ class RayWorkers(Executor):
         busy = {actor for _, actor in under_way.values()}
         return [actor for actor in self._actors if not actor.starting and actor not in busy]
 
-    def _begin(self, actor: _Actor | None, function: Callable[[Any], Any], item: Any) -> Any:
+    def _begin(self, actor: _Actor | None, function: Callable[[Any, Any], Any], item: Any) -> Any:
         if actor is not None:
             return actor.handle.work.remote(function, item)
         return self._task.remote(self._preparation, self._files, function, item)

@@ -35,12 +35,12 @@ class _End:
     error: Exception | None = None
 
 
-def led(lead: Callable[[], T], prepare: Callable[[], None]) -> T:
+def led(lead: Callable[[], T], start: Callable[[], Any]) -> T:
     """Does something in the first of the processes that `torchrun` started, and joins in in the others.
 
     Args:
         lead: What to do; without `torchrun`, this is all.
-        prepare: What the others need before they are told what to do.
+        start: Makes the worker of each of the others, with which they do what they are told.
 
     Returns:
         What `lead` gives in the first process, in all of them.
@@ -52,8 +52,7 @@ def led(lead: Callable[[], T], prepare: Callable[[], None]) -> T:
         return lead()
     processes = all_processes(default_device())
     if not processes.leads:
-        prepare()
-        return _follow(processes)
+        return _follow(processes, start())
     try:
         result = lead()
     except Exception as error:
@@ -68,10 +67,10 @@ def led(lead: Callable[[], T], prepare: Callable[[], None]) -> T:
     return result
 
 
-def _follow(processes: Processes) -> Any:
+def _follow(processes: Processes, worker: Any) -> Any:
     while isinstance(word := processes.first(_nothing), _Call):
         try:
-            word.function(*word.arguments)
+            word.function(worker, *word.arguments)
         except (InputError, RunError) as error:
             if not all_raised(error):
                 raise
@@ -86,8 +85,8 @@ def joined(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
     """The other processes do something while this one does its part of it in the `with` block; without any, nothing.
 
     Args:
-        function: What they do; to be found by its name.
-        arguments: What it is given.
+        function: What they do, each with its worker; to be found by its name.
+        arguments: What it is given besides.
     """
     if num_started() == 1:
         yield
@@ -106,11 +105,11 @@ def _left_alone(error: Exception) -> bool:
     return getattr(error, "left_alone", False)
 
 
-def map_joined(function: Callable[[Any], T], items: Sequence[Any]) -> Iterator[T]:
-    """`function(item)` for each item, in order, each done by all processes together."""
+def map_joined(function: Callable[[Any, Any], T], worker: Any, items: Sequence[Any]) -> Iterator[T]:
+    """`function(worker, item)` for each item, in order, each done by all processes together."""
     for item in items:
         with joined(function, item):
-            result = function(item)
+            result = function(worker, item)
         yield result
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from recnas.candidates.evaluation import Quality
 from recnas.data import Dataset
 from recnas.features.schema import Schema
-from recnas.train.metrics import Quality
 from recnas.util.errors import InputError, suggested
 
 

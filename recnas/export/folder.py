@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from recnas.candidates.definition import BASELINE, Definition
+from recnas.candidates.evaluation import Quality
+from recnas.candidates.network import Baseline, Network, load_network, save_network
 from recnas.data import Dataset
 from recnas.export.fit import check_finite, check_fits
 from recnas.export.onnx import check_onnx, save_onnx
@@ -35,6 +36,7 @@ from recnas.features.schema import FILE_NAME as SCHEMA
 from recnas.features.schema import Schema
 from recnas.nn.embeddings import WEIGHT_COLUMNS, WholeEmbeddings
 from recnas.nn.model import CTRModel
+from recnas.nn.networks import build_network, embedding_dim, network_of, reads_first_order
 from recnas.train.checkpoint import (
     FIRST_ORDER,
     NETWORK,
@@ -47,7 +49,6 @@ from recnas.train.checkpoint import (
     tensors_in,
 )
 from recnas.train.loop import evaluate
-from recnas.train.metrics import Quality
 from recnas.util.errors import InputError, RunError, suggested
 from recnas.util.files import check_name
 
@@ -132,17 +133,17 @@ def read_model(architecture: Path, schema: Schema, weights: Path, device: torch.
     Raises:
         InputError: A file is missing or damaged, or they belong to different models.
     """
-    return model_from(Definition.load(architecture), schema, weights, device)
+    return model_from(load_network(architecture), schema, weights, device)
 
 
-def model_from(definition: Definition, schema: Schema, weights: Path, device: torch.device | str = "cpu") -> CTRModel:
-    """A model whose definition is known already; otherwise as `read_model`."""
+def model_from(network: Network, schema: Schema, weights: Path, device: torch.device | str = "cpu") -> CTRModel:
+    """A model whose network is known already; otherwise as `read_model`."""
     with tensors_in(weights) as stored:
         schema, dim = as_in_file(schema, {name: tensor.shape for name, tensor in stored.items()}, weights)
-        check_sizes(definition, schema, dim, {name: tensor.shape for name, tensor in stored.items()}, weights)
+        check_sizes(network, schema, dim, {name: tensor.shape for name, tensor in stored.items()}, weights)
     tensors = _whole(load_tensors(weights), weights)
-    embeddings = WholeEmbeddings(schema, dim, device, definition.first_order)
-    model = CTRModel(schema, embeddings, definition.network(schema, dim).to(device))
+    embeddings = WholeEmbeddings(schema, dim, device, reads_first_order(network))
+    model = CTRModel(schema, embeddings, build_network(network, schema, dim).to(device))
     load_model_tensors(model, tensors, weights)
     return model.eval()
 
@@ -164,12 +165,12 @@ def as_in_file(schema: Schema, shapes: Mapping[str, tuple[int, ...]], weights: P
 
 
 def check_sizes(
-    definition: Definition, schema: Schema, dim: int, shapes: Mapping[str, tuple[int, ...]], weights: Path
+    network: Network, schema: Schema, dim: int, shapes: Mapping[str, tuple[int, ...]], weights: Path
 ) -> None:
     """Holds what a model would take against what a file of weights has, before any memory is taken.
 
     Args:
-        definition: The dense part.
+        network: The dense part.
         schema: The features, with tables as in the file.
         dim: Columns of an embedding, E.
         shapes: The shapes of the file's tensors.
@@ -180,7 +181,10 @@ def check_sizes(
     """
     tables = {
         prefix + feature.name: (feature.rows, columns)
-        for prefix, columns, there in ((TABLES, dim, dim > 0), (FIRST_ORDER, WEIGHT_COLUMNS, definition.first_order))
+        for prefix, columns, there in (
+            (TABLES, dim, dim > 0),
+            (FIRST_ORDER, WEIGHT_COLUMNS, reads_first_order(network)),
+        )
         for feature in schema.sparse
         if there
     }
@@ -190,8 +194,8 @@ def check_sizes(
     dense = {name: shape for name, shape in shapes.items() if name.startswith(NETWORK)}
     # Shapes without numbers.
     with torch.device("meta"):
-        network = definition.network(schema, dim)
-    check_same({NETWORK + name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, dense, weights)
+        module = build_network(network, schema, dim)
+    check_same({NETWORK + name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, dense, weights)
 
 
 def _whole(tensors: Mapping[str, torch.Tensor], weights: Path) -> dict[str, torch.Tensor]:
@@ -214,13 +218,13 @@ def _stored(model: CTRModel, rounded: Mapping[str, RoundedTable] | None) -> dict
     return tensors
 
 
-def check_formats(formats: Collection[str], rounded: bool, definition: Definition | None = None) -> None:
+def check_formats(formats: Collection[str], rounded: bool, network: Network | None = None) -> None:
     """Checks beforehand what `write_export` would refuse.
 
     Args:
         formats: The formats to write, of `FORMATS`.
         rounded: Whether the tables are to be rounded.
-        definition: The model to be written, where that is known.
+        network: That of the model to be written, where it is known.
 
     Raises:
         InputError: There is no such format, what it needs is not installed, it cannot hold rounded tables, or it cannot
@@ -235,14 +239,14 @@ def check_formats(formats: Collection[str], rounded: bool, definition: Definitio
         raise InputError(
             "--format torchrec makes a project to train, which rounded tables are not for; export it without --quantize"
         )
-    if definition is not None and definition.kind == BASELINE:
+    if isinstance(network, Baseline):
         if "torchrec" in formats:
             raise InputError(
-                f"--format torchrec writes searched architectures out as code, and {definition.id} is a baseline; "
+                f"--format torchrec writes searched architectures out as code, and {network.id} is a baseline; "
                 "leave it out: program.pt2 and --format onnx can be had"
             )
-        if rounded and not definition.dim:
-            raise InputError(f"{definition.id} has no embedding tables to round; export it without --quantize")
+        if rounded and not embedding_dim(network):
+            raise InputError(f"{network.id} has no embedding tables to round; export it without --quantize")
 
 
 def write_export(
@@ -270,10 +274,10 @@ def write_export(
         InputError: Something is there and may not be replaced, or the folder cannot be made.
         RunError: The disk is full.
     """
-    definition = Definition.of(model.network)
-    check_formats(formats, rounded is not None, definition)
+    network = network_of(model.network)
+    check_formats(formats, rounded is not None, network)
     with _new_folder(output, overwrite) as folder:
-        definition.save(folder / ARCHITECTURE)
+        save_network(network, folder / ARCHITECTURE)
         model.schema.save(folder)
         record.save(folder)
         save_tensors(folder / WEIGHTS, _stored(model, rounded))

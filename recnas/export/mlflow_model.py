@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recnas.candidates.definition import Definition
+from recnas.candidates.network import load_network
 from recnas.data.encoded import batch_of
 from recnas.export.folder import ARCHITECTURE, load
 from recnas.export.record import TrainingRecord
@@ -36,7 +36,7 @@ def log_export(source: str | Path, folder: str | Path) -> str:
         for split, quality in (("validation", latest.validation), ("test", latest.test))
     }
     columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *schema.sparse))
-    id = Definition.load(folder / ARCHITECTURE).id
+    id = load_network(folder / ARCHITECTURE).id
     return log_model(source, folder, __name__, list(columns), qualities, id, latest.learning_rate)
 
 

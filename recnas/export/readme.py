@@ -6,12 +6,12 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from recnas.candidates.definition import Definition
 from recnas.export.onnx import OUTPUT, input_names
 from recnas.export.record import TrainingRecord
 from recnas.export.rows_code import example_lines
 from recnas.export.templates import render
 from recnas.nn.model import CTRModel, count_dense_parameters
+from recnas.nn.networks import count_macs, network_of, title_of
 from recnas.space import Architecture, Block
 from recnas.space.architecture import MERGED_FIELDS
 from recnas.space.operators import BRANCHES
@@ -20,12 +20,12 @@ from recnas.space.operators import BRANCHES
 def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[str] = ()) -> str:
     """Markdown that says what a model is, how good it is, and how to use it."""
     schema, dim = model.schema, model.embeddings.dim
-    definition = Definition.of(model.network)
-    arch = definition.arch
+    network = network_of(model.network)
+    arch = network if isinstance(network, Architecture) else None
     return render(
         "model-readme.md",
-        id=definition.id,
-        title=definition.title,
+        id=network.id,
+        title=title_of(network),
         searched=arch is not None,
         schema=schema,
         singles=[feature for feature in schema.sparse if not feature.multi_valued],
@@ -36,7 +36,7 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         dim=dim,
         first_order=model.embeddings.first_order,
         parameters=count_dense_parameters(model),
-        macs=definition.macs(schema, dim),
+        macs=count_macs(network, schema, dim),
         table_rows=sum(feature.rows for feature in schema.sparse),
         stages=record.stages,
         latest=record.stages[-1],

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from recnas.candidates.evaluation import Quality
 from recnas.candidates.recipe import Optimization
-from recnas.train.metrics import Quality
 from recnas.util import export_forms
 from recnas.util.documents import check_form
 from recnas.util.errors import InputError

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recnas.candidates.definition import BASELINE, Definition
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Quality
+from recnas.candidates.network import BASELINE, Baseline, Network, load_network
 from recnas.data import Dataset
 from recnas.export.fit import check_finite, check_fits
 from recnas.export.folder import (
-    ARCHITECTURE,
     PROGRAM,
-    WEIGHTS,
     check_formats,
     check_free,
     load,
@@ -25,13 +25,14 @@ from recnas.export.record import Quantization, Stage, TrainingRecord, optimizati
 from recnas.features.schema import FILE_NAME as SCHEMA
 from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
-from recnas.runs.folder import BASELINES, CONFIG, RESULTS, RETRAIN, check_finished, made_anew
+from recnas.nn.networks import network_of
+from recnas.runs.folder import CONFIG, RESULTS, check_finished, made_anew
 from recnas.runs.results import read_results
 from recnas.runs.settings import Settings
+from recnas.runs.trained import weights_of
 from recnas.train.loop import evaluate
-from recnas.train.metrics import Quality
 from recnas.util.errors import InputError
-from recnas.util.files import read_yaml
+from recnas.util.files import read_json, read_yaml
 from recnas.util.user_code import from_file_name
 
 
@@ -80,7 +81,7 @@ def export_run(
     else:
         found, record, known = _read(run, model)
         data = data if data is not None or not (known / SCHEMA).is_file() else known
-    check_formats(formats, quantize, Definition.of(found.network))
+    check_formats(formats, quantize, network_of(found.network))
     tables = None
     if quantize:
         tables, record = _round(found, record, None if data is None else Path(data), run)
@@ -119,19 +120,30 @@ def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]
     if best is None or data is None:
         raise InputError(f"{run / RESULTS}: no best model, or no path of its data; {remedy}")
     entry = _entry(run, results, best if model is None else model)
-    chosen, is_baseline = entry["id"], entry["kind"] == BASELINE
-    folder = run / (BASELINES if is_baseline else RETRAIN) / chosen
-    weights, architecture = folder / WEIGHTS, folder / ARCHITECTURE
+    weights, file = weights_of(run, entry["id"], entry.get("candidate"))
     if not (run / SCHEMA).is_file():
         raise InputError(f"{run / SCHEMA}: no such file; the data set's own is the same, copy it there")
-    for file in (weights,) if is_baseline else (architecture, weights):
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; {remedy}")
-    definition = Definition.baseline(from_file_name(chosen)) if is_baseline else Definition.load(architecture)
-    if definition.id != chosen:
-        raise InputError(f"{architecture}: this is {definition.id}, not {chosen}; {remedy}")
+    network = _network(run, entry, file, remedy)
+    if not weights.is_file():
+        raise InputError(f"{weights}: no such file; {remedy}")
     record = _record(run, results, entry)
-    return model_from(definition, Schema.load(run), weights), record, Path(data)
+    return model_from(network, Schema.load(run), weights), record, Path(data)
+
+
+def _network(run: Path, entry: Mapping[str, Any], file: Path, remedy: str) -> Network:
+    """What a trained model's network is, by the file beside its weights."""
+    if entry["kind"] == BASELINE and not file.exists():
+        # Runs of recnas 0.1 have none for a baseline.
+        return Baseline(from_file_name(entry["id"]))
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; {remedy}")
+    try:
+        network = Candidate.from_json(read_json(file)).network if entry.get("candidate") else load_network(file)
+    except InputError as error:
+        raise InputError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
+    if network.id != entry["id"]:
+        raise InputError(f"{file}: this is {network.id}, not {entry['id']}; {remedy}")
+    return network
 
 
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from recnas.candidates.definition import Definition
+from recnas.candidates.evaluation import Quality
+from recnas.candidates.network import load_network
 from recnas.candidates.recipe import Optimization
 from recnas.data import Dataset
 from recnas.export.fit import check_fits
@@ -32,6 +33,7 @@ from recnas.export.record import Stage, TrainingRecord
 from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
+from recnas.nn.networks import build_network, reads_first_order
 from recnas.nn.processes import all_processes, shared
 from recnas.nn.sharding import Sharding
 from recnas.train.best_epoch import BestWeights, Epoch, best_epoch
@@ -46,7 +48,6 @@ from recnas.train.checkpoint import (
 )
 from recnas.train.divergence import Diverged
 from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, largest_table, train
-from recnas.train.metrics import Quality
 from recnas.util.errors import InputError
 
 CHECKPOINT = ".checkpoint"
@@ -138,11 +139,11 @@ def continue_training(
     given = {"learning_rate": learning_rate, "batch_size": batch_size}
     optimization = replace(record.optimization, **{name: value for name, value in given.items() if value is not None})
     dataset = Dataset(data)
-    definition, weights = Definition.load(directory / ARCHITECTURE), directory / WEIGHTS
+    network, weights = load_network(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
     schema, dim = as_in_file(Schema.load(directory), shapes, weights)
-    check_sizes(definition, schema, dim, shapes, weights)
+    check_sizes(network, schema, dim, shapes, weights)
     check_fits(schema, dataset, directory)
     # What is wrong with the input is said by one process, as long as they do not know each other.
     processes = all_processes(device)
@@ -171,12 +172,12 @@ def continue_training(
         dim,
         optimization.of_tables,
         device,
-        definition.first_order,
+        reads_first_order(network),
         processes=processes,
         sharding=sharding,
         batch_size=optimization.batch_size,
     )
-    model = CTRModel(schema, embeddings, definition.network(schema, dim).to(device))
+    model = CTRModel(schema, embeddings, build_network(network, schema, dim).to(device))
     if state is None:
         with tensors_in(weights) as tensors:
             load_model_tensors(model, tensors, weights)

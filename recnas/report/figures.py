@@ -8,7 +8,7 @@ from itertools import accumulate, chain, combinations
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from recnas.candidates.definition import BASELINE
+from recnas.candidates.network import BASELINE
 from recnas.report.axes import bounds, note_outside, scale
 from recnas.report.html import compact
 from recnas.report.style import BEST, DENSE, FONT, INK, PAPER, SPARSE, axis, plot_layout

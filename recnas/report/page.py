@@ -105,7 +105,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("objectives", ", ".join(objectives) if len(objectives := run.setting("objectives") or ()) > 1 else None),
         ("limits", _limits_in_words(run)),
         ("candidates", f"{len(run.history):,} scored" if run.history else None),
-        ("shortlist", f"{len(run.shortlist):,} measured again" if run.shortlist else None),
+        ("re-ranked", f"{len(run.reranked):,} candidates" if run.reranked else None),
         ("last changed", f"{run.changed:%Y-%m-%d %H:%M}"),
         ("learning rates tried", _learning_rates(run)),
         ("seed", run.setting("seed")),

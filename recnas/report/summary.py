@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from recnas.candidates.definition import BASELINE, FOUND
+from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.report.html import PLACES, decimals
 from recnas.runs.reader import Model, Run
 
@@ -87,9 +87,9 @@ def best_baseline(run: Run) -> Model | None:
 def searched_model(run: Run) -> Model | None:
     """The best searched model, by validation log loss; the run's best unless a baseline is that."""
     best = run.model(run.results.best) if run.results else None
-    if best is not None and best.kind == FOUND:
+    if best is not None and best.kind == SEARCHED:
         return best
-    models = [model for model in ranked(run) if model.kind == FOUND and model.validation_log_loss is not None]
+    models = [model for model in ranked(run) if model.kind == SEARCHED and model.validation_log_loss is not None]
     return models[0] if models and not models[0].dropped else None
 
 

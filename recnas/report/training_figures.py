@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import plotly.graph_objects as go
 
-from recnas.candidates.definition import BASELINE
+from recnas.candidates.network import BASELINE
 from recnas.report.axes import Bounds, all_of, bounds, note_outside, scale
 from recnas.report.style import BEST, DENSE, SPARSE, axis, plot_layout
 from recnas.runs.reader import Epoch, Model, TrainingPoint

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recnas.runs.folder import RE_RANKING, SEARCH
+from recnas.runs.trained import TrainedFiles, trained_files
 from recnas.util import forms
 from recnas.util.files import parse_line, read_json
-
-SEARCH = "search"
-"""The series of warm-up and search."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Point:
     """One point of a curve.
 
     Attributes:
-        series: `SEARCH`, or a final training.
+        series: `SEARCH` for everything up to the final training, or a final training.
         name: What was measured.
         value: What it was.
         step: Rows learned from, or the number of the candidate.
@@ -44,7 +43,7 @@ class RunPoints:
         self._run = run
         self._tails: dict[Path, _Tail] = {}
         self._last: dict[tuple[str, str], int] = {}
-        self._candidates, self._best, self._listed = 0, -float("inf"), 0
+        self._candidates, self._best, self._reranked = 0, -float("inf"), 0
 
     def new(self) -> list[Point]:
         """What the run has written down since, each point to the right of all before it on its curve."""
@@ -64,25 +63,29 @@ class RunPoints:
             for name in ("p10", "median", "p90"):
                 yield Point(SEARCH, f"inherited log loss/{name}", level[name], level["rows"])
         for line in self._new(self._run / "history.jsonl"):
+            yield from self._evaluation(line)
+        for files in trained_files(self._run):
+            yield from self._training(files)
+
+    def _evaluation(self, line: dict[str, Any]) -> Iterator[Point]:
+        if line["stage"] == RE_RANKING:
+            self._reranked += 1
+            for name, value in line["proxies"].items():
+                yield Point(SEARCH, f"re-ranking/{name}", value, self._reranked)
+        elif line["stage"] == SEARCH:
             self._candidates, self._best = self._candidates + 1, max(self._best, line["score"])
             values = {"score/score": line["score"], "score/best so far": self._best}
-            values |= {f"proxy/{name}": value for name, value in line["proxy"].items()}
+            values |= {f"proxy/{name}": value for name, value in line.get("proxies", {}).items()}
             for name, value in values.items():
                 yield Point(SEARCH, name, value, self._candidates)
-        for line in self._new(self._run / "shortlist.jsonl"):
-            self._listed += 1
-            for name, value in line["proxy"].items():
-                yield Point(SEARCH, f"shortlist/{name}", value, self._listed)
-        for folder in (*self._run.glob("retrain/*"), *self._run.glob("baselines/*")):
-            yield from self._final_trainings(folder)
 
-    def _final_trainings(self, folder: Path) -> Iterator[Point]:
-        for file in folder.glob("progress-*.jsonl"):
-            series = final_training(folder.name, float(file.stem.removeprefix("progress-")))
+    def _training(self, files: TrainedFiles) -> Iterator[Point]:
+        for rate, file in files.progress.items():
+            series = final_training(files.network_id, rate)
             for line in self._new(file):
                 yield Point(series, "final training/train_loss", line["loss"], line["rows"])
-        for line in self._new(folder / "metrics.jsonl"):
-            series = final_training(folder.name, line["learning_rate"])
+        for line in self._new(files.metrics):
+            series = final_training(files.network_id, line["learning_rate"])
             for name, value in line["validation"].items():
                 yield Point(series, f"final training/validation_{name}", value, line["rows"])
 

@@ -24,12 +24,10 @@ from recnas.util.errors import InputError, suggested
 from recnas.util.files import PARTIAL, check_name, read_json, read_yaml, write_text
 from recnas.util.plain_values import leaves
 
-CONFIG, RESULTS, LATENCIES, SHORTLISTED = "config.yaml", "results.json", "latency.jsonl", "shortlist.jsonl"
-RETRAIN, BASELINES = "retrain", "baselines"
-"""The folders in which each finalist and each baseline has its own."""
+CONFIG, RESULTS, LATENCIES, ARCHITECTURE = "config.yaml", "results.json", "latency.jsonl", "architecture.json"
 DATA = "data.json"
 """What is told of the data."""
-WARM_UP, SEARCH, SHORTLIST, FINAL_TRAINING, TEST = "warm-up", "search", "shortlist", "final training", "test"
+WARM_UP, SEARCH, RE_RANKING, FINAL_TRAINING, TEST = "warm-up", "search", "re-ranking", "final training", "test"
 RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", RESULTS, "architecture.json")
 """What tells of a run besides its models, where it is there."""
 LOOKS = 10

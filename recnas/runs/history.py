@@ -1,129 +1,124 @@
-"""`history.jsonl` and `shortlist.jsonl`: a line for each scored candidate, for a run that was stopped to go on from."""
+"""`history.jsonl`: a line for each evaluation of a run, by proxies or by training; a resumed run reads it again."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from recnas.search.scoring import Scored
-from recnas.space import Architecture
-from recnas.strategies.evolution import Proposal
+from recnas.candidates.evaluation import Evaluation, Result, Training
 from recnas.util import forms
 from recnas.util.errors import InputError
 from recnas.util.files import FROM_HERE, checked_line, read_lines, writing
 
 FILE_NAME = "history.jsonl"
 
-
-@dataclass(frozen=True)
-class Recorded:
-    """A line: a proposal and what it scored."""
-
-    proposal: Proposal
-    scored: Scored
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "id": self.proposal.id,
-            "architecture": self.proposal.arch.to_json(),
-            "parents": list(self.proposal.parents),
-            "iteration": self.proposal.iteration,
-            "proxy": self.scored.values,
-            "score": self.scored.score,
-            "seconds": self.scored.seconds,
-        }
+Evaluate = Callable[[list[Evaluation]], Iterator[Result]]
+"""Evaluates candidates; gives their results in order, as they come."""
 
 
 class History:
-    """The candidates scored so far, in memory and in the file.
+    """The evaluations of a run, in their order.
 
     Args:
-        run: The run's folder.
-        name: The file in it. What it holds already is given out again by `known`, in order.
-        form: What its lines hold.
+        run: The run's folder. What its file holds already is given out again by `fill`, in order.
 
     Attributes:
-        recorded: Every candidate, in order.
         dropped: Whether the file's last line was cut short, and was dropped.
 
     Raises:
         InputError: A line before the last is damaged.
     """
 
-    def __init__(self, run: Path, name: str = FILE_NAME, form: Any = forms.ScoredLine) -> None:
-        self._path, self._form = run / name, form
-        self.recorded: list[Recorded] = []
+    def __init__(self, run: Path) -> None:
+        self._path = run / FILE_NAME
+        self._place = 0
         self._lines, self.dropped = read_lines(self._path)
         with writing(self._path):
             if self.dropped:
                 os.truncate(self._path, sum(len(line) + 1 for line in self._lines))
             self._file = self._path.open("ab", buffering=0)
 
+    def num_of(self, stage: str) -> int:
+        """How many evaluations of a stage the file held when it was opened."""
+        begins = json.dumps({"stage": stage})[:-1].encode()
+        return sum(line.startswith(begins) for line in self._lines)
+
     @property
-    def num_known(self) -> int:
-        """How many candidates the file held."""
-        return len(self._lines)
+    def num_left(self) -> int:
+        """How many evaluations the file holds that have not been given out again."""
+        return max(0, len(self._lines) - self._place)
 
-    def known(self, proposal: Proposal) -> Scored | None:
-        """What the next candidate scored in the process before; None when it came not so far.
+    def skip(self, until: Callable[[str], bool]) -> None:
+        """Passes over what the file holds, to the first candidate of whose id `until` is true, or to its end."""
+        while self.num_left and not until(self._line()["id"]):
+            self._place += 1
 
-        Raises:
-            InputError: The file has another candidate in this place.
-        """
-        place = len(self.recorded)
-        if place >= len(self._lines):
-            return None
-        where = f"{self._path}:{place + 1}"
-        line = checked_line(self._lines[place], self._form, where)
-        scored = Scored(dict(line["proxy"]), line["score"], line["seconds"])
-        if (found := line["id"]) != proposal.id:
-            raise InputError(f"{where}: candidate {found}, where this search proposes {proposal.id}; {FROM_HERE}")
-        self.recorded.append(Recorded(proposal, scored))
-        return scored
+    def fill(self, stage: str, evaluations: Sequence[Evaluation], evaluate: Evaluate) -> Iterator[tuple[Result, bool]]:
+        """The next evaluations: what the file holds of them is read, the others are made and recorded as they come.
 
-    def add(self, proposal: Proposal, scored: Scored) -> None:
-        """Records the next candidate; from now on no killed process can lose it.
-
-        Raises:
-            RunError: The file cannot be written.
-        """
-        self.recorded.append(Recorded(proposal, scored))
-        rest = memoryview(json.dumps(self.recorded[-1].to_json()).encode() + b"\n")
-        with writing(self._path):
-            while rest:
-                rest = rest[self._file.write(rest) :]
-
-    def fill(
-        self, proposals: Sequence[Proposal], score: Callable[[list[Architecture]], Generator[Scored, None, None]]
-    ) -> Generator[tuple[Scored, bool], None, None]:
-        """The next candidates: those that the file holds are read, the others scored and recorded as they come.
+        A training that the file holds is asked for again, as its weights are needed: what was done is not done again.
 
         Args:
-            proposals: The candidates.
-            score: Scores those that are new, in their order.
+            stage: That of the run in which they are made.
+            evaluations: What is to be known.
+            evaluate: Evaluates those that are new.
 
         Yields:
-            What each scored, and whether the file held it.
-        """
-        new = list(proposals)
-        while new and (scored := self.known(new[0])) is not None:
-            del new[0]
-            yield scored, True
-        with closing(score([proposal.arch for proposal in new])) as results:
-            for proposal, result in zip(new, results, strict=True):
-                self.add(proposal, result)
-                yield result, False
+            What came of each, in order, and whether the file held it.
 
-    @property
-    def seconds_before(self) -> float:
-        """What the candidates that the file held took, one after the other."""
-        return sum(item.scored.seconds for item in self.recorded[: self.num_known])
+        Raises:
+            InputError: The file has another evaluation in this place.
+            RunError: It cannot be written.
+        """
+        new = list(evaluations)
+        while new and not new[0].fidelity and self.num_left:
+            yield self._known(stage, new.pop(0)), True
+        if not new:
+            return
+        with closing(evaluate(new)) as results:
+            for evaluation, result in zip(new, results, strict=True):
+                if known := self.num_left > 0:
+                    self._known(stage, evaluation)
+                else:
+                    self.add(stage, result)
+                yield result, known
 
     def close(self) -> None:
         """Nothing more is to be recorded."""
         self._file.close()
+
+    def _line(self) -> dict:
+        return checked_line(self._lines[self._place], forms.EvaluationLine, f"{self._path}:{self._place + 1}")
+
+    def _known(self, stage: str, evaluation: Evaluation) -> Result:
+        line, where = self._line(), f"{self._path}:{self._place + 1}"
+        found = line["stage"], line["id"], line["fidelity"]
+        asked = stage, evaluation.candidate.id, evaluation.fidelity
+        if found != asked:
+            raise InputError(
+                f"{where}: {', '.join(map(str, found))} where this run asks for {', '.join(map(str, asked))}; "
+                f"{FROM_HERE}"
+            )
+        self._place += 1
+        training = line.get("training")
+        return Result(
+            evaluation,
+            line["score"],
+            line["seconds"],
+            line.get("proxies", {}),
+            None if training is None else Training.from_json(training),
+        )
+
+    def add(self, stage: str, result: Result) -> None:
+        """Records the next result; from now on no killed process can lose it.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        rest = memoryview(json.dumps({"stage": stage, **result.to_json()}).encode() + b"\n")
+        with writing(self._path):
+            while rest:
+                rest = rest[self._file.write(rest) :]

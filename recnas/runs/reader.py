@@ -6,15 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recnas.candidates.definition import BASELINE
+from recnas.candidates.candidate import network_id_in
+from recnas.candidates.network import BASELINE
 from recnas.features.description import Description
 from recnas.nn.baselines import baseline_title
-from recnas.runs.folder import DATA, RESULTS, SHORTLISTED
-from recnas.runs.results import with_best
+from recnas.runs.folder import DATA, RE_RANKING, RESULTS, SEARCH
+from recnas.runs.results import current
 from recnas.runs.settings import Settings
+from recnas.runs.trained import trained_files
 from recnas.space import Architecture
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -22,6 +25,8 @@ from recnas.util.files import by_dotted_name, checked_line, read_json, read_line
 from recnas.util.user_code import from_file_name
 
 DIVERGED, DROPPED = "diverged", "dropped"
+OLD_RERANKED = "shortlist.jsonl"
+"""Where runs of recnas 0.1 have the candidates that were ranked once more."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +166,8 @@ class Run:
     Attributes:
         settings: `config.yaml`, nested keys joined with dots.
         data: What was found in the data set; runs from before that was written have none.
-        history: Every candidate; those of the shortlist with the proxies of both looks.
-        shortlist: What the second look measured.
+        history: Every explored candidate; those that were ranked once more with the proxies of both stages.
+        reranked: What the second stage of the ranking measured.
         curves: The training loss on the way of each final training, by model and learning rate.
         best_architecture: The best candidate's full genotype if the history holds it, else `architecture.json`.
         notes: What was tolerated while reading, one sentence each.
@@ -175,7 +180,7 @@ class Run:
     warmup: Warmup | None = None
     training: tuple[TrainingPoint, ...] = ()
     history: tuple[Candidate, ...] = ()
-    shortlist: tuple[Candidate, ...] = ()
+    reranked: tuple[Candidate, ...] = ()
     results: Results | None = None
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     curves: Mapping[str, Mapping[float, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
@@ -216,9 +221,13 @@ def read_run(path: Path | str) -> Run:
     if not (path / "config.yaml").is_file():
         raise InputError(f"{path}: not a run folder (it has no config.yaml); give the folder that a search wrote")
     notes: list[str] = []
-    history = tuple(_each(path, path / "history.jsonl", forms.CandidateLine, _candidate, notes))
-    shortlist = tuple(_each(path, path / SHORTLISTED, forms.CandidateLine, _candidate, notes))
-    second = {item.id: item.proxy for item in shortlist}
+    lines = [
+        *_each(path, path / "history.jsonl", forms.CandidateLine, partial(_candidate, SEARCH), notes),
+        *_each(path, path / OLD_RERANKED, forms.CandidateLine, partial(_candidate, RE_RANKING), notes),
+    ]
+    history = tuple(item for stage, item in lines if stage == SEARCH)
+    reranked = tuple(item for stage, item in lines if stage == RE_RANKING)
+    second = {item.id: item.proxy for item in reranked}
     history = tuple(replace(item, proxy={**item.proxy, **second.get(item.id, {})}) for item in history)
     results = _read_object(path / RESULTS, forms.Results, _results)
     return Run(
@@ -229,40 +238,46 @@ def read_run(path: Path | str) -> Run:
         warmup=_read_object(path / "supernet" / "warmup.json", forms.Warmup, _warmup),
         training=tuple(_each(path, path / "supernet" / "metrics.jsonl", forms.ProgressLine, _training_point, notes)),
         history=history,
-        shortlist=shortlist,
+        reranked=reranked,
         results=results,
-        epochs={
-            file.parent.name: tuple(_each(path, file, forms.EpochLine, _epoch, notes))
-            for pattern in ("retrain/*/metrics.jsonl", "baselines/*/metrics.jsonl")
-            for file in sorted(path.glob(pattern))
-        },
+        epochs=_epochs(path, notes),
         curves=_curves(path, notes),
         best_architecture=_best_architecture(path / "architecture.json", history),
         notes=tuple(notes),
     )
 
 
+def _epochs(path: Path, notes: list[str]) -> dict[str, tuple[Epoch, ...]]:
+    """The measurements of every network's trainings."""
+    epochs: dict[str, tuple[Epoch, ...]] = {}
+    for files in trained_files(path):
+        if files.metrics.exists():
+            measured = tuple(_each(path, files.metrics, forms.EpochLine, _epoch, notes))
+            epochs[files.network_id] = epochs.get(files.network_id, ()) + measured
+    return epochs
+
+
 def _curves(path: Path, notes: list[str]) -> dict[str, dict[float, tuple[TrainingPoint, ...]]]:
     curves: dict[str, dict[float, tuple[TrainingPoint, ...]]] = {}
-    for pattern in ("retrain/*/progress-*.jsonl", "baselines/*/progress-*.jsonl"):
-        for file in sorted(path.glob(pattern)):
-            try:
-                rate = float(file.stem.removeprefix("progress-"))
-            except ValueError:
-                raise InputError(f"{file}: its name does not end in a learning rate") from None
+    for files in trained_files(path):
+        for rate, file in files.progress.items():
+            if not file.exists():
+                continue
             points: list[TrainingPoint] = []
             try:
                 points.extend(_each(path, file, forms.ProgressLine, _training_point, notes))
             except InputError:
-                # A power cut leaves zeros in what was appended to; the training goes on from its state all the same.
+                # A power cut leaves zeros in what was appended to; the training is resumed from its state all the same.
                 notes.append(f"{file.relative_to(path)} is damaged after {len(points)} lines, which are shown")
-            curves.setdefault(file.parent.name, {})[rate] = tuple(item for item in points if item.loss is not None)
+            curves.setdefault(files.network_id, {})[rate] = tuple(item for item in points if item.loss is not None)
     return curves
 
 
 def _changed(path: Path) -> datetime:
     """When the run last wrote one of its own files."""
-    files = [path / name for name in ("config.yaml", "history.jsonl", SHORTLISTED, "results.json", "architecture.json")]
+    files = [
+        path / name for name in ("config.yaml", "history.jsonl", OLD_RERANKED, "results.json", "architecture.json")
+    ]
     newest = max(file.stat().st_mtime for file in files if file.exists())
     return datetime.fromtimestamp(newest).astimezone()
 
@@ -314,15 +329,19 @@ def _quality(data: Any) -> Quality | None:
     return None if data is None else Quality(_number(data["log_loss"]), _number(data["auc"]))
 
 
-def _candidate(data: dict[str, Any]) -> Candidate:
-    return Candidate(
-        id=data["id"],
+def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
+    """A line's stage and candidate; runs of recnas 0.1 have a file for each stage, and other names."""
+    old = "stage" not in data
+    proxies = data.get("proxy" if old else "proxies") or {}
+    candidate = Candidate(
+        id=data["id"] if old else network_id_in(data["id"]),
         iteration=data["iteration"],
         score=_number(data.get("score")),
-        proxy={name: _number(value) for name, value in (data.get("proxy") or {}).items()},
-        architecture=data.get("architecture"),
+        proxy={name: _number(value) for name, value in proxies.items()},
+        architecture=data.get("architecture") if old else (data.get("candidate") or {}).get("network"),
         seconds=_number(data.get("seconds")),
     )
+    return data.get("stage", file_of), candidate
 
 
 def _training_point(data: dict[str, Any]) -> TrainingPoint:
@@ -359,7 +378,7 @@ def _warmup(data: dict[str, Any]) -> Warmup:
 
 
 def _results(data: dict[str, Any]) -> Results:
-    data, about = with_best(data), data.get("data") or {}
+    data, about = current(data), data.get("data") or {}
     return Results(
         best=data.get("best"),
         data_name=about.get("name"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recnas.candidates.definition import FOUND
+from recnas.candidates.network import SEARCHED
 from recnas.runs.folder import RESULTS
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -14,7 +14,7 @@ from recnas.util.files import ANEW, read_json
 
 
 def read_results(run: Path, remedy: str = ANEW) -> dict[str, Any]:
-    """Reads a run's `results.json`; see `with_best`.
+    """Reads a run's `results.json`; see `current`.
 
     Args:
         run: The run's folder.
@@ -23,17 +23,35 @@ def read_results(run: Path, remedy: str = ANEW) -> dict[str, Any]:
     Raises:
         InputError: There is no such file, or it is damaged.
     """
-    return with_best(read_json(run / RESULTS, remedy, forms.Results))
+    return current(read_json(run / RESULTS, remedy, forms.Results))
 
 
-def with_best(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Results whose `best` is of all models, as runs write them now; before, it was the best of those searched."""
+def current(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Results as runs write them now, of whatever version they are.
+
+    Before 0.2, MACs were called FLOPs, what was searched was called found, and re-ranked candidates a shortlist; in the
+    first versions the best model was the best of those searched.
+    """
+    models = [_current_model(model) for model in results["models"]]
+    search = dict(results.get("search") or {})
+    if "shortlist" in search:
+        search["reranked"] = search.pop("shortlist")
+    upgraded = dict(results) | {"models": models} | ({"search": search} if search else {})
     judged = [
         model
-        for model in results["models"]
+        for model in models
         if model.get("status") == "trained" and (model.get("validation") or {}).get("log_loss") is not None
     ]
-    return dict(results) | (best_trained(judged) if judged and "best_searched" not in results else {})
+    return upgraded | (best_trained(judged) if judged and "best_searched" not in results else {})
+
+
+def _current_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    upgraded = dict(model)
+    if "flops" in upgraded:
+        upgraded["macs"] = upgraded.pop("flops")
+    if upgraded["kind"] == "found":
+        upgraded["kind"] = SEARCHED
+    return upgraded
 
 
 def check_judged(models: Sequence[Mapping[str, Any]], file: Path) -> None:
@@ -59,7 +77,7 @@ def best_trained(models: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
         the search found, None without a search.
     """
     trained = [model for model in models if model["status"] == "trained"]
-    searched = [model for model in trained if model["kind"] == FOUND]
+    searched = [model for model in trained if model["kind"] == SEARCHED]
     return {"best": _lowest(trained), "best_searched": _lowest(searched) if searched else None}
 
 

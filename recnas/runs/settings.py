@@ -14,6 +14,7 @@ from recnas.nn.sharding import Sharding
 from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
 from recnas.space import SPACES, check_space_name
 from recnas.strategies.evolution import EvolutionSettings
+from recnas.strategies.registry import TRAINING, check_strategy_name, strategies
 from recnas.train.amount import Amount
 from recnas.util.errors import InputError
 from recnas.util.plain_values import from_plain, known_only, to_plain, with_present_names
@@ -79,7 +80,9 @@ class ProxySettings:
         "after | what the best of them are ranked by once more; module:function is a proxy of your own, none is no "
         "ranking",
     )
-    shortlist: int = setting(64, flag="--shortlist", help="best candidates that are ranked once more")
+    rerank: int = setting(
+        64, flag="--rerank", former_name="shortlist", help="best candidates that are ranked once more"
+    )
     batches: int = setting(4, help="training batches that a candidate's gradients are taken on")
     batch_size: int = setting(512, help="rows of each")
     tune_steps: int = setting(
@@ -101,16 +104,14 @@ class ProxySettings:
 
     def __post_init__(self) -> None:
         Ranking.parse(self.score)
-        at_least(self, shortlist=1, batches=2, batch_size=1, tune_steps=0, tune_batch_size=1, tune_validation_rows=1)
+        at_least(self, rerank=1, batches=2, batch_size=1, tune_steps=0, tune_batch_size=1, tune_validation_rows=1)
         at_least(self, short_training_rows=1, short_training_batch_size=1)
 
 
 Kind = TypeVar("Kind", bound="Settings")
 
-FINALISTS = ("full", "halving")
-"""How the finalists may be trained."""
-STRATEGIES = ("evolution", "random")
-"""How candidates may be proposed."""
+EVOLUTION, RANDOM = "evolution", "random"
+"""The strategies that are taken where none is named."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ class FinalSettings:
         at_least(self, top_k=0, epochs=1)
         if self.top_k == 0 and not self.baselines:
             raise InputError("neither candidates (top_k) nor baselines are to be trained")
-        if self.strategy not in FINALISTS:
-            raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(FINALISTS)}")
+        if self.strategy not in (names := strategies(TRAINING)):
+            raise InputError(f"strategy is {self.strategy!r}; --finalists takes {' or '.join(names)}")
         if not 0 < self.first_share < 1:
             raise InputError(f"first_share is {self.first_share:g}; it must be above 0 and below 1")
         if any(not rate > 0 for rate in self.other_learning_rates):
@@ -190,6 +191,7 @@ class Settings:
     command: ClassVar[str] = "search"
     code_flags: ClassVar[Mapping[str, CodeFlag]] = {
         "space": CodeFlag("--space", "search space"),
+        "strategy": CodeFlag("--strategy", "strategy"),
         "proxy.score": CodeFlag("--proxy", "ranking"),
         "final.baselines": CodeFlag("--baselines", "baseline"),
     }
@@ -201,8 +203,8 @@ class Settings:
     )
     strategy: str | None = setting(
         None,
-        help=f"how candidates are proposed: {' or '.join(STRATEGIES)}; none: random where a second look follows, else "
-        "evolution",
+        help=f"what proposes candidates: {', '.join(strategies())}, or module:Class for one of your own; none: random "
+        "where a second stage of the ranking follows, else evolution",
     )
     seed: int = setting(0, help="where all random choices start")
     workers: int | None = setting(
@@ -225,19 +227,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_space_name(self.space)
-        if self.strategy not in (None, *STRATEGIES):
-            raise InputError(f"strategy is {self.strategy!r}; --strategy takes {' or '.join(STRATEGIES)}")
+        if self.strategy is not None:
+            check_strategy_name(self.strategy)
         at_least(self, seed=0, checkpoint_seconds=0)
         if self.workers is not None:
             at_least(self, workers=1)
             if self.workers > MOST_WORKERS:
                 raise InputError(f"workers is {self.workers}; it must be {MOST_WORKERS} or less")
-        if self.command == "search" and self.searches and self.evolves:
+        if self.command == "search" and self.searches and self.explorer == EVOLUTION:
             # What nobody asks for in a random search need not fit.
             self.evolution.check_rounds()
-        if self.command == "search" and self.ranking.second is not None and self.proxy.shortlist < self.final.top_k:
+        if self.command == "search" and self.ranking.second is not None and self.proxy.rerank < self.final.top_k:
             raise InputError(
-                f"a shortlist of {self.proxy.shortlist} cannot give {self.final.top_k} finalists; raise --shortlist or "
+                f"{self.proxy.rerank} re-ranked candidates cannot give {self.final.top_k} finalists; raise --rerank or "
                 "lower --top-k"
             )
 
@@ -260,9 +262,11 @@ class Settings:
         return Ranking.parse(self.proxy.score, USUAL_WARMUP if given is None else given)
 
     @property
-    def evolves(self) -> bool:
-        """Whether candidates are proposed by evolution."""
-        return self.ranking.second is None if self.strategy is None else self.strategy == "evolution"
+    def explorer(self) -> str:
+        """The name of the strategy that proposes candidates."""
+        if self.strategy is not None:
+            return self.strategy
+        return EVOLUTION if self.ranking.second is None else RANDOM
 
     @property
     def warmup_amount(self) -> float:

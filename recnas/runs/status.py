@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from recnas.candidates.definition import BASELINE, FOUND
+from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.execution.addresses import LOCAL
 from recnas.features.schema import Schema
 from recnas.runs.folder import (
     CONFIG,
     FINAL_TRAINING,
+    RE_RANKING,
     SEARCH,
-    SHORTLIST,
     TEST,
     WARM_UP,
     is_at_work,
     read_config,
 )
+from recnas.runs.models import CHOSEN, MODELS
 from recnas.runs.outlook import RECENT_CANDIDATES, Outlook
 from recnas.runs.plan import Plan, read_plan
 from recnas.runs.reader import Run, read_run
 from recnas.runs.results import read_results
+from recnas.runs.rungs import rungs
 from recnas.runs.settings import Kind, Settings
-from recnas.strategies.halving import rungs
+from recnas.runs.trained import trained_files
 from recnas.util import forms
 from recnas.util.console import amount, clock, size, speed
 from recnas.util.cores import available_cores
@@ -68,7 +70,7 @@ class TrainedModel:
 
     Attributes:
         id: The candidate's, or the hand-made model's name.
-        kind: `found` or `baseline`.
+        kind: `searched` or `baseline`.
         log_loss: None when it diverged.
         auc: Likewise.
         share: How much of its training it has done: less than 1 for one that has paused, was dropped, or diverged.
@@ -207,8 +209,8 @@ def _whole_left(found: Run, settings: Settings, plan: Plan, stage: str, progress
     outlook = Outlook(plan)
     if found.warmup is not None and found.warmup.rows and found.warmup.seconds:
         outlook.measured(WARM_UP, found.warmup.rows / found.warmup.seconds)
-    if listed := _measured(settings, [item.seconds for item in found.shortlist], 0).rate:
-        outlook.measured(SHORTLIST, listed)
+    if listed := _measured(settings, [item.seconds for item in found.reranked], 0).rate:
+        outlook.measured(RE_RANKING, listed)
     if progress is None or not progress.rate:
         return None
     outlook.measured(stage, progress.rate)
@@ -232,16 +234,15 @@ def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[st
             return WARM_UP, None
         rate = _mean([report.rows_per_second for report in reports[-RECENT_REPORTS:]])
         return WARM_UP, Progress(reports[-1].rows, plan[WARM_UP].total, "rows", rate)
-    if SEARCH in plan and not (folder / "retrain").exists():
+    if SEARCH in plan and not (folder / MODELS).exists():
         candidates, scored = plan[SEARCH].total, [item.seconds for item in found.history]
-        listed = [item.seconds for item in found.shortlist]
+        reranked = [item.seconds for item in found.reranked]
         # A search whose limits leave few candidates ends before it has them all.
-        if len(scored) < candidates and not listed:
+        if len(scored) < candidates and not reranked:
             return SEARCH, _measured(settings, scored, candidates)
-        if SHORTLIST in plan and len(listed) < (shortlist := min(plan[SHORTLIST].total, len(scored))):
-            return SHORTLIST, _measured(settings, listed, shortlist)
-    # Weights get this name when all trainings have ended.
-    if any(folder.glob("*/*/weights.safetensors")):
+        if RE_RANKING in plan and len(reranked) < (count := min(plan[RE_RANKING].total, len(scored))):
+            return RE_RANKING, _measured(settings, reranked, count)
+    if (folder / MODELS / CHOSEN).exists():
         return TEST, None
     return FINAL_TRAINING, _trained(folder, settings, plan[FINAL_TRAINING].total)
 
@@ -275,14 +276,13 @@ def _trained(folder: Path, settings: Settings, total: float) -> Progress:
     rows = Schema.load(folder).splits["train"]["rows"]
     first_stop = rungs(settings.final, finalists, rows)[0]
     done, rates, last_rates = 0.0, [], []
-    for file in folder.glob("*/*/progress-*.jsonl"):
+    for file, outcome in _training_files(folder):
         reports = read_json_lines(file, forms.SpeedLine)
         seen = 0
         if reports:
             last = reports[-1]
             seen = last["rows"]
             last_rates.append(last["rows_per_second"])
-        outcome = file.with_name(file.name.replace("progress-", "training-")).with_suffix(".json")
         known = read_json(outcome, form=forms.TrainingEnd) if outcome.exists() else {"epochs": [], "diverged": None}
         measured = known["epochs"][-1]["rows"] if known["epochs"] else 0
         if known["diverged"] is not None:
@@ -297,6 +297,14 @@ def _trained(folder: Path, settings: Settings, total: float) -> Progress:
     return Progress(min(done, total), total, "rows", rate)
 
 
+def _training_files(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """How each training comes along, and what it came to."""
+    for files in trained_files(folder):
+        for rate, progress in files.progress.items():
+            if progress.exists():
+                yield progress, files.outcomes[rate]
+
+
 def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
     """Those that have come farthest first, of these the best on validation."""
     kinds = {model.id: model.kind for model in found.results.models} if found.results else {}
@@ -308,7 +316,7 @@ def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
             key=lambda quality: quality.log_loss,
             default=None,
         )
-        kind = kinds.get(name, FOUND if name in candidates else BASELINE)
+        kind = kinds.get(name, SEARCHED if name in candidates else BASELINE)
         share = max((epoch.epoch for epoch in epochs), default=0) / num_epochs
         models.append(TrainedModel(name, kind, best and best.log_loss, best and best.auc, share))
     return tuple(sorted(models, key=lambda model: (-model.share, model.log_loss or 0.0)))

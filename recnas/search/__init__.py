@@ -14,7 +14,9 @@ from typing import Any
 from recnas.nn.baselines import TITLES
 from recnas.runs.presets import read_settings, resolve, with_preset
 from recnas.runs.settings import CodeFlag, Settings
+from recnas.strategies.base import Strategy
 from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
+from recnas.strategies.registry import strategies
 from recnas.util.callable_package import make_callable
 from recnas.util.errors import InputError, suggested
 from recnas.util.plain_values import merge
@@ -34,9 +36,10 @@ def run_search(
     resume: bool = False,
     progress: bool = True,
     log_to: str | Collection[str] = (),
+    strategy: str | Strategy | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Finds a model for a data set: warm-up, evolution, shortlist, final training.
+    """Finds a model for a data set: warm-up, exploring, re-ranking, final training.
 
     Args:
         data: The data set's folder.
@@ -46,6 +49,8 @@ def run_search(
         resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
         progress: Show progress on standard error.
         log_to: Trackers that are told of the run: `mlflow`, `tensorboard`.
+        strategy: What proposes candidates: a name, as in `Settings`, or an object that has not begun. A run that was
+            begun with an object is resumed with one of the same class.
         **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
 
     Returns:
@@ -61,13 +66,17 @@ def run_search(
         >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-full", seed=1)
     """
     _check_flags(overwrite, resume)
+    if strategy is not None:
+        settings["strategy"] = strategy if isinstance(strategy, str) else _name_of(type(strategy))
     resolved = resolve(Settings, data, run, preset, resume, settings)
     if not resolved.searches:
         raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains hand-made models")
     # Imported only now: settings can be read and shown without loading torch.
+    from recnas.search.context import RunOptions
     from recnas.search.run import search
 
-    return search(resolved, overwrite=overwrite, resume=resume, progress=progress, log_to=_names(log_to))
+    own = strategy if isinstance(strategy, Strategy) else None
+    return search(resolved, RunOptions(overwrite, resume, progress, _names(log_to)), strategy=own)
 
 
 def run_baselines(
@@ -147,15 +156,21 @@ def run_baselines(
     replace(resolved.final, baselines=names)
     # Imported only now, as above.
     from recnas.search.baselines import add_baselines, train_baselines
+    from recnas.search.context import RunOptions
 
-    if finished:
-        return add_baselines(resolved, names, progress=progress, log_to=_names(log_to))
-    return train_baselines(resolved, overwrite=overwrite, resume=resume, progress=progress, log_to=_names(log_to))
+    options = RunOptions(overwrite, resume, progress, _names(log_to))
+    return add_baselines(resolved, names, options) if finished else train_baselines(resolved, options)
 
 
 def _check_flags(overwrite: bool, resume: bool) -> None:
     if overwrite and resume:
         raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
+
+
+def _name_of(cls: type[Strategy]) -> str:
+    """What settings call a strategy of which an object is given: a registered one by its name."""
+    registered = [name for name, known in strategies().items() if known is cls]
+    return registered[0] if registered else f"{cls.__module__}:{cls.__name__}"
 
 
 def _names(given: str | Collection[str]) -> tuple[str, ...]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Result
 from recnas.data import Dataset
 from recnas.nn.model import sizes
+from recnas.nn.networks import count_macs
 from recnas.runs.settings import Settings
-from recnas.search.finalists import Entrant
 from recnas.search.latency import Latencies
 from recnas.space import Architecture, SearchSpace, cost
-from recnas.strategies.pareto import Point
+from recnas.strategies.pareto import Point, objectives
 from recnas.util.errors import InputError
 
 
@@ -75,15 +77,19 @@ class Costs:
         """The costs that the search keeps low beside the score, in the order of the settings."""
         return tuple(self.of(arch, name) for name in self._objectives if name != "score")
 
-    def of_trained(self, entrant: Entrant, parameters: int, usable: bool) -> dict[str, Any]:
+    def point(self, result: Result) -> Point:
+        """What a searched candidate came to in each objective, smaller is better."""
+        return objectives(result.score, self.objectives(result.candidate.network))
+
+    def of_trained(self, candidate: Candidate, parameters: int, usable: bool) -> dict[str, Any]:
         """The costs of a finally trained model, as its entry of `results.json` has them.
 
         The latency is that of the model as a whole with its trained weights, and None where nobody asked for it or the
         training diverged. It may lie above the limit that the candidate's was within; `over_limits` says so.
         """
         timed = self._latencies is not None and usable
-        latency = self._latencies.trained(entrant) if timed else None
-        costs = {"macs": entrant.macs(self._schema), "parameters": parameters, "latency": latency}
+        latency = self._latencies.trained(candidate) if timed else None
+        costs = {"macs": count_macs(candidate.network, self._schema), "parameters": parameters, "latency": latency}
         return {
             "parameters": parameters,
             "macs": costs["macs"],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from recnas.candidates.candidate import Candidate
 from recnas.data import Batch, Dataset
 from recnas.execution.executor import computing_with
 from recnas.nn.embeddings import WholeEmbeddings
@@ -19,8 +20,8 @@ from recnas.nn.model import default_device, found_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.runs.folder import LATENCIES
 from recnas.runs.settings import Settings
-from recnas.search.finalists import Entrant, restore
 from recnas.search.scoring import stage_seed
+from recnas.search.training import restore
 from recnas.space import Architecture
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -63,14 +64,14 @@ class Latencies:
         lookup = self._once("embeddings", "", self._lookup)
         return self._once("candidate", arch.id, lambda: lookup + self._network(arch))
 
-    def trained(self, entrant: Entrant) -> float:
+    def trained(self, candidate: Candidate) -> float:
         """The time of a finally trained model as a whole, with the weights that the run kept."""
 
         def measure() -> float:
-            model = restore(Path(self._settings.run), self._dataset.schema, entrant).to(self._device)
+            model = restore(Path(self._settings.run), self._dataset.schema, candidate).to(self._device)
             return self._median_ms(lambda: model(self._batch))
 
-        return self._once("trained", entrant.id, measure)
+        return self._once("trained", candidate.id, measure)
 
     def _lookup(self) -> float:
         embeddings = WholeEmbeddings(self._dataset.schema, EMBEDDING_DIM, self._device)

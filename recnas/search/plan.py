@@ -1,20 +1,16 @@
-"""What a search has to do: its stages, from its settings and from what its proxies declare."""
+"""What stages have to do, from settings and from what proxies declare."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from recnas.proxies.declaration import Declaration
 from recnas.proxies.expression import Expression
 from recnas.proxies.row_statistics import ROWS
-from recnas.runs.folder import FINAL_TRAINING, SEARCH, SHORTLIST, TEST, WARM_UP
-from recnas.runs.plan import Plan, PlannedStage
+from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import ProxySettings, Settings
-from recnas.strategies.halving import planned_rows
 from recnas.train.amount import Amount
 
-FORWARD_ALONE = 1 / 3
-"""What a row costs that is only predicted, as a share of one that is learned from."""
 IN_LARGE_BATCHES = 0.4
 """What a row of the batches costs whose gradient is only taken, 1,024 at once, as a share of one that is learned from
 in small batches, with the optimizer's step. Two runs of `zico | short_training` on 8,000 synthetic rows, on two busy
@@ -22,38 +18,14 @@ cores, gave 0.30 and 0.56; this is between. Rows that `jacov` looks at, 128 at o
 training: 0.46, 0.76 and 1.19 in three runs of the usual search there."""
 
 
-def plan_search(settings: Settings, rows: Mapping[str, int]) -> Plan:
-    """The plan of a run, of hand-made models alone too; its ranking's proxies are imported.
-
-    Args:
-        settings: The run's.
-        rows: Of each split.
-    """
-    final, ranking, candidates = settings.final, settings.ranking, settings.evolution.candidates
-    finalists, baselines = min(final.top_k, candidates), len(set(final.baselines))
-    stages = []
-    if settings.warms_up:
-        stages.append(plan_warmup(WARM_UP, settings, settings.warmup_amount, rows["train"]))
-    if settings.searches:
-        stages.append(_plan_scoring(SEARCH, settings.proxy, ranking.first, candidates))
-        if ranking.second is not None:
-            listed = min(settings.proxy.shortlist, candidates)
-            stages.append(_plan_scoring(SHORTLIST, settings.proxy, ranking.second, listed))
-    stages += [
-        PlannedStage(FINAL_TRAINING, planned_rows(final, finalists, baselines, rows["train"]), "rows"),
-        PlannedStage(TEST, finalists + baselines, "models", rows["test"] * FORWARD_ALONE, trains=False),
-    ]
-    return Plan(tuple(stages))
-
-
 def plan_warmup(name: str, settings: Settings, amount: float, rows: int) -> PlannedStage:
-    """The stage of a supernet's training on an amount (see `WarmupSettings`) of so many training rows."""
+    """The plan of a supernet's training on an amount (see `WarmupSettings`) of so many training rows."""
     whole = Amount(amount)
     return PlannedStage(name, whole.rows(rows) * whole.epochs, "rows", settings.warmup.paths)
 
 
-def _plan_scoring(name: str, settings: ProxySettings, expression: Expression, candidates: int) -> PlannedStage:
-    """The stage in which so many candidates are scored by an expression."""
+def plan_scoring(name: str, settings: ProxySettings, expression: Expression, candidates: int) -> PlannedStage:
+    """The plan of a stage in which so many candidates are scored by an expression."""
     declarations = [proxy.declaration for proxy in expression.proxies.values()]
     reads = {declaration.reads for declaration in declarations} - {"arch", "losses"}
     # Only what goes forward and backward as training does tells how fast training is.

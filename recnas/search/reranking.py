@@ -1,78 +1,59 @@
-"""The second look of a search: the best candidates are measured again, by what would be too dear for all of them."""
+"""A run's re-ranking: the best candidates are evaluated again, by what would be too expensive for all of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
-from recnas.execution.executor import Executor
-from recnas.features.schema import Schema
-from recnas.runs.folder import SHORTLIST, SHORTLISTED
-from recnas.runs.history import History, Recorded
+from recnas.candidates.evaluation import Result
+from recnas.runs.folder import RE_RANKING
+from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
-from recnas.search.choice import choose_finalists
-from recnas.search.costs import Costs
-from recnas.search.scoring import scored_by
-from recnas.util import forms
-from recnas.util.console import Console
-from recnas.util.errors import InputError
-from recnas.util.files import FROM_HERE
+from recnas.search.context import RunContext
+from recnas.search.loop import pursue
+from recnas.search.plan import plan_scoring
+from recnas.search.stage import Findings, Stage
+from recnas.strategies.two_stage import ReRanking as ReRankingStrategy
 
 
-def make_shortlist(
-    run: Path,
-    settings: Settings,
-    history: Sequence[Recorded],
-    schema: Schema,
-    costs: Costs,
-    executor: Executor,
-    console: Console,
-) -> tuple[list[Recorded], float]:
-    """Measures the best candidates of a history again.
+class ReRanking(Stage):
+    """Evaluates the best of what was explored by the second stage of the ranking.
 
-    They are taken as finalists would be. Their new scores are sums of terms that are standardised over the shortlist,
-    so that proxies of different units can be added.
-
-    Args:
-        run: The run's folder; who is in its `shortlist.jsonl` already is not measured again.
-        settings: The run's, whose ranking has a second look.
-        history: Every candidate with its score of the first look.
-        schema: The data's features.
-        costs: What candidates cost.
-        executor: Of processes that `start_scoring` has prepared.
-        console: Where it is shown.
-
-    Returns:
-        The shortlist with its new scores, and the seconds that measuring took.
-
-    Raises:
-        InputError: A line of the file is damaged, or of another run.
-        RunError: The file cannot be written.
+    They are taken as finalists would be. Their new scores are sums of terms that are standardised over them, so that
+    proxies of different units can be added.
     """
-    second = settings.ranking.second
-    assert second is not None, "there is no second look"
-    chosen = choose_finalists(history, settings.proxy.shortlist, costs.objectives)
-    journal = History(run, SHORTLISTED, forms.ListedLine)
-    if journal.dropped:
-        console.say(f"{run / SHORTLISTED}: the last line was cut short; its candidate is measured again")
-    start = time.perf_counter()
-    with closing(journal), console.bar(len(chosen), SHORTLIST, "candidates") as bar:
-        proposals = [item.proposal for item in chosen]
-        with closing(journal.fill(proposals, partial(scored_by, executor, schema, look=1))) as measured:
-            for _, known in measured:
+
+    name = RE_RANKING
+
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """See `Stage.planned`."""
+        second = settings.ranking.second
+        assert second is not None, "the ranking has no second stage"
+        count = min(settings.proxy.rerank, settings.evolution.candidates)
+        return plan_scoring(self.name, settings.proxy, second, count)
+
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """See `Stage.run`."""
+        settings, console = context.settings, context.console
+        second = settings.ranking.second
+        assert second is not None, "the ranking has no second stage"
+        strategy = ReRankingStrategy(findings.explored, settings.proxy.rerank, context.costs.point)
+        results: list[Result] = []
+        known_before = 0.0
+        start = time.perf_counter()
+        count = min(settings.proxy.rerank, len(findings.explored))
+        with console.bar(count, self.name, "candidates") as bar:
+
+            def each(result: Result, known: bool) -> None:
+                nonlocal known_before
+                results.append(result)
+                known_before += known * result.seconds
                 (bar.skip if known else bar.update)()
-    seconds = journal.seconds_before / executor.side_by_side + time.perf_counter() - start
-    console.say(f"shortlist: {len(chosen):,} candidates in {seconds:.0f} s")
-    for number, item in enumerate(journal.recorded, start=1):
-        if missing := [name for name in second.names if name not in item.scored.values]:
-            raise InputError(f"{run / SHORTLISTED}:{number}: damaged (no {missing[0]}); {FROM_HERE}")
-    scores = second.standardised_scores([item.scored.values for item in journal.recorded])
-    listed = [
-        replace(item, scored=replace(item.scored, score=new))
-        for item, new in zip(journal.recorded, scores, strict=True)
-    ]
-    return listed, seconds
+
+            pursue(strategy, context.history, self.name, context.score_again, each)
+        seconds = known_before / context.executor.side_by_side + time.perf_counter() - start
+        console.say(f"{self.name}: {len(results):,} candidates in {seconds:.0f} s")
+        scores = second.standardised_scores([result.proxies for result in results])
+        findings.reranked = [replace(result, score=score) for result, score in zip(results, scores, strict=True)]
+        findings.seconds += seconds

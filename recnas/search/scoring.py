@@ -1,23 +1,18 @@
-"""Scoring candidates: a supernet, warm or fresh, and the proxy's batches, made once a process."""
+"""What candidates are scored with: a supernet, warm or fresh, and the proxy's batches, made once a process."""
 
 from __future__ import annotations
 
-import gc
 import random
-import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import torch
 
+from recnas.candidates.evaluation import Evaluation, Result
 from recnas.data import Dataset
-from recnas.execution.executor import Executor
-from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.nn.network import EMBEDDING_DIM
@@ -38,21 +33,6 @@ SUPERNET_WEIGHTS = Path("supernet") / "weights.safetensors"
 """Where a run keeps its warm supernet."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What proxies give a candidate.
-
-    Attributes:
-        values: By name.
-        score: What they make; None in a second look, where that depends on the other candidates.
-        seconds: The time they took.
-    """
-
-    values: dict[str, float]
-    score: float | None
-    seconds: float
-
-
 class Scorer:
     """Scores candidates.
 
@@ -65,11 +45,12 @@ class Scorer:
         self.context, self.expression = context, expression
         self._proxies = expression.proxies
 
-    def __call__(self, arch: Architecture) -> Scored:
+    def __call__(self, evaluation: Evaluation) -> Result:
+        """What the proxies give a candidate, and the score that they make."""
         start = time.perf_counter()
-        inputs = ProxyInputs(self.context, arch)
-        values = {name: float(proxy(inputs)) for name, proxy in self._proxies.items()}
-        return Scored(values, self.expression.score(values), time.perf_counter() - start)
+        inputs = ProxyInputs(self.context, evaluation.candidate.network)
+        proxies = {name: float(proxy(inputs)) for name, proxy in self._proxies.items()}
+        return Result(evaluation, self.expression.score(proxies), time.perf_counter() - start, proxies)
 
 
 def build_supernet(settings: Settings, dataset: Dataset, processes: Processes | None = None) -> Supernet:
@@ -102,7 +83,7 @@ def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
     A latency is not looked at: to measure it takes longer than to learn a path.
     """
     rng, warmup, space = random.Random(f"{settings.seed}/warmup"), settings.warmup, supernet.network.space
-    smallest = space.smallest(partial(_macs, supernet.schema))
+    smallest = space.smallest(lambda arch: cost.macs(arch, *sizes(supernet.schema)))
 
     def draw(rng: random.Random) -> Architecture:
         return space.sample_within(rng, lambda arch: settings.limits.admits(arch, *sizes(supernet.schema)), smallest)
@@ -178,75 +159,3 @@ def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:
 def stage_seed(settings: Settings, stage: str) -> int:
     """A seed of a stage's own, from the run's."""
     return random.Random(f"{settings.seed}/{stage}").getrandbits(31)
-
-
-def _macs(schema: Schema, arch: Architecture) -> int:
-    """Multiply–accumulates a row of a candidate on these features."""
-    return cost.macs(arch, *sizes(schema))
-
-
-_settings: Settings | None = None
-_scorers: list[Scorer] | None = None
-_building = threading.Lock()
-
-
-def start_scoring(settings: Settings) -> None:
-    """Prepares this process to `score` candidates of a run."""
-    global _settings, _scorers
-    _settings, _scorers = settings, None
-
-
-def score(arch: Architecture, look: int = 0) -> Scored:
-    """Scores a candidate; for the first one whose weights are inherited, the run's supernet is loaded.
-
-    Without a ranking all candidates are alike.
-
-    Args:
-        arch: The candidate.
-        look: 0 for the first look of the run's ranking, 1 for the second.
-    """
-    global _scorers
-    assert _settings is not None, "start_scoring has not run in this process"
-    ranking = _settings.ranking
-    if not ranking.looks[look].names:
-        return Scored({}, 0.0, 0.0)
-    with _building:
-        if _scorers is None:
-            context = build_scoring_context(_settings, Dataset(_settings.data), warm=_settings.warms_up)
-            context.prepare(ranking.proxies.values())
-            _scorers = [Scorer(context, expression) for expression in ranking.looks]
-        scorer = _scorers[look]
-    scored = scorer(arch)
-    return scored if look == 0 else replace(scored, score=None)
-
-
-def scored_by(
-    executor: Executor, schema: Schema, archs: Sequence[Architecture], look: int = 0
-) -> Generator[Scored, None, None]:
-    """Scores candidates with all processes.
-
-    Args:
-        executor: Of processes that `start_scoring` has prepared.
-        schema: The data's features.
-        archs: The candidates.
-        look: See `score`.
-
-    Yields:
-        What each scored, in their order, as it comes.
-
-    Raises:
-        RunError: A worker process died.
-    """
-    on_cpu = default_device().type == "cpu"
-    with closing(
-        executor.map(partial(score, look=look), archs, partial(_macs, schema), single_threaded=on_cpu)
-    ) as found:
-        yield from found
-
-
-def stop_scoring() -> None:
-    """Gives the memory of this process's supernet back."""
-    global _scorers
-    if _scorers is not None:
-        _scorers = None
-        gc.collect()  # TorchRec's modules refer to one another in circles

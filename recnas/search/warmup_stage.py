@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from recnas.data import Dataset
 from recnas.execution.executor import computing_with
+from recnas.execution.torchrun import joined
 from recnas.nn.model import default_device
 from recnas.nn.processes import all_processes
 from recnas.runs.folder import WARM_UP
+from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
+from recnas.search.context import RunContext
+from recnas.search.plan import plan_warmup
 from recnas.search.scoring import SUPERNET_WEIGHTS, build_learner, build_supernet, stage_seed
+from recnas.search.stage import Findings, Stage
+from recnas.search.worker import Worker
 from recnas.train.checkpoint import Checkpoint, save_supernet
 from recnas.train.log import ProgressLog
 from recnas.train.loop import Progress
@@ -111,7 +117,40 @@ def warm_up_supernet(
     return rows * amount.epochs
 
 
-def join_warm_up(settings: Settings) -> None:
+class WarmUp(Stage):
+    """Trains the supernet, whose weights candidates inherit."""
+
+    name = WARM_UP
+
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """See `Stage.planned`."""
+        return plan_warmup(self.name, settings, settings.warmup_amount, rows["train"])
+
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """See `Stage.run`.
+
+        Raises:
+            Diverged: The loss is not a finite number.
+        """
+        settings = context.settings
+        # Every score hangs on what comes of it. Cores that are left measure what candidates inherit.
+        with joined(join_warm_up, settings), computing_with(threads=1):
+            findings.warmup_rows = warm_up_supernet(
+                context.run, settings, context.dataset, context.executor.check, context.console
+            )
+
+
+def say_warm_up(console: Console, settings: Settings) -> None:
+    """Says why there is none, or which proxies look at other weights than those that they are published for."""
+    ranking = settings.ranking
+    if not settings.warms_up:
+        why = "looks at fresh weights" if ranking.inherits else "looks at nothing that is inherited"
+        console.say(f"{WARM_UP}: none, {settings.proxy.score!r} {why}")
+    elif fresh := sorted(name for name, proxy in ranking.proxies.items() if proxy.declaration.weights == "fresh"):
+        console.say(f"{WARM_UP}: {', '.join(fresh)} will look at warm weights, and is published for fresh ones")
+
+
+def join_warm_up(worker: Worker, settings: Settings) -> None:
     """What another process does while the first one is in `warm_up_supernet`."""
     with computing_with(threads=1):
         warm_up_supernet(Path(settings.run), settings, Dataset(settings.data), lambda: None, Console(False))

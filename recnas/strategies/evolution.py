@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
+from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.limits import COSTS
-from recnas.space import PATIENCE, Architecture, SearchSpace
-from recnas.strategies.pareto import Point, crowding, first_front, objectives
+from recnas.strategies.base import Strategy
+from recnas.strategies.pareto import Point, crowding, first_front
+from recnas.strategies.problem import Problem
+from recnas.strategies.registry import strategy
 from recnas.util.errors import InputError
 from recnas.util.setting import setting
 
-TRIES = 1000
-"""Draws of a child before another mutation is added to make it new."""
 USUAL_TOURNAMENT = 64
 """Members of a tournament in NASRec and SiGeo."""
 OBJECTIVES = ("score", *COSTS)
@@ -91,75 +92,48 @@ class EvolutionSettings:
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """A candidate to be scored: never proposed before, in any form that computes the same."""
-
-    arch: Architecture
-    id: str
-    parents: tuple[str, ...]
-    iteration: int
-
-
-@dataclass(frozen=True)
 class _Member:
-    """A candidate of the population."""
+    """A candidate of the population.
 
-    proposal: Proposal
-    score: float
+    Attributes:
+        result: Its own.
+        point: What it came to in each objective.
+    """
+
+    result: Result
     point: Point
 
 
-class RegularizedEvolution:
-    """Proposes candidates and learns from their scores.
+@strategy("evolution")
+class RegularizedEvolution(Strategy):
+    """Mutates the winners of tournaments, and lets the oldest die.
 
     Each round draws a tournament from the population, mutates its winner, and lets the oldest die (Real et al. 2019).
     With costs as objectives beside the score, two of the tournament's members that no other member dominates are drawn
     and the less crowded one wins: the comparison of NSGA-II (Deb et al. 2002, section III). Were it made between all of
     them, the ends of the front would always win. The oldest die all the same; the whole history has the front.
 
-    With limits, a draw that is not affordable is drawn again. Where limits are so tight that `PATIENCE` draws in a row
-    are refused, every further one is pulled within them, until one fits by itself: its choices are exchanged, in random
-    order, for those of its parent or of the smallest candidate, and no more of them than it takes.
-
     Args:
-        space: Where candidates come from.
         settings: How to evolve.
-        rng: The source of every choice: the same state and the same scores give the same proposals.
-        affordable: Whether a candidate is within the limits, asked of each candidate that is new; None for no limits.
-        smallest: A candidate that is, for others to be pulled to.
-        costs: A candidate's costs that are objectives beside the score, lower is better.
-
-    Raises:
-        ValueError: One of `affordable` and `smallest` is given without the other.
-        InputError: The settings' numbers do not fit each other.
-
-    Example:
-        >>> evolution = RegularizedEvolution(space, EvolutionSettings(), random.Random(0))
-        >>> while proposals := evolution.ask():
-        ...     evolution.tell([score(proposal.arch) for proposal in proposals])
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        settings: EvolutionSettings,
-        rng: random.Random,
-        affordable: Callable[[Architecture], bool] | None = None,
-        smallest: Architecture | None = None,
-        costs: Callable[[Architecture], Point] = lambda arch: (),
-    ) -> None:
-        if (affordable is None) != (smallest is None):
-            raise ValueError("affordable and smallest belong together")
-        settings.check_rounds()
-        self.space, self.settings, self.rng = space, settings, rng
+    def __init__(self, settings: EvolutionSettings | None = None) -> None:
+        self.settings = EvolutionSettings() if settings is None else settings
         self.iteration = 0
-        self._affordable, self._smallest, self._costs = affordable, smallest, costs
         self._alive: deque[_Member] = deque()
-        self._seen: set[str] = set()
-        self._asked: list[Proposal] = []
-        self._refused_in_a_row = 0
+        self._asked: list[Evaluation] = []
 
-    def ask(self) -> list[Proposal]:
+    @classmethod
+    def from_settings(cls, settings: Any) -> Self:
+        """See `Strategy.from_settings`."""
+        return cls(settings.evolution)
+
+    def begin(self, problem: Problem) -> None:
+        """See `Strategy.begin`."""
+        self.settings.check_rounds()
+        super().begin(problem)
+
+    def ask(self) -> list[Evaluation]:
         """The next round: the initial population first, then children; empty when the search is over.
 
         When no new candidate is left, the search ends early, with a round that may be short.
@@ -168,71 +142,52 @@ class RegularizedEvolution:
             InputError: The space, or the part of it within the limits, is too small for an initial population.
         """
         if self._asked:
-            raise RuntimeError("the last round's scores have not been told")
+            raise RuntimeError("the last round's results have not been told")
+        settings = self.settings
         if not self._alive:
-            self._asked = self._round(None, 0, self.settings.population)
-            # A random search is one round, and may be short.
-            needed = self.settings.population if self.settings.iterations else 1
-            if (found := len(self._asked)) < needed:
+            self._asked = self._round(None, 0, settings.population)
+            # Without rounds to come it may be short.
+            if (found := len(self._asked)) < (settings.population if settings.iterations else 1):
                 raise InputError(
-                    f"found only {found} of the {self.settings.population} distinct candidates that a population "
+                    f"found only {found} of the {settings.population} distinct candidates that a population "
                     "begins with; raise the limits, or lower --population and --tournament"
                 )
-        elif self.iteration <= self.settings.iterations:
-            count = self.settings.mutations(self.settings.iterations - self.iteration + 1)
-            self._asked = self._round(self._parent(), count, self.settings.children)
-            if len(self._asked) < self.settings.children:
-                self.iteration = self.settings.iterations
+        elif self.iteration <= settings.iterations:
+            mutations = settings.mutations(settings.iterations - self.iteration + 1)
+            self._asked = self._round(self._parent(), mutations, settings.children)
+            if len(self._asked) < settings.children:
+                self.iteration = settings.iterations
         return list(self._asked)
 
-    def tell(self, scores: Sequence[float]) -> None:
-        """The scores of the last round's proposals, in their order; higher is better."""
-        for proposal, score in zip(self._asked, scores, strict=True):
-            self._alive.append(_Member(proposal, score, objectives(score, self._costs(proposal.arch))))
+    def tell(self, results: Sequence[Result]) -> None:
+        """The results of the last round, in its order."""
+        if len(results) != len(self._asked):
+            raise ValueError(f"{len(results)} results where {len(self._asked)} evaluations were asked for")
+        self._alive.extend(_Member(result, self.problem.point(result)) for result in results)
         while len(self._alive) > self.settings.population:
             self._alive.popleft()
         self._asked = []
         self.iteration += 1
 
-    def _parent(self) -> Proposal:
+    def _parent(self) -> Evaluation:
         """The winner of a tournament."""
-        members = self.rng.sample(list(self._alive), self.settings.drawn)
+        rng, members = self.problem.rng, list(self._alive)
+        drawn = rng.sample(members, self.settings.drawn)
         if self.settings.objectives == ("score",):
-            return max(members, key=lambda member: member.score).proposal
-        points = [member.point for member in members]
+            return max(drawn, key=lambda member: member.result.score).result.evaluation
+        points = [member.point for member in drawn]
         front = first_front(points)
         apart = crowding([points[place] for place in front])
-        pair = self.rng.sample(range(len(front)), min(2, len(front)))
-        return members[front[max(pair, key=apart.__getitem__)]].proposal
+        pair = rng.sample(range(len(front)), min(2, len(front)))
+        return drawn[front[max(pair, key=apart.__getitem__)]].result.evaluation
 
-    def _round(self, parent: Proposal | None, mutations: int, count: int) -> list[Proposal]:
+    def _round(self, parent: Evaluation | None, mutations: int, count: int) -> list[Evaluation]:
         """So many new candidates, or fewer when no more are found."""
-        found: list[Proposal] = []
-        while len(found) < count and (proposal := self._new(parent, mutations)) is not None:
-            found.append(proposal)
+        found: list[Evaluation] = []
+        parents = () if parent is None else (parent.candidate.id,)
+        while len(found) < count:
+            candidate = self.problem.random() if parent is None else self.problem.child(parent.candidate, mutations)
+            if candidate is None:
+                break
+            found.append(Evaluation(candidate, parents=parents, iteration=self.iteration))
         return found
-
-    def _new(self, parent: Proposal | None, mutations: int) -> Proposal | None:
-        """An affordable candidate that was never proposed; None when many draws find none."""
-        refused = 0
-        for attempt in range(2 * TRIES):
-            if parent is None:
-                arch = self.space.sample(self.rng)
-            else:
-                arch = self.space.mutate(parent.arch, self.rng, mutations + attempt // TRIES + refused // PATIENCE)
-            if (name := arch.id) in self._seen:
-                continue
-            if self._affordable is None or self._affordable(arch):
-                self._refused_in_a_row = 0
-            else:
-                self._refused_in_a_row += 1
-                refused += 1
-                if self._refused_in_a_row <= PATIENCE:
-                    continue
-                towards = self._smallest if parent is None else parent.arch
-                arch = self.space.pull(arch, towards, self._affordable, self.rng)
-                if (name := arch.id) in self._seen:
-                    continue
-            self._seen.add(name)
-            return Proposal(arch, name, () if parent is None else (parent.id,), self.iteration)
-        return None

@@ -1,53 +1,18 @@
-"""When finalists are compared, and how much work that leaves; needs no torch."""
+"""Successive halving: finalists are trained further and further, and the worse half is dropped at each rung."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
-from recnas.runs.settings import FinalSettings
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.strategies.base import Strategy
+from recnas.strategies.pareto import Point, choose
+from recnas.strategies.registry import TRAINING, strategy
 
 LEAST_LEFT = 2
-"""Finalists that halving trains to the end at least."""
-
-
-def rungs(final: FinalSettings, finalists: int, rows: int) -> list[int]:
-    """When finalists are compared.
-
-    With `full`, at the end only. With `halving`, after `first_share` of the training, after twice as much, and so on,
-    until so few are left that none can be dropped: the successive halving of Jamieson and Talwalkar (2016).
-
-    Args:
-        final: How they are trained.
-        finalists: How many there are.
-        rows: Training rows in a pass.
-
-    Returns:
-        Training rows that each of them has seen by then, rounded up to whole batches; the whole training is last.
-    """
-    total = final.epochs * rows
-    result: list[int] = []
-    share = final.first_share if final.strategy == "halving" else 1.0
-    while share < 1 and finalists > LEAST_LEFT:
-        seen = rows_after(share, final, rows)
-        # Of a few batches, several shares may be the same.
-        if seen < total and seen not in result:
-            result.append(seen)
-            finalists = num_left(finalists)
-        share *= 2
-    return [*result, total]
-
-
-def rows_after(share: float, final: FinalSettings, rows: int) -> int:
-    """Training rows that a share of a training has seen, rounded up to whole batches of its pass.
-
-    Args:
-        share: Of the whole training.
-        final: How models are trained.
-        rows: Training rows in a pass.
-    """
-    batch_size = final.optimization.batch_size
-    passes, rest = divmod(math.ceil(share * (final.epochs * rows)), rows)
-    return passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows)
+"""Finalists that are trained to the end at least."""
 
 
 def num_left(finalists: int) -> int:
@@ -55,25 +20,70 @@ def num_left(finalists: int) -> int:
     return max(min(finalists, LEAST_LEFT), math.ceil(finalists / 2))
 
 
-def planned_rows(final: FinalSettings, finalists: int, baselines: int, rows: int) -> int:
-    """Training rows that all models of the final training see together, if none diverges.
+def survivors(results: Sequence[Result], costs: Callable[[Candidate], Point]) -> list[Candidate]:
+    """The finalists of a rung that go on, in the order given; none that diverged.
 
     Args:
-        final: How they are trained.
-        finalists: How many there are; 0 without a search.
-        baselines: How many hand-made models there are.
-        rows: Training rows in a pass.
+        results: What each of the rung came to.
+        costs: What is kept low beside the log loss; nothing, when the lowest log loss alone is looked for. Otherwise
+            front after front goes on, as in the choice of the finalists.
     """
-    stops = rungs(final, finalists, rows)
-    others = len(other_learning_rates(final))
-    leader = others if finalists else 0
-    count, before = stops[-1] * (leader + baselines * (1 + others)), 0
-    for stop in stops:
-        count += finalists * (stop - before)
-        finalists, before = num_left(finalists), stop
-    return count
+    sound = [result for result in results if math.isfinite(result.score)]
+    if not sound:
+        return []
+    points = [(-result.score, *costs(result.candidate)) for result in sound]
+    return [sound[place].candidate for place in choose(points, min(len(sound), num_left(len(results))))]
 
 
-def other_learning_rates(final: FinalSettings) -> list[float]:
-    """Those that the best finalist and hand-made models are trained with after the first, each once."""
-    return [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != final.optimization.learning_rate]
+@strategy("full", TRAINING)
+@strategy("halving", TRAINING)
+class SuccessiveHalving(Strategy):
+    """Trains finalists in rungs (Jamieson and Talwalkar 2016), then what is to be trained in whole.
+
+    Args:
+        finalists: The candidates.
+        rungs: Fidelities at which they are compared, ascending; none to train all of them to the end.
+        costs: See `survivors`.
+        beside: Candidates that are trained to the end whatever the finalists do, such as baselines: small ones, which
+            fill the time of a worker whose finalist is done first.
+        variants: What else is trained of the best finalist, such as its network with other recipes.
+
+    Attributes:
+        field: The finalists that have not been dropped.
+    """
+
+    def __init__(
+        self,
+        finalists: Sequence[Candidate],
+        rungs: Sequence[float],
+        costs: Callable[[Candidate], Point],
+        beside: Sequence[Candidate] = (),
+        variants: Callable[[Candidate], Sequence[Candidate]] = lambda leader: (),
+    ) -> None:
+        self.field = list(finalists)
+        self._rungs, self._costs, self._beside, self._variants = list(rungs), costs, list(beside), variants
+        self._asked: list[Evaluation] = []
+        self._in_whole = self._is_over = False
+
+    def ask(self) -> list[Evaluation]:
+        """The next rung, then the whole trainings, then the best finalist's variants; nothing where all diverged."""
+        if self._is_over:
+            return []
+        if self._in_whole:
+            self._is_over = True
+            return self._asked
+        if self._rungs and len(self.field) > LEAST_LEFT:
+            fidelity = self._rungs.pop(0)
+            return [Evaluation(candidate, fidelity) for candidate in self.field]
+        self._in_whole = True
+        return [Evaluation(candidate, 1.0) for candidate in (*self.field, *self._beside)]
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """What the rung, or the whole trainings, came to."""
+        if not self._in_whole:
+            self.field = survivors(results, self._costs)
+            self._is_over = not self.field
+        elif not self._is_over:
+            ended = [result for result in results[: len(self.field)] if math.isfinite(result.score)]
+            leader = max(ended, key=lambda result: -result.training.validation.log_loss, default=None)
+            self._asked = [] if leader is None else [Evaluation(c, 1.0) for c in self._variants(leader.candidate)]

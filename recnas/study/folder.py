@@ -7,6 +7,8 @@ from pathlib import Path
 SCORES = "scores.jsonl"
 CANDIDATES_CSV, AGREEMENT_CSV, MARKDOWN = "candidates.csv", "agreement.csv", "study.md"
 TRAINING = "training"
+RESULT = "result.json"
+"""In a trained candidate's folder."""
 
 
 def warmup_folder(run: Path | str, amount: float) -> Path:

@@ -6,16 +6,20 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import Executor, computing_with
 from recnas.execution.opening import open_executor
 from recnas.features.schema import SPLITS
-from recnas.nn.model import sizes
+from recnas.nn.networks import count_macs
 from recnas.nn.processes import num_started
 from recnas.proxies.declaration import Declaration
 from recnas.proxies.registry import PROXIES, check_proxy_name
@@ -37,8 +41,8 @@ from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warmup_stage import warm_up_supernet
-from recnas.space import Architecture, SearchSpace, cost
-from recnas.study import scores, trainings
+from recnas.space import SearchSpace
+from recnas.study import scores
 from recnas.study.analysis import Bootstrap
 from recnas.study.folder import (
     AGREEMENT_CSV,
@@ -52,18 +56,16 @@ from recnas.study.folder import (
 )
 from recnas.study.plan import plan_study
 from recnas.study.rankings import declarations_in
-from recnas.study.scores import Scored, Scoring, find_proxies, measure, proxy_names, start_scorings, stop_scorings
+from recnas.study.scores import Scoring, ScoringResult, find_proxies, proxy_names
 from recnas.study.settings import StudySettings
 from recnas.study.tables import agreement_rows, candidate_rows, summary
 from recnas.study.text import to_csv, to_markdown
-from recnas.study.trainings import Trained, Training, start_trainings, train
+from recnas.study.trainings import Repetition, RepetitionResult, is_done
+from recnas.study.worker import StudyWorker
 from recnas.util import forms
 from recnas.util.console import Console
 from recnas.util.errors import InputError, RunError
 from recnas.util.files import ANEW, read_json, read_json_lines, write_json, write_text, writing
-
-Macs = Callable[[Architecture], int]
-"""Multiply–accumulates a row: how long work on a candidate takes, in some unit."""
 
 
 def study(
@@ -100,7 +102,7 @@ def study(
         raise InputError("a study runs in one process with --workers; start it without torchrun")
     costs = Costs(settings, dataset)
     costs.check_counts()
-    archs = draw_candidates(settings, costs)
+    candidates = draw_candidates(settings, costs)
     check_openable(settings, dataset.schema, overwrite, resume)
     if before is None:
         # A module of the user's own is imported when nothing else can be refused but for what its proxies declare, and
@@ -119,7 +121,7 @@ def study(
         open_executor(
             settings.workers if before is None else 1,
             settings.ray if before is None else None,
-            _prepare_process,
+            StudyWorker,
             (settings.as_seen_by_workers,),
             console.say,
         ) as executor,
@@ -128,36 +130,59 @@ def study(
         write_plan(run, plan)
         executor.check_files(shared_files(run, dataset.path))
 
-        def macs(arch: Architecture) -> int:
-            return cost.macs(arch, *sizes(dataset.schema))
-
-        try:
-            scored = _score(run, settings, dataset, archs, plan, executor, macs, console)
-            trained = train_all(settings, archs, executor, macs, console)
-        finally:
-            stop_scorings()
+        context = StudyContext(run, settings, dataset, candidates, plan, executor, console)
+        scored = _score(context)
+        trained = train_all(context)
         if before is not None:
             # A process that is killed from here on judges when it goes on.
             (run / RESULTS).unlink()
             write_config(run, settings, read_config(run)["created"])
-        results = _conclude(run, settings, dataset, archs, scored, trained, declarations)
+        results = _conclude(context, scored, trained, declarations)
         results["seconds"] = time.perf_counter() - started
         write_json(run / RESULTS, results)
     return results
 
 
-def draw_candidates(settings: StudySettings, costs: Costs) -> list[Architecture]:
-    """A study's random architectures, within its limits, no two of which compute the same.
+@dataclass
+class StudyContext:
+    """A study under way.
+
+    Attributes:
+        run: Its folder.
+        settings: Its own.
+        dataset: What is learned from.
+        candidates: Distinct ones, within its limits.
+        plan: Its stages.
+        executor: Of `StudyWorker`s.
+        console: Where it is shown.
+    """
+
+    run: Path
+    settings: StudySettings
+    dataset: Dataset
+    candidates: Sequence[Candidate]
+    plan: Plan
+    executor: Executor
+    console: Console
+
+    def effort(self, item: Scoring | Repetition) -> int:
+        """How long work on a candidate takes, in some unit: its multiply–accumulates a row."""
+        return count_macs(item.evaluation.candidate.network, self.dataset.schema)
+
+
+def draw_candidates(settings: StudySettings, costs: Costs) -> list[Candidate]:
+    """A study's random candidates, within its limits, no two of which compute the same.
 
     Raises:
         InputError: Too few are found.
     """
     space, rng = SearchSpace.named(settings.space), random.Random(f"{settings.seed}/candidates")
-    found: dict[str, Architecture] = {}
+    recipe = Recipe(settings.final.optimization, settings.final.epochs)
+    found: dict[str, Candidate] = {}
     for _ in range(100 * settings.candidates):
         arch = space.sample(rng)
         if costs.affordable(arch):
-            found.setdefault(arch.id, arch)
+            found.setdefault(arch.id, Candidate(arch, recipe))
         if len(found) == settings.candidates:
             return list(found.values())
     within = " within the limits" if settings.limits.bounds else ""
@@ -192,68 +217,55 @@ def _judged_before(settings: StudySettings) -> dict[str, Any] | None:
     return results
 
 
-def _prepare_process(settings: StudySettings) -> None:
-    start_scorings(settings)
-    start_trainings(settings)
-
-
-def _score(
-    run: Path,
-    settings: StudySettings,
-    dataset: Dataset,
-    archs: Sequence[Architecture],
-    plan: Plan,
-    executor: Executor,
-    macs: Macs,
-    console: Console,
-) -> list[Scored]:
+def _score(context: StudyContext) -> list[ScoringResult]:
     """Every candidate after every warm-up, in this order; what is in the file is not measured again."""
-    path = run / SCORES
-    work = [Scoring(arch, amount) for amount in settings.warmups for arch in archs]
+    settings, candidates, path = context.settings, context.candidates, context.run / SCORES
+    work = [Scoring(Evaluation(candidate), amount) for amount in settings.warmups for candidate in candidates]
     scored = _read_scores(path, work)
     # A line that was damaged or cut short goes.
     write_text(path, "".join(json.dumps(item.to_json()) + "\n" for item in scored))
     for amount in settings.warmups:
         left = [item for item in work[len(scored) :] if item.warmup == amount]
-        if left and warmup_stage(amount) in plan:
-            _warm_up(settings, amount, dataset, executor, console)
+        if left and warmup_stage(amount) in context.plan:
+            _warm_up(context, amount)
         with (
-            console.bar(len(archs), scoring_stage(amount), "candidates") as bar,
+            context.console.bar(len(candidates), scoring_stage(amount), "candidates") as bar,
             writing(path),
             path.open("a", encoding="utf-8") as file,
         ):
-            bar.skip(len(archs) - len(left))
-            with closing(executor.map(measure, left, lambda item: macs(item.arch), single_threaded=True)) as results:
+            bar.skip(len(candidates) - len(left))
+            measured = context.executor.map(StudyWorker.measure, left, context.effort, single_threaded=True)
+            with closing(measured) as results:
                 for result in results:
                     file.write(json.dumps(result.to_json()) + "\n")
                     file.flush()
                     scored.append(result)
                     bar.update()
-        stop_scorings()
         # Nobody asks for it any more, and it is large.
         _supernet_weights(settings, amount).unlink(missing_ok=True)
     return scored
 
 
-def _read_scores(path: Path, work: Sequence[Scoring]) -> list[Scored]:
+def _read_scores(path: Path, work: Sequence[Scoring]) -> list[ScoringResult]:
     """What an earlier process measured, up to a damaged line."""
     scored = []
     for line, scoring in zip(read_json_lines(path, forms.StudyScores), work, strict=False):
-        if (line.get("id"), line.get("warmup")) != (scoring.arch.id, scoring.warmup):
+        if (line.get("id"), line.get("warmup")) != (scoring.evaluation.candidate.network_id, scoring.warmup):
             raise InputError(f"{path} is of another study; {ANEW}")
-        scored.append(Scored.from_json(line))
+        scored.append(ScoringResult.from_json(line))
     return scored
 
 
-def _warm_up(settings: StudySettings, amount: float, dataset: Dataset, executor: Executor, console: Console) -> None:
+def _warm_up(context: StudyContext, amount: float) -> None:
     """Warms a supernet up, unless that was done before."""
+    settings, console = context.settings, context.console
     own, weights = scores.settings_of(settings, amount), _supernet_weights(settings, amount)
     if not weights.exists():
         # They went after the last scoring; but scorings were lost since, as in a power cut.
         (weights.parent / "warmup.json").unlink(missing_ok=True)
     with computing_with(threads=1):
-        warm_up_supernet(Path(own.run), own, dataset, executor.check, console, warmup_stage(amount))
-    # Of use to go on with the warm-up only.
+        warm_up_supernet(Path(own.run), own, context.dataset, context.executor.check, console, warmup_stage(amount))
+    # Of use to resume the warm-up only.
     (weights.parent / "optimizer.safetensors").unlink(missing_ok=True)
 
 
@@ -261,51 +273,46 @@ def _supernet_weights(settings: StudySettings, amount: float) -> Path:
     return warmup_folder(settings.run, amount) / SUPERNET_WEIGHTS
 
 
-def train_all(
-    settings: StudySettings, archs: Sequence[Architecture], executor: Executor, macs: Macs, console: Console
-) -> list[Trained]:
-    """Trains architectures from scratch, each with every seed; what an earlier process finished is read.
-
-    Args:
-        settings: The study's.
-        archs: Distinct ones.
-        executor: Of processes that `start_trainings` has prepared.
-        macs: How long an architecture takes.
-        console: Where it is shown.
+def train_all(context: StudyContext) -> list[RepetitionResult]:
+    """Trains the candidates from scratch, each with every seed; what an earlier process finished is read.
 
     Returns:
         Those of one seed after those of another.
     """
-    work = [Training(arch, seed) for seed in range(settings.seeds) for arch in archs]
-    results: list[Trained] = []
-    with console.bar(len(work), TRAINING, "trainings") as bar:
-        done = [trainings.is_done(settings, item) for item in work]
-        for known, result in zip(done, _in_order(executor, work, macs), strict=True):
+    settings = context.settings
+    work = [
+        Repetition(Evaluation(candidate, 1.0), seed)
+        for seed in range(settings.seeds)
+        for candidate in context.candidates
+    ]
+    results: list[RepetitionResult] = []
+    with context.console.bar(len(work), TRAINING, "trainings") as bar:
+        done = [is_done(settings, item) for item in work]
+        for known, result in zip(done, _in_order(context, work), strict=True):
             results.append(result)
             (bar.skip if known else bar.update)(1)
     return results
 
 
-def _in_order(executor: Executor, work: list[Training], macs: Macs) -> Iterator[Trained]:
+def _in_order(context: StudyContext, work: list[Repetition]) -> Iterator[RepetitionResult]:
     # In one process one after the other, not in threads: they draw their weights with torch's one generator.
-    aside = not executor.in_this_process
+    aside = not context.executor.in_this_process
     with (
         nullcontext() if aside else computing_with(threads=1),
-        closing(executor.map(train, work, lambda item: macs(item.arch), aside, apart=True)) as results,
+        closing(context.executor.map(StudyWorker.train, work, context.effort, aside, apart=True)) as results,
     ):
         yield from results
 
 
 def _conclude(
-    run: Path,
-    settings: StudySettings,
-    dataset: Dataset,
-    archs: Sequence[Architecture],
-    scored: Sequence[Scored],
-    trained: Sequence[Trained],
+    context: StudyContext,
+    scored: Sequence[ScoringResult],
+    trained: Sequence[RepetitionResult],
     declarations: Mapping[str, Declaration],
 ) -> dict[str, Any]:
     """Writes the tables and gives what they say."""
+    run, settings, dataset = context.run, context.settings, context.dataset
+    archs = [candidate.network for candidate in context.candidates]
     measured = {name for item in scored for name in item.values}
     # What earlier rankings were made of was measured, too; of code of your own that is not named now nothing is known.
     declarations = {name: proxy.declaration for name, proxy in PROXIES.items()} | dict(declarations)

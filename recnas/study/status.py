@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from recnas.runs.folder import RESULTS, is_at_work
+from recnas.runs.models import MODELS
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import Plan, read_plan
 from recnas.runs.status import RECENT_REPORTS, Progress, Status, settings_in, workers_of, written
-from recnas.study.folder import SCORES, TRAINING, scoring_stage, training_folder, warmup_folder, warmup_stage
+from recnas.study.folder import RESULT, SCORES, TRAINING, scoring_stage, training_folder, warmup_folder, warmup_stage
 from recnas.study.settings import StudySettings
 from recnas.util import forms
 from recnas.util.errors import suggested
@@ -77,7 +78,7 @@ def _stage(folder: Path, settings: StudySettings, plan: Plan, scored: int) -> tu
         return warmup_stage(amount), Progress(reports[-1]["rows"], plan[warmup_stage(amount)].total, "rows", rate)
     seconds = [
         read_json(file, form=forms.StudyTraining)["seconds"]
-        for file in training_folder(folder, 0).parent.glob("*/retrain/*/result.json")
+        for file in training_folder(folder, 0).parent.glob(f"*/{MODELS}/*/{RESULT}")
     ]
     workers = workers_of(settings)
     rate = workers * len(seconds) / sum(seconds) if workers and seconds else None

@@ -14,9 +14,9 @@ from recnas.proxies.expression import Expression
 from recnas.space import Architecture, cost
 from recnas.study.analysis import TOP, Bootstrap, judge, noise_ceiling, random_regret
 from recnas.study.rankings import FITTED, STANDARDISED, scores
-from recnas.study.scores import Scored, proxy_names
+from recnas.study.scores import ScoringResult, proxy_names
 from recnas.study.settings import StudySettings
-from recnas.study.trainings import Trained
+from recnas.study.trainings import RepetitionResult
 
 Rows = list[dict[str, Any]]
 
@@ -24,8 +24,8 @@ Rows = list[dict[str, Any]]
 def candidate_rows(
     schema: Schema,
     archs: Sequence[Architecture],
-    trained: Mapping[str, Sequence[Trained]],
-    scored: Sequence[Scored],
+    trained: Mapping[str, Sequence[RepetitionResult]],
+    scored: Sequence[ScoringResult],
     proxies: Collection[str],
 ) -> Rows:
     """A row for each architecture that no training of which diverged, with what these proxies say of it.

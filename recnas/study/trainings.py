@@ -1,4 +1,4 @@
-"""The truth that rankings are held against: architectures trained from scratch, with several seeds."""
+"""The truth that rankings are held against: candidates trained from scratch, with several seeds."""
 
 from __future__ import annotations
 
@@ -10,39 +10,37 @@ from typing import Any
 
 import torch
 
-from recnas.candidates.definition import FOUND
+from recnas.candidates.evaluation import Evaluation, Quality
 from recnas.data import Dataset
-from recnas.nn.model import default_device
-from recnas.search.finalists import Entrant, Job, keep_weights, restore, train_entrant
+from recnas.runs.models import ModelFolder
+from recnas.runs.rungs import rows_after
 from recnas.search.scoring import stage_seed
-from recnas.space import Architecture
-from recnas.strategies.halving import rows_after
-from recnas.study.folder import training_folder
-from recnas.study.scores import stop_scorings
+from recnas.search.training import measure_on_test, train_candidate
+from recnas.study.folder import RESULT, training_folder
 from recnas.study.settings import StudySettings
-from recnas.train.loop import evaluate
-from recnas.train.metrics import Quality
 from recnas.util import forms
 from recnas.util.files import read_json, write_json
 
-RESULT = "result.json"
-
 
 @dataclass(frozen=True)
-class Training:
-    """One training that a study needs."""
+class Repetition:
+    """One of several whole trainings of a candidate.
 
-    arch: Architecture
+    Attributes:
+        evaluation: At fidelity 1.
+        seed: Its number, from 0.
+    """
+
+    evaluation: Evaluation
     seed: int
-    """Its number, from 0."""
 
 
 @dataclass(frozen=True)
-class Trained:
+class RepetitionResult:
     """What came of one.
 
     Attributes:
-        id: The architecture's.
+        id: The network's.
         seed: Which of its trainings.
         validation: After the training; None when it diverged.
         test: The same.
@@ -70,65 +68,49 @@ class Trained:
     beside: int | None = None
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Trained:
+    def from_json(cls, value: Mapping[str, Any]) -> RepetitionResult:
         qualities = {name: None if value[name] is None else Quality(**value[name]) for name in ("validation", "test")}
         lists = {name: tuple(value[name]) for name in ("early", "shares", "early_seconds")}
         return cls(**{**value, **qualities, **lists})
 
 
-_settings: StudySettings | None = None
-
-
-def start_trainings(settings: StudySettings) -> None:
-    """Prepares this process to `train`."""
-    global _settings
-    _settings = settings
-
-
-def train(training: Training) -> Trained:
-    """Trains one architecture from scratch and measures it; what was done before is read.
+def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
+    """Trains one candidate from scratch and measures it; what was done before is read.
 
     Weights are not kept: those of a study would fill a disk.
     """
-    settings = _settings
-    assert settings is not None, "start_trainings has not run in this process"
-    own = settings_of(settings, training.seed)
-    run, entrant = Path(own.run), Entrant(training.arch.id, FOUND, training.arch)
-    file = _result_file(settings, training)
+    own = settings_of(settings, repetition.seed)
+    candidate = repetition.evaluation.candidate
+    file = _result_file(settings, repetition)
     if file.exists():
         _forget_all_but(file)
-        return Trained.from_json(read_json(file, form=forms.StudyTraining))
-    stop_scorings()
+        return RepetitionResult.from_json(read_json(file, form=forms.StudyTraining))
     dataset = Dataset(settings.data)
+    total = candidate.recipe.epochs * dataset.rows("train")
     try:
         for rows in stops(settings, dataset.rows("train")):
-            result = train_entrant(own, dataset, Job(entrant, settings.final.optimization.learning_rate, rows))
-        test = None
-        if result.finished:
-            keep_weights(run, result)
-            device = default_device()
-            test = evaluate(restore(run, dataset.schema, entrant).to(device), dataset, "test", device=device)
+            training = train_candidate(own, dataset, replace(repetition.evaluation, fidelity=rows / total)).training
+        test = measure_on_test(own, dataset, candidate) if training.finished else None
     finally:
         gc.collect()
-    total = settings.final.epochs * dataset.rows("train")
-    early = [item for item in result.epochs if item.rows < total]
-    trained = Trained(
-        entrant.id,
-        training.seed,
-        result.validation if result.finished else None,
+    early = [item for item in training.epochs if item.rows < total]
+    result = RepetitionResult(
+        candidate.network_id,
+        repetition.seed,
+        training.validation if training.finished else None,
         test,
         tuple(item.validation.log_loss for item in early),
         tuple(item.rows / total for item in early),
         tuple(item.seconds for item in early),
-        result.seconds,
-        result.parameters,
-        result.diverged,
+        training.seconds,
+        training.parameters,
+        training.diverged,
         torch.get_num_threads(),
         settings.processes,
     )
-    write_json(file, asdict(trained))
+    write_json(file, asdict(result))
     _forget_all_but(file)
-    return trained
+    return result
 
 
 def _forget_all_but(file: Path) -> None:
@@ -138,9 +120,9 @@ def _forget_all_but(file: Path) -> None:
             path.unlink()
 
 
-def is_done(settings: StudySettings, training: Training) -> bool:
+def is_done(settings: StudySettings, repetition: Repetition) -> bool:
     """Whether an earlier process has finished it."""
-    return _result_file(settings, training).exists()
+    return _result_file(settings, repetition).exists()
 
 
 def settings_of(settings: StudySettings, seed: int) -> StudySettings:
@@ -148,9 +130,9 @@ def settings_of(settings: StudySettings, seed: int) -> StudySettings:
     return replace(settings, run=str(training_folder(settings.run, seed)), seed=stage_seed(settings, f"study/{seed}"))
 
 
-def _result_file(settings: StudySettings, training: Training) -> Path:
-    entrant = Entrant(training.arch.id, FOUND, training.arch)
-    return entrant.folder(Path(settings_of(settings, training.seed).run)) / RESULT
+def _result_file(settings: StudySettings, repetition: Repetition) -> Path:
+    run = Path(settings_of(settings, repetition.seed).run)
+    return ModelFolder(run, repetition.evaluation.candidate).path / RESULT
 
 
 def stops(settings: StudySettings, rows: int) -> list[int]:

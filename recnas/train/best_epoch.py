@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
+from recnas.candidates.evaluation import Quality
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
 from recnas.train.checkpoint import load_tensors, save_model
-from recnas.train.metrics import Quality
 
 
 @dataclass(frozen=True)

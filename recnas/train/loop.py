@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from recnas.candidates.evaluation import Quality
 from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.nn.elastic import ElasticLinear
@@ -21,7 +22,7 @@ from recnas.nn.model import CTRModel
 from recnas.nn.network import LastLayer
 from recnas.nn.processes import Processes, shared
 from recnas.train.divergence import explain
-from recnas.train.metrics import Metrics, Quality
+from recnas.train.metrics import Metrics
 from recnas.train.schedule import cosine_with_warmup
 
 REPORT_EVERY = 0.5

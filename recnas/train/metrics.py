@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recnas.candidates.evaluation import Quality
 from recnas.nn.processes import Processes
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How well a model predicts: mean log loss (lower is better) and area under the ROC curve (higher is better)."""
-
-    log_loss: float
-    auc: float
-
-    def to_json(self) -> dict[str, float]:
-        return {"log_loss": self.log_loss, "auc": self.auc}
 
 
 class Metrics:

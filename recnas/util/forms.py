@@ -47,13 +47,15 @@ class ModelEntry(TypedDict, total=False):
     """A model of `results.json`."""
 
     id: Required[str]
-    kind: Required[Literal["found", "baseline"]]
+    kind: Required[Literal["searched", "baseline", "found"]]
+    candidate: str
     title: str
     status: Literal["trained", "diverged", "dropped"]
     validation: MeasuredQuality | None
     test: MeasuredQuality | None
     parameters: Count | None
     macs: Count | None
+    flops: Count | None
     latency_ms: Finite | None
     over_limits: list[str] | None
     learning_rate: Finite | None
@@ -77,6 +79,7 @@ class SearchEntry(TypedDict, total=False):
     """The search, in `results.json`."""
 
     candidates: Count
+    reranked: dict[str, Figure]
     shortlist: dict[str, Figure]
     seconds: Seconds
     warmup_rows: Count
@@ -114,33 +117,19 @@ class Plan(TypedDict):
 
 
 class CandidateLine(TypedDict, total=False):
-    """A line of `history.jsonl` or `shortlist.jsonl`, as a report reads it."""
+    """A line of `history.jsonl`, as a report reads it: of this version, or of one that had a file for each stage."""
 
     id: Required[str]
     iteration: Required[Count]
+    stage: str
+    fidelity: Finite
+    candidate: dict[str, Any]
     architecture: dict[str, Any] | None
     parents: list[str]
+    proxies: dict[str, Figure]
     proxy: dict[str, Figure] | None
     score: Figure
     seconds: Seconds | None
-
-
-class ListedLine(TypedDict):
-    """A line of `shortlist.jsonl`, as a search that goes on needs it."""
-
-    id: str
-    proxy: dict[str, float]
-    score: Figure
-    seconds: Seconds
-
-
-class ScoredLine(TypedDict):
-    """A line of `history.jsonl`, likewise."""
-
-    id: str
-    proxy: dict[str, float]
-    score: float
-    seconds: Seconds
 
 
 class LatencyLine(TypedDict):
@@ -198,16 +187,33 @@ class Epoch(TypedDict):
 
 
 class Training(TypedDict):
-    """`training-RATE.json`: what a final training has come to."""
+    """What a training has come to."""
 
     __pydantic_config__ = CLOSED
 
-    learning_rate: Finite
     epochs: list[Epoch]
     finished: bool
     diverged: str | None
     seconds: Seconds
     parameters: Count
+
+
+class RecordedTraining(Training):
+    """`training.json`."""
+
+    keeps_weights: bool
+
+
+class EvaluationLine(TypedDict, total=False):
+    """A line of `history.jsonl`, as a run that is resumed needs it."""
+
+    id: Required[str]
+    stage: Required[str]
+    fidelity: Required[Finite]
+    score: Required[Figure]
+    seconds: Required[Seconds]
+    proxies: dict[str, float]
+    training: Training
 
 
 class Measured(TypedDict):
@@ -217,7 +223,7 @@ class Measured(TypedDict):
 
 
 class TrainingEnd(TypedDict):
-    """`training-RATE.json`, as a status reads it."""
+    """`training.json`, as a status reads it."""
 
     epochs: list[Measured]
     diverged: str | None

@@ -6,7 +6,7 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
 from typing import Any
 
@@ -27,7 +27,7 @@ def from_plain(kind: type, values: Mapping[str, Any], source: str) -> Any:
         source: The name of their source, for messages.
 
     Raises:
-        InputError: A key is unknown, or a value has the wrong type or range.
+        InputError: A key is unknown, one without a default is missing, or a value has the wrong type or range.
     """
     return _build(kind, with_present_names(kind, values, source), source, "")
 
@@ -118,21 +118,30 @@ def leaves(
 def _build(kind: type, values: Mapping[str, Any], source: str, where: str, base: Any = None) -> Any:
     if not isinstance(values, Mapping):
         raise InputError(f"{source}: {where or 'the file'} is {shortened(values)} where a mapping is expected")
-    types_of = _types_of(kind)
-    base = kind() if base is None else base
-    arguments = {item.name: getattr(base, item.name) for item in fields(kind)}
+    types_of, names = _types_of(kind), sorted(item.name for item in fields(kind))
+    arguments = _defaults(kind) if base is None else {name: getattr(base, name) for name in names}
     for key, value in values.items():
         name = f"{where}.{key}" if where else str(key)
-        if key not in arguments:
-            raise InputError(f"{source}: unknown setting {name!r}; known are {', '.join(sorted(arguments))}")
+        if key not in names:
+            raise InputError(f"{source}: unknown setting {name!r}; known are {', '.join(names)}")
         if is_dataclass(types_of[key]):
-            arguments[key] = _build(types_of[key], value, source, name, arguments[key])
+            arguments[key] = _build(types_of[key], value, source, name, arguments.get(key))
         else:
             arguments[key] = _convert(types_of[key], value, source, name)
+    for name in names:
+        if name not in arguments:
+            raise InputError(f"{source}: {f'{where}.{name}' if where else name} is missing")
     try:
         return kind(**arguments)
     except InputError as error:
         raise InputError(f"{source}: {f'{where}: ' if where else ''}{error}") from None
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """What fields have that are not given; none of those that must be."""
+    found = {item.name: item.default for item in fields(kind) if item.default is not MISSING}
+    made = {item.name: item.default_factory() for item in fields(kind) if item.default_factory is not MISSING}
+    return found | made
 
 
 def _convert(kind: Any, value: Any, source: str, name: str) -> Any:

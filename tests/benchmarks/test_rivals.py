@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from scipy import stats
 
 import recnas
 from benchmarks.rivals import affordable, best_of, difference, main, table
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.data_prep import prepare
 from recnas.nn.model import sizes
+from recnas.runs.folder import SEARCH
+from recnas.runs.history import History
 from recnas.runs.settings import Settings
 from recnas.space import SearchSpace, cost
 from recnas.util.files import read_json
@@ -25,20 +31,20 @@ pytestmark = pytest.mark.slow
 
 def model(id_: str, validation: float, test: float, **more: Any) -> dict[str, Any]:
     quality = {"validation": {"log_loss": validation, "auc": 0.5}, "test": {"log_loss": test, "auc": 0.5}}
-    return {"id": id_, "kind": "found", "status": "trained", "parameters": 10, **quality} | more
+    return {"id": id_, "kind": "searched", "status": "trained", "parameters": 10, **quality} | more
 
 
 def runs(search: float, others: float) -> dict[str, Any]:
     found = {"minutes": 1.0, "search": {"candidates": 8}}
     return {
         "search": found | {"models": [model("a", 0.5, search), model("b", 0.6, 0.1)]},
-        "random": found | {"models": [model("c", 0.5, others), {"id": "d", "kind": "found", "status": "diverged"}]},
+        "random": found | {"models": [model("c", 0.5, others), {"id": "d", "kind": "searched", "status": "diverged"}]},
         "baselines": {"models": [model("dlrm", 0.5, others), model("lr", 0.6, 0.2)]},
     }
 
 
 def test_every_choice_is_made_on_validation() -> None:
-    dropped = {"kind": "found", "status": "dropped"}
+    dropped = {"kind": "searched", "status": "dropped"}
     assert best_of({"models": [model("a", 0.5, 0.9), model("b", 0.6, 0.1), dropped]})["id"] == "a"
 
 
@@ -86,9 +92,6 @@ def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path:
     drawn = [space.sample(rng) for _ in range(20)]
     mean = statistics.mean(cost.macs(arch, *sizes(schema)) for arch in drawn)
     # What evolution made of them later does not count.
-    lines = [{"iteration": 0, "architecture": arch.to_json()} for arch in drawn]
-    lines.append({"iteration": 1, "architecture": space.full_path().to_json()})
-    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     settings = Settings.from_mapping(
         {
             "data": str(data),
@@ -97,7 +100,13 @@ def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path:
             "final": {"other_learning_rates": [1, 2, 3], "optimization": {"learning_rate": 3}},
         }
     )
-    (tmp_path / "config.yaml").write_text("workers: 2\n")
+    recipe = Recipe(settings.final.optimization)
+    evaluations = [Evaluation(Candidate(arch, recipe)) for arch in drawn]
+    evaluations.append(Evaluation(Candidate(space.full_path(), recipe), iteration=1))
+    with closing(History(tmp_path)) as history:
+        for evaluation in evaluations:
+            history.add(SEARCH, Result(evaluation, 0.0, 1.0))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings.to_mapping()))
     (tmp_path / "supernet").mkdir()
     (tmp_path / "supernet" / "warmup.json").write_text('{"seconds": 20.0}')
     # A training of a random candidate takes 10 s; the search took 20 + 223 + (15 + 99) / 2 = 300 s of both workers. Two
@@ -139,19 +148,19 @@ def test_runs_are_made_once_and_compared(data: Path, tmp_path: Path, capsys: pyt
     assert "| deepfm |" in capsys.readouterr().out
 
 
-def test_a_search_of_two_looks_is_compared_too(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    looks = [
+def test_a_search_of_two_stages_is_compared_too(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stages = [
         "--proxy",
         "jacov | short_training",
         "--proxy-batch-size",
         "16",
-        "--shortlist",
+        "--rerank",
         "2",
         "--short-training-rows",
         "128",
     ]
     small = "--population 3 --iterations 0 --tournament 1 --children 1 --top-k 2 --finalists halving --workers 1"
-    command = [str(data), "--seeds", "1", "--models", "lr", "--output", str(tmp_path), *looks, *small.split()]
+    command = [str(data), "--seeds", "1", "--models", "lr", "--output", str(tmp_path), *stages, *small.split()]
     main([*command, "--other-learning-rates"])
     assert "\nsearch: 3 candidates and " in capsys.readouterr().out
     random_run = read_json(tmp_path / "random-0" / "results.json")

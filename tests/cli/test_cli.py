@@ -145,8 +145,8 @@ def test_the_table_marks_a_baseline_that_is_best_and_the_best_searched_model_as_
     models = [
         {"id": name, "kind": kind, "validation": quality, "test": quality, **common}
         for name, kind, quality in (
-            ("abc", "found", {"log_loss": 0.6, "auc": 0.7}),
-            ("def", "found", {"log_loss": 0.7, "auc": 0.7}),
+            ("abc", "searched", {"log_loss": 0.6, "auc": 0.7}),
+            ("def", "searched", {"log_loss": 0.7, "auc": 0.7}),
             ("dlrm", "baseline", {"log_loss": 0.5, "auc": 0.7}),
         )
     ]
@@ -157,7 +157,7 @@ def test_the_table_marks_a_baseline_that_is_best_and_the_best_searched_model_as_
 
 
 def test_the_table_shows_latency_where_measured_the_front_and_what_is_over_a_limit() -> None:
-    common = {"kind": "found", "status": "trained", "parameters": 1000, "macs": 2000, "learning_rate": 0.05}
+    common = {"kind": "searched", "status": "trained", "parameters": 1000, "macs": 2000, "learning_rate": 0.05}
     common["test"] = common["validation"] = {"log_loss": 0.5, "auc": 0.7}
     models = [
         {"id": "abc", "latency_ms": 12.345, "over_limits": ["latency"], **common},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import subprocess
@@ -22,11 +23,11 @@ def _nothing() -> None:
     pass
 
 
-def _square(number: int) -> int:
+def _square(worker: None, number: int) -> int:
     return number * number
 
 
-def _die(number: int) -> int:
+def _die(worker: None, number: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return number
 
@@ -45,12 +46,19 @@ def test_results_come_in_the_order_of_the_work_whatever_the_effort(processes: Lo
             assert list(each.map(_square, [3, 1, 2], effort=lambda number: number)) == [9, 1, 4]
 
 
+def test_work_is_given_the_worker_of_its_process() -> None:
+    with ThisProcess(int, ("41",)) as here, LocalProcesses(2, int, ("41",)) as processes:
+        for executor in (here, processes):
+            assert list(executor.map(operator.add, [1, 2], effort=float)) == [42, 43]
+        assert here.worker == 41
+
+
 def test_threads_share_torchs_threads_and_leave_them_as_they_were() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     together = threading.Barrier(2, timeout=30)
 
-    def meet(number: int) -> tuple[int, int]:
+    def meet(worker: None, number: int) -> tuple[int, int]:
         # Nobody passes alone.
         together.wait()
         return number, torch.get_num_threads()
@@ -67,7 +75,7 @@ def test_threads_share_torchs_threads_and_leave_them_as_they_were() -> None:
 def test_work_that_fails_in_a_thread_ends_the_rest() -> None:
     done = []
 
-    def work(number: int) -> None:
+    def work(worker: None, number: int) -> None:
         done.append(number)
         time.sleep(0.05)
         if number == 0:
@@ -83,7 +91,7 @@ def test_work_that_fails_in_a_thread_ends_the_rest() -> None:
     assert len(done) < 20
 
 
-def _begun(item: tuple[str, int]) -> None:
+def _begun(worker: None, item: tuple[str, int]) -> None:
     file, number = item
     with open(file, "a") as lines:
         lines.write(f"{number}\n")
@@ -125,10 +133,10 @@ def test_a_worker_that_dies_is_said() -> None:
 
 def test_workers_end_when_their_parent_is_killed() -> None:
     program = (
-        "import os, time; from recnas.execution.executor import LocalProcesses\n"
+        "import time; from operator import add; from recnas.execution.executor import LocalProcesses\n"
         "if __name__ == '__main__':\n"
-        "    executor = LocalProcesses(2, print)\n"
-        "    print(*executor.map(abs, [1, 2], effort=float), flush=True)\n"
+        "    executor = LocalProcesses(2, int)\n"
+        "    print(*executor.map(add, [1, 2], effort=float), flush=True)\n"
         "    print('workers', *executor._pool._processes, flush=True)\n"
         "    time.sleep(60)\n"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import importlib.util
-import json
 import os
 import signal
 import socket
@@ -26,6 +25,7 @@ from recnas.execution.ray_workers import RayWorkers, check_ray, connect
 from recnas.search import run_search
 from recnas.train.divergence import Diverged
 from recnas.util.errors import InputError, RunError
+from tests.searches import history_of, without_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -51,17 +51,17 @@ def by_value(function: Callable) -> Callable:
 
 
 @by_value
-def _square(number: int) -> int:
+def _square(worker: int, number: int) -> int:
     return number * number
 
 
 @by_value
-def _fail(error: Exception) -> None:
+def _fail(worker: int, error: Exception) -> None:
     raise error
 
 
 @by_value
-def _die_once(item: tuple[str, int]) -> int:
+def _die_once(worker: int, item: tuple[str, int]) -> int:
     """Takes its worker with it the first time that it is done."""
     folder, number = item
     try:
@@ -74,7 +74,7 @@ def _die_once(item: tuple[str, int]) -> int:
 
 
 @by_value
-def _die(number: int) -> None:
+def _die(worker: int, number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -157,11 +157,7 @@ def test_a_search_on_a_cluster_whose_workers_die_has_the_history_of_one_process(
     died = list((tmp_path / "died").iterdir())
     assert len(died) > 1
     alone = run_search(data, "alone", progress=False, **small)
-    histories = [
-        [json.loads(line) for line in (tmp_path / run / "history.jsonl").open()] for run in ("cluster", "alone")
-    ]
-    for line in [*histories[0], *histories[1]]:
-        del line["seconds"]
+    histories = [without_seconds(history_of(tmp_path / run)) for run in ("cluster", "alone")]
     assert histories[0] == histories[1]
     assert [model["id"] for model in cluster_run["models"]] == [model["id"] for model in alone["models"]]
     assert cluster_run["best"] == alone["best"]

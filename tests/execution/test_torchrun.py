@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.searches import history_of
+
 pytestmark = pytest.mark.slow
 
 FLAGS = {
@@ -84,11 +86,10 @@ def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, search: S
     (alone,) = search(1, data, one)
     assert alone.code == 0, alone.err
 
-    def history(run: Path) -> list[tuple[str, float]]:
-        lines = (run / "history.jsonl").read_text().splitlines()
-        return [(line["id"], line["score"]) for line in map(json.loads, lines)]
+    def explored(run: Path) -> list[tuple[str, float]]:
+        return [(line["id"], line["score"]) for line in history_of(run)]
 
-    assert history(one) == history(two)
+    assert explored(one) == explored(two)
     found = {run: json.loads((run / "results.json").read_text()) for run in (one, two)}
     for mine, theirs in zip(found[one]["models"], found[two]["models"], strict=True):
         assert (mine["id"], mine["status"]) == (theirs["id"], theirs["status"])
@@ -128,7 +129,7 @@ def test_what_only_the_first_process_meets_ends_all_of_them(
     # A folder stands where the first process reads a file.
     run = tmp_path / "blocked"
     shutil.copytree(together, run)
-    for path in (run / "retrain").rglob("training-*.json"):
+    for path in (run / "models").rglob("training.json"):
         path.unlink()
         (path / "folder").mkdir(parents=True)
     (run / "results.json").unlink()

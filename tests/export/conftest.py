@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,16 @@ import torch
 import yaml
 from torchrec import KeyedJaggedTensor
 
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.network import Network, kind_of
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.data import Batch, Dataset
 from recnas.export import export_run
 from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.schema import SPLITS, Schema
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, found_network
+from recnas.runs.models import ModelFolder
 from recnas.space import Architecture, Block
 from recnas.train.checkpoint import model_tensors, save_tensors
 from recnas.train.loop import ModelLearner, evaluate, train
@@ -90,6 +93,17 @@ def write_data_set(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def keep_model(run: Path, network: Network, model: CTRModel, dataset: Dataset) -> dict[str, Any]:
+    """Writes a trained model into a run's folder; gives its entry of the results."""
+    candidate = Candidate(network, Recipe(OPTIMIZATION))
+    folder = ModelFolder(run, candidate)
+    folder.begin()
+    save_tensors(folder.weights, model_tensors(model))
+    entry = {"id": network.id, "candidate": candidate.id, "kind": kind_of(network), "status": "trained"}
+    entry |= {"learning_rate": OPTIMIZATION.learning_rate, "epoch": 1}
+    return entry | {split: evaluate(model, dataset, split).to_json() for split in SPLITS[1:]}
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A finished run; tests only look at it."""
@@ -100,18 +114,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     model = CTRModel(dataset.schema, ShardedEmbeddings(dataset.schema, 16), found_network(dataset.schema, ARCHITECTURE))
     batches = dataset.batches("train", OPTIMIZATION.batch_size, seed=0)
     train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=OPTIMIZATION.learning_rate)
-    best = ARCHITECTURE.id
-    save_tensors(run / "retrain" / best / "weights.safetensors", model_tensors(model))
+    entry = keep_model(run, ARCHITECTURE, model, dataset)
     ARCHITECTURE.save(run / "architecture.json")
-    ARCHITECTURE.save(run / "retrain" / best / "architecture.json")
     dataset.schema.save(run)
     # The rate that was best is in results.json; the one in the settings is only where the trial began.
     final = {"epochs": 1, "optimization": asdict(OPTIMIZATION) | {"learning_rate": 0.5}}
     (run / "config.yaml").write_text(yaml.safe_dump({"data": str(data), "seed": 0, "final": final}))
-    entry = {"id": best, "kind": "found", "status": "trained", "learning_rate": OPTIMIZATION.learning_rate, "epoch": 1}
-    for split in SPLITS[1:]:
-        entry[split] = evaluate(model, dataset, split).to_json()
-    results = {"best": best, "data": {"path": str(data), "name": "toy"}, "models": [entry]}
+    best = entry["id"]
+    results = {"best": best, "best_searched": best, "data": {"path": str(data), "name": "toy"}, "models": [entry]}
     (run / "results.json").write_text(json.dumps(results))
     return Finished(run, data, model)
 

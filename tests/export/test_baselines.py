@@ -8,24 +8,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from recnas.candidates.definition import Definition
+from recnas.candidates.network import Baseline
 from recnas.data import Dataset
 from recnas.export import continue_training, evaluate_export, export_run, load, program_inputs
 from recnas.export.program import export_program
 from recnas.nn.baselines import TITLES
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel
-from recnas.train.checkpoint import model_tensors, save_tensors
+from recnas.nn.networks import build_network, embedding_dim, network_of, reads_first_order
+from recnas.train.checkpoint import model_tensors
 from recnas.train.loop import ModelLearner, evaluate, train
 from recnas.util.errors import InputError
-from tests.export.conftest import OPTIMIZATION
+from tests.export.conftest import OPTIMIZATION, keep_model
+from tests.old_layout import as_version_0_1
 
 
 def trained_baseline(name: str, data: Path) -> CTRModel:
-    dataset, definition = Dataset(data), Definition.baseline(name)
+    dataset, baseline = Dataset(data), Baseline(name)
     torch.manual_seed(0)
-    embeddings = ShardedEmbeddings(dataset.schema, definition.dim, first_order=definition.first_order)
-    model = CTRModel(dataset.schema, embeddings, definition.network(dataset.schema))
+    embeddings = ShardedEmbeddings(dataset.schema, embedding_dim(baseline), first_order=reads_first_order(baseline))
+    model = CTRModel(dataset.schema, embeddings, build_network(baseline, dataset.schema))
     batches = dataset.batches("train", OPTIMIZATION.batch_size, seed=0)
     train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=OPTIMIZATION.learning_rate)
     return model
@@ -38,11 +40,8 @@ def won(finished, tmp_path_factory) -> Path:
     results = json.loads((run / "results.json").read_text())
     dataset = Dataset(finished.data)
     for name in ("deepfm", "lr"):
-        model = trained_baseline(name, finished.data)
-        save_tensors(run / "baselines" / name / "weights.safetensors", model_tensors(model))
-        figures = {split: evaluate(model, dataset, split).to_json() for split in ("validation", "test")}
-        results["models"].append(results["models"][0] | {"id": name, "kind": "baseline"} | figures)
-    results |= {"best": "deepfm", "best_searched": results["best"]}
+        results["models"].append(keep_model(run, Baseline(name), trained_baseline(name, finished.data), dataset))
+    results |= {"best": "deepfm"}
     (run / "results.json").write_text(json.dumps(results))
     return run
 
@@ -65,13 +64,30 @@ def test_the_best_model_of_a_run_is_exported_though_it_is_a_baseline(won, deepfm
 def test_any_model_of_the_run_can_be_asked_for(won, finished, tmp_path):
     results = json.loads((won / "results.json").read_text())
     found = load(export_run(won, tmp_path / "found", model=results["best_searched"]))
-    assert Definition.of(found.network).id == results["best_searched"]
+    assert network_of(found.network).id == results["best_searched"]
     linear = load(export_run(won, tmp_path / "lr", model="lr"))
-    assert Definition.of(linear.network).id == "lr"
+    assert network_of(linear.network).id == "lr"
     quality = evaluate(linear, Dataset(finished.data), "test")
     assert quality.log_loss == pytest.approx(results["models"][2]["test"]["log_loss"], abs=1e-6)
     with pytest.raises(InputError, match=f"no trained model 'dlrm' to export; there are {results['best_searched']}, "):
         export_run(won, tmp_path / "none", model="dlrm")
+
+
+def test_models_of_a_run_of_version_0_1_are_those_of_a_run_of_now(won, finished, tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr("recnas.export.run.write_export", lambda _, model, record, *rest: taken.append((model, record)))
+    old = as_version_0_1(Path(shutil.copytree(won, tmp_path / "old")))
+    assert (old / "baselines" / "deepfm" / "weights.safetensors").is_file()
+    assert not (old / "models").exists()
+    for name in (None, json.loads((won / "results.json").read_text())["best_searched"]):
+        for run in (won, old):
+            export_run(run, tmp_path / "out", model=name)
+        (now, record), (before, old_record) = taken.pop(), taken.pop()
+        assert record == old_record
+        assert network_of(now.network) == network_of(before.network)
+        tensors, old_tensors = model_tensors(now), model_tensors(before)
+        assert tensors.keys() == old_tensors.keys()
+        assert all(torch.equal(tensors[key], old_tensors[key]) for key in tensors)
 
 
 def test_its_readme_says_what_it_is_and_its_code_works(won, deepfm, monkeypatch, capsys):
@@ -116,13 +132,13 @@ def test_its_tables_are_rounded_and_what_cannot_be_had_is_said_before_anything_i
 
 @pytest.mark.parametrize("name", TITLES)
 def test_every_baseline_becomes_a_program_with_its_probabilities(name, finished, make_batch):
-    definition, schema = Definition.baseline(name), finished.model.schema
+    baseline, schema = Baseline(name), finished.model.schema
     torch.manual_seed(0)
-    embeddings = WholeEmbeddings(schema, definition.dim, first_order=definition.first_order)
+    embeddings = WholeEmbeddings(schema, embedding_dim(baseline), first_order=reads_first_order(baseline))
     for weights in embeddings.tables(first_order=True).values():
         weights.copy_(torch.randn(len(weights), 1).expand_as(weights))
-    model = CTRModel(schema, embeddings, definition.network(schema)).eval()
-    assert Definition.of(model.network) == definition
+    model = CTRModel(schema, embeddings, build_network(baseline, schema)).eval()
+    assert network_of(model.network) == baseline
     program = export_program(model).module()
     for rows in (1, 20):
         batch = make_batch(schema, rows)
@@ -135,7 +151,7 @@ def test_every_baseline_becomes_a_program_with_its_probabilities(name, finished,
     ("text", "message"),
     [
         ('{"version": 1, "kind": "baseline", "name": "fm"}', "no baseline is named 'fm'; known are lr, dlrm"),
-        ('{"version": 1, "kind": "baseline", "name": ["lr"]}', r"no baseline is named \['lr'\]"),
+        ('{"version": 1, "kind": "baseline", "name": ["lr"]}', r"a baseline's name is expected, not \['lr'\]"),
         ('{"version": 2, "kind": "baseline", "name": "lr"}', "version 2 where 1 is expected"),
         ('{"version": 1, "kind": "baseline", "name": "xdeepfm"}', r"the weight network\.\S+ is missing"),
     ],

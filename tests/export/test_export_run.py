@@ -15,11 +15,14 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import recnas.export
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.recipe import Recipe
 from recnas.export import evaluate_export, export_run, load
 from recnas.features.schema import Schema
 from recnas.nn.model import count_dense_parameters
 from recnas.space import Architecture, cost
 from recnas.util.errors import InputError, RunError
+from tests.export.conftest import OPTIMIZATION
 
 
 def test_a_loaded_export_is_the_trained_model(finished, exported, make_batch):
@@ -56,7 +59,7 @@ def test_the_export_predicts_as_well_as_the_run_says(finished, exported, split):
 
 
 def test_tables_capped_in_training_stay_capped(finished, run, tmp_path, make_batch):
-    file = next((run / "retrain").glob("*/weights.safetensors"))
+    file = piece_of(run, "weights.safetensors")
     tensors = load_file(file)
     save_file({name: t[:20].clone() if name.startswith("tables.") else t for name, t in tensors.items()}, file)
     output = export_run(run, tmp_path / "out")
@@ -82,14 +85,14 @@ def test_the_readme_tells_figures_and_its_commands_and_code_work(finished, expor
 
 def piece_of(run: Path, name: str) -> Path:
     """A file of the run, or of its trained model."""
-    return next((path for path in (run / "retrain").glob(f"*/{name}")), run / name)
+    return next((path for path in (run / "models").glob(f"*/{name}")), run / name)
 
 
 @pytest.mark.parametrize(
     ("piece", "remedy"),
     [
         ("results.json", "run has not ended; `recnas search --run {run} --resume` goes on with it"),
-        ("architecture.json", "no such file; without {run}/results.json, `recnas search --run {run} --resume` makes"),
+        ("candidate.json", "no such file; without {run}/results.json, `recnas search --run {run} --resume` makes"),
         ("weights.safetensors", "no such file; without {run}/results.json, `recnas search --run {run} --resume` makes"),
         ("schema.json", "no such file; the data set's own is the same, copy it there"),
         ("config.yaml", "no such file; without it nobody knows how the run's models were trained"),
@@ -144,7 +147,9 @@ def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pat
         ("results.json", '{"best": null}', "no 'models'"),
         ("results.json", '{"best": null, "models": []}', "no best model"),
         ("results.json", '{"best": 7}', "best: input should be a valid string, it is 7"),
-        ("architecture.json", "{}", "an object with 'version' and 'blocks' is expected"),
+        ("candidate.json", "{}", "a candidate has a network and a recipe"),
+        ("candidate.json", '{"network": {}, "recipe": {}}', "an object with 'version' and 'blocks' is expected"),
+        ("candidate.json", '{"inputs": {"user": 1}}', "inputs are chosen ones, which this version"),
         ("config.yaml", "a: [", "not YAML"),
         ("config.yaml", "seed: 1", "do not say how the model was trained .*final"),
         ("config.yaml", "final: {optimization: {batch_size: 0}}", "batch_size"),
@@ -162,16 +167,17 @@ def test_a_damaged_piece_is_named(run, tmp_path, piece, text, message):
 
 
 def test_the_architecture_of_another_model_is_refused(run, tmp_path, sample):
-    sample("nasrec-small", 1)[0].save(next((run / "retrain").glob("*/architecture.json")))
+    other = Candidate(sample("nasrec-small", 1)[0], Recipe(OPTIMIZATION))
+    piece_of(run, "candidate.json").write_text(json.dumps(other.to_json()))
     with pytest.raises(
         InputError,
-        match=r"architecture.json: this is \w+, not \w+; without \S+, `recnas search .* --resume`",
+        match=r"candidate.json: this is \w+, not \w+; without \S+, `recnas search .* --resume`",
     ):
         export_run(run, tmp_path / "out")
 
 
 def test_weights_of_another_model_are_refused(run, tmp_path):
-    file = next((run / "retrain").glob("*/weights.safetensors"))
+    file = piece_of(run, "weights.safetensors")
     tensors = load_file(file)
     save_file({name: t for name, t in tensors.items() if "last" not in name}, file)
     with pytest.raises(InputError, match=r"weights.safetensors: the weight network\.last\.\S+ is missing"):

@@ -15,7 +15,6 @@ from mlflow import MlflowClient
 from recnas.data import batch_of
 from recnas.export import load, log_export
 from recnas.export.record import TrainingRecord
-from recnas.space import Architecture
 from recnas.tracking import tracked
 from recnas.util.console import Console
 from recnas.util.errors import RunError
@@ -74,7 +73,7 @@ def test_what_mlflow_refuses_is_told_in_one_line(
 def test_another_model_than_the_best_goes_to_its_own_training(exported: Path, run: Path) -> None:
     client, stage = MlflowClient(), TrainingRecord.load(exported).stages[-1]
     (run / "config.yaml").write_text("version: 1\ncreated: today\n")
-    (run / "retrain" / Architecture.load(exported / "architecture.json").id / "metrics.jsonl").write_text(
+    next((run / "models").iterdir()).joinpath("metrics.jsonl").write_text(
         json.dumps({"learning_rate": stage.learning_rate, "rows": 5, "validation": {"auc": 0.5}}) + "\n"
     )
     with tracked(run, ["mlflow"], Console(False)):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recnas.candidates.definition import BASELINE, FOUND
+from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.report.figures import cost_figure, unbeaten
 from recnas.runs.reader import Model, Quality
 
@@ -14,7 +14,7 @@ PAIRS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, ma
 
 def model(name: str, macs: int | None, loss: float | None) -> Model:
     quality = None if loss is None else Quality(loss, 0.7)
-    return Model(name, FOUND, "trained", quality, quality, 100, macs, 0.1, 1, 1.0)
+    return Model(name, SEARCHED, "trained", quality, quality, 100, macs, 0.1, 1, 1.0)
 
 
 def traces(figure, name: str) -> list:

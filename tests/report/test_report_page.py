@@ -18,9 +18,10 @@ from recnas.report.summary import ranked, searched_model
 from recnas.report.training_figures import final_training_figure
 from recnas.runs.reader import Quality, read_run
 from recnas.util.errors import InputError
-from tests.report.conftest import write_lines
+from tests.report.conftest import recipe_at, write_lines
+from tests.searches import read_lines_of
 
-STAGES = ("results.json", "architecture.json", "baselines", "retrain", "history.jsonl", "supernet", "data.json")
+STAGES = ("results.json", "architecture.json", "models", "history.jsonl", "supernet", "data.json")
 
 
 class Page(HTMLParser):
@@ -61,6 +62,10 @@ def change_results(run, change) -> None:
     (run / "results.json").write_text(json.dumps(results))
 
 
+def folder_of(run, network_id, rate):
+    return run / "models" / f"{network_id}-{recipe_at(rate).id}"
+
+
 def model_of(results, kind):
     wanted = "dlrm" if kind == "baseline" else results["best"]
     return next(model for model in results["models"] if model["id"] == wanted)
@@ -93,7 +98,7 @@ def test_only_what_plotlys_small_bundle_can_draw_is_drawn(html):
 def test_the_differences_told_are_those_of_the_figures_told(run):
     def change(results):
         model_of(results, "baseline")["test"] = {"log_loss": 0.55276, "auc": 0.79}
-        model_of(results, "found")["test"] = {"log_loss": 0.55134, "auc": 0.79}
+        model_of(results, "searched")["test"] = {"log_loss": 0.55134, "auc": 0.79}
 
     change_results(run, change)
     # 0.00142 would be told as 0.0014.
@@ -107,7 +112,7 @@ def test_a_single_epoch_is_shown_as_curves_over_the_rows_with_the_log_losses_mea
     kept = value.model(best).learning_rate
     for rate in (0.05, 0.1):
         lines = [{"rows": 20_000 * part, "loss": 0.7 - rate * part, "rows_per_second": 1.0} for part in (1, 2, 3, 4)]
-        write_lines(run / "retrain" / best / f"progress-{rate!r}.jsonl", [*lines, {"rows": 80_000, "loss": None}])
+        write_lines(folder_of(run, best, rate) / "progress.jsonl", [*lines, {"rows": 80_000, "loss": None}])
     curves = read_run(run).curves
     figure = final_training_figure(epochs, models, best, curves)
     (curve,) = [trace for trace in figure.data if trace.mode == "lines"]
@@ -132,8 +137,8 @@ def test_results_are_reported_without_the_stages_before(run, missing):
 def test_the_report_names_the_data_the_settings_and_every_model(finished_run, html):
     text = Page(html).text
     for model in json.loads((finished_run / "results.json").read_text())["models"]:
-        assert (model["id"] if model["kind"] == "found" else "DLRM") in text
-    for part in ("movielens", "80,000 train", "55.37%", "nasrec-small", "48 scored", "0.1.0"):
+        assert (model["id"] if model["kind"] == "searched" else "DLRM") in text
+    for part in ("movielens", "80,000 train", "55.37%", "nasrec-small", "48 scored", "0.2.0"):
         assert part in text
 
 
@@ -216,8 +221,9 @@ def drop(results):
     best = next(model for model in results["models"] if model["id"] == results["best"])
     best.update(status="dropped", test=None, share=0.25, epoch=0.25)
     best["validation"]["log_loss"] = 0.1
-    trained = [model for model in results["models"] if model["kind"] == "found" and model["status"] == "trained"]
-    results["best"] = min(trained, key=lambda model: model["validation"]["log_loss"])["id"]
+    trained = [model for model in results["models"] if model["kind"] == "searched" and model["status"] == "trained"]
+    results["best"] = results["best_searched"] = min(trained, key=lambda model: model["validation"]["log_loss"])["id"]
+    results["front"] = [results["best"]]
 
 
 def test_a_dropped_model_is_shown_with_its_share_after_the_trained_ones_and_never_as_the_best(run):
@@ -249,7 +255,7 @@ def test_proxies_are_held_against_all_finalists_as_they_were_when_the_first_were
     change_results(run, drop)
     value = read_run(run)
     models, best = value.results.models, value.results.best
-    finalists = [model.id for model in models if model.kind == "found" and not model.diverged]
+    finalists = [model.id for model in models if model.kind == "searched" and not model.diverged]
     (dropped,) = [model.id for model in models if model.dropped]
     epochs = dict(value.epochs)
     for place, id_ in enumerate(finalists):
@@ -283,7 +289,7 @@ def test_a_searched_model_better_than_dlrm_is_said_to_be_better(html):
 def test_a_searched_model_that_is_not_better_is_said_so(run, gain, said):
     def change(results):
         model_of(results, "baseline")["test"] = {"log_loss": 0.55, "auc": 0.79}
-        model_of(results, "found")["test"] = {"log_loss": 0.55 - gain, "auc": 0.79}
+        model_of(results, "searched")["test"] = {"log_loss": 0.55 - gain, "auc": 0.79}
 
     change_results(run, change)
     assert said in text_of(run)
@@ -295,7 +301,7 @@ def test_the_searched_model_is_compared_with_the_baseline_that_is_best_on_valida
         better = {"log_loss": dlrm["validation"]["log_loss"] - 0.001, "auc": 0.8}
         results["models"].append(dlrm | {"id": "dcnv2", "validation": better, "test": {"log_loss": 0.53, "auc": 0.8}})
         results["models"].append(dlrm | {"id": "finalmlp", "status": "diverged", "validation": None, "test": None})
-        model_of(results, "found")["test"] = {"log_loss": 0.54, "auc": 0.79}
+        model_of(results, "searched")["test"] = {"log_loss": 0.54, "auc": 0.79}
 
     change_results(run, change)
     text = text_of(run)
@@ -304,7 +310,9 @@ def test_the_searched_model_is_compared_with_the_baseline_that_is_best_on_valida
 
 
 def test_a_run_without_baselines_has_nothing_to_compare_with(run):
-    change_results(run, lambda results: results.update(models=[m for m in results["models"] if m["kind"] == "found"]))
+    change_results(
+        run, lambda results: results.update(models=[m for m in results["models"] if m["kind"] == "searched"])
+    )
     assert "No baseline was trained beside it" in text_of(run)
 
 
@@ -334,15 +342,16 @@ def test_missing_stages_are_said_in_plain_sentences(run):
 
 
 def test_a_last_line_cut_short_is_mentioned(run):
+    write_lines(run / "history.jsonl", read_lines_of(run / "history.jsonl")[:48])
     file = run / "history.jsonl"
     file.write_bytes(file.read_bytes()[:-40])
     assert "The last line of history.jsonl (line 48) is incomplete" in text_of(run)
 
 
 def test_candidates_without_a_finite_score_are_counted(run):
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    lines = read_lines_of(run / "history.jsonl")
     lines[0]["score"], lines[1]["score"] = None, float("-inf")
-    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_lines(run / "history.jsonl", lines)
     assert "2 candidates have no finite score" in text_of(run)
 
 
@@ -364,17 +373,25 @@ def test_the_report_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_shortlist_is_counted_and_a_loss_alone_is_not_shown_twice(run):
+def test_re_ranked_candidates_are_counted_and_a_loss_alone_is_not_shown_twice(run):
     best = read_run(run).results.best
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    lines = [line for line in read_lines_of(run / "history.jsonl") if line["stage"] == "search"]
     for line in lines:
-        line["proxy"] = {"short_training": -line["score"]}
-    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    listed = next(line for line in lines if line["id"] == best)
-    (run / "shortlist.jsonl").write_text(json.dumps({**listed, "score": None}) + "\n")
-    assert "1 measured again" in text_of(run)
+        line["proxies"] = {"short_training": -line["score"]}
+    listed = next(line for line in lines if line["id"].startswith(f"{best}-"))
+    write_lines(run / "history.jsonl", [*lines, {**listed, "stage": "re-ranking", "score": None}])
+    assert "re-ranked1 candidates" in text_of(run)
     figure = proxy_figure(read_run(run).history, read_run(run).results.models, read_run(run).epochs, best)
     assert len(figure.data) == 1
+
+
+def test_a_run_of_version_0_1_gives_the_same_report(run, old_run):
+    pages = [write_report(folder).read_text() for folder in (run, old_run)]
+    texts = [Page(page).text for page in pages]
+    assert (
+        texts[0].replace(str(run), "").split("last changed")[0]
+        == texts[1].replace(str(old_run), "").split("last changed")[0]
+    )
 
 
 def test_long_names_are_cut_on_the_page_and_whole_when_pointed_at(run):

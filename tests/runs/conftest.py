@@ -1,6 +1,6 @@
 """What the tests of a run's folder share with those of a search and of a report."""
 
-from tests.report.conftest import finished_run, run
+from tests.report.conftest import finished_run, old_run, run
 from tests.searches import data, small
 
-__all__ = ["data", "finished_run", "run", "small"]
+__all__ = ["data", "finished_run", "old_run", "run", "small"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
 from recnas.cli import main
 from recnas.features.schema import Schema
 from recnas.runs import folder
@@ -14,9 +17,8 @@ from recnas.runs.folder import open_run
 from recnas.runs.history import History
 from recnas.runs.settings import Settings
 from recnas.search import run_search
-from recnas.search.scoring import Scored
-from recnas.strategies.evolution import Proposal
 from recnas.util.errors import InputError, RunError
+from tests.strategies.problems import RECIPE
 
 
 class Stopped(BaseException):
@@ -88,16 +90,17 @@ def test_a_run_that_has_done_something_is_not_removed(data: Path, tmp_path: Path
 
 def test_a_full_disk_cuts_the_last_line_of_a_history_and_no_other(tmp_path: Path, sample) -> None:
     resource = pytest.importorskip("resource")
-    proposals = [Proposal(arch, arch.id, (), 0) for arch in sample("nasrec-small", 3)]
-    scored = Scored({"zico": 1.0}, 0.5, 0.1)
+    results = [
+        Result(Evaluation(Candidate(arch, RECIPE)), 0.5, 0.1, {"zico": 1.0}) for arch in sample("nasrec-small", 3)
+    ]
     history = History(tmp_path)
-    history.add(proposals[0], scored)
+    history.add("search", results[0])
     whole = (tmp_path / "history.jsonl").read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 100, hard))
     try:
         with pytest.raises(RunError, match=r"history\.jsonl: cannot be written \(File too large\)"):
-            history.add(proposals[1], scored)
+            history.add("search", results[1])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         history.close()
@@ -105,8 +108,15 @@ def test_a_full_disk_cuts_the_last_line_of_a_history_and_no_other(tmp_path: Path
     again = History(tmp_path)
     assert again.dropped
     assert (tmp_path / "history.jsonl").read_bytes() == whole
-    assert again.known(proposals[0]) == scored
-    assert again.known(proposals[1]) is None
+    evaluated = []
+
+    def evaluate(evaluations: list[Evaluation]) -> Iterator[Result]:
+        evaluated.extend(evaluations)
+        yield from results[1:2]
+
+    filled = list(again.fill("search", [result.evaluation for result in results[:2]], evaluate))
+    assert filled == [(results[0], True), (results[1], False)]
+    assert evaluated == [results[1].evaluation]
     again.close()
 
 

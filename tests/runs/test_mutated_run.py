@@ -23,7 +23,7 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         progress=False,
         strategy="evolution",
         warmup={"amount": 0.2, "probe_candidates": 2, "probe_rows": 50},
-        proxy={"score": "zico | fr", "batch_size": 16, "shortlist": 2},
+        proxy={"score": "zico | fr", "batch_size": 16, "rerank": 2},
         evolution={"population": 3, "iterations": 1, "tournament": 2, "children": 1},
         limits={"max_latency_ms": 10_000, "latency_batch": 16},
         final={"top_k": 1, "epochs": 1, "baselines": ["lr"], "optimization": {"learning_rate": 0.05}},
@@ -40,7 +40,7 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("recnas.search.scoring.build_scoring_context", stop)
     monkeypatch.setattr("recnas.search.warmup_stage.build_supernet", stop)
-    monkeypatch.setattr("recnas.search.finalists.ShardedEmbeddings", stop)
+    monkeypatch.setattr("recnas.search.training.ShardedEmbeddings", stop)
     monkeypatch.setattr("recnas.search.latency.Latencies._median_ms", stop)
     monkeypatch.setattr("recnas.search.run.open_executor", _in_this_process)
     # What is drawn takes a second.

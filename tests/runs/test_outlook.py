@@ -5,7 +5,7 @@ import pytest
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import Plan, PlannedStage
 from recnas.runs.settings import Settings
-from recnas.search.plan import plan_search
+from recnas.search.stages import plan_search
 
 ROWS = {"train": 1000, "validation": 100, "test": 300}
 
@@ -50,7 +50,7 @@ def test_before_anything_was_trained_a_look_at_gradients_tells_how_fast_rows_go(
     after = 20 * (8192 + 128) + 5 * 1000 + 5 * 100
     assert default.left("search", 1.0) == pytest.approx(1 + after / 1280)
     # What was trained says more, and is not forgotten for another look.
-    default.measured("shortlist", 1.0)
+    default.measured("re-ranking", 1.0)
     default.measured("search", 10.0)
     assert default.left("search", 1.0) == pytest.approx(1 + after / (8192 + 128))
 

@@ -8,6 +8,7 @@ import pytest
 from recnas.report import read_run
 from recnas.space import Architecture
 from recnas.util.errors import InputError
+from tests.searches import read_lines_of
 
 
 def test_a_complete_run_is_read(run):
@@ -21,6 +22,13 @@ def test_a_complete_run_is_read(run):
     assert value.notes == ()
 
 
+def test_a_run_of_version_0_1_is_read_as_one_of_now(run, old_run):
+    old, now = read_run(old_run), read_run(run)
+    assert not (old_run / "models").exists()
+    for part in ("data", "warmup", "history", "reranked", "results", "epochs", "curves", "best_architecture"):
+        assert getattr(old, part) == getattr(now, part), part
+
+
 def test_the_best_architecture_comes_with_its_dead_parts_from_the_history(run):
     value = read_run(run)
     stored = Architecture.load(run / "architecture.json")
@@ -28,21 +36,25 @@ def test_the_best_architecture_comes_with_its_dead_parts_from_the_history(run):
     assert value.best_architecture.to_json() in [candidate.architecture for candidate in value.history]
 
 
-def test_a_candidate_of_the_shortlist_has_the_proxies_of_both_looks(run):
+def test_a_re_ranked_candidate_has_the_proxies_of_both_stages(run):
     before = read_run(run)
-    assert before.shortlist == ()
+    assert before.reranked == ()
     chosen = before.history[3]
-    line = {"id": chosen.id, "iteration": 0, "proxy": {"short_training": 0.5}, "score": None, "seconds": 4.0}
-    (run / "shortlist.jsonl").write_text(json.dumps(line) + "\n")
+    line = read_lines_of(run / "history.jsonl")[3]
+    line |= {"stage": "re-ranking", "proxies": {"short_training": 0.5}, "score": None, "seconds": 4.0}
+    with (run / "history.jsonl").open("a") as history:
+        history.write(json.dumps(line) + "\n")
     after = read_run(run)
-    assert len(after.shortlist) == 1
+    assert len(after.reranked) == 1
     assert after.history[3] == replace(chosen, proxy={**chosen.proxy, "short_training": 0.5})
     assert after.history[:3] == before.history[:3]
 
 
 def test_a_last_line_cut_short_is_left_out_and_noted(run):
     file = run / "history.jsonl"
-    file.write_bytes(file.read_bytes()[:-40])
+    # As a process leaves it that is killed in the search.
+    explored = b"".join(file.read_bytes().splitlines(keepends=True)[: 16 + 8 * 4])
+    file.write_bytes(explored[:-40])
     value = read_run(run)
     assert len(value.history) == 16 + 8 * 4 - 1
     assert "history.jsonl (line 48)" in value.notes[0]

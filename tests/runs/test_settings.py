@@ -56,13 +56,13 @@ def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
     assert published.ranking == Ranking(Expression({"zico": 1.0, "fr": 1.0, "loss": -1.0}))
     assert published.warms_up
     assert not Settings().warms_up
-    assert published.evolves
-    assert not Settings().evolves
-    assert Settings(strategy="evolution").evolves
-    assert not replace(published, strategy="random").evolves
-    # With one look, or in a study, the shortlist's size does not matter.
-    StudySettings.from_mapping({"proxy": {"shortlist": 1}})
-    Settings.from_mapping({"proxy": {"score": "sigeo", "shortlist": 1}})
+    assert published.explorer == "evolution"
+    assert Settings().explorer == "random"
+    assert Settings(strategy="evolution").explorer == "evolution"
+    assert replace(published, strategy="random").explorer == "random"
+    # With one stage of the ranking, or in a study, it does not matter how many are re-ranked.
+    StudySettings.from_mapping({"proxy": {"rerank": 1}})
+    Settings.from_mapping({"proxy": {"score": "sigeo", "rerank": 1}})
 
 
 def test_every_preset_warms_up_as_it_was_measured() -> None:
@@ -88,11 +88,16 @@ def test_every_setting_has_a_flag_of_its_own_and_a_help_text() -> None:
 
 
 def test_settings_are_read_by_their_former_names_too_but_not_by_both(tmp_path: Path) -> None:
-    former = {"limits": {"max_flops": 5}, "evolution": {"objectives": ["score", "flops"]}, "proxy": {"brief_rows": 7}}
+    former = {
+        "limits": {"max_flops": 5},
+        "evolution": {"objectives": ["score", "flops"]},
+        "proxy": {"brief_rows": 7, "shortlist": 99},
+    }
     settings = Settings.from_mapping(former)
     assert settings.limits.max_macs == 5
     assert settings.evolution.objectives == ("score", "macs")
     assert settings.proxy.short_training_rows == 7
+    assert settings.proxy.rerank == 99
     assert Settings.known_in(former, "config.yaml") == settings
     preset = tmp_path / "my.yaml"
     preset.write_text(yaml.safe_dump(former), encoding="utf-8")
@@ -118,9 +123,9 @@ def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 )
 def test_a_small_value_alone_fits_all_that_is_not_given(path: tuple[str, ...], small: float) -> None:
     """Settings are held against each other only where the strategy uses both, and what nobody gave follows."""
-    if path == ("proxy", "shortlist"):
+    if path == ("proxy", "rerank"):
         # Both are used, and fewer finalists than asked for would be silent.
-        with pytest.raises(InputError, match="raise --shortlist or lower --top-k"):
+        with pytest.raises(InputError, match="raise --rerank or lower --top-k"):
             Settings.from_mapping(nested(path, small))
     else:
         Settings.from_mapping(nested(path, small))
@@ -128,8 +133,8 @@ def test_a_small_value_alone_fits_all_that_is_not_given(path: tuple[str, ...], s
 
 def test_rounds_are_checked_where_there_are_rounds_and_name_the_flags() -> None:
     evolution = {"population": 4, "children": 2, "tournament": 64}
-    assert not Settings.from_mapping({"evolution": evolution}).evolves
-    assert Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"tournament": None}}).evolves
+    assert Settings.from_mapping({"evolution": evolution}).explorer == "random"
+    Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"tournament": None}})
     Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"iterations": 0}})
     Settings.from_mapping({"strategy": "evolution", "evolution": evolution, "final": {"top_k": 0}})
     with pytest.raises(InputError, match=r"tournament of 64 .* population of 4; lower --tournament or raise"):
@@ -159,7 +164,7 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"proxy": {"batches": 1}}, "2 or more"),
         ({"proxy": {"score": "zico fr"}}, "not understood"),
         ({"proxy": {"score": "zico | fr | loss"}}, "a first look and a second one that ranks"),
-        ({"proxy": {"shortlist": 8}, "final": {"top_k": 9}}, "a shortlist of 8 cannot give 9 finalists"),
+        ({"proxy": {"rerank": 8}, "final": {"top_k": 9}}, "8 re-ranked candidates cannot give 9 finalists"),
         ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
         ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),
         ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -16,23 +17,28 @@ from typing import Any
 import pytest
 import yaml
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.network import Baseline
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.cli import main
 from recnas.features.schema import Schema
-from recnas.runs.folder import open_run
+from recnas.runs.folder import open_run, write_config
 from recnas.runs.plan import write_plan
 from recnas.runs.settings import Settings
 from recnas.runs.status import Progress, read_status
-from recnas.search.plan import plan_search
+from recnas.search.stages import plan_search
+from recnas.space import SearchSpace
 from recnas.util.console import clock
 from recnas.util.errors import InputError
 
 QUALITY = {"log_loss": 0.6, "auc": 0.7}
+ANY = SearchSpace.named("nasrec-small").sample(random.Random(0))
 
 
 def settings_of(run: Path, data: Path, **final: Any) -> Settings:
     values = {
         "warmup": {"amount": 2},
-        "proxy": {"score": "zico | short_training", "shortlist": 4},
+        "proxy": {"score": "zico | short_training", "rerank": 4},
         "evolution": {"population": 4, "iterations": 2, "tournament": 2, "children": 2},
         "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], **final},
         "workers": 2,
@@ -47,8 +53,7 @@ def write(file: Path, *values: dict) -> None:
 
 def begin(run: Path, settings: Settings) -> None:
     """Writes what a run with these settings has when it begins."""
-    config = {"version": "0.1.0", "created": "now", **settings.to_mapping()}
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    write_config(run, settings, "now")
     splits = Schema.load(run).splits
     write_plan(run, plan_search(settings, {name: split["rows"] for name, split in splits.items()}))
 
@@ -68,18 +73,23 @@ def warm_up(run: Path, rows: int = 600) -> None:
     write(run / "supernet" / "metrics.jsonl", *reports)
 
 
-def search(run: Path, candidates: int) -> None:
+def search(run: Path, candidates: int, reranked: int = 0) -> None:
     write(run / "supernet" / "warmup.json", {"levels": []})
-    lines = [{"id": f"c{n}", "iteration": 0, "score": -abs(n - 2), "seconds": 0.5} for n in range(candidates)]
-    write(run / "history.jsonl", *lines)
+    line = {"stage": "search", "iteration": 0, "seconds": 0.5}
+    lines = [line | {"id": f"c{n}-00000000", "score": -abs(n - 2)} for n in range(candidates)]
+    line |= {"stage": "re-ranking", "score": None, "seconds": 4.0}
+    write(run / "history.jsonl", *lines, *[line | {"id": f"c{n}-00000000"} for n in range(reranked)])
 
 
 def train(run: Path, model: str, rate: float, rows: int, ended: bool) -> None:
-    write(run / model / f"progress-{rate}.jsonl", {"rows": rows, "loss": 0.6, "rows_per_second": 300.0})
+    candidate = Candidate(Baseline(model) if model == "dlrm" else ANY, Recipe(Optimization(rate, 256), epochs=2))
+    folder = run / "models" / f"{model}-{candidate.recipe.id}"
+    write(folder / "candidate.json", candidate.to_json())
+    write(folder / "progress.jsonl", {"rows": rows, "loss": 0.6, "rows_per_second": 300.0})
     if ended:
         measured = {"learning_rate": rate, "epoch": rows / 1200, "rows": rows, "validation": QUALITY}
-        write(run / model / f"training-{rate}.json", {"epochs": [measured], "diverged": None})
-        write(run / model / "metrics.jsonl", measured)
+        write(folder / "training.json", {"epochs": [measured], "diverged": None})
+        write(folder / "metrics.jsonl", measured)
 
 
 @contextmanager
@@ -106,19 +116,19 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     assert status.progress.seconds_left == pytest.approx(3 / 4)
     assert (status.best_id, status.best_score) == ("c2", 0)
     search(run, candidates=8)
-    assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(0, 4, "candidates"))
-    write(run / "shortlist.jsonl", *[{"id": f"c{n}", "iteration": 0, "seconds": 4.0} for n in range(3)])
-    assert (read_status(run).stage, read_status(run).progress) == ("shortlist", Progress(3, 4, "candidates", 2 / 4))
-    train(run, "retrain/c2", 0.1, 2400, ended=True)
-    train(run, "retrain/c1", 0.1, 1000, ended=False)
+    assert (read_status(run).stage, read_status(run).progress) == ("re-ranking", Progress(0, 4, "candidates"))
+    search(run, candidates=8, reranked=3)
+    assert (read_status(run).stage, read_status(run).progress) == ("re-ranking", Progress(3, 4, "candidates", 2 / 4))
+    train(run, "c2", 0.1, 2400, ended=True)
+    train(run, "c1", 0.1, 1000, ended=False)
     status = read_status(run)
     # Two finalists, one of them and DLRM at a second learning rate: five trainings of two epochs.
     assert (status.stage, status.progress.done, status.progress.total) == ("final training", 3400, 5 * 2400)
     assert status.progress.seconds_left == pytest.approx((5 * 2400 - 3400) / 300)
-    assert [(model.id, model.kind, model.log_loss) for model in status.models] == [("c2", "found", 0.6)]
-    for model, rate in (("retrain/c1", 0.1), ("retrain/c2", 0.02), ("baselines/dlrm", 0.1), ("baselines/dlrm", 0.02)):
+    assert [(model.id, model.kind, model.log_loss) for model in status.models] == [("c2", "searched", 0.6)]
+    for model, rate in (("c1", 0.1), ("c2", 0.02), ("dlrm", 0.1), ("dlrm", 0.02)):
         train(run, model, rate, 2400, ended=True)
-    (run / "retrain" / "c2" / "weights.safetensors").touch()
+    write(run / "models" / "chosen.json", {})
     assert read_status(run).stage == "test"
     assert {model.id: model.kind for model in read_status(run).models}["dlrm"] == "baseline"
 
@@ -173,10 +183,10 @@ def test_how_fast_a_cluster_is_is_known_only_with_its_workers(
     search(run, candidates=5)
     # Three are left, half a second each.
     assert read_status(run).progress.seconds_left == (seconds_left and pytest.approx(seconds_left))
-    train(run, "retrain/c2", 0.1, 2400, ended=True)
+    train(run, "c2", 0.1, 2400, ended=True)
     assert (read_status(run).progress.rate is None) == (seconds_left is None)
     # What is under way tells how fast it is.
-    train(run, "retrain/c1", 0.1, 1000, ended=False)
+    train(run, "c1", 0.1, 1000, ended=False)
     assert read_status(run).progress.rate == 300
 
 
@@ -185,7 +195,7 @@ def test_without_a_plan_a_run_says_what_it_has_and_guesses_nothing(run: Path) ->
     (run / "plan.json").unlink()
     assert "scored" not in str(read_status(run))
     search(run, candidates=5)
-    train(run, "retrain/c2", 0.1, 2400, ended=True)
+    train(run, "c2", 0.1, 2400, ended=True)
     with at_work(run):
         status = read_status(run)
         assert (status.state, status.stage, status.stages) == ("running", None, ())
@@ -207,8 +217,8 @@ def test_a_damaged_plan_is_told_in_one_line(run: Path) -> None:
 
 def test_progress_is_known_up_to_a_damaged_line(run: Path) -> None:
     search(run, candidates=8)
-    train(run, "retrain/c1", 0.1, 1000, ended=False)
-    progress = run / "retrain" / "c1" / "progress-0.1.jsonl"
+    train(run, "c1", 0.1, 1000, ended=False)
+    (progress,) = run.glob("models/c1-*/progress.jsonl")
     # As after a power cut.
     progress.write_bytes(progress.read_bytes() + b"\0\0\0\n")
     assert read_status(run).progress.done == 1000
@@ -218,9 +228,9 @@ def test_with_halving_a_paused_training_counts_for_what_it_has_done(run: Path, d
     final = {"top_k": 4, "strategy": "halving", "epochs": 2, "optimization": {"batch_size": 100}}
     begin(run, settings_of(run, data, **final))
     search(run, candidates=8)
-    train(run, "retrain/c1", 0.1, 600, ended=True)
-    train(run, "retrain/c2", 0.1, 600, ended=True)
-    train(run, "retrain/c3", 0.1, 300, ended=False)
+    train(run, "c1", 0.1, 600, ended=True)
+    train(run, "c2", 0.1, 600, ended=True)
+    train(run, "c3", 0.1, 300, ended=False)
     status = read_status(run)
     # Four see a quarter of 2,400 rows, two the rest; one of them and DLRM, twice, are trained in full.
     assert (status.stage, status.progress.done) == ("final training", 1500)
@@ -253,7 +263,7 @@ def test_a_stopped_run_names_the_command_that_goes_on(
 def test_a_finished_run_shows_its_table_and_report(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = {
         "id": "c2",
-        "kind": "found",
+        "kind": "searched",
         "status": "trained",
         "validation": QUALITY,
         "test": QUALITY,
@@ -276,6 +286,36 @@ def test_a_finished_run_shows_its_table_and_report(run: Path, capsys: pytest.Cap
     assert (status["state"], status["stage"], status["command"]) == ("finished", None, None)
     assert status["report"] == str(run / "report.html")
     assert status["results"]["best"] == "c2"
+
+
+def test_a_finished_run_of_version_0_1_is_shown_too(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"version": "0.1.0"}
+    config["proxy"]["shortlist"] = config["proxy"].pop("rerank")
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    (run / "plan.json").unlink()
+    write(run / "history.jsonl", {"id": "c2", "iteration": 0, "score": 0.5, "proxy": {"zico": 0.5}, "seconds": 0.5})
+    write(run / "shortlist.jsonl", {"id": "c2", "iteration": 0, "proxy": {"zico": 0.5}, "seconds": 4.0})
+    measured = {"learning_rate": 0.1, "epoch": 2, "rows": 2400, "validation": QUALITY}
+    models = []
+    for kind, place, name in (("found", "retrain", "c2"), ("baseline", "baselines", "dlrm")):
+        write(run / place / name / "progress-0.1.jsonl", {"rows": 2400, "loss": 0.6, "rows_per_second": 300.0})
+        write(run / place / name / "training-0.1.json", {"epochs": [measured], "diverged": None})
+        write(run / place / name / "metrics.jsonl", measured)
+        model = {"id": name, "kind": kind, "status": "trained", "validation": QUALITY, "test": QUALITY}
+        models.append(model | {"parameters": 5, "flops": 9, "over_limits": [], "learning_rate": 0.1})
+    search = {"candidates": 1, "shortlist": {"c2": 0.7}}
+    write(run / "results.json", {"best": "c2", "front": ["c2"], "models": models, "search": search})
+    status = read_status(run)
+    assert (status.state, status.stage, status.command) == ("finished", None, None)
+    assert (status.scored, status.best_id, status.best_score) == (1, "c2", 0.5)
+    assert {model.id: (model.kind, model.share) for model in status.models} == {
+        "c2": ("searched", 1),
+        "dlrm": ("baseline", 1),
+    }
+    assert [(model["kind"], model["macs"]) for model in status.results["models"]] == [("searched", 9), ("baseline", 9)]
+    assert status.results["search"]["reranked"] == {"c2": 0.7}
+    assert main(["status", str(run)]) == 0
+    assert "<- best" in capsys.readouterr().out
 
 
 def test_looking_changes_nothing_and_keeps_no_search_out(run: Path, data: Path) -> None:

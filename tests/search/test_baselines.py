@@ -13,15 +13,17 @@ import yaml
 
 import recnas
 from benchmarks.kills import outcome_of
+from recnas.candidates.candidate import Candidate
 from recnas.data import Dataset
 from recnas.nn.baselines import TITLES
 from recnas.report import read_run, write_report
 from recnas.runs.presets import load_preset
 from recnas.runs.status import read_status
 from recnas.search import BASELINE_LEARNING_RATES, run_search
-from recnas.search.finalists import Entrant, restore
+from recnas.search.training import restore
 from recnas.train.loop import evaluate
 from recnas.util.errors import InputError, RunError
+from tests.searches import Stopped
 
 # Without embeddings, and with dropout.
 MODELS = ["lr", "deepfm"]
@@ -64,17 +66,15 @@ def test_each_model_is_trained_with_every_learning_rate_and_the_best_on_validati
 def test_kept_weights_give_the_reported_figures(alone: Path, data: Path) -> None:
     dataset = Dataset(data)
     for model in results_of(alone)["models"]:
-        quality = evaluate(restore(alone, dataset.schema, Entrant(model["id"], "baseline")), dataset, "test")
+        file = alone / "models" / model["candidate"] / "candidate.json"
+        candidate = Candidate.from_json(json.loads(file.read_text()))
+        quality = evaluate(restore(alone, dataset.schema, candidate), dataset, "test")
         assert quality.to_json() == pytest.approx(model["test"], abs=1e-6)
 
 
 def test_logistic_regression_has_one_weight_a_dense_feature_and_a_bias_beside_its_tables(alone: Path) -> None:
     (lr,) = [model for model in results_of(alone)["models"] if model["id"] == "lr"]
     assert (lr["parameters"], lr["macs"]) == (3 + 1, 3)
-
-
-class Stopped(BaseException):
-    """Stands for the end of the process."""
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, owner: str, count: int) -> None:

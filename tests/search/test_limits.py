@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.limits import LimitSettings
 from recnas.data import Dataset
 from recnas.export import export_run
@@ -23,9 +24,13 @@ from recnas.search.costs import Costs
 from recnas.search.latency import Latencies
 from recnas.search.scoring import build_learner, build_supernet
 from recnas.space import SPACES, Architecture, SearchSpace, cost
-from recnas.strategies.evolution import Proposal
+from recnas.strategies.base import Strategy
 from recnas.strategies.pareto import first_front, objectives
+from recnas.strategies.problem import Problem
+from recnas.strategies.random_search import RandomSearch
 from recnas.util.errors import InputError
+from tests.searches import history_of, stop_before, without_seconds
+from tests.strategies.problems import problem_of
 
 SMALL = EvolutionSettings(population=16, iterations=8, tournament=8, children=4)
 
@@ -34,25 +39,28 @@ def macs(arch: Architecture) -> int:
     return cost.macs(arch, 13, 26, 16)
 
 
-def evolve(evolution: RegularizedEvolution) -> list[Proposal]:
-    """The whole search, with FLOPs as the score: it pulls at the limit as hard as it can."""
-    history: list[Proposal] = []
-    while proposals := evolution.ask():
-        history += proposals
-        evolution.tell([float(macs(proposal.arch)) for proposal in proposals])
+def evolve(strategy: Strategy, problem: Problem) -> list[Evaluation]:
+    """The whole search, with MACs as the score: it pulls at the limit as hard as it can."""
+    strategy.begin(problem)
+    history: list[Evaluation] = []
+    while asked := strategy.ask():
+        history += asked
+        strategy.tell([Result(item, float(macs(item.candidate.network)), 0.0) for item in asked])
     return history
 
 
-def limited(space: str, seed: int, bound: float, names: tuple[str, ...] = ("score",)) -> RegularizedEvolution:
+def limited(space: str, seed: int, bound: float, names: tuple[str, ...] = ("score",)) -> list[Evaluation]:
+    """A whole search within a bound on MACs."""
     named = SearchSpace.named(space)
-    return RegularizedEvolution(
+    problem = problem_of(
         named,
-        replace(SMALL, objectives=names),
         random.Random(seed),
+        SMALL.candidates,
         lambda arch: macs(arch) <= bound,
         named.smallest(macs),
         lambda arch: tuple(float(cost.parameters(arch, 13, 26, 16)) for _ in names[1:]),
     )
+    return evolve(RegularizedEvolution(replace(SMALL, objectives=names)), problem)
 
 
 @settings(max_examples=6, deadline=None)
@@ -61,10 +69,10 @@ def test_every_candidate_is_within_the_limits_however_tight(space: str, seed: in
     names = ("score", "parameters") if two else ("score",)
     # A cross network alone has 184,041 on these features.
     bound = macs(SearchSpace.named(space).smallest(macs)) + 10**power
-    history = evolve(limited(space, seed, bound, names))
-    assert len(history) == SMALL.candidates == len({proposal.id for proposal in history})
-    assert all(macs(proposal.arch) <= bound for proposal in history)
-    assert history == evolve(limited(space, seed, bound, names))
+    history = limited(space, seed, bound, names)
+    assert len(history) == SMALL.candidates == len({proposal.candidate.id for proposal in history})
+    assert all(macs(proposal.candidate.network) <= bound for proposal in history)
+    assert history == limited(space, seed, bound, names)
 
 
 def test_under_a_tight_limit_few_draws_are_asked_about() -> None:
@@ -77,8 +85,8 @@ def test_under_a_tight_limit_few_draws_are_asked_about() -> None:
         return macs(arch) <= 50_000
 
     # One in 2,000 random candidates is as small as this.
-    many = replace(SMALL, population=128, iterations=0)
-    evolve(RegularizedEvolution(space, many, random.Random(0), affordable, space.smallest(macs)))
+    problem = problem_of(space, random.Random(0), 128, affordable, space.smallest(macs))
+    assert len(evolve(RandomSearch(), problem)) == 128
     assert asked < 20 * 128
 
 
@@ -93,11 +101,16 @@ def test_when_no_new_candidate_is_within_the_limits_the_search_ends() -> None:
     smallest = space.smallest(macs)
     affordable(smallest)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recnas.strategies.evolution.TRIES", 50)
-        history = evolve(RegularizedEvolution(space, SMALL, random.Random(0), affordable, smallest))
+        patch.setattr("recnas.strategies.problem.TRIES", 50)
+        history = evolve(
+            RegularizedEvolution(SMALL), problem_of(space, random.Random(0), SMALL.candidates, affordable, smallest)
+        )
         assert SMALL.population < len(history) <= 20
         with pytest.raises(InputError, match=r"found only .* raise the limits"):
-            evolve(RegularizedEvolution(space, replace(SMALL, population=40), random.Random(0), affordable, smallest))
+            evolve(
+                RegularizedEvolution(replace(SMALL, population=40)),
+                problem_of(space, random.Random(0), 80, affordable, smallest),
+            )
 
 
 @settings(max_examples=12, deadline=None)
@@ -122,19 +135,23 @@ def test_with_costs_as_objectives_parents_are_spread_over_the_front() -> None:
     names = ("score", "parameters")
     space = SearchSpace.named("nasrec-small")
 
-    def point(proposal: Proposal) -> tuple[float, ...]:
-        return objectives(float(macs(proposal.arch)), (float(cost.parameters(proposal.arch, 13, 26, 16)),))
+    def point(proposal: Evaluation) -> tuple[float, ...]:
+        arch = proposal.candidate.network
+        return objectives(float(macs(arch)), (float(cost.parameters(arch, 13, 26, 16)),))
 
     everyone = replace(SMALL, tournament=SMALL.population, iterations=20, objectives=names)
-    evolution = RegularizedEvolution(
-        space, everyone, random.Random(0), costs=lambda arch: (float(cost.parameters(arch, 13, 26, 16)),)
+    problem = problem_of(
+        space,
+        random.Random(0),
+        everyone.candidates,
+        costs=lambda arch: (float(cost.parameters(arch, 13, 26, 16)),),
     )
-    history = evolve(evolution)
+    history = evolve(RegularizedEvolution(everyone), problem)
     parents = set()
     for proposal in history[everyone.population :]:
         born = everyone.population + (proposal.iteration - 1) * everyone.children
         alive = history[born - everyone.population : born]
-        front = {alive[place].id for place in first_front([point(item) for item in alive])}
+        front = {alive[place].candidate.id for place in first_front([point(item) for item in alive])}
         assert proposal.parents[0] in front
         parents |= set(proposal.parents)
     assert len(parents) > 6
@@ -230,9 +247,12 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 
 def timeless(run: Path) -> dict:
-    history = [json.loads(line) | {"seconds": 0} for line in (run / "history.jsonl").read_text().splitlines()]
     results = json.loads((run / "results.json").read_text())
-    return {"history": history, "front": results["front"], "ids": [model["id"] for model in results["models"]]}
+    return {
+        "history": without_seconds(history_of(run)),
+        "front": results["front"],
+        "ids": [model["id"] for model in results["models"]],
+    }
 
 
 def test_a_resumed_run_decides_with_the_times_that_were_measured_before(
@@ -255,10 +275,7 @@ def test_a_resumed_run_decides_with_the_times_that_were_measured_before(
     # Killed in the search, while a measurement was written.
     part = tmp_path / "part"
     shutil.copytree(whole, part)
-    for path in (part / "results.json", part / "architecture.json"):
-        path.unlink()
-    for folder in ("retrain", "baselines"):
-        shutil.rmtree(part / folder)
+    stop_before(part, "final training")
     kept = [line for line in lines if json.loads(line)["of"] != "trained"]
     (part / "latency.jsonl").write_text("".join(kept) + '{"of": "candi')
     shown = (whole / "history.jsonl").read_text().splitlines(keepends=True)
@@ -284,11 +301,11 @@ def test_finalists_are_a_front_within_the_limits_and_any_can_be_exported(
     small["evolution"]["objectives"] = ["score", "macs"]
     small["final"] |= {"top_k": 3, "other_learning_rates": []}
     results = run_search(data, run, progress=False, limits={"max_macs": limit}, **small)
-    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    history = history_of(run)
     macs = {line["id"]: cost.macs(Architecture.from_json(line["architecture"]), 3, 8, 16) for line in history}
     assert max(macs.values()) <= limit
     ranked = sorted(history, key=lambda line: -line["score"])
-    found = [model for model in results["models"] if model["kind"] == "found"]
+    found = [model for model in results["models"] if model["kind"] == "searched"]
     assert found[0]["id"] == ranked[0]["id"]
     points = [objectives(line["score"], (macs[line["id"]],)) for line in history]
     front = {history[place]["id"] for place in first_front(points)}

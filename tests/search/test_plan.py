@@ -8,7 +8,7 @@ import pytest
 
 from recnas.runs.plan import read_plan, write_plan
 from recnas.runs.settings import Settings
-from recnas.search.plan import plan_search
+from recnas.search.stages import plan_search
 
 ROWS = {"train": 1000, "validation": 100, "test": 300}
 
@@ -19,7 +19,7 @@ def test_a_run_s_stages_have_the_rows_that_its_settings_say() -> None:
     default = plan_search(Settings.from_mapping({"evolution": evolution, "final": final}), ROWS)
     assert {stage.name: stage.total for stage in default.stages} == {
         "search": 20,
-        "shortlist": 20,
+        "re-ranking": 20,
         "final training": 6 * 2 * 1000,
         "test": 6,
     }

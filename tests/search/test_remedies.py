@@ -26,7 +26,7 @@ def test_what_is_missing_or_damaged_in_a_finished_run_is_made_anew_as_advised(
     run = tmp_path / "run"
     small["final"] |= {"top_k": 1, "other_learning_rates": [], "baselines": ["lr"]}
     before = run_search(data, run, progress=False, **small)
-    weights = run / "baselines" / "lr" / "weights.safetensors"
+    (weights,) = run.glob("models/lr-*/weights.safetensors")
     kept = weights.read_bytes()
     weights.unlink()
     (run / "results.json").write_text('{"best": ')

@@ -1,4 +1,4 @@
-"""The second look: who is measured again, and what the finalists are chosen by."""
+"""Re-ranking: who is evaluated again, and what the finalists are chosen by."""
 
 from __future__ import annotations
 
@@ -16,27 +16,24 @@ from recnas.proxies.registry import PROXIES
 from recnas.search import run_search
 from recnas.util.console import Bar
 from recnas.util.errors import InputError
+from tests.searches import explore, history_of, stop_before, without_seconds
 
-SHORTLIST = 4
+RERANKED = 4
 
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
     return {
-        # The second look prefers what the first put last.
+        # The second stage prefers what the first put last.
         "proxy": {
             "score": "jacov | - 3*jacov - short_training",
-            "shortlist": SHORTLIST,
+            "rerank": RERANKED,
             "batch_size": 16,
             "short_training_rows": 128,
         },
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
         "final": {"top_k": 2, "optimization": {"learning_rate": 0.05}, "baselines": []},
     }
-
-
-def lines_of(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -46,55 +43,52 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory, settings: dic
     return run
 
 
-def test_the_first_look_tells_how_fast_it_goes_by_the_seconds_of_its_candidates(
+def test_the_first_stage_tells_how_fast_it_goes_by_the_seconds_of_its_candidates(
     data: Path, tmp_path: Path, settings: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[float] = []
     monkeypatch.setattr(Bar, "went", lambda bar, rate: told.append(rate))
     run_search(data, tmp_path / "run", progress=False, workers=1, **settings)
-    seconds = [line["seconds"] for line in lines_of(tmp_path / "run" / "history.jsonl")]
+    seconds = [line["seconds"] for line in history_of(tmp_path / "run")]
     assert len(told) == len(seconds)
     assert told[-1] == pytest.approx(torch.get_num_threads() * len(seconds) / sum(seconds))
 
 
-def test_the_best_of_the_first_look_are_measured_again(finished: Path) -> None:
-    history, listed = lines_of(finished / "history.jsonl"), lines_of(finished / "shortlist.jsonl")
-    assert {tuple(line["proxy"]) for line in history} == {("jacov",)}
-    best = sorted(history, key=lambda line: -line["score"])[:SHORTLIST]
-    assert [line["id"] for line in listed] == [line["id"] for line in best]
+def test_the_best_of_the_first_stage_are_measured_again(finished: Path) -> None:
+    history, reranked = history_of(finished), history_of(finished, "re-ranking")
+    assert {tuple(line["proxies"]) for line in history} == {("jacov",)}
+    best = sorted(history, key=lambda line: -line["score"])[:RERANKED]
+    assert [line["id"] for line in reranked] == [line["id"] for line in best]
     # Fresh weights give the same value again.
-    assert [line["proxy"]["jacov"] for line in listed] == [line["score"] for line in best]
-    assert len(listed) == SHORTLIST
+    assert [line["proxies"]["jacov"] for line in reranked] == [line["score"] for line in best]
+    assert len(reranked) == RERANKED
+    # What they come to depends on all of them.
+    assert {line["score"] for line in reranked} == {None}
 
 
-def test_finalists_are_the_best_of_the_second_look_by_standardised_terms(finished: Path) -> None:
-    listed = lines_of(finished / "shortlist.jsonl")
+def test_finalists_are_the_best_of_the_second_stage_by_standardised_terms(finished: Path) -> None:
+    reranked = history_of(finished, "re-ranking")
 
     def standardised(name: str) -> list[float]:
-        values = [line["proxy"][name] for line in listed]
-        return [NormalDist().inv_cdf((sorted(values).index(value) + 0.5) / SHORTLIST) for value in values]
+        values = [line["proxies"][name] for line in reranked]
+        return [NormalDist().inv_cdf((sorted(values).index(value) + 0.5) / RERANKED) for value in values]
 
     scores = [-3 * a - b for a, b in zip(standardised("jacov"), standardised("short_training"), strict=True)]
     results = json.loads((finished / "results.json").read_text())
-    assert list(results["search"]["shortlist"].values()) == pytest.approx(scores)
-    ranked = [line["id"] for _, line in sorted(zip(scores, listed, strict=True), key=lambda pair: -pair[0])]
-    assert [model["id"] for model in results["models"]] == ranked[:2] != [line["id"] for line in listed][:2]
+    assert list(results["search"]["reranked"].values()) == pytest.approx(scores)
+    ranked = [line["id"] for _, line in sorted(zip(scores, reranked, strict=True), key=lambda pair: -pair[0])]
+    assert [model["id"] for model in results["models"]] == ranked[:2] != [line["id"] for line in reranked][:2]
 
 
 def test_fresh_weights_need_no_warm_up(finished: Path) -> None:
     assert not (finished / "supernet").exists()
 
 
-def test_two_workers_make_the_same_shortlist(finished: Path, data: Path, tmp_path: Path, settings: dict) -> None:
+def test_two_workers_re_rank_alike(finished: Path, data: Path, tmp_path: Path, settings: dict) -> None:
     run = tmp_path / "two"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
-        run_search(data, run, progress=False, workers=2, **settings)
-    for name in ("history.jsonl", "shortlist.jsonl"):
-        one, two = lines_of(finished / name), lines_of(run / name)
-        for line in (*one, *two):
-            del line["seconds"]
-        assert one == two
+    explore(data, run, workers=2, **settings)
+    for stage in ("search", "re-ranking"):
+        assert without_seconds(history_of(run, stage)) == without_seconds(history_of(finished, stage)) != []
 
 
 def test_a_line_cut_short_is_said_and_measured_again(
@@ -102,53 +96,50 @@ def test_a_line_cut_short_is_said_and_measured_again(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    (run / "results.json").unlink()
-    listed = run / "shortlist.jsonl"
-    listed.write_bytes(listed.read_bytes()[:-40])
+    stop_before(run, "final training")
+    history = run / "history.jsonl"
+    history.write_bytes(history.read_bytes()[:-40])
     run_search(data, run, resume=True)
-    assert "shortlist.jsonl: the last line was cut short; its candidate is measured again" in capfd.readouterr().err
-    ids = [line["id"] for line in lines_of(listed)]
-    assert ids == [line["id"] for line in lines_of(finished / "shortlist.jsonl")]
+    assert "history.jsonl: the last line was cut short; its evaluation is made again" in capfd.readouterr().err
+    ids = [line["id"] for line in history_of(run, "re-ranking")]
+    assert ids == [line["id"] for line in history_of(finished, "re-ranking")]
 
 
 def test_a_diverged_training_is_no_finalist_even_as_the_cheapest(data: Path, tmp_path: Path, settings: dict) -> None:
     def first_diverges(candidate: Any) -> float:
         return math.nan if candidate.arch.id in bad else 0.5
 
-    proxy = settings["proxy"] | {"score": "parameters | parameters - short_training", "shortlist": 8}
+    proxy = settings["proxy"] | {"score": "parameters | parameters - short_training", "rerank": 8}
     more = {"proxy": proxy, "evolution": settings["evolution"] | {"objectives": ["score", "macs"]}}
     bad: set[str] = set()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
         patch.setitem(PROXIES, "short_training", first_diverges)
-        run_search(data, tmp_path / "all", progress=False, **(settings | more))
-        cheapest = min(lines_of(tmp_path / "all" / "shortlist.jsonl"), key=lambda line: line["proxy"]["parameters"])
+        explore(data, tmp_path / "all", **(settings | more))
+        reranked = history_of(tmp_path / "all", "re-ranking")
+        cheapest = min(reranked, key=lambda line: line["proxies"]["parameters"])
         bad.add(cheapest["id"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROXIES, "short_training", first_diverges)
         results = run_search(data, tmp_path / "run", progress=False, **(settings | more))
-    assert results["search"]["shortlist"][cheapest["id"]] is None
+    assert results["search"]["reranked"][cheapest["id"]] is None
     assert cheapest["id"] not in [model["id"] for model in results["models"]]
 
 
 @pytest.mark.parametrize("score", ["none | short_training", "parameters | 0*zico - short_training"])
-def test_a_shortlist_is_no_longer_than_the_history(data: Path, tmp_path: Path, settings: dict, score: str) -> None:
-    proxy = settings["proxy"] | {"score": score, "shortlist": 64}
+def test_no_more_are_re_ranked_than_there_are(data: Path, tmp_path: Path, settings: dict, score: str) -> None:
+    proxy = settings["proxy"] | {"score": score, "rerank": 64}
     results = run_search(data, tmp_path / "run", progress=False, **(settings | {"proxy": proxy}))
-    assert len(results["search"]["shortlist"]) == len(lines_of(tmp_path / "run" / "history.jsonl")) == 10
+    assert len(results["search"]["reranked"]) == len(history_of(tmp_path / "run")) == 10
 
 
-def test_a_shortlist_of_another_run_is_refused(finished: Path, data: Path, tmp_path: Path, settings: dict) -> None:
+def test_a_re_ranking_of_another_run_is_refused(finished: Path, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-
-    def stop(*arguments: Any) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recnas.search.run.run_finals", stop)
-        with pytest.raises(KeyboardInterrupt):
-            run_search(data, run, progress=False, **settings)
-    lines = (run / "shortlist.jsonl").read_text().splitlines(keepends=True)
-    (run / "shortlist.jsonl").write_text("".join(lines[::-1]))
-    with pytest.raises(InputError, match=r"shortlist\.jsonl:1: candidate .* remove this line and those after it"):
+    shutil.copytree(finished, run)
+    stop_before(run, "final training")
+    lines = (run / "history.jsonl").read_text().splitlines(keepends=True)
+    (run / "history.jsonl").write_text("".join([*lines[:-RERANKED], *lines[: -RERANKED - 1 : -1]]))
+    first = len(lines) - RERANKED + 1
+    with pytest.raises(
+        InputError, match=rf"history\.jsonl:{first}: re-ranking, .* asks for .* remove this line and those after it"
+    ):
         run_search(data, run, progress=False, resume=True)

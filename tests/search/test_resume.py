@@ -11,15 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.kills import outcome_of
-from recnas.search import run as run_module
 from recnas.search import run_search
+from recnas.search.exploring import Exploring
+from recnas.search.final_training import FinalTraining
+from recnas.search.stage import Stage
 from recnas.util.errors import InputError
+from tests.searches import Stopped
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,7 @@ def settings() -> dict[str, Any]:
         "warmup": {"amount": 2, "probe_candidates": 3, "probe_rows": 50, "optimization": {"batch_size": 700}},
         "proxy": {
             "score": "zico + fr - loss | jacov - short_training",
-            "shortlist": 4,
+            "rerank": 4,
             "batch_size": 8,
             "short_training_rows": 128,
         },
@@ -57,18 +61,18 @@ def moments(data: Path, tmp_path_factory: pytest.TempPathFactory, settings: dict
     folder = tmp_path_factory.mktemp("runs")
     left = {moment: folder / moment for moment in (SEARCH, FINAL_TRAINING, "end")}
 
-    def copy_before(patch: pytest.MonkeyPatch, name: str, stage: str) -> None:
-        function = getattr(run_module, name)
+    def copy_before(patch: pytest.MonkeyPatch, stage: type[Stage]) -> None:
+        original = stage.run
 
-        def copy_and_go_on(*arguments: Any) -> Any:
-            shutil.copytree(left["end"], left[stage])
-            return function(*arguments)
+        def copy_and_go_on(*arguments: Any) -> None:
+            shutil.copytree(left["end"], left[stage.name])
+            original(*arguments)
 
-        patch.setattr(run_module, name, copy_and_go_on)
+        patch.setattr(stage, "run", copy_and_go_on)
 
     with pytest.MonkeyPatch.context() as patch:
-        copy_before(patch, "History", SEARCH)
-        copy_before(patch, "run_finals", FINAL_TRAINING)
+        for stage in (Exploring, FinalTraining):
+            copy_before(patch, stage)
         run_search(data, left["end"], progress=False, **settings)
     return left
 
@@ -79,26 +83,23 @@ def undisturbed(moments: dict[str, Path]) -> Path:
     return moments["end"]
 
 
-class Stopped(BaseException):
-    """Stands for the end of the process."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, place: str, count: int, after: bool = True) -> None:
-    """Ends the process at the `count`th call of a function, after it or before it."""
+def stop_at(monkeypatch: pytest.MonkeyPatch, place: str, call: int, after: bool = True) -> None:
+    """Ends the process at a function's call of this number, from 1, after it or before it."""
     module, _, name = place.rpartition(".")
     owner = __import__(module, fromlist=["_"]) if module.islower() else None
     if owner is None:
         module, _, kind = module.rpartition(".")
         owner = getattr(__import__(module, fromlist=["_"]), kind)
     original: Callable[..., Any] = getattr(owner, name)
-    calls = [0]
+    calls = count(1)
 
     def counting(*arguments: Any, **options: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == count and not after:
+        # Several threads call it side by side: each has a number of its own, whatever begins before it has ended.
+        is_last = next(calls) == call
+        if is_last and not after:
             raise Stopped(place)
         result = original(*arguments, **options)
-        if calls[0] == count:
+        if is_last:
             raise Stopped(place)
         return result
 
@@ -112,7 +113,7 @@ STOPS = {
         ("recnas.search.warmup_stage.write_json", 1, False),
         ("recnas.train.checkpoint.Checkpoint.remove", 1, False),
     ],
-    # The history has eight lines, the shortlist four.
+    # The history has eight lines of the search, four of the re-ranking.
     SEARCH: [
         ("recnas.runs.history.History.add", 6, True),
         ("recnas.train.loop.ModelLearner.step", 3, True),
@@ -121,10 +122,11 @@ STOPS = {
     FINAL_TRAINING: [
         # In the second finalist's first rung, and in the second rung.
         ("recnas.train.loop.ModelLearner.step", 3, True),
-        ("recnas.search.finalists.write_json", 2, True),
-        ("recnas.search.finals.forget_state", 1, True),
+        ("recnas.runs.models.ModelFolder.record", 2, True),
+        ("recnas.runs.models.ModelFolder.drop_weights", 1, True),
         ("recnas.train.loop.ModelLearner.step", 6, True),
-        ("recnas.search.finals.keep_weights", 1, True),
+        ("recnas.runs.history.History.add", 1, True),
+        ("recnas.search.final_training.write_json", 1, True),
         ("recnas.search.run.write_json", 1, False),
     ],
 }
@@ -143,9 +145,9 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
         # The settings are the run's own, once it has any.
         run_search(data, run, progress=False, resume=True, **({} if (run / "config.yaml").exists() else settings))
 
-    for place, count, after in STOPS[stage]:
+    for place, call, after in STOPS[stage]:
         with pytest.MonkeyPatch.context() as patch:
-            stop_at(patch, place, count, after)
+            stop_at(patch, place, call, after)
             with pytest.raises(Stopped, match=place):
                 go_on()
         assert not (run / "results.json").exists()
@@ -179,7 +181,7 @@ def test_a_line_cut_short_is_said_and_scored_again(
     history = run / "history.jsonl"
     history.write_bytes(history.read_bytes()[:-40])
     run_search(data, run, resume=True)
-    assert "history.jsonl: the last line was cut short; its candidate is scored again" in capfd.readouterr().err
+    assert "history.jsonl: the last line was cut short; its evaluation is made again" in capfd.readouterr().err
     assert outcome_of(run) == outcome_of(undisturbed)
 
 
@@ -200,7 +202,7 @@ def test_what_does_not_fit_a_run_is_said(stopped_in_the_search: Path, data: Path
     lines = history.read_text().splitlines()
     for damaged, message in (
         (lines[0][:-9], r"jsonl:1: damaged"),
-        (lines[1], r"jsonl:1: candidate .* where this search"),
+        (lines[1], r"jsonl:1: search, .* where this run asks for search, "),
     ):
         history.write_text("\n".join([damaged, *lines[1:]]) + "\n")
         with pytest.raises(InputError, match=message):
@@ -231,7 +233,9 @@ def start(data: Path, run: Path, workers: int) -> subprocess.Popen[bytes]:
 def test_runs_killed_at_random_moments_end_alike_and_only_one_process_works_on_a_run(
     undisturbed: Path, data: Path, tmp_path: Path, settings: dict
 ) -> None:
-    rng, run = random.Random(os.getpid()), tmp_path / "run"
+    seed = int(os.environ.get("RECNAS_KILL_SEED", os.getpid()))
+    print(f"the moments are those of RECNAS_KILL_SEED={seed}")
+    rng, run = random.Random(seed), tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
         # The settings are written, and nothing else.
         stop_at(patch, "recnas.search.run.describe", 1, after=False)

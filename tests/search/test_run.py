@@ -10,20 +10,14 @@ import torch
 import yaml
 
 import recnas
+from recnas.candidates.candidate import Candidate, network_id_in
 from recnas.data import Dataset, describe
 from recnas.search import run_search
-from recnas.search.finalists import Entrant, restore
+from recnas.search.training import restore
 from recnas.space import Architecture, cost
 from recnas.train.loop import evaluate
 from recnas.util.errors import InputError, RunError
-
-
-def history_of(run: Path) -> list[dict]:
-    """The history without the times, which differ between runs."""
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    for line in lines:
-        del line["seconds"]
-    return lines
+from tests.searches import explore, history_of, read_lines_of, without_seconds
 
 
 @contextmanager
@@ -54,11 +48,11 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path, data: Path) -> None:
     results = json.loads((finished / "results.json").read_text())
-    assert [model["kind"] for model in results["models"]] == ["found", "found", "baseline"]
+    assert [model["kind"] for model in results["models"]] == ["searched", "searched", "baseline"]
     losses = {model["id"]: model["validation"]["log_loss"] for model in results["models"]}
-    found = [model for model in results["models"] if model["kind"] == "found"]
+    searched = [model for model in results["models"] if model["kind"] == "searched"]
     assert results["best"] == min(losses, key=losses.__getitem__)
-    assert results["best_searched"] == min((model["id"] for model in found), key=losses.__getitem__)
+    assert results["best_searched"] == min((model["id"] for model in searched), key=losses.__getitem__)
     assert Architecture.load(finished / "architecture.json").id == results["best_searched"]
     assert json.loads((finished / "data.json").read_text()) == json.loads(json.dumps(describe(data).to_json()))
     assert yaml.safe_load((finished / "config.yaml").read_text())["evolution"]["population"] == 6
@@ -68,13 +62,12 @@ def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path, dat
         0.1,
         1.0,
     ]
-    for model in found:
+    for model in searched:
         arch = Architecture.from_json(next(h for h in history_of(finished) if h["id"] == model["id"])["architecture"])
         assert model["parameters"] == cost.parameters(arch, 3, 8, 16)
-        assert (finished / "retrain" / model["id"] / "weights.safetensors").is_file()
+        assert (finished / "models" / model["candidate"] / "weights.safetensors").is_file()
     rates = {
-        json.loads(line)["learning_rate"]
-        for line in (finished / "baselines/dlrm/metrics.jsonl").read_text().splitlines()
+        line["learning_rate"] for file in finished.glob("models/dlrm-*/metrics.jsonl") for line in read_lines_of(file)
     }
     assert rates == {0.05, 0.02}
 
@@ -86,16 +79,19 @@ def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Pat
     results = json.loads((finished / "results.json").read_text())
     assert [model["id"] for model in results["models"][:2]] == [line["id"] for line in ranked[:2]]
     for line in history:
-        proxy = line["proxy"]
-        assert line["score"] == pytest.approx(proxy["zico"] + proxy["fr"] - proxy["loss"])
+        proxies = line["proxies"]
+        assert line["score"] == pytest.approx(proxies["zico"] + proxies["fr"] - proxies["loss"])
 
 
 def test_kept_weights_give_the_reported_figures(finished: Path, data: Path) -> None:
     results, dataset = json.loads((finished / "results.json").read_text()), Dataset(data)
     best = next(model for model in results["models"] if model["id"] == results["best_searched"])
-    entrant = Entrant(best["id"], "found", Architecture.load(finished / "architecture.json"))
+    candidate = Candidate.from_json(
+        json.loads((finished / "models" / best["candidate"] / "candidate.json").read_text())
+    )
+    assert candidate.network == Architecture.load(finished / "architecture.json")
     for split in ("validation", "test"):
-        quality = evaluate(restore(finished, dataset.schema, entrant), dataset, split)
+        quality = evaluate(restore(finished, dataset.schema, candidate), dataset, split)
         assert quality.to_json() == pytest.approx(best[split], abs=1e-6)
 
 
@@ -108,11 +104,10 @@ def test_other_threads_and_workers_give_the_same_bits_in_the_history_and_the_sam
     with threads(2):
         run_search(data, tmp_path / "workers", progress=False, **(config | {"workers": 2}))
         assert torch.get_num_threads() == 2
-        with pytest.MonkeyPatch.context() as patch:
-            # The history is complete; what comes after it is not looked at.
-            patch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
-            run_search(data, tmp_path / "threads", progress=False, **config)
-    assert history_of(finished) == history_of(tmp_path / "workers") == history_of(tmp_path / "threads")
+        # What comes after the history of the search is not looked at.
+        explore(data, tmp_path / "threads", **config)
+    one, workers, more = (without_seconds(history_of(tmp_path / name)) for name in (finished, "workers", "threads"))
+    assert one == workers == more
     left, right = (json.loads((run / "results.json").read_text()) for run in (finished, tmp_path / "workers"))
     assert left["best"] == right["best"]
     for ours, theirs in zip(left["models"], right["models"], strict=True):
@@ -125,7 +120,7 @@ def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, smal
     small["final"]["baselines"] = []
     recnas.search(data, tmp_path / "run", progress=False, space="nasrec-full", **small)
     for line in history_of(tmp_path / "run"):
-        assert line["score"] == pytest.approx(line["proxy"]["zico"] + line["proxy"]["fr"])
+        assert line["score"] == pytest.approx(line["proxies"]["zico"] + line["proxies"]["fr"])
 
 
 def test_a_folder_in_use_is_not_replaced_unasked(finished: Path, data: Path, tmp_path: Path, small: dict) -> None:
@@ -147,10 +142,10 @@ def test_too_few_rows_for_the_proxy_are_reported(data: Path, tmp_path: Path, sma
 def test_a_diverged_finalist_is_reported_and_not_chosen(
     data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recnas.search import finalists
+    from recnas.search import training
     from recnas.train.divergence import Diverged
 
-    original, broken = finalists.train, []
+    original, broken = training.train, []
 
     def train_one_broken(learner, *arguments, **settings):
         if not broken:
@@ -159,7 +154,7 @@ def test_a_diverged_finalist_is_reported_and_not_chosen(
             raise Diverged("the training loss is nan at step 1; try a smaller --learning-rate")
         return original(learner, *arguments, **settings)
 
-    monkeypatch.setattr(finalists, "train", train_one_broken)
+    monkeypatch.setattr(training, "train", train_one_broken)
     results = run_search(data, tmp_path / "run", progress=False, **small)
     assert [model["status"] for model in results["models"]] == ["diverged", "trained", "trained"]
     assert results["best_searched"] == results["models"][1]["id"]
@@ -185,7 +180,8 @@ def test_a_random_search_draws_all_its_candidates_at_once(data: Path, tmp_path: 
     assert len(history) == 10
     assert all(line["iteration"] == 0 and not line["parents"] for line in history)
     # Nothing is ranked, so the first ones are trained, and nothing was warmed up.
-    assert {path.name for path in (tmp_path / "run" / "retrain").iterdir()} == {line["id"] for line in history[:2]}
+    trained = {network_id_in(path.parent.name) for path in (tmp_path / "run").glob("models/*/candidate.json")}
+    assert trained == {"dlrm", *(line["id"] for line in history[:2])}
     assert not (tmp_path / "run" / "supernet").exists()
 
 
@@ -200,11 +196,13 @@ def test_a_short_training_ranks_without_a_warm_up(
     monkeypatch.setattr("recnas.search.scoring.build_supernet", lambda *_: pytest.fail("a supernet is made"))
     runs = []
     for workers in (1, 2):
-        if workers == 2:
-            # The history is complete; what comes after it is not looked at.
-            monkeypatch.setattr("recnas.search.run.run_finals", lambda *arguments: {})
-        run_search(data, run := tmp_path / f"run{workers}", progress=False, workers=workers, **small)
-        runs.append([(line["id"], line["proxy"], line["score"]) for line in history_of(run)])
+        run = tmp_path / f"run{workers}"
+        if workers == 1:
+            run_search(data, run, progress=False, workers=workers, **small)
+        else:
+            # What comes after the history of the search is not looked at.
+            explore(data, run, workers=workers, **small)
+        runs.append([(line["id"], line["proxies"], line["score"]) for line in history_of(run)])
         assert not (run / "supernet").exists()
     assert runs[0] == runs[1]
     assert all(score == -values["short_training"] for _, values, score in runs[0])

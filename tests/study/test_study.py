@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import functools
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -10,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from recnas.candidates.candidate import Candidate, network_id_in
 from recnas.cli import main
 from recnas.data import Dataset
 from recnas.nn.model import sizes
 from recnas.proxies.registry import PROXIES as ALL
 from recnas.search import run_baselines, run_search
 from recnas.search.costs import Costs
-from recnas.space import Architecture, cost
+from recnas.space import cost
 from recnas.study import run_study
 from recnas.study.run import draw_candidates
 from recnas.study.scores import proxy_names
@@ -30,9 +33,9 @@ class Stopped(BaseException):
 
 
 def stop_after(patch: pytest.MonkeyPatch, name: str, count: int) -> None:
-    """Ends the process after the `count`th call of a function of `recnas.study.run` or `trainings`."""
-    module, _, name = name.rpartition(".")
-    owner = __import__(f"recnas.study.{module}", fromlist=["_"])
+    """Ends the process after the `count`th call of a function, or of a class's, of a module of `recnas.study`."""
+    module, *classes, name = name.split(".")
+    owner = functools.reduce(getattr, classes, importlib.import_module(f"recnas.study.{module}"))
     original, calls = getattr(owner, name), [0]
 
     def counting(*arguments: Any) -> Any:
@@ -59,7 +62,7 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
         "warmups",
     }
     assert list(undisturbed.rglob("*.safetensors")) == []
-    assert len(list(undisturbed.glob("trainings/*/retrain/*/result.json"))) == 5 * 2
+    assert len(list(undisturbed.glob("trainings/*/models/*/result.json"))) == 5 * 2
     results = json.loads((undisturbed / "results.json").read_text())
     rankings = [(row["ranking"], row["warmup"]) for row in results["agreement"]]
     # What no warm-up changes is there once; a short training last.
@@ -90,7 +93,7 @@ def test_a_study_stopped_while_scoring_and_resumed_with_more_workers_finds_the_s
     undisturbed: Path, data: Path, tmp_path: Path, small: dict[str, Any]
 ) -> None:
     run = tmp_path / "run"
-    for place, count in (("run.warm_up_supernet", 2), ("run.measure", 2)):
+    for place, count in (("run.warm_up_supernet", 2), ("worker.StudyWorker.measure", 2)):
         with pytest.MonkeyPatch.context() as patch:
             stop_after(patch, place, count)
             with pytest.raises(Stopped):
@@ -111,11 +114,11 @@ def copy(undisturbed: Path, tmp_path: Path) -> Path:
     return run
 
 
-@pytest.mark.parametrize(("place", "count"), [("train_entrant", 3), ("write_json", 2)])
+@pytest.mark.parametrize(("place", "count"), [("train_candidate", 3), ("write_json", 2)])
 def test_a_study_stopped_while_training_ends_as_if_it_had_not_been(
     undisturbed: Path, copy: Path, data: Path, place: str, count: int
 ) -> None:
-    for file in sorted(copy.glob("trainings/*/retrain/*/result.json"))[:3]:
+    for file in sorted(copy.glob("trainings/*/models/*/result.json"))[:3]:
         file.unlink()
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, f"trainings.{place}", count)
@@ -152,10 +155,10 @@ def test_scores_of_another_study_are_refused(copy: Path, data: Path) -> None:
 
 def diverge(run: Path, count: int) -> list[str]:
     """Makes a training of some architectures one that diverged."""
-    files = sorted(run.glob("trainings/1/retrain/*/result.json"))[:count]
+    files = sorted(run.glob("trainings/1/models/*/result.json"))[:count]
     for file in files:
         file.write_text(json.dumps(json.loads(file.read_text()) | {"validation": None, "test": None, "early": []}))
-    return [file.parent.name for file in files]
+    return [network_id_in(file.parent.name) for file in files]
 
 
 def test_architectures_of_which_a_training_diverged_are_left_out_and_said(copy: Path, data: Path) -> None:
@@ -259,14 +262,14 @@ def test_a_search_does_not_replace_a_study(copy: Path, data: Path) -> None:
 
 
 def test_candidates_are_within_the_limits(data: Path) -> None:
-    def draw(most: int | None) -> list[Architecture]:
+    def draw(most: int | None) -> list[Candidate]:
         values = {"data": str(data), "candidates": 8, "limits": {"max_macs": most}}
         settings = StudySettings.from_mapping(values)
         return draw_candidates(settings, Costs(settings, Dataset(data)))
 
-    costs = [cost.macs(arch, *sizes(Dataset(data).schema)) for arch in draw(300_000)]
+    costs = [cost.macs(item.network, *sizes(Dataset(data).schema)) for item in draw(300_000)]
     assert len(costs) == 8
     assert max(costs) <= 300_000
-    assert max(cost.macs(arch, *sizes(Dataset(data).schema)) for arch in draw(None)) > 300_000
+    assert max(cost.macs(item.network, *sizes(Dataset(data).schema)) for item in draw(None)) > 300_000
     with pytest.raises(InputError, match=r"found only \d of 8 distinct candidates of .* within the limits"):
         draw(3_000)

@@ -19,6 +19,10 @@ from mlflow.entities import Run
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.util import tensor_util
 
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.network import Baseline
+from recnas.candidates.recipe import Optimization, Recipe
+from recnas.runs.models import ModelFolder
 from recnas.search import run_baselines, run_search
 from recnas.tracking import TRACKERS, check_trackers, follow, mlflow, tensorboard, tracked
 from recnas.tracking.redact import redact
@@ -86,8 +90,19 @@ def report(step: int) -> dict:
     return {"step": step, "rows": 10 * step, "loss": 1 / step, "rows_per_second": 100.0, "learning_rate": 0.5}
 
 
-def candidate(score: float) -> dict:
-    return {"score": score, "proxy": {"zico": 2 * score, "loss": 0.5}}
+def explored(score: float) -> dict:
+    return {"stage": "search", "score": score, "proxies": {"zico": 2 * score, "loss": 0.5}}
+
+
+def reranked(loss: float) -> dict:
+    return {"stage": "re-ranking", "score": None, "proxies": {"short_training": loss}}
+
+
+def begin_model(run: Path, name: str, learning_rate: float) -> ModelFolder:
+    """The folder of a model whose training begins."""
+    folder = ModelFolder(run, Candidate(Baseline(name), Recipe(Optimization(learning_rate, 64))))
+    folder.begin()
+    return folder
 
 
 @pytest.mark.parametrize("name", TRACKERS)
@@ -95,9 +110,9 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
     run: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(follow, "EVERY", 0.02)
-    metrics, model = run / "supernet" / "metrics.jsonl", run / "retrain" / "abc"
+    metrics, model = run / "supernet" / "metrics.jsonl", begin_model(run, "abc", 0.05)
     append(metrics, *[report(step) for step in (1, 2, 3)])
-    append(model / "progress-0.05.jsonl", report(1))
+    append(model.progress, report(1))
     with pytest.raises(KeyboardInterrupt), tracked(run, [name], Console(False)):
         raise KeyboardInterrupt
     with tracked(run, [name], Console(False)):
@@ -109,13 +124,13 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
         append(metrics, *[report(step) for step in (2, 3, 4)])
         levels = [{"fraction": rows / 40, "rows": rows, "p10": 0.5, "median": 0.6, "p90": 0.7} for rows in (0, 40)]
         append(run / "supernet" / "warmup.json", {"levels": levels})
-        append(run / "history.jsonl", candidate(1.0), candidate(3.0))
+        append(run / "history.jsonl", explored(1.0), explored(3.0))
         time.sleep(0.1)
-        append(run / "history.jsonl", candidate(2.0))
-        append(run / "shortlist.jsonl", {"proxy": {"short_training": 0.5}}, {"proxy": {"short_training": 0.25}})
-        append(model / "progress-0.05.jsonl", report(2))
+        append(run / "history.jsonl", explored(2.0), reranked(0.5), reranked(0.25))
+        append(run / "history.jsonl", {"stage": "final training", "score": -0.5, "training": {}})
+        append(model.progress, report(2))
         quality = {"log_loss": 0.5, "auc": 0.75}
-        append(model / "metrics.jsonl", {"learning_rate": 0.05, "rows": 20, "validation": quality})
+        append(model.path / "metrics.jsonl", {"learning_rate": 0.05, "rows": 20, "validation": quality})
     points = CURVES[name](run)
     assert points["search"]["warm-up/loss"] == [(10 * step, pytest.approx(1 / step)) for step in (1, 2, 3, 4)]
     assert points["search"]["warm-up/learning_rate"] == [(10 * step, 0.5) for step in (1, 2, 3, 4)]
@@ -123,7 +138,7 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
     assert points["search"]["score/score"] == [(1, 1.0), (2, 3.0), (3, 2.0)]
     assert points["search"]["score/best so far"] == [(1, 1.0), (2, 3.0), (3, 3.0)]
     assert points["search"]["proxy/zico"] == [(1, 2.0), (2, 6.0), (3, 4.0)]
-    assert points["search"]["shortlist/short_training"] == [(1, 0.5), (2, 0.25)]
+    assert points["search"]["re-ranking/short_training"] == [(1, 0.5), (2, 0.25)]
     assert points["abc at 0.05"] == {
         "final training/train_loss": [(10, 1.0), (20, 0.5)],
         "final training/validation_log_loss": [(20, 0.5)],
@@ -273,11 +288,10 @@ def test_a_run_whose_number_cannot_be_kept_is_not_made_again_and_again(
 
 
 def test_trainings_that_had_ended_keep_their_end(run: Path) -> None:
-    progress = run / "retrain" / "abc" / "progress-0.05.jsonl"
-    append(progress, report(1))
+    append(begin_model(run, "abc", 0.05).progress, report(1))
     with tracked(run, ["mlflow"], Console(False)):
         pass
-    append(progress.with_name("progress-0.1.jsonl"), report(1))
+    append(begin_model(run, "abc", 0.1).progress, report(1))
     with pytest.raises(KeyboardInterrupt), tracked(run, ["mlflow"], Console(False)):
         raise KeyboardInterrupt
     ends = {series: item.info.status for series, item in mlflow_runs(run).items()}

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from recnas.train.metrics import Metrics, Quality
+from recnas.candidates.evaluation import Quality
+from recnas.train.metrics import Metrics
 
 LOGITS = st.one_of(st.floats(-12, 12, width=32), st.integers(-2, 2).map(float))
 ROWS = st.lists(st.tuples(LOGITS, st.booleans()), min_size=2, max_size=60).filter(

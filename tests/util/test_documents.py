@@ -104,15 +104,15 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_form_names_the_place_that_does_not_fit(tmp_path: Path) -> None:
-    results = {"best": "a", "models": [{"id": "a", "kind": "found"}, {"id": "b", "kind": "found"}]}
+    results = {"best": "a", "models": [{"id": "a", "kind": "searched"}, {"id": "b", "kind": "searched"}]}
     check_form(results, forms.Results)
     for change, told in (
         ({"best": 7}, "best: input should be a valid string, it is 7"),
         ({"front": "a"}, "front: input should be a valid list, it is 'a'"),
         ({"data": {"rows": {"train": float("inf")}}}, "data.rows.train: "),
         ({"models": [results["models"][0], {"id": "b"}]}, "models[1]: no 'kind'"),
-        ({"models": [{"id": "a", "kind": "found", "parameters": 10**30}]}, "models[0].parameters: "),
-        ({"models": [{"id": "a", "kind": "found", "learning_rate": "0.1"}]}, "models[0].learning_rate: "),
+        ({"models": [{"id": "a", "kind": "searched", "parameters": 10**30}]}, "models[0].parameters: "),
+        ({"models": [{"id": "a", "kind": "searched", "learning_rate": "0.1"}]}, "models[0].learning_rate: "),
     ):
         with pytest.raises(ValueError) as refused:  # noqa: PT011 - what it says is looked at below
             check_form(results | change, forms.Results)

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
+from recnas.candidates.evaluation import Epoch, Training
 from recnas.export.record import Quantization, Stage
-from recnas.search import finalists
-from recnas.study import trainings
+from recnas.study.trainings import RepetitionResult
 from recnas.util import export_forms, forms
 
 
 @pytest.mark.parametrize(
     ("form", "kind"),
     [
-        (forms.Epoch, finalists.Epoch),
-        (forms.Training, finalists.Trained),
+        (forms.Epoch, Epoch),
+        (forms.Training, Training),
         (export_forms.Stage, Stage),
         (export_forms.Quantization, Quantization),
-        (forms.StudyTraining, trainings.Trained),
+        (forms.StudyTraining, RepetitionResult),
     ],
 )
 def test_a_closed_form_has_the_keys_of_what_is_written(form: Any, kind: type) -> None:
-    assert set(form.__annotations__) == {item.name for item in fields(kind)} - {"entrant"}
+    assert set(form.__annotations__) == {item.name for item in fields(kind)}

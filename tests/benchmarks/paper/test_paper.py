@@ -20,6 +20,7 @@ from recnas.nn.baselines import TITLES
 from recnas.proxies.expression import Expression
 from recnas.strategies.evolution import EvolutionSettings
 from recnas.study import trainings
+from tests.searches import history_of
 from tests.study.conftest import write_clicks
 
 pytestmark = pytest.mark.slow
@@ -67,14 +68,15 @@ def trained() -> list[tuple[str, float]]:
 @pytest.fixture(scope="module")
 def made(data: Path, tmp_path_factory: pytest.TempPathFactory, trained: list[tuple[str, float]]) -> Path:
     """The folder of a whole run."""
-    output, train = tmp_path_factory.mktemp("paper") / "made", trainings.train_entrant
+    output, train = tmp_path_factory.mktemp("paper") / "made", trainings.train_candidate
 
-    def counting(settings: Any, dataset: Any, job: Any) -> Any:
-        trained.append((job.entrant.id, job.learning_rate))
-        return train(settings, dataset, job)
+    def counting(settings: Any, dataset: Any, evaluation: Any) -> Any:
+        recipe = evaluation.candidate.recipe
+        trained.append((evaluation.candidate.network_id, recipe.optimization.learning_rate))
+        return train(settings, dataset, evaluation)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainings, "train_entrant", counting)
+        patch.setattr(trainings, "train_candidate", counting)
         assert main(command(data, output)) == 0
     return output
 
@@ -109,10 +111,9 @@ def test_a_criterion_s_best_are_the_first_of_its_own_search_with_the_sign_that_s
         "SiGeo": lambda proxy: proxy["zico"] + proxy["fr"] - proxy["loss"],
     }
     for name, score, _ in ablation.CRITERIA:
-        history = made / "searches" / "0" / f"{score}-0.01" / "history.jsonl"
-        lines = [json.loads(line) for line in history.read_text().splitlines()]
+        lines = history_of(made / "searches" / "0" / f"{score}-0.01")
         assert len(lines) == QUICK["candidates"]
-        ranked = sorted(lines, key=lambda line: -terms[name](line["proxy"]))
+        ranked = sorted(lines, key=lambda line: -terms[name](line["proxies"]))
         chosen = [row for row in models(made, "ablation") if row["criterion"] == name]
         assert [row["id"] for row in chosen] == [line["id"] for line in ranked[: QUICK["best"]]]
         assert [row["place"] for row in chosen] == ["1", "2"]
@@ -132,7 +133,7 @@ def test_the_boxes_hold_the_losses_of_the_models(made):
 def test_the_table_has_every_method_and_its_best_model_on_validation(made):
     rows = models(made, "table")
     found = ["random", "one-shot (NASRec), 100 % warm-up", "ZiCo, 1 % warm-up", "SiGeo, 1 % warm-up", "short_training"]
-    found.append("two looks")
+    found.append("two stages")
     assert [row["method"] for row in rows] == [*TITLES.values(), *found]
     tried = [json.loads(path.read_text()) for path in (made / "trainings").rglob("result.json")]
     for row in rows[len(TITLES) :]:
@@ -161,7 +162,7 @@ def test_what_was_done_is_not_done_again(made, data, tmp_path, monkeypatch):
     output = tmp_path / "again"
     shutil.copytree(made, output)
     shutil.rmtree(output / "table")
-    for module, name in ((runs, "find_candidates"), (runs, "train_baselines"), (trainings, "train_entrant")):
+    for module, name in ((runs, "go_through"), (runs, "train_baselines"), (trainings, "train_candidate")):
         monkeypatch.setattr(module, name, lambda *_, name=name, **__: pytest.fail(f"{name} was called"))
     assert main(command(data, output, "--parts", "table")) == 0
     assert models(output, "table") == models(made, "table")
@@ -172,7 +173,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_nothing_had_happened(made,
     shutil.copytree(made, output)
     for folder in ("ablation", "trainings", "searches/0/zico-0.01"):
         shutil.rmtree(output / folder)
-    for module, name in ((runs, "find_candidates"), (trainings, "train_entrant")):
+    for module, name in ((runs, "go_through"), (trainings, "train_candidate")):
         with monkeypatch.context() as patch:
             stop_after(patch, module, name)
             with pytest.raises(Stopped):
@@ -225,7 +226,7 @@ def test_an_evolution_of_2048_candidates_is_the_published_one():
 def test_published_figures_are_beside_the_row_that_they_are_of():
     labels = {method: method.label for method in (RANDOM, *table.methods_of((0.0, 0.01, 1.0)))}
     published = {
-        label: table.FOUND.get((method.score, "nasrec-small", method.warmup)) for method, label in labels.items()
+        label: table.PUBLISHED.get((method.score, "nasrec-small", method.warmup)) for method, label in labels.items()
     }
     # Table 5 of the paper, log loss and AUC on Criteo, GPU days; it has no ZiCo after a whole epoch.
     assert published == {
@@ -238,14 +239,14 @@ def test_published_figures_are_beside_the_row_that_they_are_of():
         "SiGeo, 1 % warm-up": (0.4396, 0.8117, 0.1),
         "SiGeo, 100 % warm-up": (0.4399, 0.8115, 0.1),
         "short_training": None,
-        "two looks": None,
+        "two stages": None,
     }
 
 
 def test_a_diverged_training_is_counted_and_left_out_of_its_box(made):
     line = json.loads(next((made / "trainings").rglob("result.json")).read_text())
-    sound = trainings.Trained.from_json(line)
-    broken = trainings.Trained.from_json(line | {"validation": None, "test": None})
+    sound = trainings.RepetitionResult.from_json(line)
+    broken = trainings.RepetitionResult.from_json(line | {"validation": None, "test": None})
     method = Method("ZiCo", "zico", 0.01)
     found = [ablation.Model(method, 0, 1, 10, sound), ablation.Model(method, 0, 2, 10, broken)]
     figure = ablation.box_plot({method: [sound.test.log_loss]}, {method: found})
@@ -255,13 +256,13 @@ def test_a_diverged_training_is_counted_and_left_out_of_its_box(made):
     assert table._best([broken, sound]) is sound
 
 
-def test_two_looks_rank_by_the_second(made):
+def test_two_stages_rank_by_the_second(made):
     run = made / "searches" / "0" / "jacov-jacov-short_training"
-    listed = [json.loads(line) for line in (run / "shortlist.jsonl").read_text().splitlines()]
-    values = [line["proxy"] for line in listed]
+    listed = history_of(run, "re-ranking")
+    values = [line["proxies"] for line in listed]
     scores = Expression.parse("jacov - short_training").standardised_scores(values)
     best = listed[max(range(len(scores)), key=scores.__getitem__)]
-    assert [row["model"] for row in models(made, "table") if row["method"] == "two looks"] == [best["id"]]
+    assert [row["model"] for row in models(made, "table") if row["method"] == "two stages"] == [best["id"]]
 
 
 def test_several_seeds_give_means_and_deviations():

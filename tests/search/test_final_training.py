@@ -6,6 +6,7 @@ import gc
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import ThisProcess
-from recnas.runs.history import Recorded
+from recnas.runs.rungs import planned_rows, rungs
 from recnas.runs.settings import FinalSettings, Settings
-from recnas.search import finalists as finalists_module
-from recnas.search.choice import front
+from recnas.search import training as training_module
+from recnas.search.conclusion import front
+from recnas.search.context import RunContext
 from recnas.search.costs import Costs
-from recnas.search.finalists import Entrant, Epoch, Trained, start_training
-from recnas.search.finals import run_finals, survivors
-from recnas.search.scoring import Scored
+from recnas.search.final_training import FinalTraining
+from recnas.search.run import conclude
+from recnas.search.stage import Findings
+from recnas.search.testing import Test as TestStage
+from recnas.search.worker import Worker
 from recnas.space import Architecture, SearchSpace, cost
-from recnas.strategies.evolution import Proposal
-from recnas.strategies.halving import planned_rows, rungs
+from recnas.strategies.halving import survivors
 from recnas.train.divergence import Diverged
-from recnas.train.metrics import Quality
 from recnas.util.console import Console
 from recnas.util.errors import RunError
 
@@ -72,21 +76,26 @@ def test_fifteen_finalists_are_halved_three_times() -> None:
 ANY = SearchSpace.named("nasrec-small").sample(random.Random(0))
 
 
-def trained(name: int, log_loss: float, diverged: bool) -> Trained:
+def trained(name: int, log_loss: float, diverged: bool) -> Result:
     epochs = (Epoch(0.1, 0.5, 100, 0.7, Quality(log_loss, 0.5), 1.0),)
-    return Trained(Entrant(str(name), "found", ANY), 0.1, epochs, False, "nan" if diverged else None, 1.0, 10)
+    # Candidates are told apart by their recipes.
+    candidate = Candidate(ANY, Recipe(Optimization(0.1, 100), epochs=1 + name))
+    training = Training(epochs, False, "nan" if diverged else None, 1.0, 10)
+    return Result.of_training(Evaluation(candidate, 0.5), training)
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 2.0), st.booleans()), min_size=1, max_size=30))
 def test_the_half_with_the_lowest_log_loss_goes_on_and_none_that_diverged(rung: list[tuple[float, bool]]) -> None:
     field = [trained(name, *item) for name, item in enumerate(rung)]
-    left = survivors(field, lambda arch: ())
-    sound = [item for item in field if item.diverged is None]
+    chosen = survivors(field, lambda candidate: ())
+    left = [item for item in field if item.candidate in chosen]
+    sound = [item.training for item in field if item.training.diverged is None]
     assert len(left) == min(len(sound), max(2, -(-len(field) // 2)))
-    assert [item for item in field if item in left] == left
+    assert [item.candidate for item in left] == chosen
+    kept = [item.training for item in left]
     for item in sound:
-        assert item in left or all(
-            item.lowest.validation.log_loss >= other.lowest.validation.log_loss for other in left
+        assert item in kept or all(
+            item.lowest.validation.log_loss >= other.lowest.validation.log_loss for other in kept
         )
 
 
@@ -94,21 +103,20 @@ def test_with_costs_as_objectives_cheap_finalists_go_on_too() -> None:
     field = [trained(place, log_loss, False) for place, log_loss in enumerate([0.50, 0.51, 0.52, 0.53, 0.60])]
     # All have the same architecture here; the order of the questions tells their costs apart.
     costs = iter([50.0, 60.0, 70.0, 80.0, 1.0])
-    left = survivors(field, lambda arch: (next(costs),))
-    assert [item.entrant.id for item in left] == ["0", "1", "4"]
+    left = survivors(field, lambda candidate: (next(costs),))
+    assert left == [field[place].candidate for place in (0, 1, 4)]
 
 
 @pytest.fixture(scope="module")
-def history(sample: Callable[..., list[Architecture]]) -> list[Recorded]:
+def history(sample: Callable[..., list[Architecture]]) -> list[Result]:
     """Five small candidates, the best scored first."""
     small = sorted(sample("nasrec-small", 60), key=lambda arch: cost.macs(arch, 3, 8, 16))[:5]
-    return [
-        Recorded(Proposal(arch, arch.id, (), 0), Scored({}, -float(place), 0.0)) for place, arch in enumerate(small)
-    ]
+    recipe = Recipe(Optimization(0.1, 100))
+    return [Result(Evaluation(Candidate(arch, recipe)), -float(place), 0.0) for place, arch in enumerate(small)]
 
 
 def finals(
-    data: Path, run: Path, history: list[Recorded], executor: type[ThisProcess] = ThisProcess, **final: Any
+    data: Path, run: Path, history: list[Result], executor: type[ThisProcess] = ThisProcess, **final: Any
 ) -> dict[str, Any]:
     """Results of the final training of five candidates; rungs are in the middle of a pass and at its end."""
     values = {"top_k": 5, "first_share": 0.25, "epochs": 2, "baselines": [], "other_learning_rates": [0.02]}
@@ -117,28 +125,35 @@ def finals(
         {"data": str(data), "run": str(run), "final": {**values, "optimization": optimization, **final}}
     )
     run.mkdir(exist_ok=True)
-    with executor(start_training, (settings,)) as workers:
-        return run_finals(
-            run, settings, (dataset := Dataset(data)), history, Costs(settings, dataset), workers, Console(False)
-        )
+    dataset = Dataset(data)
+    with executor(Worker, (settings,)) as workers:
+        context = RunContext(run, settings, dataset, Costs(settings, dataset), workers, Console(False))
+        with closing(context.history):
+            findings = Findings(explored=history)
+            for stage in (FinalTraining(settings.final.baselines), TestStage()):
+                stage.run(context, findings)
+            return conclude(context, findings)
 
 
 @pytest.fixture(scope="module")
-def halved(data: Path, tmp_path_factory: pytest.TempPathFactory, history: list[Recorded]) -> tuple[Path, dict]:
+def halved(data: Path, tmp_path_factory: pytest.TempPathFactory, history: list[Result]) -> tuple[Path, dict]:
     run = tmp_path_factory.mktemp("runs") / "halved"
     return run, finals(data, run, history, strategy="halving")
 
 
 def timeless(line: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in line.items() if key != "seconds"}
+    return {key: value for key, value in line.items() if key not in ("seconds", "run")}
 
 
 def lines_of(run: Path, id_: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "retrain" / id_ / "metrics.jsonl").read_text().splitlines()]
+    """The measurements of a network, those with the first learning rate first."""
+    files = sorted((run / "models").glob(f"{id_}-*/metrics.jsonl"))
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return sorted(lines, key=lambda line: -line["learning_rate"])
 
 
 def test_a_model_that_halving_trains_to_the_end_is_the_one_that_never_paused(
-    data: Path, tmp_path: Path, history: list[Recorded], halved: tuple[Path, dict]
+    data: Path, tmp_path: Path, history: list[Result], halved: tuple[Path, dict]
 ) -> None:
     run, results = halved
     whole = tmp_path / "full"
@@ -166,12 +181,13 @@ def test_a_dropped_model_keeps_its_figures_and_nothing_else(halved: tuple[Path, 
         assert lines[-1]["rows"] == 2 * 1200 * model["share"]
         assert model["test"] is None
         assert model["validation"] in [line["validation"] for line in lines]
-        assert sorted(path.name for path in (run / "retrain" / model["id"]).iterdir()) == [
+        assert sorted(path.name for path in (run / "models" / model["candidate"]).iterdir()) == [
+            "candidate.json",
             "metrics.jsonl",
-            "progress-0.05.jsonl",
-            "training-0.05.json",
+            "progress.jsonl",
+            "training.json",
         ]
-    assert not list(run.rglob("checkpoint-*"))
+    assert not list(run.rglob("checkpoint"))
     worst_kept = max(
         lines_of(run, model["id"])[0]["validation"]["log_loss"]
         for model in results["models"]
@@ -187,50 +203,50 @@ class Backwards(ThisProcess):
 
     def map(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[[Any, Any], Any],
         items: Sequence[Any],
         effort: Callable[[Any], float],
         single_threaded: bool = False,
         apart: bool = False,
     ) -> Iterator[Any]:
-        yield from reversed([function(item) for item in reversed(items)])
+        yield from reversed([function(self.worker, item) for item in reversed(items)])
 
 
 def test_the_order_in_which_a_rung_is_trained_changes_nothing(
-    data: Path, tmp_path: Path, history: list[Recorded], halved: tuple[Path, dict]
+    data: Path, tmp_path: Path, history: list[Result], halved: tuple[Path, dict]
 ) -> None:
     results = finals(data, tmp_path / "run", history, Backwards, strategy="halving")
     assert list(map(timeless, results["models"])) == list(map(timeless, halved[1]["models"]))
 
 
-def test_two_finalists_are_both_trained_to_the_end(data: Path, tmp_path: Path, history: list[Recorded]) -> None:
+def test_two_finalists_are_both_trained_to_the_end(data: Path, tmp_path: Path, history: list[Result]) -> None:
     results = finals(data, tmp_path / "run", history, strategy="halving", top_k=2, epochs=1)
     assert [model["status"] for model in results["models"]] == ["trained", "trained"]
     assert [line["epoch"] for line in lines_of(tmp_path / "run", results["best"])] == [1, 1]
 
 
 def breaking(monkeypatch: pytest.MonkeyPatch, broken: set[str], from_step: int) -> None:
-    """Makes the trainings of some entrants diverge once they have come to a step."""
-    train, train_job = finalists_module.train, finalists_module.train_entrant
+    """Makes the trainings of some networks diverge once they have come to a step."""
+    train, train_candidate = training_module.train, training_module.train_candidate
     current: list[str] = []
 
-    def remembering(settings: Settings, dataset: Dataset, job: finalists_module.Job) -> Trained:
-        current[:] = [job.entrant.id]
-        return train_job(settings, dataset, job)
+    def remembering(settings: Settings, dataset: Dataset, evaluation: Evaluation) -> Result:
+        current[:] = [evaluation.candidate.network_id]
+        return train_candidate(settings, dataset, evaluation)
 
     def failing(*arguments: Any, first_step: int, **options: Any) -> float:
         if current[0] in broken and first_step >= from_step:
             raise Diverged("the training loss is nan at step 1; try a smaller --learning-rate")
         return train(*arguments, first_step=first_step, **options)
 
-    monkeypatch.setattr(finalists_module, "train_entrant", remembering)
-    monkeypatch.setattr(finalists_module, "train", failing)
+    monkeypatch.setattr("recnas.search.worker.train_candidate", remembering)
+    monkeypatch.setattr(training_module, "train", failing)
 
 
 def test_finalists_that_diverge_go_first(
-    data: Path, tmp_path: Path, history: list[Recorded], monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, history: list[Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = [item.proposal.id for item in history]
+    ids = [item.candidate.network_id for item in history]
     breaking(monkeypatch, set(ids[:2]), from_step=0)
     results = finals(data, tmp_path / "run", history, strategy="halving", epochs=1)
     assert [model["status"] for model in results["models"]].count("diverged") == 2
@@ -240,14 +256,14 @@ def test_finalists_that_diverge_go_first(
 
 @pytest.mark.parametrize("from_step", [0, 2])
 def test_a_rung_in_which_all_diverge_is_an_error(
-    data: Path, tmp_path: Path, history: list[Recorded], monkeypatch: pytest.MonkeyPatch, from_step: int
+    data: Path, tmp_path: Path, history: list[Result], monkeypatch: pytest.MonkeyPatch, from_step: int
 ) -> None:
-    breaking(monkeypatch, {item.proposal.id for item in history}, from_step)
+    breaking(monkeypatch, {item.candidate.network_id for item in history}, from_step)
     with pytest.raises(RunError, match=r"every finalist's training diverged: .* try a smaller --learning-rate"):
         finals(data, tmp_path / "run", history, strategy="halving", epochs=1)
 
 
-def test_no_trained_model_stays_in_memory(data: Path, tmp_path: Path, history: list[Recorded]) -> None:
+def test_no_trained_model_stays_in_memory(data: Path, tmp_path: Path, history: list[Result]) -> None:
     def modules() -> int:
         return sum(issubclass(type(item), nn.Module) for item in gc.get_objects())
 
@@ -265,7 +281,7 @@ def test_no_trained_model_stays_in_memory(data: Path, tmp_path: Path, history: l
 def test_a_dropped_model_is_never_on_the_front() -> None:
     def model(id_: str, status: str, log_loss: float, macs: int) -> dict[str, Any]:
         quality = {"log_loss": log_loss, "auc": 0.7}
-        return {"id": id_, "kind": "found", "status": status, "validation": quality, "macs": macs}
+        return {"id": id_, "kind": "searched", "status": status, "validation": quality, "macs": macs}
 
     models = [model("a", "trained", 0.5, 20), model("b", "dropped", 0.4, 10), model("c", "trained", 0.6, 15)]
     assert front(models, ["score", "macs"]) == ["a", "c"]

@@ -1,0 +1,69 @@
+"""A candidate: what a search chooses. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from recnas.candidates.network import Network, network_from_json
+from recnas.candidates.recipe import ID_DIGITS, Recipe
+from recnas.util.errors import InputError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a candidate is fed: every feature, as the data set has it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Inputs, a network and a recipe: all that is needed to train a model on a data set.
+
+    Attributes:
+        network: An architecture, or a baseline.
+        recipe: How it is trained.
+        inputs: What it is fed.
+    """
+
+    network: Network
+    recipe: Recipe
+    inputs: Inputs = Inputs()
+
+    @cached_property
+    def network_id(self) -> str:
+        """The network's: twelve hexadecimal digits of its canonical form, or the baseline's name."""
+        return self.network.id
+
+    @cached_property
+    def id(self) -> str:
+        """The network's id, and eight hexadecimal digits that name the recipe."""
+        return f"{self.network_id}-{self.recipe.id}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"inputs": self.inputs.to_json(), "network": self.network.to_json(), "recipe": self.recipe.to_json()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Candidate:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            InputError: It is damaged, or has inputs that this version does not know.
+        """
+        if values.get("inputs"):
+            raise InputError("a candidate's inputs are chosen ones, which this version of recnas does not know")
+        parts = [values.get(name) for name in ("network", "recipe")]
+        if not all(isinstance(part, Mapping) for part in parts):
+            raise InputError("a candidate has a network and a recipe")
+        return cls(network_from_json(parts[0]), Recipe.from_json(parts[1]))
+
+
+def network_id_in(candidate_id: str) -> str:
+    """The network's part of a candidate's id."""
+    return candidate_id[: -ID_DIGITS - 1]

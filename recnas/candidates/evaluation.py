@@ -1,0 +1,197 @@
+"""Evaluations, which are candidates at a fidelity, and their results. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from recnas.candidates.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is asked about a candidate.
+
+    Attributes:
+        candidate: Of which.
+        fidelity: 0 for proxies; above 0 the share of its recipe's training after which it is measured, 1 for the whole.
+        parents: Ids of the candidates that it was made from.
+        iteration: The round of the strategy that asked, from 0.
+    """
+
+    candidate: Candidate
+    fidelity: float = 0.0
+    parents: tuple[str, ...] = ()
+    iteration: int = 0
+
+    def rows(self, pass_rows: int) -> int:
+        """Training rows that it is to have seen.
+
+        Args:
+            pass_rows: Training rows in a pass.
+        """
+        return round(self.fidelity * self.candidate.recipe.epochs * pass_rows)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a model predicts: mean log loss (lower is better) and area under the ROC curve (higher is better)."""
+
+    log_loss: float
+    auc: float
+
+    def to_json(self) -> dict[str, float]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A measurement after a pass over the training rows, or where a training paused.
+
+    Attributes:
+        learning_rate: The schedule's peak.
+        epoch: Passes so far: a whole number after one, else where the training paused.
+        rows: Training rows seen so far.
+        train_loss: Mean training loss of this pass.
+        validation: Log loss and AUC.
+        seconds: Wall-clock time so far.
+    """
+
+    learning_rate: float
+    epoch: float
+    rows: int
+    train_loss: float
+    validation: Quality
+    seconds: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was measured at the end of a pass; only then may its weights be kept."""
+        return self.epoch == int(self.epoch)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Epoch:
+        """Reads what `to_json` wrote."""
+        return cls(**{**value, "validation": Quality(**value["validation"])})
+
+
+@dataclass(frozen=True)
+class Training:
+    """How far a candidate's training has come.
+
+    Attributes:
+        epochs: What was measured after each, and where the training paused.
+        finished: Whether it ran to its end; if not, it paused or diverged.
+        diverged: Why the training was given up, if it was.
+        seconds: Wall-clock time.
+        parameters: Of the dense part.
+    """
+
+    epochs: tuple[Epoch, ...]
+    finished: bool
+    diverged: str | None
+    seconds: float
+    parameters: int
+
+    @property
+    def paused(self) -> bool:
+        """Whether it can be resumed."""
+        return not self.finished and self.diverged is None
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch that was best on validation, whose weights are kept; None when there was none to its end."""
+        return min((item for item in self.epochs if item.whole), key=_log_loss, default=None)
+
+    @property
+    def epoch(self) -> int:
+        """The best epoch's number, from 1; 0 when there is none."""
+        return 0 if self.best is None else int(self.best.epoch)
+
+    @property
+    def validation(self) -> Quality | None:
+        """The best epoch's figures."""
+        return None if self.best is None else self.best.validation
+
+    @property
+    def lowest(self) -> Epoch | None:
+        """Where it was best on validation so far, in the middle of a pass too: how a paused training is judged."""
+        return min(self.epochs, key=_log_loss, default=None)
+
+    @property
+    def rows(self) -> int:
+        """Training rows seen when it was last measured."""
+        return self.epochs[-1].rows if self.epochs else 0
+
+    def paused_at(self, rows: int) -> Training:
+        """What it had come to when it paused after so many training rows."""
+        epochs = tuple(item for item in self.epochs if item.rows <= rows)
+        return replace(self, epochs=epochs, finished=False, diverged=None, seconds=epochs[-1].seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "epochs": [item.to_json() for item in self.epochs]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Training:
+        """Reads what `to_json` wrote."""
+        return cls(**{**value, "epochs": tuple(Epoch.from_json(item) for item in value["epochs"])})
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of an evaluation.
+
+    Attributes:
+        evaluation: Of which.
+        score: Higher is better: what proxies make, or the validation log loss with its sign turned; -inf where a proxy
+            is not a finite number or a training diverged. None while it depends on other candidates' results.
+        seconds: The time it took.
+        proxies: What each gave, by name, at fidelity 0.
+        training: How far the training has come, at a fidelity above 0.
+    """
+
+    evaluation: Evaluation
+    score: float | None
+    seconds: float
+    proxies: Mapping[str, float] = field(default_factory=dict)
+    training: Training | None = None
+
+    @classmethod
+    def of_training(cls, evaluation: Evaluation, training: Training) -> Result:
+        """The result of a training that has come as far as was asked, or diverged before."""
+        diverged = training.diverged is not None or training.lowest is None
+        score = -math.inf if diverged else -training.lowest.validation.log_loss
+        return cls(evaluation, score, training.seconds, training=training)
+
+    @property
+    def candidate(self) -> Candidate:
+        """The evaluation's."""
+        return self.evaluation.candidate
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as `history.jsonl` has them."""
+        asked = self.evaluation
+        values = {
+            "id": asked.candidate.id,
+            "candidate": asked.candidate.to_json(),
+            "fidelity": asked.fidelity,
+            "parents": list(asked.parents),
+            "iteration": asked.iteration,
+            "score": self.score,
+            "seconds": self.seconds,
+        }
+        if self.training is None:
+            return values | {"proxies": dict(self.proxies)}
+        return values | {"training": self.training.to_json()}
+
+
+def _log_loss(epoch: Epoch) -> float:
+    return epoch.validation.log_loss

@@ -1,0 +1,62 @@
+"""Networks that compute, from the values that say what they are: architectures and baselines."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from recnas.candidates.network import Baseline, Network
+from recnas.features.schema import Schema
+from recnas.nn.baselines.registry import baseline_of, imported_baseline
+from recnas.nn.model import found_network
+from recnas.nn.network import EMBEDDING_DIM
+from recnas.space import Architecture, cost
+
+
+def build_network(network: Network, schema: Schema, dim: int | None = None) -> nn.Module:
+    """A model's dense part, with fresh weights.
+
+    Args:
+        network: What it is.
+        schema: The features.
+        dim: Columns of the embeddings; None for those that it is published or searched with.
+    """
+    dim = embedding_dim(network) if dim is None else dim
+    if isinstance(network, Baseline):
+        return imported_baseline(network.name).network(schema, dim)
+    return found_network(schema, network, dim)
+
+
+def count_macs(network: Network, schema: Schema, dim: int | None = None) -> int:
+    """Multiply–accumulates a row of its dense part; arguments as in `build_network`."""
+    dim = embedding_dim(network) if dim is None else dim
+    if isinstance(network, Baseline):
+        return imported_baseline(network.name).macs(schema, dim)
+    return cost.macs(network, schema.num_dense, schema.num_sparse, dim)
+
+
+def embedding_dim(network: Network) -> int:
+    """Columns of the embeddings that it reads; 0 for none."""
+    return imported_baseline(network.name).dim if isinstance(network, Baseline) else EMBEDDING_DIM
+
+
+def reads_first_order(network: Network) -> bool:
+    """Whether it reads a first-order weight of each table row."""
+    return isinstance(network, Baseline) and imported_baseline(network.name).first_order
+
+
+def network_of(module: nn.Module) -> Network:
+    """What a finished network is.
+
+    Raises:
+        ValueError: It is neither an architecture's nor a baseline's.
+    """
+    if isinstance(arch := getattr(module, "architecture", None), Architecture):
+        return arch
+    if (spec := baseline_of(module)) is not None:
+        return Baseline(spec.name)
+    raise ValueError(f"{type(module).__name__} is neither a searched network nor a baseline")
+
+
+def title_of(network: Network) -> str:
+    """What a person calls it: DLRM, or the architecture's id."""
+    return imported_baseline(network.name).title if isinstance(network, Baseline) else network.id

@@ -1,0 +1,89 @@
+"""The folder of a run's model: what it is, how its training comes along, what came of it, its weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Training
+from recnas.util import forms
+from recnas.util.errors import InputError
+from recnas.util.files import read_json, write_json, write_text
+
+MODELS = "models"
+"""The folder in which each candidate that is trained has its own, named by its id."""
+CHOSEN = "chosen.json"
+"""In that folder, which candidate was the best of each network; there once all trainings have ended."""
+CANDIDATE, WEIGHTS, METRICS = "candidate.json", "weights.safetensors", "metrics.jsonl"
+PROGRESS, TRAINING, CHECKPOINT = "progress.jsonl", "training.json", "checkpoint"
+
+
+class ModelFolder:
+    """A trained candidate's folder in a run.
+
+    Args:
+        run: The run's folder.
+        candidate: Whose model it is.
+
+    Attributes:
+        path: The folder.
+        weights: The best epoch's weights.
+        progress: How the training comes along.
+        checkpoint: The state of a training under way.
+    """
+
+    def __init__(self, run: Path, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.path = run / MODELS / candidate.id
+        self.weights, self.progress = self.path / WEIGHTS, self.path / PROGRESS
+        self.checkpoint = self.path / CHECKPOINT
+
+    def begin(self) -> None:
+        """Says what the model is, before anything else is here."""
+        if not (self.path / CANDIDATE).exists():
+            write_json(self.path / CANDIDATE, self.candidate.to_json())
+
+    def record(self, training: Training, keeps_weights: bool = True) -> None:
+        """Writes what the training has come to, where it paused or ended."""
+        lines = [json.dumps(item.to_json()) + "\n" for item in training.epochs]
+        write_text(self.path / METRICS, "".join(lines))
+        write_json(self.path / TRAINING, training.to_json() | {"keeps_weights": keeps_weights})
+
+    def outcome(self, rows: int) -> Training | None:
+        """What the training came to before, after so many rows; None if it has not come so far, or must be repeated.
+
+        Raises:
+            InputError: What is written of it is damaged.
+        """
+        if (recorded := self._recorded()) is None:
+            return None
+        training, keeps_weights = recorded
+        if training.finished and training.best is None:
+            raise InputError(
+                f"{self.path / TRAINING}: finished, without an epoch to its end; without this file the training starts "
+                "anew"
+            )
+        if training.finished and training.rows == rows:
+            return training if self.weights.exists() or not keeps_weights else None
+        if training.rows >= rows and training.epochs[0].rows <= rows:
+            # It went on from there before the process was killed.
+            return training.paused_at(rows)
+        return training if training.diverged is not None else None
+
+    def drop_weights(self) -> None:
+        """Removes the weights, and the state of a training that paused; the figures stay."""
+        if (recorded := self._recorded()) is not None:
+            self.record(recorded[0], keeps_weights=False)
+        if self.checkpoint.exists():
+            shutil.rmtree(self.checkpoint)
+        self.weights.unlink(missing_ok=True)
+
+    def _recorded(self) -> tuple[Training, bool] | None:
+        file = self.path / TRAINING
+        if not file.exists():
+            return None
+        values = read_json(file, form=forms.RecordedTraining)
+        keeps_weights = values.pop("keeps_weights")
+        return Training.from_json(values), keeps_weights

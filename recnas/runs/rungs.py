@@ -1,0 +1,72 @@
+"""When finalists are compared, and how much work that leaves; needs no torch."""
+
+from __future__ import annotations
+
+import math
+
+from recnas.runs.settings import FinalSettings
+from recnas.strategies.halving import LEAST_LEFT, num_left
+
+
+def rungs(final: FinalSettings, finalists: int, rows: int) -> list[int]:
+    """When finalists are compared.
+
+    With `full`, at the end only. With `halving`, after `first_share` of the training, after twice as much, and so on,
+    until so few are left that none can be dropped: the successive halving of Jamieson and Talwalkar (2016).
+
+    Args:
+        final: How they are trained.
+        finalists: How many there are.
+        rows: Training rows in a pass.
+
+    Returns:
+        Training rows that each of them has seen by then, rounded up to whole batches; the whole training is last.
+    """
+    total = final.epochs * rows
+    result: list[int] = []
+    share = final.first_share if final.strategy == "halving" else 1.0
+    while share < 1 and finalists > LEAST_LEFT:
+        seen = rows_after(share, final, rows)
+        # Of a few batches, several shares may be the same.
+        if seen < total and seen not in result:
+            result.append(seen)
+            finalists = num_left(finalists)
+        share *= 2
+    return [*result, total]
+
+
+def rows_after(share: float, final: FinalSettings, rows: int) -> int:
+    """Training rows that a share of a training has seen, rounded up to whole batches of its pass.
+
+    Args:
+        share: Of the whole training.
+        final: How models are trained.
+        rows: Training rows in a pass.
+    """
+    batch_size = final.optimization.batch_size
+    passes, rest = divmod(math.ceil(share * (final.epochs * rows)), rows)
+    return passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows)
+
+
+def planned_rows(final: FinalSettings, finalists: int, baselines: int, rows: int) -> int:
+    """Training rows that all models of the final training see together, if none diverges.
+
+    Args:
+        final: How they are trained.
+        finalists: How many there are; 0 without a search.
+        baselines: How many hand-made models there are.
+        rows: Training rows in a pass.
+    """
+    stops = rungs(final, finalists, rows)
+    others = len(other_learning_rates(final))
+    leader = others if finalists else 0
+    count, before = stops[-1] * (leader + baselines * (1 + others)), 0
+    for stop in stops:
+        count += finalists * (stop - before)
+        finalists, before = num_left(finalists), stop
+    return count
+
+
+def other_learning_rates(final: FinalSettings) -> list[float]:
+    """Those that the best finalist and hand-made models are trained with after the first, each once."""
+    return [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != final.optimization.learning_rate]

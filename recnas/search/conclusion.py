@@ -1,0 +1,82 @@
+"""What `results.json` says of the models of a run, and which of them are best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recnas.candidates.evaluation import Quality, Result
+from recnas.candidates.network import SEARCHED, kind_of
+from recnas.nn.networks import title_of
+from recnas.search.context import RunContext
+from recnas.search.costs import Costs
+from recnas.search.stage import Findings
+from recnas.strategies.pareto import first_front
+from recnas.util.user_code import is_user_code
+
+
+def model_entries(context: RunContext, findings: Findings) -> list[dict[str, Any]]:
+    """An entry for each network that was trained, finalists first; what is above a limit is said."""
+    total = context.settings.final.epochs * context.dataset.rows("train")
+    entries = [
+        _entry(context.costs, list(known.values()), findings.chosen.get(network), findings.test.get(network), total)
+        for network, known in findings.trained.items()
+    ]
+    for entry in entries:
+        if entry["over_limits"]:
+            context.console.say(f"{entry['id']}: above the limit on {' and '.join(entry['over_limits'])}")
+    return entries
+
+
+def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """The searched models, trained to the end, that no other beats in validation log loss and in every objective cost.
+
+    Args:
+        models: Entries of `results.json`.
+        names: The objectives of `EvolutionSettings`.
+
+    Returns:
+        Their ids, lowest validation log loss first; with the score as the only objective, the best alone.
+    """
+    keys = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
+    found = [model for model in models if model["kind"] == SEARCHED and model["status"] == "trained"]
+    points = {model["id"]: (model["validation"]["log_loss"], *(model[key] for key in keys)) for model in found}
+    ids = list(points)
+    return sorted((ids[place] for place in first_front(list(points.values()))), key=points.__getitem__)
+
+
+def _entry(
+    costs: Costs, results: Sequence[Result], chosen: Result | None, test: Quality | None, total: int
+) -> dict[str, Any]:
+    """A network's entry; `total` are the training rows that a whole training sees."""
+    shown = chosen or results[0]
+    training, candidate = shown.training, shown.candidate
+    entry: dict[str, Any] = {
+        "id": candidate.network_id,
+        "candidate": candidate.id,
+        "kind": kind_of(candidate.network),
+        # What code of a user's own says of itself can be told only where that is imported.
+        **({"title": title_of(candidate.network)} if is_user_code(getattr(candidate.network, "name", "")) else {}),
+        "status": "trained",
+        "validation": None if chosen is None else training.validation.to_json(),
+        "test": None if test is None else test.to_json(),
+        **costs.of_trained(candidate, training.parameters, chosen is not None),
+        "learning_rate": candidate.recipe.optimization.learning_rate,
+        "learning_rates": [_tried(result) for result in results],
+        "epoch": training.epoch,
+        "seconds": sum(result.training.seconds for result in results),
+    }
+    if chosen is not None:
+        return entry
+    if training.diverged is not None:
+        return entry | {"status": "diverged", "reason": training.diverged}
+    judged = {"validation": training.lowest.validation.to_json(), "epoch": training.lowest.epoch}
+    return entry | {"status": "dropped", **judged, "share": training.rows / total}
+
+
+def _tried(result: Result) -> dict[str, Any]:
+    """What one of a network's recipes came to on validation; None where the training did not come to its end."""
+    training = result.training
+    finished = training.validation if training.finished else None
+    rate = result.candidate.recipe.optimization.learning_rate
+    return {"learning_rate": rate, "log_loss": finished and finished.log_loss}

@@ -1,0 +1,104 @@
+"""What every stage of a run needs: its folder, settings, data, costs, workers, console and history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.recipe import Recipe
+from recnas.data import Dataset
+from recnas.execution.executor import Executor, ThisProcess
+from recnas.execution.torchrun import map_joined
+from recnas.nn.model import default_device
+from recnas.nn.networks import count_macs
+from recnas.nn.processes import num_started
+from recnas.runs.history import History
+from recnas.runs.settings import Settings
+from recnas.search.costs import Costs
+from recnas.search.worker import Worker
+from recnas.util.console import Console
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is begun and followed; its outcome does not depend on it.
+
+    Attributes:
+        overwrite: Replace an earlier run in its folder.
+        resume: Resume the run in its folder, if there is one.
+        progress: Show how far it is and a line for each result, on standard error.
+        log_to: Trackers that are told of it: `mlflow`, `tensorboard`.
+    """
+
+    overwrite: bool = False
+    resume: bool = False
+    progress: bool = True
+    log_to: Collection[str] = ()
+
+
+@dataclass
+class RunContext:
+    """A run under way.
+
+    Attributes:
+        run: Its folder.
+        settings: Its own.
+        dataset: What is learned from.
+        costs: What candidates cost.
+        executor: Of `Worker`s.
+        console: Where it is shown.
+        history: Every evaluation.
+    """
+
+    run: Path
+    settings: Settings
+    dataset: Dataset
+    costs: Costs
+    executor: Executor
+    console: Console
+    history: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.history = History(self.run)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How candidates are trained, unless a stage says otherwise."""
+        return Recipe(self.settings.final.optimization, self.settings.final.epochs)
+
+    @cached_property
+    def worker(self) -> Worker:
+        """That of this process."""
+        return self.executor.worker if isinstance(self.executor, ThisProcess) else Worker(self.settings)
+
+    def score(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
+        """Evaluates candidates by the first stage of the ranking, or by training those whose fidelity is above 0."""
+        for trains, grouped in groupby(evaluations, lambda evaluation: evaluation.fidelity > 0):
+            asked = list(grouped)
+            with closing(self.train(asked) if trains else self._by_proxies(Worker.score, asked)) as results:
+                yield from results
+
+    def score_again(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
+        """Evaluates candidates by the second stage of the ranking."""
+        return self._by_proxies(Worker.score_again, evaluations)
+
+    def train(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
+        """Trains candidates; of several processes that `torchrun` started all train each model together."""
+        if num_started() > 1:
+            return map_joined(Worker.train, self.worker, evaluations)
+        return self.executor.map(Worker.train, evaluations, self.effort, apart=True)
+
+    def effort(self, evaluation: Evaluation) -> float:
+        """How long an evaluation takes, in some unit."""
+        return count_macs(evaluation.candidate.network, self.dataset.schema)
+
+    def _by_proxies(
+        self, method: Callable[[Worker, Evaluation], Result], evaluations: Sequence[Evaluation]
+    ) -> Iterator[Result]:
+        on_cpu = default_device().type == "cpu"
+        return self.executor.map(method, evaluations, self.effort, single_threaded=on_cpu)

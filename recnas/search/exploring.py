@@ -1,0 +1,113 @@
+"""A run's exploring: a strategy proposes candidates, and they are ranked without being trained."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from collections import deque
+from collections.abc import Mapping
+
+from recnas.candidates.evaluation import Result
+from recnas.candidates.recipe import Recipe
+from recnas.runs.folder import SEARCH
+from recnas.runs.history import FILE_NAME
+from recnas.runs.outlook import RECENT_CANDIDATES
+from recnas.runs.plan import PlannedStage
+from recnas.runs.settings import Settings
+from recnas.search.context import RunContext
+from recnas.search.costs import Costs
+from recnas.search.loop import WithinBudget, pursue
+from recnas.search.plan import plan_scoring
+from recnas.search.stage import Findings, Stage
+from recnas.space import SearchSpace
+from recnas.strategies.base import Strategy
+from recnas.strategies.problem import Budget, Problem
+from recnas.strategies.registry import find_strategy
+
+
+def make_problem(settings: Settings, costs: Costs) -> Problem:
+    """What a run's strategy works on."""
+    return Problem(
+        SearchSpace.named(settings.space),
+        Recipe(settings.final.optimization, settings.final.epochs),
+        random.Random(f"{settings.seed}/search"),
+        Budget(settings.evolution.candidates),
+        costs.affordable,
+        costs.smallest,
+        costs.objectives,
+    )
+
+
+def named_strategy(settings: Settings) -> Strategy:
+    """The strategy that settings name.
+
+    Raises:
+        InputError: There is none.
+    """
+    return find_strategy(settings.explorer).from_settings(settings)
+
+
+def check_limits(strategy: Strategy, settings: Settings, costs: Costs) -> None:
+    """Lets a copy of a strategy ask once before the warm-up: limits that leave too few candidates are known at once.
+
+    Raises:
+        InputError: They do.
+    """
+    trial = WithinBudget(copy.deepcopy(strategy))
+    trial.begin(make_problem(settings, costs))
+    trial.ask()
+
+
+class Exploring(Stage):
+    """Ranks what a strategy proposes.
+
+    Args:
+        strategy: What proposes; it has not begun. None: the one that the settings name.
+    """
+
+    name = SEARCH
+
+    def __init__(self, strategy: Strategy | None = None) -> None:
+        self._strategy = strategy
+
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """See `Stage.planned`."""
+        return plan_scoring(self.name, settings.proxy, settings.ranking.first, settings.evolution.candidates)
+
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """See `Stage.run`."""
+        console, history = context.console, context.history
+        if history.dropped:
+            console.say(f"{context.run / FILE_NAME}: the last line was cut short; its candidate is evaluated again")
+        if before := history.num_of(self.name):
+            console.say(f"{self.name}: {before:,} candidates scored before")
+        known_before = 0.0
+        best, recent = -float("inf"), deque[float](maxlen=RECENT_CANDIDATES)
+        problem = make_problem(context.settings, context.costs)
+        strategy = WithinBudget(named_strategy(context.settings) if self._strategy is None else self._strategy)
+        strategy.begin(problem)
+        start = time.perf_counter()
+        with console.bar(problem.budget.evaluations, self.name, "candidates") as bar:
+
+            def each(result: Result, known: bool) -> None:
+                nonlocal best, known_before
+                findings.explored.append(result)
+                best = max(best, result.score)
+                if known:
+                    known_before += result.seconds
+                    bar.skip()
+                    return
+                recent.append(result.seconds)
+                if taken := sum(recent):
+                    bar.went(context.executor.side_by_side * len(recent) / taken)
+                bar.update(note=f"best score {best:.2f}")
+
+            pursue(strategy, history, self.name, context.score, each)
+        # What a process before spent is known by its candidates.
+        seconds = known_before / context.executor.side_by_side + time.perf_counter() - start
+        count = len(findings.explored)
+        if count < problem.budget.evaluations:
+            console.say(f"{self.name}: no new candidate was found after {count:,}; it ends here")
+        console.say(f"{self.name}: {count:,} candidates in {seconds:.0f} s ({count / seconds:.1f} a second)")
+        findings.seconds += seconds

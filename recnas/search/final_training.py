@@ -1,0 +1,159 @@
+"""A run's final training: the best candidates and the baselines, in full or in rungs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Result
+from recnas.candidates.network import SEARCHED, Baseline, kind_of
+from recnas.candidates.recipe import Recipe
+from recnas.runs.folder import FINAL_TRAINING
+from recnas.runs.models import CHOSEN, MODELS, ModelFolder
+from recnas.runs.plan import PlannedStage
+from recnas.runs.rungs import other_learning_rates, planned_rows, rungs
+from recnas.runs.settings import Settings
+from recnas.search.context import RunContext
+from recnas.search.loop import pursue
+from recnas.search.stage import Findings, Stage
+from recnas.strategies.choice import best_of
+from recnas.strategies.halving import SuccessiveHalving
+from recnas.util.errors import RunError
+from recnas.util.files import write_json
+
+
+class FinalTraining(Stage):
+    """Trains finalists and baselines, and keeps the weights of each network at its best learning rate.
+
+    Args:
+        baselines: The baselines' names.
+    """
+
+    name = FINAL_TRAINING
+
+    def __init__(self, baselines: Sequence[str]) -> None:
+        self._baselines = [Baseline(name) for name in dict.fromkeys(baselines)]
+
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """See `Stage.planned`."""
+        finalists = min(settings.final.top_k, settings.evolution.candidates)
+        total = planned_rows(settings.final, finalists, len(self._baselines), rows["train"])
+        return PlannedStage(self.name, total, "rows")
+
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """See `Stage.run`.
+
+        Raises:
+            RunError: No finalist, or without a search no baseline, could be trained to the end.
+        """
+        settings, console = context.settings, context.console
+        final, pass_rows = settings.final, context.dataset.rows("train")
+        others = other_learning_rates(final)
+        finalists = [
+            Candidate(result.candidate.network, context.recipe)
+            for result in (best_of(findings.ranked, final.top_k, context.costs.point) if findings.ranked else ())
+        ]
+        rates = [final.optimization.learning_rate, *others]
+        baselines = [Candidate(network, at(context.recipe, rate)) for network in self._baselines for rate in rates]
+        trained = {candidate.network_id: dict[str, Result]() for candidate in (*finalists, *baselines)}
+        total = final.epochs * pass_rows
+        strategy = SuccessiveHalving(
+            finalists,
+            [rows / total for rows in rungs(final, len(finalists), pass_rows)[:-1]],
+            lambda candidate: context.costs.objectives(candidate.network),
+            baselines,
+            lambda leader: [replace(leader, recipe=at(leader.recipe, rate)) for rate in others],
+        )
+        planned = planned_rows(final, len(finalists), len(self._baselines), pass_rows)
+        with console.bar(planned, self.name, "rows") as bar:
+            rounds = _Rounds(context, strategy)
+
+            def each(result: Result, known: bool) -> None:
+                recipes = trained[result.candidate.network_id]
+                before = recipes.get(result.candidate.id)
+                rows = result.evaluation.rows(pass_rows) - (before.evaluation.rows(pass_rows) if before else 0)
+                recipes[result.candidate.id] = result
+                console.say(_described(result, total))
+                (bar.skip if known else bar.update)(rows)
+
+            pursue(strategy, context.history, self.name, context.train, each, rounds.end)
+            # Of a rung in which many diverged, fewer went on than planned.
+            bar.skip(bar.total - bar.done)
+        best = {network: best_finished(known.values()) for network, known in trained.items()}
+        chosen = {network: result for network, result in best.items() if result is not None}
+        write_json(context.run / MODELS / CHOSEN, {network: result.candidate.id for network, result in chosen.items()})
+        for network, known in trained.items():
+            for result in known.values():
+                if network not in chosen or result.candidate != chosen[network].candidate:
+                    ModelFolder(context.run, result.candidate).drop_weights()
+        findings.trained, findings.chosen = trained, chosen
+
+
+def at(recipe: Recipe, learning_rate: float) -> Recipe:
+    """A recipe with another learning rate."""
+    return replace(recipe, optimization=replace(recipe.optimization, learning_rate=learning_rate))
+
+
+def best_finished(results: Iterable[Result]) -> Result | None:
+    """The training that came to its end and is best on validation; None where there is none."""
+    finished = [result for result in results if result.training.finished]
+    return min(finished, key=lambda result: result.training.validation.log_loss, default=None)
+
+
+class _Rounds:
+    """What is done after each round of a final training.
+
+    Args:
+        context: The run.
+        strategy: Told of the round before.
+    """
+
+    def __init__(self, context: RunContext, strategy: SuccessiveHalving) -> None:
+        self._context, self._strategy, self._field = context, strategy, strategy.field
+        self._is_judged = False
+
+    def end(self, results: Sequence[Result]) -> None:
+        """Drops what does not go on.
+
+        Raises:
+            RunError: Every finalist that was not dropped, or without finalists every baseline, diverged.
+        """
+        left = self._strategy.field
+        if results[0].evaluation.fidelity == 1:
+            # Without a search, the baselines are what the run is about.
+            judged = results[: len(left)] or results
+            if not self._is_judged and best_finished(judged) is None:
+                raise _none_left(judged)
+            self._is_judged = True
+            return
+        if not left:
+            raise _none_left(results)
+        for candidate in self._field:
+            if candidate not in left:
+                ModelFolder(self._context.run, candidate).drop_weights()
+        share = 100 * results[0].evaluation.fidelity
+        self._context.console.say(
+            f"{len(left)} of {len(self._field)} finalists go on after {share:.3g} % of the training"
+        )
+        self._field = left
+
+
+def _described(result: Result, total: int) -> str:
+    """How a training went, in one line for a person; `total` are the rows of a whole one."""
+    training, recipe = result.training, result.candidate.recipe
+    name = f"{result.candidate.network_id} at learning rate {recipe.optimization.learning_rate:g}"
+    if training.diverged is not None:
+        return f"{name}: diverged, {training.diverged}"
+    shown = training.best if training.finished else training.lowest
+    when = f"epoch {training.epoch}" if training.finished else f"{100 * training.rows / total:.3g} % of the training"
+    return (
+        f"{name}: validation log loss {shown.validation.log_loss:.4f}, AUC {shown.validation.auc:.4f} "
+        f"({when}, {training.seconds:.0f} s)"
+    )
+
+
+def _none_left(results: Sequence[Result]) -> RunError:
+    reason = next((result.training.diverged for result in results if result.training.diverged), "")
+    what = "finalist" if kind_of(results[0].candidate.network) == SEARCHED else "model"
+    return RunError(f"every {what}'s training diverged: {reason}")

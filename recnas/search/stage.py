@@ -1,0 +1,69 @@
+"""What a stage of a run is, and what stages find."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from recnas.candidates.evaluation import Quality, Result
+from recnas.runs.plan import PlannedStage
+from recnas.runs.settings import Settings
+from recnas.search.context import RunContext
+
+
+@dataclass
+class Findings:
+    """What the stages of a run have found so far.
+
+    Attributes:
+        explored: Every candidate in the order of scoring.
+        reranked: The best of them with their scores of the second ranking; None where there was none.
+        seconds: What both took.
+        warmup_rows: Training rows of the warm-up.
+        trained: What the trainings of each network came to, by the network's id and the candidate's; finalists first.
+        chosen: The best training of each network that has one, by the network's id.
+        test: How well these predict the test rows.
+    """
+
+    explored: list[Result] = field(default_factory=list)
+    reranked: list[Result] | None = None
+    seconds: float = 0.0
+    warmup_rows: int = 0
+    trained: dict[str, dict[str, Result]] = field(default_factory=dict)
+    chosen: dict[str, Result] = field(default_factory=dict)
+    test: dict[str, Quality] = field(default_factory=dict)
+
+    @property
+    def ranked(self) -> list[Result]:
+        """The candidates that finalists are chosen from."""
+        return self.explored if self.reranked is None else self.reranked
+
+
+class Stage(ABC):
+    """A part of a run. What was done of it in a process before is not done again.
+
+    Attributes:
+        name: As shown, and written into the history.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """What there is to do.
+
+        Args:
+            settings: The run's.
+            rows: Of each split.
+        """
+
+    @abstractmethod
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """Does it.
+
+        Args:
+            context: The run.
+            findings: What the stages before have found, to which this one adds.
+        """

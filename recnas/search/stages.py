@@ -1,0 +1,49 @@
+"""The stages of a run, one after the other. A stage is added here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from recnas.runs.plan import Plan
+from recnas.runs.settings import Settings
+from recnas.search.context import RunContext
+from recnas.search.exploring import Exploring
+from recnas.search.final_training import FinalTraining
+from recnas.search.reranking import ReRanking
+from recnas.search.stage import Findings, Stage
+from recnas.search.testing import Test
+from recnas.search.warmup_stage import WarmUp
+from recnas.strategies.base import Strategy
+
+
+def stages_of(settings: Settings, strategy: Strategy | None = None) -> list[Stage]:
+    """What a run does; without a search it trains baselines alone.
+
+    Args:
+        settings: The run's.
+        strategy: What proposes candidates; None: the one that the settings name.
+    """
+    last = [FinalTraining(settings.final.baselines), Test()]
+    if not settings.searches:
+        return last
+    warm_up = [WarmUp()] if settings.warms_up else []
+    re_ranking = [ReRanking()] if settings.ranking.second is not None else []
+    return [*warm_up, Exploring(strategy), *re_ranking, *last]
+
+
+def plan_search(settings: Settings, rows: Mapping[str, int]) -> Plan:
+    """What a run has to do, of baselines alone too; its ranking's proxies are imported.
+
+    Args:
+        settings: The run's.
+        rows: Of each split.
+    """
+    return Plan(tuple(stage.planned(settings, rows) for stage in stages_of(settings)))
+
+
+def go_through(context: RunContext, stages: Sequence[Stage]) -> Findings:
+    """Does the stages of a run; gives what they found."""
+    findings = Findings()
+    for stage in stages:
+        stage.run(context, findings)
+    return findings

@@ -1,0 +1,39 @@
+"""A run's last look: the chosen models are measured on the test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recnas.nn.networks import count_macs
+from recnas.runs.folder import TEST
+from recnas.runs.plan import PlannedStage
+from recnas.runs.settings import Settings
+from recnas.search.context import RunContext
+from recnas.search.stage import Findings, Stage
+from recnas.search.worker import Worker
+
+FORWARD_ALONE = 1 / 3
+"""What a row costs that is only predicted, as a share of one that is learned from."""
+
+
+class Test(Stage):
+    """Measures each network at its best recipe. Every choice is made: the test rows are looked at only here."""
+
+    name = TEST
+
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """See `Stage.planned`."""
+        models = min(settings.final.top_k, settings.evolution.candidates) + len(set(settings.final.baselines))
+        return PlannedStage(self.name, models, "models", rows["test"] * FORWARD_ALONE, trains=False)
+
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """See `Stage.run`."""
+        candidates = {network: result.candidate for network, result in findings.chosen.items()}
+        schema = context.dataset.schema
+        measured = context.executor.map(
+            Worker.test, list(candidates.values()), lambda item: count_macs(item.network, schema), apart=True
+        )
+        with context.console.bar(len(candidates), self.name, "models") as bar:
+            for network, quality in zip(candidates, measured, strict=True):
+                findings.test[network] = quality
+                bar.update()

@@ -1,0 +1,195 @@
+"""Training of one candidate, from scratch or from where it paused: all alike, on the same rows and the same loader."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
+from recnas.candidates.network import Baseline
+from recnas.data import Dataset
+from recnas.features.schema import Schema
+from recnas.nn.baselines.registry import find_baseline
+from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
+from recnas.nn.model import CTRModel, count_dense_parameters, default_device
+from recnas.nn.networks import build_network, embedding_dim, reads_first_order
+from recnas.nn.processes import Processes, all_processes
+from recnas.runs.models import ModelFolder
+from recnas.runs.settings import Settings
+from recnas.search.scoring import stage_seed
+from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
+from recnas.train.divergence import Diverged
+from recnas.train.log import ProgressLog
+from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, train
+
+
+def train_candidate(settings: Settings, dataset: Dataset, evaluation: Evaluation) -> Result:
+    """Trains a candidate to a fidelity: from scratch, or from where it paused or a killed process left it.
+
+    The learning rate follows the schedule of the whole training. So a training that paused and was resumed is, bit for
+    bit, the one that never paused. What came of it is kept beside the weights of its best epoch, and is not done again.
+    """
+    import_code(evaluation.candidate)
+    rows = evaluation.rows(dataset.rows("train"))
+    folder = ModelFolder(Path(settings.run), evaluation.candidate)
+    processes = all_processes(default_device())
+    checkpoint = Checkpoint(folder.checkpoint, settings.checkpoint_seconds, processes)
+    known: Training | None = processes.first(partial(folder.outcome, rows))
+    if known is None:
+        if processes.leads:
+            folder.begin()
+        run = _TrainingRun(settings, dataset, evaluation.candidate, folder, checkpoint, processes)
+        known = run.to(rows)
+    elif not known.paused:
+        checkpoint.remove()
+    return Result.of_training(evaluation, known)
+
+
+def restore(run: Path, schema: Schema, candidate: Candidate) -> CTRModel:
+    """A trained candidate with the weights that the run kept, for inference."""
+    path, network = ModelFolder(run, candidate).weights, candidate.network
+    embeddings = WholeEmbeddings(schema, embedding_dim(network), first_order=reads_first_order(network))
+    model = CTRModel(schema, embeddings, build_network(network, schema))
+    load_model_tensors(model, load_tensors(path), path)
+    return model.eval()
+
+
+def measure_on_test(settings: Settings, dataset: Dataset, candidate: Candidate) -> Quality:
+    """Measures a trained candidate, with the weights that the run kept, on the test rows."""
+    import_code(candidate)
+    device = default_device()
+    return evaluate(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
+
+
+def import_code(candidate: Candidate) -> None:
+    """Imports a baseline of the user's own in this process; the run has its name from the user."""
+    if isinstance(candidate.network, Baseline):
+        find_baseline(candidate.network.name)
+
+
+@dataclass
+class _TrainingRun:
+    """A training under way."""
+
+    settings: Settings
+    dataset: Dataset
+    candidate: Candidate
+    folder: ModelFolder
+    checkpoint: Checkpoint
+    processes: Processes
+
+    def __post_init__(self) -> None:
+        settings, dataset, network = self.settings, self.dataset, self.candidate.network
+        optimization, self.device = self.candidate.recipe.optimization, default_device()
+        # By the network alone: its recipes begin with the same weights.
+        torch.manual_seed(stage_seed(settings, f"train/{network.id}"))
+        embeddings = ShardedEmbeddings(
+            dataset.schema,
+            embedding_dim(network),
+            optimization.of_tables,
+            self.device,
+            reads_first_order(network),
+            self.processes,
+            settings.sharding,
+            optimization.batch_size,
+        )
+        self.model = CTRModel(dataset.schema, embeddings, build_network(network, dataset.schema)).to(self.device)
+        self.learner = ModelLearner(self.model, optimization)
+        self.order = stage_seed(settings, "train")
+        kept = self.checkpoint.restore(self.learner) or {"epochs": [], "tally": {}}
+        self.epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
+        self.tally = Tally(**kept["tally"])
+        self.log = ProgressLog(self.folder.progress) if self.processes.leads else None
+        self.pass_rows = dataset.rows("train")
+        self.pass_steps = len(dataset.batches("train", optimization.batch_size))
+        # `recnas baselines` has a flag of its own.
+        self.rate_flag = "--learning-rate" if settings.searches else "--learning-rates"
+
+    def to(self, rows: int) -> Training:
+        """Trains until so many rows were seen, a whole number of batches, or the training diverges."""
+        diverged = None
+        while (self.epochs[-1].rows if self.epochs else 0) < rows:
+            try:
+                self._to_next_measurement(rows)
+            except Diverged as error:
+                diverged = str(error)
+                break
+        finished = diverged is None and rows == self.candidate.recipe.epochs * self.pass_rows
+        parameters = count_dense_parameters(self.model)
+        training = Training(tuple(self.epochs), finished, diverged, self.checkpoint.spent, parameters)
+        if training.paused:
+            self._save(self.tally)
+        if self.processes.leads:
+            self.folder.record(training)
+        if not training.paused:
+            self.checkpoint.remove()
+        return training
+
+    def _to_next_measurement(self, rows: int) -> None:
+        """Trains to the end of the pass, or to where the training pauses, and measures it there."""
+        recipe = self.candidate.recipe
+        batch_size, learning_rate = recipe.optimization.batch_size, recipe.optimization.learning_rate
+        passes = (self.epochs[-1].rows if self.epochs else 0) // self.pass_rows
+        stop = math.ceil(min(rows - passes * self.pass_rows, self.pass_rows) / batch_size)
+        loss = train(
+            self.learner,
+            islice(self._batches(passes), stop - self.tally.steps),
+            steps=self.pass_steps * recipe.epochs,
+            first_step=self.pass_steps * passes + self.tally.steps,
+            learning_rate=learning_rate,
+            device=self.device,
+            report=partial(self._report, passes * self.pass_rows),
+            before_step=self._seed_step,
+            after_step=self._save_if_due,
+            tally=self.tally,
+            rate_flag=self.rate_flag,
+        )
+        seen, whole = passes * self.pass_rows + self.tally.rows, self.tally.steps == self.pass_steps
+        epoch = passes + 1 if whole else seen / self.pass_rows
+        quality = evaluate(self.model, self.dataset, "validation", device=self.device)
+        if not math.isfinite(quality.log_loss):
+            raise Diverged(
+                f"the validation log loss is {quality.log_loss} after epoch {epoch:g}; try a smaller {self.rate_flag}"
+            )
+        if whole and all(quality.log_loss < item.validation.log_loss for item in self.epochs if item.whole):
+            save_model(self.folder.weights, self.model)
+        self.epochs.append(Epoch(learning_rate, epoch, seen, loss, quality, self.checkpoint.spent))
+        if whole:
+            self.tally = Tally()
+
+    def _batches(self, passes: int) -> Iterator[Any]:
+        return iter(
+            self.dataset.batches(
+                "train",
+                self.candidate.recipe.optimization.batch_size,
+                seed=self.order,
+                epoch=passes,
+                rank=self.processes.rank,
+                world_size=self.processes.size,
+                first_batch=self.tally.steps,
+            )
+        )
+
+    def _report(self, rows_before: int, now: Progress) -> None:
+        if self.log is not None:
+            self.log.add(replace(now, rows=rows_before + now.rows))
+
+    def _seed_step(self, step: int) -> None:
+        # What dropout draws hangs on the step alone: a training that is resumed draws what it would have drawn.
+        torch.manual_seed((self.order + step) * self.processes.size + self.processes.rank)
+
+    def _save_if_due(self, step: int, tally: Tally) -> None:
+        if self.checkpoint.due():
+            self._save(tally)
+
+    def _save(self, tally: Tally) -> None:
+        notes = {"epochs": [item.to_json() for item in self.epochs], "tally": asdict(tally)}
+        self.checkpoint.save(self.learner, notes)

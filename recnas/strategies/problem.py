@@ -1,0 +1,128 @@
+"""What a strategy works on: candidates that are new and within the limits, drawn for it; and how much it may ask."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.recipe import Recipe
+from recnas.space import PATIENCE, Architecture, SearchSpace
+from recnas.strategies.pareto import Point, objectives
+
+TRIES = 1000
+"""Draws of a candidate before it is asked to be further from where it is drawn, to make it new."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a strategy may ask.
+
+    Attributes:
+        evaluations: How many.
+    """
+
+    evaluations: int
+
+
+class Problem:
+    """A space, what may be drawn from it, and the budget.
+
+    Candidates that compute the same are the same: each is drawn once. With limits, a draw that is not affordable is
+    drawn again. Where limits are so tight that `PATIENCE` draws in a row are refused, every further one is pulled
+    within them, until one fits by itself: its choices are exchanged, in random order, for those of its parent or of the
+    smallest candidate, and no more of them than it takes.
+
+    Args:
+        space: Where candidates come from.
+        recipe: How they are trained.
+        rng: The source of every choice: the same state and the same results give the same candidates.
+        budget: How much may be asked.
+        affordable: Whether an architecture is within the limits, asked of each that is new; None for no limits.
+        smallest: An architecture that is, for others to be pulled to.
+        costs: An architecture's costs that are objectives beside the score, lower is better.
+
+    Raises:
+        ValueError: One of `affordable` and `smallest` is given without the other.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        recipe: Recipe,
+        rng: random.Random,
+        budget: Budget,
+        affordable: Callable[[Architecture], bool] | None = None,
+        smallest: Architecture | None = None,
+        costs: Callable[[Architecture], Point] = lambda arch: (),
+    ) -> None:
+        if (affordable is None) != (smallest is None):
+            raise ValueError("affordable and smallest belong together")
+        self.space, self.recipe, self.rng, self.budget = space, recipe, rng, budget
+        self._affordable, self._smallest, self._costs = affordable, smallest, costs
+        self._drawn: set[str] = set()
+        self._refused_in_a_row = 0
+
+    def random(self) -> Candidate | None:
+        """A new random candidate; None when many draws find none."""
+        return self.new(lambda more: self.space.sample(self.rng))
+
+    def child(self, parent: Candidate, mutations: int) -> Candidate | None:
+        """A new candidate that so many mutations, or more if need be, make of another; None when many find none."""
+        arch = _architecture(parent)
+        return self.new(lambda more: self.space.mutate(arch, self.rng, mutations + more), arch)
+
+    def new(self, draw: Callable[[int], Architecture], towards: Architecture | None = None) -> Candidate | None:
+        """A candidate that was not drawn before and is within the limits; None when many draws find none.
+
+        Args:
+            draw: Gives an architecture, the further from where it is drawn the larger its argument, which is 0 at
+                first.
+            towards: What one that is not affordable is pulled to; None for the smallest.
+        """
+        refused = 0
+        for attempt in range(2 * TRIES):
+            arch = draw(attempt // TRIES + refused // PATIENCE)
+            if (name := arch.id) in self._drawn:
+                continue
+            if self._affordable is None or self._affordable(arch):
+                self._refused_in_a_row = 0
+            else:
+                self._refused_in_a_row += 1
+                refused += 1
+                if self._refused_in_a_row <= PATIENCE:
+                    continue
+                arch = self.within_limits(arch, towards)
+                if (name := arch.id) in self._drawn:
+                    continue
+            self._drawn.add(name)
+            return Candidate(arch, self.recipe)
+        return None
+
+    def within_limits(self, arch: Architecture, towards: Architecture | None = None) -> Architecture:
+        """The architecture, pulled within the limits if it is not; arguments as in `new`."""
+        if self._affordable is None or self._affordable(arch):
+            return arch
+        return self.space.pull(arch, self._smallest if towards is None else towards, self._affordable, self.rng)
+
+    def admitted(self, evaluation: Evaluation) -> Evaluation:
+        """What is evaluated where a strategy asks for a candidate that it did not draw here: one within the limits."""
+        candidate = evaluation.candidate
+        if candidate.network_id in self._drawn or not isinstance(candidate.network, Architecture):
+            return evaluation
+        within = self.within_limits(candidate.network)
+        if within is not candidate.network:
+            evaluation = replace(evaluation, candidate=replace(candidate, network=within))
+        self._drawn.add(evaluation.candidate.network_id)
+        return evaluation
+
+    def point(self, result: Result) -> Point:
+        """What a candidate came to in each objective, smaller is better; one without a finite score is the worst."""
+        return objectives(result.score, self._costs(_architecture(result.candidate)))
+
+
+def _architecture(candidate: Candidate) -> Architecture:
+    assert isinstance(candidate.network, Architecture), f"{candidate.id} is no architecture of the space"
+    return candidate.network

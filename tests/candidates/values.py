@@ -1,0 +1,53 @@
+"""Candidates and trainings of every kind, for properties."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import strategies as st
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.embedding_optimizer import NAMES
+from recnas.candidates.evaluation import Epoch, Quality, Training
+from recnas.candidates.network import Baseline
+from recnas.candidates.recipe import Optimization, Recipe
+from recnas.space import SPACES, SearchSpace
+
+POSITIVE = st.floats(1e-6, 1e6) | st.integers(1, 10**6)
+LOSSES = st.floats(0.01, 10)
+
+ARCHITECTURES = st.builds(
+    lambda space, seed: SearchSpace.named(space).sample(random.Random(seed)),
+    st.sampled_from(list(SPACES)),
+    st.integers(0, 20),
+)
+BASELINES = st.builds(Baseline, st.sampled_from(["lr", "autoint+", "my.models:TwoTower"]))
+RECIPES = st.builds(
+    Recipe,
+    st.builds(
+        Optimization,
+        learning_rate=POSITIVE,
+        batch_size=st.integers(1, 10**6),
+        eps=POSITIVE,
+        embedding_optimizer=st.sampled_from(NAMES),
+        embedding_rate=POSITIVE,
+        embedding_eps=POSITIVE,
+        weight_decay=st.floats(0, 1),
+        fan_in_scale=st.none() | st.floats(1, 1e6),
+        clip=st.none() | POSITIVE,
+    ),
+    st.integers(1, 100),
+)
+CANDIDATES = st.builds(Candidate, ARCHITECTURES | BASELINES, RECIPES)
+
+
+def training_of(losses: list[float], rows: int, diverged: bool, finished: bool) -> Training:
+    """A training that was measured after so many rows each time, every second time at the end of a pass."""
+    epochs = tuple(
+        Epoch(0.1, place / 2, place * rows, 0.6, Quality(loss, 0.5), float(place))
+        for place, loss in enumerate(losses, start=1)
+    )
+    return Training(epochs, finished and not diverged, "nan" if diverged else None, float(len(losses)), 10)
+
+
+TRAININGS = st.builds(training_of, st.lists(LOSSES, max_size=6), st.integers(1, 10**6), st.booleans(), st.booleans())
