@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Quality
-from recnas.candidates.network import BASELINE, Baseline, Network, load_network
 from recnas.data import Dataset
 from recnas.export.fit import check_finite, check_fits
 from recnas.export.folder import (
@@ -23,17 +20,12 @@ from recnas.export.folder import (
 from recnas.export.quantize import RoundedTable, rounded
 from recnas.export.record import Quantization, Stage, TrainingRecord, optimization_from, quality
 from recnas.features.schema import FILE_NAME as SCHEMA
-from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 from recnas.nn.networks import network_of
-from recnas.runs.folder import CONFIG, RESULTS, check_finished, made_anew
-from recnas.runs.results import read_results
-from recnas.runs.settings import Settings
-from recnas.runs.trained import weights_of
+from recnas.runs.finished_model import finished_model
+from recnas.runs.folder import CONFIG
 from recnas.train.loop import evaluate
 from recnas.util.errors import InputError
-from recnas.util.files import read_json, read_yaml
-from recnas.util.user_code import from_file_name
 
 
 def export_run(
@@ -111,66 +103,16 @@ def _round(
 
 def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]:
     """A model of a run, how it was trained, and where its data set was."""
-    check_finished(run)
-    if not (run / CONFIG).is_file():
-        raise InputError(f"{run / CONFIG}: no such file; without it nobody knows how the run's models were trained")
-    remedy = made_anew(run)
-    results = read_results(run, remedy)
-    best, data = results.get("best"), (results.get("data") or {}).get("path")
-    if best is None or data is None:
-        raise InputError(f"{run / RESULTS}: no best model, or no path of its data; {remedy}")
-    entry = _entry(run, results, best if model is None else model)
-    weights, file = weights_of(run, entry["id"], entry.get("candidate"))
-    if not (run / SCHEMA).is_file():
-        raise InputError(f"{run / SCHEMA}: no such file; the data set's own is the same, copy it there")
-    network = _network(run, entry, file, remedy)
-    if not weights.is_file():
-        raise InputError(f"{weights}: no such file; {remedy}")
-    record = _record(run, results, entry)
-    return model_from(network, Schema.load(run), weights), record, Path(data)
-
-
-def _network(run: Path, entry: Mapping[str, Any], file: Path, remedy: str) -> Network:
-    """What a trained model's network is, by the file beside its weights."""
-    if entry["kind"] == BASELINE and not file.exists():
-        # Runs of recnas 0.1 have none for a baseline.
-        return Baseline(from_file_name(entry["id"]))
-    if not file.is_file():
-        raise InputError(f"{file}: no such file; {remedy}")
+    found = finished_model(run, model)
     try:
-        network = Candidate.from_json(read_json(file)).network if entry.get("candidate") else load_network(file)
+        optimization = optimization_from(found.optimization)
     except InputError as error:
-        raise InputError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
-    if network.id != entry["id"]:
-        raise InputError(f"{file}: this is {network.id}, not {entry['id']}; {remedy}")
-    return network
-
-
-def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
-    trained = {entry["id"]: entry for entry in results["models"] if entry.get("status") == "trained"}
-    if name not in trained:
-        raise InputError(f"{run / RESULTS}: no trained model {name!r} to export; there are {', '.join(trained)}")
-    return trained[name]
-
-
-def _record(run: Path, results: Mapping[str, Any], entry: Mapping[str, Any]) -> TrainingRecord:
-    """How a model was trained, by its entry of `results.json` and the settings of final training."""
-    config = run / "config.yaml"
-    settings, rate = read_yaml(config), entry.get("learning_rate")
-    final = settings.get("final")
-    if not isinstance(final, dict) or not isinstance(final.get("optimization"), dict) or rate is None:
-        reason = f"no {'learning_rate' if isinstance(final, dict) else 'final'}"
-        raise InputError(f"{run}: results.json and config.yaml do not say how the model was trained ({reason})")
-    try:
-        optimization = optimization_from({**final["optimization"], "learning_rate": float(rate)})
-    except InputError as error:
-        raise InputError(f"{config}: final.optimization: {error}") from None
+        raise InputError(f"{run / CONFIG}: final.optimization: {error}") from None
     stage = Stage(
-        data=str(results["data"].get("name") or Path(results["data"]["path"]).name),
-        epochs=entry.get("epoch", Settings.known_in(settings, str(config)).final.epochs),
-        learning_rate=float(rate),
-        validation=quality(entry.get("validation")),
-        test=quality(entry.get("test")),
+        data=found.data_name,
+        epochs=found.epochs,
+        learning_rate=optimization.learning_rate,
+        validation=quality(found.validation),
+        test=quality(found.test),
     )
-    return TrainingRecord(optimization, (stage,))
+    return model_from(found.network, found.schema, found.weights), TrainingRecord(optimization, (stage,)), found.data

@@ -1,0 +1,114 @@
+"""A trained model of a finished run, to be taken away: what it is, how it was trained, and its weights. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.network import BASELINE, Baseline, Network, load_network
+from recnas.features.schema import FILE_NAME as SCHEMA
+from recnas.features.schema import Schema
+from recnas.runs.folder import CONFIG, RESULTS, check_finished, made_anew, read_config
+from recnas.runs.results import read_results
+from recnas.runs.settings import Settings
+from recnas.runs.trained import weights_of
+from recnas.util.errors import InputError
+from recnas.util.files import read_json
+from recnas.util.user_code import from_file_name
+
+
+@dataclass(frozen=True)
+class FinishedModel:
+    """A model that a run has trained to the end.
+
+    Attributes:
+        network: What the model is.
+        schema: The features of its data set.
+        weights: The file of its weights.
+        data: The folder of its data set, which may be gone.
+        data_name: The name of its data set.
+        optimization: The settings of its optimiser as nested plain values, with its learning rate.
+        epochs: The passes over the training rows up to the weights that were kept.
+        validation: Its figures on the validation split.
+        test: Its figures on the test split.
+    """
+
+    network: Network
+    schema: Schema
+    weights: Path
+    data: Path
+    data_name: str
+    optimization: Mapping[str, Any]
+    epochs: float
+    validation: Mapping[str, float] | None
+    test: Mapping[str, float] | None
+
+
+def finished_model(run: Path, name: str | None) -> FinishedModel:
+    """Finds a model of a run.
+
+    Args:
+        run: The run's folder.
+        name: The id of its network; None for the best on validation.
+
+    Raises:
+        InputError: The run is not finished or damaged, or has no such model; with what to do.
+    """
+    check_finished(run)
+    if not (run / CONFIG).is_file():
+        raise InputError(f"{run / CONFIG}: no such file; without it nobody knows how the run's models were trained")
+    remedy = made_anew(run)
+    results = read_results(run, remedy)
+    best, data = results.get("best"), (results.get("data") or {}).get("path")
+    if best is None or data is None:
+        raise InputError(f"{run / RESULTS}: no best model, or no path of its data; {remedy}")
+    entry = _entry(run, results, best if name is None else name)
+    weights, file = weights_of(run, entry["id"], entry.get("candidate"))
+    if not (run / SCHEMA).is_file():
+        raise InputError(f"{run / SCHEMA}: no such file; the data set's own is the same, copy it there")
+    network = _network(run, entry, file, remedy)
+    if not weights.is_file():
+        raise InputError(f"{weights}: no such file; {remedy}")
+    config, rate = read_config(run), entry.get("learning_rate")
+    final = config.get("final")
+    if not isinstance(final, dict) or not isinstance(final.get("optimization"), dict) or rate is None:
+        reason = f"no {'learning_rate' if isinstance(final, dict) else 'final'}"
+        raise InputError(f"{run}: results.json and config.yaml do not say how the model was trained ({reason})")
+    return FinishedModel(
+        network=network,
+        schema=Schema.load(run),
+        weights=weights,
+        data=Path(data),
+        data_name=str(results["data"].get("name") or Path(data).name),
+        optimization={**final["optimization"], "learning_rate": float(rate)},
+        epochs=entry.get("epoch", Settings.known_in(config, str(run / CONFIG)).final.epochs),
+        validation=entry.get("validation"),
+        test=entry.get("test"),
+    )
+
+
+def _network(run: Path, entry: Mapping[str, Any], file: Path, remedy: str) -> Network:
+    """What a trained model's network is, by the file beside its weights."""
+    if entry["kind"] == BASELINE and not file.exists():
+        # Runs of recnas 0.1 have none for a baseline.
+        return Baseline(from_file_name(entry["id"]))
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; {remedy}")
+    try:
+        network = Candidate.from_json(read_json(file)).network if entry.get("candidate") else load_network(file)
+    except InputError as error:
+        raise InputError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
+    if network.id != entry["id"]:
+        raise InputError(f"{file}: this is {network.id}, not {entry['id']}; {remedy}")
+    return network
+
+
+def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
+    trained = {entry["id"]: entry for entry in results["models"] if entry.get("status") == "trained"}
+    if name not in trained:
+        raise InputError(f"{run / RESULTS}: no trained model {name!r} to export; there are {', '.join(trained)}")
+    return trained[name]
