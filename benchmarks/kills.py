@@ -1,4 +1,4 @@
-"""Kills searches at random moments, goes on with them, and compares what came of it with a search left alone.
+"""Kills searches at random moments, resumes them, and compares what came of it with a search left alone.
 
 recnas prepare movielens --output data/movielens
 python benchmarks/kills.py data/movielens                      # 36 kills, half of them with two worker processes

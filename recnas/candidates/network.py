@@ -18,7 +18,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Baseline:
-    """A hand-made network, named as wherever baselines are named; `recnas.nn.baselines` has them.
+    """A baseline, named as wherever baselines are named; `recnas.nn.baselines` has them.
 
     Attributes:
         name: Of the baseline.

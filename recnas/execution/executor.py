@@ -180,16 +180,16 @@ class LocalProcesses(Executor):
         apart: bool = False,
     ) -> Iterator[Any]:
         function = partial(_apply_with_one_thread if single_threaded else _apply, function)
-        with _telling_of_dead_workers():
+        with _dead_workers_as_run_error():
             yield from _in_order(self._pool, function, items, beginning_order(items, effort, self.side_by_side))
 
     def wait_for_start(self) -> None:
-        with _telling_of_dead_workers():
+        with _dead_workers_as_run_error():
             for future in self._started:
                 future.result()
 
     def check(self) -> None:
-        with _telling_of_dead_workers():
+        with _dead_workers_as_run_error():
             for future in self._started:
                 if future.done():
                     future.result()
@@ -247,7 +247,7 @@ def _nothing() -> None:
 
 
 @contextmanager
-def _telling_of_dead_workers() -> Iterator[None]:
+def _dead_workers_as_run_error() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool:

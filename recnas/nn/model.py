@@ -64,7 +64,7 @@ def sizes(schema: Schema) -> tuple[int, int, int]:
     return schema.num_dense, schema.num_sparse, EMBEDDING_DIM
 
 
-def found_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
+def searched_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
     """The finished network of an architecture with fresh weights and no dead parts.
 
     Beside a branch that leads, all else starts with zero weights on the logit: a training begins with the branch, and

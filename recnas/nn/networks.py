@@ -7,7 +7,7 @@ from torch import nn
 from recnas.candidates.network import Baseline, Network
 from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import baseline_of, imported_baseline
-from recnas.nn.model import found_network
+from recnas.nn.model import searched_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.space import Architecture, cost
 
@@ -23,7 +23,7 @@ def build_network(network: Network, schema: Schema, dim: int | None = None) -> n
     dim = embedding_dim(network) if dim is None else dim
     if isinstance(network, Baseline):
         return imported_baseline(network.name).network(schema, dim)
-    return found_network(schema, network, dim)
+    return searched_network(schema, network, dim)
 
 
 def count_macs(network: Network, schema: Schema, dim: int | None = None) -> int:

@@ -25,7 +25,7 @@ from recnas.data import Batch, Dataset
 from recnas.features.feature import SparseFeature
 from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel, searched_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.space import Architecture
 from recnas.train.divergence import Diverged
@@ -120,7 +120,7 @@ class ShortTraining:
                 self.device,
             )
             torch.manual_seed(self.seed)
-            model = CTRModel(shared.schema, embeddings, found_network(shared.schema, arch)).to(self.device)
+            model = CTRModel(shared.schema, embeddings, searched_network(shared.schema, arch)).to(self.device)
         embeddings.load_tables(shared.tables)
         steps = len(shared.batches)
         measured = math.ceil(MEASURED * steps)

@@ -180,7 +180,7 @@ def is_at_work(run: Path) -> bool:
 
 
 def resume_command(run: Path | str) -> str:
-    """The command that goes on with a run that has not ended, whatever began it.
+    """The command that resumes a run that has not ended, whatever began it.
 
     Raises:
         InputError: Its settings cannot be read.
@@ -219,7 +219,7 @@ def check_finished(run: Path) -> None:
                 f"{run} has not ended, a process is at work on it; `{suggested('recnas', 'status', run)}` shows how "
                 "far it is"
             )
-        raise InputError(f"{run} has not ended; `{resume_command(run)}` goes on with it")
+        raise InputError(f"{run} has not ended; `{resume_command(run)}` resumes it")
 
 
 def finished(settings: Settings, form: Any = forms.Results) -> dict[str, Any] | None:
@@ -241,7 +241,7 @@ def is_finished(run: Path) -> bool:
 
 
 def holds_search(run: Path) -> bool:
-    """Whether there is a search in a run's folder, and not hand-made models alone."""
+    """Whether there is a search in a run's folder, and not baselines alone."""
     if not _is_run(run):
         return False
     config = read_config(run)
@@ -278,7 +278,7 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
         return None
     if (begun := _command(config)) != command:
         raise InputError(
-            f"{run} is the folder of a {begun}; `{suggested('recnas', begun, '--run', run, '--resume')}` goes on with "
+            f"{run} is the folder of a {begun}; `{suggested('recnas', begun, '--run', run, '--resume')}` resumes "
             f"it, choose another --run for a {command}"
         )
     if (found := config.pop("version", None)) != version("recnas"):

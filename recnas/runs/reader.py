@@ -39,7 +39,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Model:
-    """A finally trained model: a finalist of the search or a hand-made baseline.
+    """A finally trained model: a finalist of the search or a baseline.
 
     Attributes:
         validation: Of one that was dropped: when it was.
@@ -189,7 +189,7 @@ class Run:
 
     @property
     def searches(self) -> bool:
-        """Whether it searches at all, or trains hand-made models alone."""
+        """Whether it searches at all, or trains baselines alone."""
         return self.setting("top_k") != 0
 
     def setting(self, name: str) -> Any:

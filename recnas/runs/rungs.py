@@ -54,7 +54,7 @@ def planned_rows(final: FinalSettings, finalists: int, baselines: int, rows: int
     Args:
         final: How they are trained.
         finalists: How many there are; 0 without a search.
-        baselines: How many hand-made models there are.
+        baselines: How many baselines there are.
         rows: Training rows in a pass.
     """
     stops = rungs(final, finalists, rows)
@@ -68,5 +68,5 @@ def planned_rows(final: FinalSettings, finalists: int, baselines: int, rows: int
 
 
 def other_learning_rates(final: FinalSettings) -> list[float]:
-    """Those that the best finalist and hand-made models are trained with after the first, each once."""
+    """Those that the best finalist and baselines are trained with after the first, each once."""
     return [rate for rate in dict.fromkeys(final.other_learning_rates) if rate != final.optimization.learning_rate]

@@ -281,7 +281,7 @@ class Settings:
 
     @property
     def searches(self) -> bool:
-        """Whether the run searches at all, or trains hand-made models alone."""
+        """Whether the run searches at all, or trains baselines alone."""
         return self.final.top_k > 0
 
     def to_mapping(self) -> dict[str, Any]:

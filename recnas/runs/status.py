@@ -69,7 +69,7 @@ class TrainedModel:
     """A model of the final training: the best figures on validation so far, at any learning rate.
 
     Attributes:
-        id: The candidate's, or the hand-made model's name.
+        id: The candidate's, or the baseline's name.
         kind: `searched` or `baseline`.
         log_loss: None when it diverged.
         auc: Likewise.
@@ -99,10 +99,10 @@ class Status:
         models: Of the final training, as far as they were measured.
         changed: When one of its files was last written.
         num_bytes: What they take on the disk.
-        command: What goes on with it, when it is stopped.
+        command: The command that resumes it, when it is stopped.
         report: The page that `recnas report` made.
         results: What `results.json` holds.
-        at_work: Whether a process is at work on it: on a finished run, one that adds hand-made models.
+        at_work: Whether a process is at work on it: on a finished run, one that adds baselines.
         whole_seconds_left: A rough guess at what is left of all stages (see `Outlook`); None when nothing is known.
     """
 
@@ -138,7 +138,7 @@ class Status:
         stages = self.stages
         where = "" if self.stage is None else f", stage {stages.index(self.stage) + 1} of {len(stages)}: {self.stage}"
         ago = clock((datetime.now(UTC) - self.changed).total_seconds())
-        more = "; hand-made models are being added" if self.state == "finished" and self.at_work else ""
+        more = "; baselines are being added" if self.state == "finished" and self.at_work else ""
         lines = [f"{self.run}: {self.state}{where}{more}"]
         if self.progress is not None:
             lines.append(f"{'progress':<14}{_describe(self.progress, self.state == 'running')}")

@@ -1,7 +1,7 @@
 """What chooses: a strategy that proposes and learns, one loop that scores and records, executors that run the work.
 
 The package itself can be called: `recnas.search(data=…, run=…)` runs a whole search. `run_baselines`, which is
-`recnas.baselines`, trains hand-made models alone, or for a finished search.
+`recnas.baselines`, trains baselines alone, or for a finished search.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recnas.util.plain_values import merge
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
 
 BASELINE_LEARNING_RATES = (0.1, 0.05, 0.02)
-"""What hand-made models are trained with where no preset says otherwise."""
+"""What baselines are trained with where no preset says otherwise."""
 
 
 def run_search(
@@ -70,7 +70,7 @@ def run_search(
         settings["strategy"] = strategy if isinstance(strategy, str) else _name_of(type(strategy))
     resolved = resolve(Settings, data, run, preset, resume, settings)
     if not resolved.searches:
-        raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains hand-made models")
+        raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains nothing else")
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.context import RunOptions
     from recnas.search.run import search
@@ -92,7 +92,7 @@ def run_baselines(
     log_to: str | Collection[str] = (),
     **settings: Any,
 ) -> dict[str, Any]:
-    """Trains hand-made models: in a run of their own, or for a finished run, to whose results they are added.
+    """Trains baselines: in a run of their own, or for a finished run, to whose results they are added.
 
     Each is trained with every learning rate, and the one that is best on validation counts. Those that are added to a
     finished run are trained with its settings.
@@ -133,7 +133,7 @@ def run_baselines(
         if not finished:
             raise InputError(
                 f"{run} holds a search that has not ended; "
-                f"`{suggested('recnas', 'search', '--run', Path(run), '--resume')}` goes on with it"
+                f"`{suggested('recnas', 'search', '--run', Path(run), '--resume')}` resumes it"
             )
     wanted: dict[str, Any] = {} if learning_rates is None else _rates(learning_rates)
     if finished:
@@ -164,7 +164,7 @@ def run_baselines(
 
 def _check_flags(overwrite: bool, resume: bool) -> None:
     if overwrite and resume:
-        raise InputError("--overwrite makes a run anew, --resume goes on with it; take one of them")
+        raise InputError("--overwrite makes a run anew, --resume resumes it; take one of them")
 
 
 def _name_of(cls: type[Strategy]) -> str:

@@ -16,7 +16,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.data import Batch, Dataset
 from recnas.execution.executor import computing_with
 from recnas.nn.embeddings import WholeEmbeddings
-from recnas.nn.model import default_device, found_network
+from recnas.nn.model import default_device, searched_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.runs.folder import LATENCIES
 from recnas.runs.settings import Settings
@@ -79,7 +79,7 @@ class Latencies:
 
     def _network(self, arch: Architecture) -> float:
         schema = self._dataset.schema
-        network = found_network(schema, arch).to(self._device).eval()
+        network = searched_network(schema, arch).to(self._device).eval()
         fields = torch.randn(len(self._batch), schema.num_sparse, EMBEDDING_DIM, device=self._device)
         return self._median_ms(lambda: network(self._batch.dense, fields))
 

@@ -50,7 +50,7 @@ def run_study(
         >>> recnas.study("data/criteo", "runs/criteo-study", candidates=60, warmups=[0, 0.01, 0.1, 1], seeds=3)
     """
     if overwrite and resume:
-        raise InputError("--overwrite makes a study anew, --resume goes on with it; take one of them")
+        raise InputError("--overwrite makes a study anew, --resume resumes it; take one of them")
     resolved = resolve(StudySettings, data, run, preset, resume, settings)
     from recnas.study.run import study
 

@@ -24,7 +24,7 @@ import torch
 from recnas.data_prep import prepare
 from recnas.export.onnx import save_onnx
 from recnas.nn.embeddings import WholeEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel, searched_network
 from recnas.space import Architecture, SearchSpace
 from recnas.train.checkpoint import load_tensors, model_tensors, save_tensors
 
@@ -54,7 +54,7 @@ def folder(raw_rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFact
     schema = prepare("tabular", folder / "data", folder / "rows.jsonl", progress=False, **roles)
     arch = SearchSpace.named("nasrec-small").sample(random.Random(0))
     torch.manual_seed(0)
-    model = CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch)).eval()
+    model = CTRModel(schema, WholeEmbeddings(schema, 16), searched_network(schema, arch)).eval()
     (folder / "model").mkdir()
     arch.save(folder / "model" / "architecture.json")
     schema.save(folder / "model")

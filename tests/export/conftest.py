@@ -25,7 +25,7 @@ from recnas.export import export_run
 from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.schema import SPLITS, Schema
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel, searched_network
 from recnas.runs.models import ModelFolder
 from recnas.space import Architecture, Block
 from recnas.train.checkpoint import model_tensors, save_tensors
@@ -111,7 +111,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     data, run = write_data_set(folder / "data"), folder / "run"
     dataset = Dataset(data)
     torch.manual_seed(0)
-    model = CTRModel(dataset.schema, ShardedEmbeddings(dataset.schema, 16), found_network(dataset.schema, ARCHITECTURE))
+    model = CTRModel(
+        dataset.schema, ShardedEmbeddings(dataset.schema, 16), searched_network(dataset.schema, ARCHITECTURE)
+    )
     batches = dataset.batches("train", OPTIMIZATION.batch_size, seed=0)
     train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=OPTIMIZATION.learning_rate)
     entry = keep_model(run, ARCHITECTURE, model, dataset)
@@ -149,7 +151,7 @@ def make_model() -> Callable[[Schema, Architecture], CTRModel]:
     """Makes a model with fresh weights."""
 
     def make(schema: Schema, arch: Architecture) -> CTRModel:
-        return CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch)).eval()
+        return CTRModel(schema, WholeEmbeddings(schema, 16), searched_network(schema, arch)).eval()
 
     return make
 

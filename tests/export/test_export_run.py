@@ -91,7 +91,7 @@ def piece_of(run: Path, name: str) -> Path:
 @pytest.mark.parametrize(
     ("piece", "remedy"),
     [
-        ("results.json", "run has not ended; `recnas search --run {run} --resume` goes on with it"),
+        ("results.json", "run has not ended; `recnas search --run {run} --resume` resumes it"),
         ("candidate.json", "no such file; without {run}/results.json, `recnas search --run {run} --resume` makes"),
         ("weights.safetensors", "no such file; without {run}/results.json, `recnas search --run {run} --resume` makes"),
         ("schema.json", "no such file; the data set's own is the same, copy it there"),

@@ -14,7 +14,7 @@ from recnas.export.project import write_project
 from recnas.export.record import Stage, TrainingRecord
 from recnas.features.schema import SPLITS
 from recnas.nn.embeddings import WholeEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel, searched_network
 from recnas.train.checkpoint import model_tensors, save_tensors
 from tests.export.conftest import OPTIMIZATION
 from tests.export.test_project import serve_of
@@ -45,7 +45,7 @@ def test_the_probability_of_a_raw_row_is_that_of_the_prepared_one(finished, raw_
     dataset, own = Dataset(tmp_path / "data"), Dataset(tmp_path / "data").schema.capped(max_rows)
     arch, folder = finished.model.network.architecture, tmp_path / "model"
     torch.manual_seed(0)
-    model = CTRModel(own, WholeEmbeddings(own, 16), found_network(own, arch)).eval()
+    model = CTRModel(own, WholeEmbeddings(own, 16), searched_network(own, arch)).eval()
     folder.mkdir()
     arch.save(folder / "architecture.json")
     own.save(folder)

@@ -17,7 +17,7 @@ from recnas.candidates.recipe import Optimization
 from recnas.data import Dataset
 from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings
-from recnas.nn.model import CTRModel, Supernet, found_network
+from recnas.nn.model import CTRModel, Supernet, searched_network
 from recnas.nn.processes import all_processes
 from recnas.nn.sharding import Sharding
 from recnas.space import SearchSpace
@@ -72,7 +72,7 @@ def learner_of(case: Case, dataset: Dataset) -> Learner:
         return PathLearner(supernet, case.optimization, random.Random(0), paths=case.paths)
     arch = space.sample(random.Random(3))
     # Each process's dropout is its own.
-    network = baseline.network(dataset.schema).eval() if baseline else found_network(dataset.schema, arch)
+    network = baseline.network(dataset.schema).eval() if baseline else searched_network(dataset.schema, arch)
     return ModelLearner(CTRModel(dataset.schema, embeddings, network), case.optimization)
 
 

@@ -11,7 +11,7 @@ from recnas.features.schema import Schema
 from recnas.nn.baselines import TITLES
 from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
-from recnas.nn.model import CTRModel, Supernet, count_dense_parameters, found_network
+from recnas.nn.model import CTRModel, Supernet, count_dense_parameters, searched_network
 from recnas.space import SPACES, SearchSpace, cost
 
 ROWS = 12
@@ -39,11 +39,11 @@ def test_every_model_answers_no_rows_with_no_logits(schema: Schema, sample) -> N
     nothing = batch_of(schema.encode([]), schema)
     assert len(nothing) == 0
     archs = [arch for space in SPACES for arch in sample(space, 6)]
-    models = [CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch)) for arch in archs]
+    models = [CTRModel(schema, WholeEmbeddings(schema, 16), searched_network(schema, arch)) for arch in archs]
     for baseline in map(find_baseline, TITLES):
         embeddings = WholeEmbeddings(schema, baseline.dim, first_order=baseline.first_order)
         models.append(CTRModel(schema, embeddings, baseline.network(schema)))
-    models.append(CTRModel(schema, ShardedEmbeddings(schema, 16), found_network(schema, archs[0])))
+    models.append(CTRModel(schema, ShardedEmbeddings(schema, 16), searched_network(schema, archs[0])))
     with torch.no_grad():
         for model in models:
             assert model(nothing).shape == (0,)
@@ -56,9 +56,9 @@ def test_no_rows_are_encoded_from_a_table_of_every_kind(schema: Schema) -> None:
         assert [(len(item.values), item.offsets.tolist()) for item in encoded.lists] == [(0, [0])] * 2
 
 
-def test_a_found_network_is_fresh_and_holds_no_dead_part(schema: Schema, batch: Batch, sample) -> None:
+def test_a_searched_network_is_fresh_and_holds_no_dead_part(schema: Schema, batch: Batch, sample) -> None:
     for arch in sample("nasrec-full", 5):
-        model = CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch))
+        model = CTRModel(schema, WholeEmbeddings(schema, 16), searched_network(schema, arch))
         assert model(batch).shape == (ROWS,)
         assert count_dense_parameters(model) == cost.parameters(arch, 1, 5, 16)
         assert model.network.architecture == arch.canonical()
@@ -67,7 +67,7 @@ def test_a_found_network_is_fresh_and_holds_no_dead_part(schema: Schema, batch: 
 def test_beside_a_cross_network_blocks_begin_without_a_say(schema: Schema, sample) -> None:
     for arch in sample("nasrec-cross", 5):
         dense, fields = torch.randn(ROWS, 1), torch.randn(ROWS, 5, 16)
-        network = found_network(schema, arch)
+        network = searched_network(schema, arch)
         crossed = network.cross(dense, fields, dict(arch.branches)["cross"])
         expected = crossed @ network.last.weight["cross"]
         torch.testing.assert_close(network(dense, fields), expected)
@@ -76,4 +76,4 @@ def test_beside_a_cross_network_blocks_begin_without_a_say(schema: Schema, sampl
         # What they can do is there to be learned from the first step on.
         assert any(weight.grad.any() for name, weight in network.last.weight.items() if name != "cross")
     (plain,) = sample("nasrec-small", 1)
-    assert all(weight.any() for weight in found_network(schema, plain).last.weight.values())
+    assert all(weight.any() for weight in searched_network(schema, plain).last.weight.values())

@@ -15,7 +15,7 @@ from recnas.data import Batch
 from recnas.features.feature import SparseFeature
 from recnas.features.schema import Schema
 from recnas.nn.embeddings import EmbeddingOptimizer, ShardedEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel, searched_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.proxies.short_training import ShortTraining, renumbered
 from recnas.space import SPACES, Architecture, SearchSpace
@@ -38,7 +38,7 @@ def test_it_is_the_loss_at_the_end_of_the_training_of_a_model_with_whole_tables(
     short_training, arch = ShortTraining(dataset, 40, optimization, seed=3), draw(space)
     embeddings = ShardedEmbeddings(dataset.schema, EMBEDDING_DIM, EmbeddingOptimizer("rowwise-adagrad", 1e-2))
     torch.manual_seed(3)
-    model = CTRModel(dataset.schema, embeddings, found_network(dataset.schema, arch))
+    model = CTRModel(dataset.schema, embeddings, searched_network(dataset.schema, arch))
     batches = list(dataset.batches("train", batch_size, seed=3, rows=40))
     for name, table in embeddings.tables().items():
         seen = torch.cat([batch.sparse[name].values() for batch in batches]).unique()

@@ -279,7 +279,7 @@ def test_a_finished_run_shows_its_table_and_report(run: Path, capsys: pytest.Cap
     assert f"none yet; recnas report '{run}'" in shown
     assert "<- best" in shown
     with at_work(run):
-        assert str(read_status(run)).startswith(f"{run}: finished; hand-made models are being added\n")
+        assert str(read_status(run)).startswith(f"{run}: finished; baselines are being added\n")
     (run / "report.html").touch()
     assert main(["status", str(run), "--json"]) == 0
     status = json.loads(capsys.readouterr().out)

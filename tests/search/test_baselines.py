@@ -1,4 +1,4 @@
-"""Hand-made models without a search, and added to a finished one."""
+"""Baselines without a search, and added to a finished one."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_baselines_that_all_diverge_name_their_own_flag(data: Path, tmp_path: Pa
 
 
 def test_a_run_without_a_search_is_no_search(alone: Path, data: Path) -> None:
-    with pytest.raises(InputError, match="`recnas baselines` trains hand-made models"):
+    with pytest.raises(InputError, match="`recnas baselines` trains nothing else"):
         run_search(data, alone, resume=True, progress=False)
 
 

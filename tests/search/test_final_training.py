@@ -60,7 +60,7 @@ def test_rungs_are_growing_whole_batches_and_the_last_is_the_whole_training(
     # No earlier than asked, and by a batch too late at most.
     assert len(stops) == 1 or first_share * rows * epochs <= stops[0] < first_share * rows * epochs + batch_size + 1
     assert (len(stops) == 1) or finalists > 2
-    # The hand-made model is trained in full.
+    # The baseline is trained in full.
     assert planned_rows(final, finalists, 1, rows) <= (finalists + 1) * rows * epochs
 
 

@@ -36,7 +36,7 @@ def test_what_is_missing_or_damaged_in_a_finished_run_is_made_anew_as_advised(
     with pytest.raises(InputError, match=damaged):
         export_run(run, tmp_path / "model")
     (run / "results.json").unlink()
-    with pytest.raises(InputError, match=r"run has not ended; `recnas search --run .*run --resume` goes on with it"):
+    with pytest.raises(InputError, match=r"run has not ended; `recnas search --run .*run --resume` resumes it"):
         export_run(run, tmp_path / "model")
     after = run_search(run=run, resume=True, progress=False)
     assert weights.read_bytes() == kept

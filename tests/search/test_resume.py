@@ -189,7 +189,7 @@ def test_what_does_not_fit_a_run_is_said(stopped_in_the_search: Path, data: Path
     run = stopped_in_the_search
     with pytest.raises(InputError, match=r"was begun with proxy\.batch_size 8, not 16; leave that setting out"):
         run_search(data, run, resume=True, progress=False, proxy={"batch_size": 16})
-    with pytest.raises(InputError, match="--overwrite makes a run anew, --resume goes on with it"):
+    with pytest.raises(InputError, match="--overwrite makes a run anew, --resume resumes it"):
         run_search(data, run, resume=True, overwrite=True, progress=False)
     other = tmp_path / "data"
     shutil.copytree(data, other)

@@ -213,16 +213,14 @@ def test_a_search_does_not_go_on_with_a_study_nor_a_study_with_a_search(
 ) -> None:
     assert main(["search", "--data", str(data), "--run", str(undisturbed), "--resume"]) == 2
     said = capsys.readouterr().err
-    assert (
-        f"{undisturbed} is the folder of a study; `recnas study --run {undisturbed} --resume` goes on with it" in said
-    )
+    assert f"{undisturbed} is the folder of a study; `recnas study --run {undisturbed} --resume` resumes it" in said
     assert said.count("\n") == 1
     lines = (undisturbed / "config.yaml").read_text().splitlines(keepends=True)
     own = ("candidates:", "seeds:", "warmups:", "proxies:", "rankings:", "shares:", "- ")
     (tmp_path / "config.yaml").write_text("".join(line for line in lines if not line.startswith(own)))
     assert main(["study", "--data", str(data), "--run", str(tmp_path), "--resume"]) == 2
     said = capsys.readouterr().err
-    assert f"{tmp_path} is the folder of a search; `recnas search --run {tmp_path} --resume` goes on with it" in said
+    assert f"{tmp_path} is the folder of a search; `recnas search --run {tmp_path} --resume` resumes it" in said
     assert said.count("\n") == 1
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from recnas.nn.embeddings import WholeEmbeddings
-from recnas.nn.model import CTRModel, found_network
+from recnas.nn.model import CTRModel, searched_network
 from recnas.train import checkpoint
 from recnas.train.checkpoint import (
     load_model_tensors,
@@ -29,7 +29,7 @@ from recnas.util.exits import Terminated
 
 def _model(schema, arch, seed: int) -> CTRModel:
     torch.manual_seed(seed)
-    return CTRModel(schema, WholeEmbeddings(schema, 16), found_network(schema, arch))
+    return CTRModel(schema, WholeEmbeddings(schema, 16), searched_network(schema, arch))
 
 
 def test_a_models_weights_are_written_and_read_back(tmp_path: Path, schema, sample, make_batch) -> None:
