@@ -28,7 +28,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from recnas.candidates.definition import Definition
+from recnas.candidates.network import load_network
 from recnas.features.encoding import column_of
 from recnas.features.schema import Schema
 from recnas.util.errors import InputError
@@ -60,7 +60,7 @@ class Predictor:
 
     def __init__(self, folder: Path) -> None:
         self.schema = Schema.load(folder)
-        self.id = Definition.load(folder / "architecture.json").id
+        self.id = load_network(folder / "architecture.json").id
         program = folder / "model.onnx"
         if not program.is_file():
             raise InputError(f"{program}: no such file; `recnas export … --format onnx` writes it")

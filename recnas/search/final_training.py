@@ -20,7 +20,7 @@ from recnas.search.stage import Findings, Stage
 from recnas.strategies.choice import best_of
 from recnas.strategies.halving import SuccessiveHalving
 from recnas.util.errors import RunError
-from recnas.util.files import write_json
+from recnas.util.files import read_json, write_json
 
 
 class FinalTraining(Stage):
@@ -82,7 +82,10 @@ class FinalTraining(Stage):
             bar.skip(bar.total - bar.done)
         best = {network: best_finished(known.values()) for network, known in trained.items()}
         chosen = {network: result for network, result in best.items() if result is not None}
-        write_json(context.run / MODELS / CHOSEN, {network: result.candidate.id for network, result in chosen.items()})
+        file = context.run / MODELS / CHOSEN
+        # Baselines that are added to a finished run leave its other models as they are.
+        before = read_json(file) if file.exists() else {}
+        write_json(file, before | {network: result.candidate.id for network, result in chosen.items()})
         for network, known in trained.items():
             for result in known.values():
                 if network not in chosen or result.candidate != chosen[network].candidate:

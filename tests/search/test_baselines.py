@@ -189,7 +189,7 @@ def test_all_models_are_trained_at_the_learning_rates_of_the_preset_or_the_defau
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str | None
 ) -> None:
     taken: list[Any] = []
-    monkeypatch.setattr("recnas.search.baselines.train_baselines", lambda settings, **_: taken.append(settings))
+    monkeypatch.setattr("recnas.search.baselines.train_baselines", lambda settings, options: taken.append(settings))
     recnas.baselines(data, tmp_path / "run", preset=preset, progress=False)
     (settings,) = taken
     assert settings.final.baselines == tuple(TITLES)

@@ -271,7 +271,7 @@ def test_a_resumed_run_decides_with_the_times_that_were_measured_before(
     assert all(times["candidate", line["id"]] <= 2.5 for line in history)
     results = json.loads((whole / "results.json").read_text())
     for model in results["models"]:
-        assert model["latency_ms"] == times["trained", model["id"]]
+        assert model["latency_ms"] == times["trained", model["candidate"]]
     # Killed in the search, while a measurement was written.
     part = tmp_path / "part"
     shutil.copytree(whole, part)

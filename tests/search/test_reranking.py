@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from recnas.proxies.declaration import Proxy
 from recnas.proxies.registry import PROXIES
 from recnas.search import run_search
 from recnas.util.console import Bar
@@ -100,7 +101,7 @@ def test_a_line_cut_short_is_said_and_measured_again(
     history = run / "history.jsonl"
     history.write_bytes(history.read_bytes()[:-40])
     run_search(data, run, resume=True)
-    assert "history.jsonl: the last line was cut short; its evaluation is made again" in capfd.readouterr().err
+    assert "history.jsonl: the last line was cut short; its candidate is evaluated again" in capfd.readouterr().err
     ids = [line["id"] for line in history_of(run, "re-ranking")]
     assert ids == [line["id"] for line in history_of(finished, "re-ranking")]
 
@@ -112,14 +113,15 @@ def test_a_diverged_training_is_no_finalist_even_as_the_cheapest(data: Path, tmp
     proxy = settings["proxy"] | {"score": "parameters | parameters - short_training", "rerank": 8}
     more = {"proxy": proxy, "evolution": settings["evolution"] | {"objectives": ["score", "macs"]}}
     bad: set[str] = set()
+    stub = Proxy(first_diverges, PROXIES["short_training"].declaration)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROXIES, "short_training", first_diverges)
+        patch.setitem(PROXIES, "short_training", stub)
         explore(data, tmp_path / "all", **(settings | more))
         reranked = history_of(tmp_path / "all", "re-ranking")
         cheapest = min(reranked, key=lambda line: line["proxies"]["parameters"])
         bad.add(cheapest["id"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PROXIES, "short_training", first_diverges)
+        patch.setitem(PROXIES, "short_training", stub)
         results = run_search(data, tmp_path / "run", progress=False, **(settings | more))
     assert results["search"]["reranked"][cheapest["id"]] is None
     assert cheapest["id"] not in [model["id"] for model in results["models"]]
