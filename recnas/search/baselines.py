@@ -15,7 +15,7 @@ from recnas.candidates.network import BASELINE, Baseline
 from recnas.data import Dataset
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
-from recnas.nn.baselines.registry import import_baselines
+from recnas.nn.baselines.registry import check_baselines
 from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import write_plan
@@ -60,7 +60,7 @@ def _train_baselines(settings: Settings, options: RunOptions) -> dict[str, Any]:
     console = Console(options.progress, plan.names)
     console.outlook = Outlook(plan)
     costs, started = Costs(settings, dataset), time.perf_counter()
-    import_baselines(settings.final.baselines)
+    check_baselines(settings.final.baselines, dataset.schema)
     say_rows(console, dataset)
     with open_context(settings, dataset, costs, console, options) as context:
         write_plan(context.run, plan)
@@ -95,7 +95,7 @@ def _add_baselines(settings: Settings, names: tuple[str, ...], options: RunOptio
     check_trackers(options.log_to)
     console, dataset = Console(options.progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
     costs = Costs(settings, dataset)
-    import_baselines(names)
+    check_baselines(names, dataset.schema)
     with open_context(settings, dataset, costs, console, replace(options, overwrite=False, resume=True)) as context:
         run = context.run
         results = read_results(run)

@@ -14,7 +14,7 @@ from recnas.data import Dataset, describe
 from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
-from recnas.nn.baselines.registry import import_baselines
+from recnas.nn.baselines.registry import check_baselines
 from recnas.proxies.registry import check_proxy_name
 from recnas.runs.folder import ARCHITECTURE, DATA, RESULTS, check_openable, finished, open_run, shared_files
 from recnas.runs.outlook import Outlook
@@ -90,7 +90,7 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
     console.stages, console.outlook = plan.names, Outlook(plan)
-    import_baselines(settings.final.baselines)
+    check_baselines(settings.final.baselines, dataset.schema)
     if strategy is None:
         strategy = named_strategy(settings)
     say_rows(console, dataset)

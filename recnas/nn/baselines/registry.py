@@ -37,7 +37,7 @@ from recnas.features.schema import Schema
 from recnas.nn.baselines import TITLES, baseline_title, check_baseline_name
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.util.errors import InputError
-from recnas.util.user_code import import_user_code
+from recnas.util.user_code import import_user_code, is_user_code
 
 Network = TypeVar("Network", bound=type[nn.Module])
 
@@ -127,14 +127,20 @@ def find_baseline(name: str) -> BaselineSpec:
     return imported_baseline(name)
 
 
-def import_baselines(names: Sequence[str]) -> None:
-    """Does what `find_baseline` needs beforehand: imports the modules of a user's own.
+def check_baselines(names: Sequence[str], schema: Schema) -> None:
+    """Finds baselines before they are needed, which imports the modules of a user's own, and tries those.
+
+    Args:
+        names: The baselines.
+        schema: The features that they will read.
 
     Raises:
-        InputError: There is no such baseline.
+        InputError: There is no such baseline, or it cannot read these features.
     """
     for name in names:
-        find_baseline(name)
+        spec = find_baseline(name)
+        if is_user_code(name):
+            _count_by_running(spec, len(schema.dense), schema.num_sparse, spec.dim)
 
 
 def imported_baseline(name: str) -> BaselineSpec:
@@ -162,17 +168,29 @@ def baseline_of(network: nn.Module) -> BaselineSpec | None:
 
 @cache
 def _count_by_running(spec: BaselineSpec, num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row of a baseline's matrix products, as torch counts them."""
-    with torch.random.fork_rng(devices=[]):
-        network = spec.make(num_dense, num_sparse, dim).eval()
+    """Multiply–accumulates a row of a baseline's matrix products, as torch counts them.
 
-    def products(rows: int) -> int:
+    Raises:
+        InputError: It cannot be made for such features, or does not give a logit for each row.
+    """
+
+    def products(network: nn.Module, rows: int) -> int:
         dense = torch.zeros(rows, max(1, num_dense))
         fields = torch.zeros(rows, num_sparse, dim + spec.first_order)
         # The products of attention are counted only where they are computed one by one.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            network(dense, fields)
+            logits = network(dense, fields)
+        if logits.shape != (rows,):
+            raise ValueError(f"forward gives {list(logits.shape)} for {rows} rows, where [{rows}] is expected")
         return counter.get_total_flops() // 2
 
-    # The difference leaves out what is done once a batch.
-    return products(3) - products(2)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = spec.make(num_dense, num_sparse, dim).eval()
+        # The difference leaves out what is done once a batch.
+        return products(network, 3) - products(network, 2)
+    except Exception as error:  # The class is the user's: what goes wrong in it is anything.
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"baseline {spec.name}: failed on {num_dense} dense and {num_sparse} sparse features ({reason})"
+        ) from error

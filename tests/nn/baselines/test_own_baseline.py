@@ -126,6 +126,20 @@ def test_a_class_must_be_declared_where_it_is_looked_for(here: Path) -> None:
         baseline("dlrm")(torch.nn.Linear)
 
 
+def test_an_own_baseline_that_fails_is_said_in_one_line_before_anything_is_made(here: Path, data: Path) -> None:
+    (here / "own_models.py").write_text(MODELS)
+    (here / "own_columns.py").write_text(MODELS.replace(".squeeze(-1)", ""))
+    (here / "own_sizes.py").write_text(MODELS.replace("MLP(dim,", "MLP(dim + 1,"))
+    for module, reason in (
+        ("own_columns", r"ValueError: forward gives \[3, 1\] for 3 rows, where \[3\] is expected"),
+        ("own_sizes", "RuntimeError: mat1 and mat2"),
+    ):
+        said = rf"baseline {module}:SumOfFields: failed on 3 dense and 8 sparse features \({reason}"
+        with pytest.raises(InputError, match=said):
+            recnas.baselines(data, here / "run", models=[NAME, f"{module}:SumOfFields"], progress=False)
+    assert not (here / "run").exists()
+
+
 def test_a_name_is_looked_at_without_importing_it(here: Path) -> None:
     check_baseline_name("not_there:Model")
     assert baseline_title("not_there:Model") == "Model"
