@@ -1,5 +1,5 @@
-"""What candidates are ranked by: a weighted sum of proxies, such as `zico + fr - loss`, or two looks, the second at the
-best of the first.
+"""What candidates are ranked by: a weighted sum of proxies, such as `zico + fr - loss`, or two stages, the second for
+the best of the first.
 
 Reading one needs no torch; `proxies`, and what hangs on what they declare, imports them when it is asked.
 """
@@ -24,7 +24,7 @@ NONE = "none"
 USUAL_WARMUP = 0.01
 """The published amount of warm-up, for what looks at trained weights."""
 THEN = "|"
-"""Stands between two looks."""
+"""Stands between two stages."""
 SECOND_LOOK = "jacov - short_training"
 USUAL = f"jacov {THEN} {SECOND_LOOK}"
 """Of what needs neither a warm-up nor trained networks to be fitted to, it ranked best; see docs/ranking.md."""
@@ -156,7 +156,7 @@ class Ranking:
 
     Attributes:
         first: Every candidate.
-        second: The best of them once more, with terms standardised over these; None for no second look.
+        second: The best of them once more, with terms standardised over these; None for one stage alone.
     """
 
     first: Expression
@@ -173,24 +173,26 @@ class Ranking:
         Raises:
             InputError: It is neither.
         """
-        wrong = f"proxy {text!r}: a first look and a second one that ranks are expected, as in 'jacov | short_training'"
+        wrong = (
+            f"proxy {text!r}: a first stage and a second one that ranks are expected, as in 'jacov | short_training'"
+        )
         parts = text.split(THEN)
         if len(parts) > 2 or (len(parts) == 2 and not all(part.strip() for part in parts)):
             raise InputError(wrong)
-        looks = [Expression.parse(part, warmup) for part in parts]
-        if len(looks) == 2 and not looks[1].names:
+        stages = [Expression.parse(part, warmup) for part in parts]
+        if len(stages) == 2 and not stages[1].names:
             raise InputError(wrong)
-        return cls(*looks)
+        return cls(*stages)
 
     @property
-    def looks(self) -> tuple[Expression, ...]:
+    def stages(self) -> tuple[Expression, ...]:
         """The first, and the second if there is one."""
         return (self.first,) if self.second is None else (self.first, self.second)
 
     @property
     def names(self) -> list[str]:
         """Its proxies, each once."""
-        return list(dict.fromkeys(name for look in self.looks for name in look.names))
+        return list(dict.fromkeys(name for stage in self.stages for name in stage.names))
 
     @property
     def proxies(self) -> dict[str, Proxy]:
@@ -199,7 +201,7 @@ class Ranking:
         Raises:
             InputError: There is none of a name.
         """
-        return {name: proxy for look in self.looks for name, proxy in look.proxies.items()}
+        return {name: proxy for stage in self.stages for name, proxy in stage.proxies.items()}
 
     @property
     def inherits(self) -> bool:

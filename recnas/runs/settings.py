@@ -178,8 +178,8 @@ class CodeFlag:
 class Settings:
     """Every setting of a search.
 
-    By the first look alone, evolution ends at extremes (docs/ranking.md), so candidates are random by default where a
-    second look follows. The history does not depend on `workers`.
+    By a cheap ranking alone, evolution ends at extremes (docs/ranking.md), so candidates are random by default where a
+    second stage follows. The history does not depend on `workers`.
 
     Attributes:
         command: What it is the settings of.

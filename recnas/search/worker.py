@@ -61,12 +61,12 @@ class Worker:
 
     def _scored(self, evaluation: Evaluation, stage: int) -> Result:
         settings, ranking = self._settings, self._settings.ranking
-        if not ranking.looks[stage].names:
+        if not ranking.stages[stage].names:
             return Result(evaluation, 0.0, 0.0)
         with self._building:
             if self._scorers is None:
                 context = build_scoring_context(settings, Dataset(settings.data), warm=settings.warms_up)
                 context.prepare(ranking.proxies.values())
-                self._scorers = [Scorer(context, expression) for expression in ranking.looks]
+                self._scorers = [Scorer(context, expression) for expression in ranking.stages]
             scorer = self._scorers[stage]
         return scorer(evaluation)

@@ -187,8 +187,8 @@ def test_a_ranking_has_one_look_or_two() -> None:
     ranking = Ranking.parse(" jacov| jacov - 2*short_training + 0*zico ")
     assert ranking == Ranking(Expression.parse("jacov"), Expression.parse("jacov - 2*short_training + 0*zico"))
     assert ranking.names == ["jacov", "short_training"]
-    looks = Ranking.parse("none | short_training").looks
-    assert [look.weights for look in looks] == [{}, {"short_training": -1.0}]
+    stages = Ranking.parse("none | short_training").stages
+    assert [look.weights for look in stages] == [{}, {"short_training": -1.0}]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_ranking_has_one_look_or_two() -> None:
     ],
 )
 def test_what_is_no_ranking_is_said(text: str) -> None:
-    with pytest.raises(InputError, match="a first look and a second one that ranks are expected"):
+    with pytest.raises(InputError, match="a first stage and a second one that ranks are expected"):
         Ranking.parse(text)
 
 

@@ -163,7 +163,7 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"space": "nasrec-medium"}, "nasrec-small, nasrec-full"),
         ({"proxy": {"batches": 1}}, "2 or more"),
         ({"proxy": {"score": "zico fr"}}, "not understood"),
-        ({"proxy": {"score": "zico | fr | loss"}}, "a first look and a second one that ranks"),
+        ({"proxy": {"score": "zico | fr | loss"}}, "a first stage and a second one that ranks"),
         ({"proxy": {"rerank": 8}, "final": {"top_k": 9}}, "8 re-ranked candidates cannot give 9 finalists"),
         ({"final": {"optimization": {"embedding_optimizer": "adam"}}}, "rowwise-adagrad"),
         ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),
