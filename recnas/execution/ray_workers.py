@@ -133,7 +133,7 @@ def _digest(path: Path) -> str | None:
 
 
 def check_ray() -> None:
-    """Looks ahead to a cluster.
+    """Checks beforehand that Ray is there.
 
     Raises:
         InputError: Ray is not installed, or what asks whether a cluster is there.

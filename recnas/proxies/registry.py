@@ -18,7 +18,7 @@ PROXIES: dict[str, Proxy[ProxyInputs]] = {
 
 
 def check_proxy_name(name: str) -> None:
-    """Looks ahead to `find_proxy`, and imports nothing.
+    """Checks beforehand what would be refused by `find_proxy`, and imports nothing.
 
     Raises:
         InputError: It is none of `PROXIES`, nor written as `module:function`.

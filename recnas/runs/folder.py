@@ -83,7 +83,7 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
 
 
 def check_openable(settings: Settings, schema: Schema, overwrite: bool, resume: bool) -> None:
-    """Looks ahead to `open_run`, with its arguments: nothing is made, replaced or removed.
+    """Checks beforehand what would be refused by `open_run`, with its arguments: nothing is made, replaced or removed.
 
     Raises:
         InputError: The folder is taken, has other settings or data, or another process is at work on it.

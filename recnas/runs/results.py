@@ -55,7 +55,7 @@ def _current_model(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_judged(models: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Looks ahead to a choice among entries of `results.json` that a file holds.
+    """Checks beforehand what is needed for a choice among entries of `results.json` that a file holds.
 
     Raises:
         InputError: A model is said to be trained, and nothing says how well.

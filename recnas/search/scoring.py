@@ -143,7 +143,7 @@ def read_proxy_batches(settings: Settings, dataset: Dataset, supernet: Supernet)
 
 
 def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:
-    """Looks ahead to the scoring of candidates by what they inherit.
+    """Checks that there are rows enough to score candidates by what they inherit.
 
     Raises:
         InputError: Fewer training rows than the proxy's batches need.

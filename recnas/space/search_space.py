@@ -319,7 +319,7 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
 
 
 def check_space_name(name: str) -> None:
-    """Looks ahead to `SearchSpace.named`, and imports nothing.
+    """Checks beforehand what would be refused by `SearchSpace.named`, and imports nothing.
 
     Raises:
         InputError: It is none of `SPACES`, nor written as `module:name`.

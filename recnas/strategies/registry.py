@@ -45,7 +45,7 @@ def strategies(purpose: str = EXPLORING) -> dict[str, type[Strategy]]:
 
 
 def check_strategy_name(name: str) -> None:
-    """Looks ahead to `find_strategy`, and imports nothing of the user's.
+    """Checks beforehand what would be refused by `find_strategy`, and imports nothing of the user's.
 
     Raises:
         InputError: It is none of `strategies()`, nor written as `module:Class`.
