@@ -13,11 +13,12 @@ def result_table(results: dict[str, Any]) -> str:
         return loss is None, -(model.get("share") or 1.0), loss or 0.0
 
     models = sorted(results["models"], key=rank)
+    width = max(14, *(len(model["id"]) for model in models))
     timed = any(model.get("latency_ms") is not None for model in models)
     latency = [f" {name:>10}" if timed else "" for name in ("latency", "ms")]
     lines = [
-        f"{'model':<14} {'validation':^19} {'test':^19} {'dense':>10} {'MACs':>10}{latency[0]} {'learning':>9}",
-        f"{'':<14} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} {'a row':>10}{latency[1]} "
+        f"{'model':<{width}} {'validation':^19} {'test':^19} {'dense':>10} {'MACs':>10}{latency[0]} {'learning':>9}",
+        f"{'':<{width}} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} {'a row':>10}{latency[1]} "
         f"{'rate':>9}",
     ]
     for model in models:
@@ -35,7 +36,7 @@ def result_table(results: dict[str, Any]) -> str:
         if model.get("over_limits"):
             marks.append(f"over the limit on {' and '.join(model['over_limits'])}")
         lines.append(
-            f"{model['id']:<14} {' '.join(figures)} {costs}{shown} {_cell(model.get('learning_rate'), 9, 'g')}"
+            f"{model['id']:<{width}} {' '.join(figures)} {costs}{shown} {_cell(model.get('learning_rate'), 9, 'g')}"
             f"{' <- ' if marks else ''}{', '.join(marks)}"
         )
     return "\n".join(lines)

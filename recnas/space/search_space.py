@@ -195,9 +195,10 @@ class SearchSpace:
         for _ in range(count):
             index = rng.randrange(len(self.blocks) + len(branches))
             if index < len(self.blocks):
-                free = self.blocks[index].free()
-                name = rng.choice(list(free))
-                changes[index, name] = free[name].draw(rng)
+                # A block of a space may leave nothing to choose.
+                if free := self.blocks[index].free():
+                    name = rng.choice(list(free))
+                    changes[index, name] = free[name].draw(rng)
             else:
                 name = branches[index - len(self.blocks)]
                 changes[BRANCHES, name] = self.branches[name].draw(rng)

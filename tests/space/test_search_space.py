@@ -314,3 +314,8 @@ def test_an_encoding_has_as_many_numbers_for_each_and_tells_architectures_apart(
     assert (codes[0] == codes[1]) == (first == second)
     for near in rng.sample(list(space.neighbours(first)), 20):
         assert space.encode(near) != codes[0]
+
+
+def test_where_nothing_can_be_chosen_a_mutation_changes_nothing() -> None:
+    arch = SearchSpace.named("nasrec-small").sample(random.Random(0))
+    assert SearchSpace.only(arch).mutate(arch, random.Random(1), 5) == arch
