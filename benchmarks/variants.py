@@ -32,7 +32,7 @@ from recnas.data import Dataset
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.declaration import Proxy
-from recnas.proxies.expression import SECOND_LOOK, SIGEO, Expression
+from recnas.proxies.expression import SECOND_STAGE, SIGEO, Expression
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.registry import PROXIES
 from recnas.proxies.statistics import ProxyBatches
@@ -205,7 +205,7 @@ def judge_fresh(truth: Truth) -> list[str]:
     values = measure(truth, context, {name: PROXIES[name] for name in FRESH})
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
     scores = {name: [Expression.parse(name).score(own) for own in values] for name in FRESH}
-    scores |= {f"{SECOND_LOOK}, terms standardised": Expression.parse(SECOND_LOOK).standardised_scores(values)}
+    scores |= {f"{SECOND_STAGE}, terms standardised": Expression.parse(SECOND_STAGE).standardised_scores(values)}
     lines = ["| fresh weights | τ |", "| --- | --- |"]
     return lines + [f"| `{name}` | {in_figures(judge(own, losses, bootstrap).tau)} |" for name, own in scores.items()]
 

@@ -18,8 +18,8 @@ def result_table(results: dict[str, Any]) -> str:
     latency = [f" {name:>10}" if timed else "" for name in ("latency", "ms")]
     lines = [
         f"{'model':<{width}} {'validation':^19} {'test':^19} {'dense':>10} {'MACs':>10}{latency[0]} {'learning':>9}",
-        f"{'':<{width}} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} {'a row':>10}{latency[1]} "
-        f"{'rate':>9}",
+        f"{'':<{width}} {'log loss':>9} {'AUC':>9} {'log loss':>9} {'AUC':>9} {'parameters':>10} "
+        f"{'a row':>10}{latency[1]} {'rate':>9}",
     ]
     for model in models:
         status, share = model.get("status", "trained"), model.get("share")

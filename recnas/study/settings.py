@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from recnas.proxies.expression import SECOND_LOOK, SIGEO, Expression
+from recnas.proxies.expression import SECOND_STAGE, SIGEO, Expression
 from recnas.runs.settings import CodeFlag, Settings, at_least
 from recnas.train.amount import Amount
 from recnas.util.cores import available_cores
@@ -45,7 +45,7 @@ class StudySettings(Settings):
         (), flag="--proxy", help="proxies to judge; none: all that recnas has; module:function is one of your own"
     )
     rankings: tuple[str, ...] = setting(
-        (SIGEO, SECOND_LOOK),
+        (SIGEO, SECOND_STAGE),
         flag="--ranking",
         help="weighted sums of proxies to judge beside them, such as 'zico - 30*loss'",
     )
