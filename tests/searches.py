@@ -13,6 +13,7 @@ import pytest
 import recnas.data_prep
 from recnas.candidates.candidate import network_id_in
 from recnas.runs.folder import RE_RANKING, SEARCH
+from tests.stopping import Stopped, stop_at
 
 GENRES = ("Action", "Comedy", "Drama")
 
@@ -57,19 +58,12 @@ def small() -> dict:
     }
 
 
-class Stopped(BaseException):
-    """Stands for the end of the process."""
-
-
 def explore(data: Path, run: Path, **settings: Any) -> None:
     """A search that ends, as if it were killed, when its final training would begin."""
     from recnas.search import run_search
 
-    def stop(*arguments: object) -> None:
-        raise Stopped
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recnas.search.final_training.FinalTraining.run", stop)
+        stop_at(patch, "recnas.search.final_training.FinalTraining.run", 1, after=False)
         with pytest.raises(Stopped):
             run_search(data, run, progress=False, **settings)
 

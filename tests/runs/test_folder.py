@@ -18,11 +18,8 @@ from recnas.runs.history import History
 from recnas.runs.settings import Settings
 from recnas.search import run_search
 from recnas.util.errors import InputError, RunError
+from tests.stopping import Stopped
 from tests.strategies.problems import RECIPE
-
-
-class Stopped(BaseException):
-    """Stands for the end of the process."""
 
 
 @pytest.mark.parametrize("removed", range(5))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from recnas.search import BASELINE_LEARNING_RATES, run_search
 from recnas.search.training import restore
 from recnas.train.loop import evaluate
 from recnas.util.errors import InputError, RunError
-from tests.searches import Stopped
+from tests.stopping import Stopped, stop_at
 
 # Without embeddings, and with dropout.
 MODELS = ["lr", "deepfm"]
@@ -77,31 +76,12 @@ def test_logistic_regression_has_one_weight_a_dense_feature_and_a_bias_beside_it
     assert (lr["parameters"], lr["macs"]) == (3 + 1, 3)
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, owner: str, count: int) -> None:
-    """Ends the process before the `count`th call of a function."""
-    module, _, name = owner.rpartition(":")
-    holder: Any = __import__(module, fromlist=["_"])
-    *outer, name = name.split(".")
-    for part in outer:
-        holder = getattr(holder, part)
-    original: Callable[..., Any] = getattr(holder, name)
-    calls = [0]
-
-    def counting(*arguments: Any, **options: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == count:
-            raise Stopped
-        return original(*arguments, **options)
-
-    monkeypatch.setattr(holder, name, counting)
-
-
 @pytest.mark.parametrize(
     ("place", "count"),
     [
         # In the middle of DeepFM's pass, when dropout has drawn.
-        ("recnas.train.loop:ModelLearner.step", 2 * 3 + 2),
-        ("recnas.search.baselines:write_json", 1),
+        ("recnas.train.loop.ModelLearner.step", 2 * 3 + 2),
+        ("recnas.search.baselines.write_json", 1),
     ],
 )
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
@@ -109,7 +89,7 @@ def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(
 ) -> None:
     run = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        stop_at(patch, place, count)
+        stop_at(patch, place, count, after=False)
         with pytest.raises(Stopped):
             recnas.baselines(data, run, models=MODELS, learning_rates=[0.05, 0.02], progress=False, **SETTINGS)
     status = read_status(run)

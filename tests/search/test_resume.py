@@ -10,8 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from recnas.search.exploring import Exploring
 from recnas.search.final_training import FinalTraining
 from recnas.search.stage import Stage
 from recnas.util.errors import InputError
-from tests.searches import Stopped
+from tests.stopping import Stopped, stop_at
 
 
 @pytest.fixture(scope="module")
@@ -83,29 +81,6 @@ def undisturbed(moments: dict[str, Path]) -> Path:
     return moments["end"]
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, place: str, call: int, after: bool = True) -> None:
-    """Ends the process at a function's call of this number, from 1, after it or before it."""
-    module, _, name = place.rpartition(".")
-    owner = __import__(module, fromlist=["_"]) if module.islower() else None
-    if owner is None:
-        module, _, kind = module.rpartition(".")
-        owner = getattr(__import__(module, fromlist=["_"]), kind)
-    original: Callable[..., Any] = getattr(owner, name)
-    calls = count(1)
-
-    def counting(*arguments: Any, **options: Any) -> Any:
-        # Several threads call it side by side: each has a number of its own, whatever begins before it has ended.
-        is_last = next(calls) == call
-        if is_last and not after:
-            raise Stopped(place)
-        result = original(*arguments, **options)
-        if is_last:
-            raise Stopped(place)
-        return result
-
-    monkeypatch.setattr(owner, name, counting)
-
-
 STOPS = {
     "warm-up": [
         ("recnas.runs.folder.write_text", 1, False),
@@ -113,7 +88,8 @@ STOPS = {
         ("recnas.search.warmup_stage.write_json", 1, False),
         ("recnas.train.checkpoint.Checkpoint.remove", 1, False),
     ],
-    # The history has eight lines of the search, four of the re-ranking.
+    # The history has eight lines of the search, four of the re-ranking: of its short trainings, of two steps each, one
+    # may have ended when the third step has.
     SEARCH: [
         ("recnas.runs.history.History.add", 6, True),
         ("recnas.train.loop.ModelLearner.step", 3, True),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -25,27 +23,8 @@ from recnas.study.run import draw_candidates
 from recnas.study.scores import proxy_names
 from recnas.study.settings import StudySettings
 from recnas.util.errors import InputError, RunError
+from tests.stopping import Stopped, stop_at
 from tests.study.conftest import PROXIES, found
-
-
-class Stopped(BaseException):
-    """Stands for the end of the process."""
-
-
-def stop_after(patch: pytest.MonkeyPatch, name: str, count: int) -> None:
-    """Ends the process after the `count`th call of a function, or of a class's, of a module of `recnas.study`."""
-    module, *classes, name = name.split(".")
-    owner = functools.reduce(getattr, classes, importlib.import_module(f"recnas.study.{module}"))
-    original, calls = getattr(owner, name), [0]
-
-    def counting(*arguments: Any) -> Any:
-        result = original(*arguments)
-        calls[0] += 1
-        if calls[0] == count:
-            raise Stopped
-        return result
-
-    patch.setattr(owner, name, counting)
 
 
 def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> None:
@@ -93,9 +72,9 @@ def test_a_study_stopped_while_scoring_and_resumed_with_more_workers_finds_the_s
     undisturbed: Path, data: Path, tmp_path: Path, small: dict[str, Any]
 ) -> None:
     run = tmp_path / "run"
-    for place, count in (("run.warm_up_supernet", 2), ("worker.StudyWorker.measure", 2)):
+    for place, count in (("recnas.study.run.warm_up_supernet", 2), ("recnas.study.worker.StudyWorker.measure", 2)):
         with pytest.MonkeyPatch.context() as patch:
-            stop_after(patch, place, count)
+            stop_at(patch, place, count)
             with pytest.raises(Stopped):
                 run_study(data, run, progress=False, resume=(run / "config.yaml").exists(), **small)
     # The first supernet has been of use; the second one is being used.
@@ -121,7 +100,7 @@ def test_a_study_stopped_while_training_ends_as_if_it_had_not_been(
     for file in sorted(copy.glob("trainings/*/models/*/result.json"))[:3]:
         file.unlink()
     with pytest.MonkeyPatch.context() as patch:
-        stop_after(patch, f"trainings.{place}", count)
+        stop_at(patch, f"recnas.study.trainings.{place}", count)
         with pytest.raises(Stopped):
             run_study(data, copy, progress=False, resume=True)
     assert list(copy.rglob("*.safetensors")) != []

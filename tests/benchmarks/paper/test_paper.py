@@ -21,6 +21,7 @@ from recnas.proxies.expression import Expression
 from recnas.strategies.evolution import EvolutionSettings
 from recnas.study import trainings
 from tests.searches import history_of
+from tests.stopping import Stopped, stop_at
 from tests.study.conftest import write_clicks
 
 pytestmark = pytest.mark.slow
@@ -29,21 +30,6 @@ SMALL = [
     *("--workers", "1", "--quiet", "--max-rows-per-table", "1000", "--proxy-batches", "2"),
     *("--other-learning-rates", "0.002"),
 ]
-
-
-class Stopped(BaseException):
-    """Stands for the end of the process."""
-
-
-def stop_after(patch: pytest.MonkeyPatch, module: Any, name: str) -> None:
-    """Ends the process after the first call of a function, before anything is made of what it gives."""
-    function = getattr(module, name)
-
-    def stop(*arguments: Any) -> None:
-        function(*arguments)
-        raise Stopped
-
-    patch.setattr(module, name, stop)
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +159,9 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_nothing_had_happened(made,
     shutil.copytree(made, output)
     for folder in ("ablation", "trainings", "searches/0/zico-0.01"):
         shutil.rmtree(output / folder)
-    for module, name in ((runs, "go_through"), (trainings, "train_candidate")):
+    for place in ("benchmarks.paper.runs.go_through", "recnas.study.trainings.train_candidate"):
         with monkeypatch.context() as patch:
-            stop_after(patch, module, name)
+            stop_at(patch, place, 1)
             with pytest.raises(Stopped):
                 main(command(data, output, "--parts", "ablation"))
         assert not (output / "ablation").exists()
