@@ -7,7 +7,8 @@ OMP_NUM_THREADS=1 python benchmarks/kills.py data/movielens    # one thread a pr
 
 Each search runs `recnas search` and `recnas report` as a user does. It is killed with SIGKILL, workers and all,
 somewhere in one stage (the stages take turns), given again with --resume, and must end with the same history,
-finalists, weights and figures, bit for bit. Exit code 1 if one does not.
+finalists, weights and figures, bit for bit. Exit code 1 if one does not. The moments are other ones each time; the
+seed that they were drawn with is printed first.
 """
 
 from __future__ import annotations
@@ -92,9 +93,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="a prepared data set")
     parser.add_argument("--kills", type=int, default=36, help="default: 36")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().getrandbits(31), help="of the moments (default: a new one)"
+    )
     arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)
+    print(f"--seed {arguments.seed} draws the same moments again\n", flush=True)
     places = (*STAGES, REPORT)
     with tempfile.TemporaryDirectory() as folder:
         data, outcomes, seconds = smaller(arguments.data, Path(folder) / "data"), {}, {}
@@ -114,7 +117,8 @@ def main() -> int:
         equal = 0
         for kill in range(arguments.kills):
             workers, run = 1 + kill // len(places) % 2, Path(folder) / f"killed-{kill}"
-            place = places[kill % len(places)]
+            # Each kill draws for itself: one that came too late and is tried again moves none of the others.
+            place, rng = places[kill % len(places)], random.Random(f"{arguments.seed}/{kill}")
             while (kill_at := killed(data, run, workers, place, rng, seconds[workers])) is None:
                 shutil.rmtree(run)
             after, stage = kill_at

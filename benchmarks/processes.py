@@ -48,7 +48,9 @@ def main() -> int:
     kills.add_argument("model", type=Path, metavar="MODEL")
     kills.add_argument("data", type=Path, metavar="DATA")
     kills.add_argument("--kills", type=int, default=10)
-    kills.add_argument("--seed", type=int, default=0, help="of the moments (default: 0)")
+    kills.add_argument(
+        "--seed", type=int, default=random.SystemRandom().getrandbits(31), help="of the moments (default: a new one)"
+    )
     kills.set_defaults(run=measure_kills)
     arguments = parser.parse_args()
     return arguments.run(arguments)
@@ -204,7 +206,8 @@ class Clock:
 
 def measure_kills(arguments: argparse.Namespace) -> int:
     """Kills one of two processes again and again."""
-    rng, good = random.Random(arguments.seed), 0
+    good = 0
+    print(f"--seed {arguments.seed} draws the same moments again\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(folder) / "alone"
         start = time.monotonic()
@@ -214,6 +217,8 @@ def measure_kills(arguments: argparse.Namespace) -> int:
         seconds = time.monotonic() - start
         print(f"left alone: {seconds:.1f} s\n\nkill process   after  ended after  outcome", flush=True)
         for kill in range(1, arguments.kills + 1):
+            # Each kill draws for itself: one that missed the training and is tried again moves none of the others.
+            rng = random.Random(f"{arguments.seed}/{kill}")
             output, rank = Path(folder) / f"killed-{kill}", rng.randrange(2)
             while True:
                 process, begun = job(arguments, output), time.monotonic()
