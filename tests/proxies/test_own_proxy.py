@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ from recnas.study import run_study
 from recnas.study.status import read_study_status
 from recnas.util.errors import InputError
 from tests.own_code import PROXIES, here
-from tests.searches import data, small
+from tests.searches import data, history_of, small
 
 __all__ = ["data", "here", "small"]
 
@@ -68,8 +67,8 @@ def test_a_search_ranks_by_it_and_is_looked_at_without_its_code(
     # More rows than there are, which what looks at no weights does not need.
     settings = small | {"warmup": {}, "proxy": {"score": BLOCKS_READ, "batch_size": 10**6}}
     run_search(data, run, progress=False, **settings)
-    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    assert [line["score"] for line in history] == [-line["proxy"][BLOCKS_READ] for line in history]
+    history = history_of(run)
+    assert [line["score"] for line in history] == [-line["proxies"][BLOCKS_READ] for line in history]
     assert len({line["score"] for line in history}) > 1
     assert not (run / "supernet").exists()
     assert read_plan(run).names == ("search", "final training", "test")
