@@ -1,19 +1,6 @@
 """What a recipe is: the function that reads one kind of raw log, and what it declares of itself.
 
-A whole recipe of a user's own, in a file `my_logs.py`, for a log that needs a hand before it is a table:
-
-    import polars as pl
-    from recnas.data_prep.recipe import Option, recipe
-    from recnas.data_prep.tabular import read_tabular
-
-    @recipe("our shop's clicks: --input clicks.json", options={"country": Option("of which country alone")})
-    def read_shop(input, bad_rows, progress, country=None):
-        frame = pl.read_ndjson(input).with_columns(hour=pl.col("time") // 3600 % 24)
-        if country is not None:
-            frame = frame.filter(pl.col("country") == country)
-        return read_tabular(frame, bad_rows, progress, label="clicked", dense=["price"], sparse=["user", "hour"])
-
-Its name is `my_logs:read_shop`.
+docs/extend.md has a whole recipe of a user's own, for a log that needs a hand before it is a table.
 """
 
 from collections.abc import Callable, Mapping

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from recnas.data_prep import RECIPES
+from recnas.space.operators import BRANCHES, OPERATORS
 from recnas.util.user_code import is_user_code
 
 MODELS = '''
@@ -104,15 +107,30 @@ def read_shop(input, bad_rows, progress, country=None):
 """A data recipe."""
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working directory, with modules that are forgotten afterwards."""
-    known = set(sys.modules)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    for name in set(sys.modules) - known:
-        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Makes a folder the working directory, and forgets its modules afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "path", list(sys.path))
+        try:
+            yield
+        finally:
+            forget_modules_of(folder)
+
+
+def forget_modules_of(folder: Path) -> None:
+    """Forgets what has been imported from a folder, and what that has declared."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(f"{folder}{os.sep}"):
             del sys.modules[name]
-    for name in [name for name in RECIPES if is_user_code(name)]:
-        del RECIPES[name]
+    for declared in (RECIPES, OPERATORS, BRANCHES):
+        for name in [name for name in declared if is_user_code(name)]:
+            del declared[name]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """The working directory, with modules that are forgotten afterwards."""
+    with working_in(tmp_path):
+        yield tmp_path

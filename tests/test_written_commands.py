@@ -11,7 +11,8 @@ import pytest
 from recnas.cli.commands import make_parser
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# The commands of docs/extend.md need its own files: tests/test_extend.py runs them.
+DOCUMENTS = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {ROOT / "docs" / "extend.md"})]
 
 
 def commands(text: str) -> list[str]:

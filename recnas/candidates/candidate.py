@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from recnas.candidates.network import Network, network_from_json
+from recnas.candidates.network import BASELINE, SEARCHED, Network, network_from_json
 from recnas.candidates.recipe import ID_DIGITS, Recipe
 from recnas.util.errors import InputError
 
@@ -56,12 +56,28 @@ class Candidate:
         Raises:
             InputError: It is damaged, or has inputs that this version does not know.
         """
-        if values.get("inputs"):
-            raise InputError("a candidate's inputs are chosen ones, which this version of recnas does not know")
-        parts = [values.get(name) for name in ("network", "recipe")]
-        if not all(isinstance(part, Mapping) for part in parts):
-            raise InputError("a candidate has a network and a recipe")
-        return cls(network_from_json(parts[0]), Recipe.from_json(parts[1]))
+        network, recipe = _parts(values)
+        return cls(network_from_json(network), Recipe.from_json(recipe))
+
+
+def kind_and_recipe(values: Mapping[str, Any]) -> tuple[str, Recipe]:
+    """What `to_json` wrote, as far as it can be told without the code of a network that is a user's own.
+
+    Raises:
+        InputError: As in `Candidate.from_json`.
+    """
+    network, recipe = _parts(values)
+    return BASELINE if network.get("kind") == BASELINE else SEARCHED, Recipe.from_json(recipe)
+
+
+def _parts(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Network and recipe."""
+    if values.get("inputs"):
+        raise InputError("a candidate's inputs are chosen ones, which this version of recnas does not know")
+    network, recipe = values.get("network"), values.get("recipe")
+    if not isinstance(network, Mapping) or not isinstance(recipe, Mapping):
+        raise InputError("a candidate has a network and a recipe")
+    return network, recipe
 
 
 def network_id_in(candidate_id: str) -> str:

@@ -56,12 +56,12 @@ def add_debug_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def add_code_flag(parser: argparse.ArgumentParser) -> None:
-    """The flag of a command that reads a model which may be a baseline of the user's own."""
+    """The flag of a command that reads a model which may be a baseline, or have an operator, of the user's own."""
     parser.add_argument(
         "--code",
         nargs="+",
         action="extend",
         default=[],
         metavar="MODULE",
-        help="imported first: the module of a baseline of your own that the model is",
+        help="imported first: the module of a baseline of your own that the model is, or of an operator that it has",
     )

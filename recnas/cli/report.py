@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recnas.cli.base import Command
+from recnas.cli.base import Command, add_code_flag
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    add_code_flag(parser)
 
 
 def _run(arguments: argparse.Namespace) -> None:

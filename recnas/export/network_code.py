@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from recnas.export.python_text import call
 from recnas.nn.network import ChoiceNetwork, merged_name
+from recnas.nn.operators import submodule_name
 from recnas.space import Architecture, Block
 from recnas.space.architecture import MERGED_FIELDS
 from recnas.space.operators import BRANCHES, OPERATORS
@@ -161,12 +163,14 @@ class NetworkCode:
         for value in self._sparse[-1]:
             kind = "merged" if value.source.endswith("merged") else "fields"
             values.append(_Value(f"{value.name}.flatten(1)", value.width * self.dim, kind))
-        values += [_Value(name, self._own[f"last.weight.{name}"].numel(), name) for name, _ in arch.branches]
+        for name, _ in arch.branches:
+            source = submodule_name(name)
+            values.append(_Value(_variable(name), self._own[f"last.weight.{source}"].numel(), source))
         self._now.layers.append(f"self.last = JoinedLinear({_tuple(value.width for value in values)}, 1, bias=True)")
-        leading = {name for name, _ in arch.branches if BRANCHES[name].leads}
+        leading = {submodule_name(name): BRANCHES[name] for name, _ in arch.branches if BRANCHES[name].leads}
         drowning = [place for place, value in enumerate(values) if leading and value.source not in leading]
         if drowning:
-            titles = " and ".join(BRANCHES[name].title.lower() for name, _ in arch.branches if name in leading)
+            titles = " and ".join(branch.title.lower() for branch in leading.values())
             self._now.layers.append(f"# New blocks would drown the {titles}: their say begins at zero.")
             self._now.layers += [f"nn.init.zeros_(self.last.weights[{place}])" for place in drowning]
         for place, value in enumerate(values):
@@ -233,8 +237,8 @@ class _OperatorWriter(_Writer):
     """Writes one operator of a block; see `recnas.space.operators.OperatorCode`."""
 
     def __init__(self, code: NetworkCode, operator: str, result: str, block: Block, width: int) -> None:
-        super().__init__(code, f"blocks.{code._number - 1}.operators.{operator}.")
-        self.name, self.result = f"block_{code._number}_{operator.replace('-', '_')}", result
+        super().__init__(code, f"blocks.{code._number - 1}.operators.{submodule_name(operator)}.")
+        self.name, self.result = f"block_{code._number}_{_variable(operator)}", result
         self.width, self.dim = width, code.dim
         self.dense = [code._dense[source] for source in block.dense_inputs]
         self.sparse = [value for source in block.sparse_inputs for value in code._sparse[source]]
@@ -262,9 +266,14 @@ class _BranchWriter(_Writer):
     stem = "torch.cat((dense_0, fields.flatten(1)), dim=1)"
 
     def __init__(self, code: NetworkCode, name: str, columns: int, depth: int) -> None:
-        super().__init__(code, f"{name}.")
-        self.name = self.result = name
+        super().__init__(code, f"{submodule_name(name)}.")
+        self.name = self.result = _variable(name)
         self.columns, self.depth = columns, depth
+
+
+def _variable(name: str) -> str:
+    """An operator's or branch's name as that of a variable."""
+    return re.sub(r"\W", "_", name)
 
 
 def _title(number: int, block: Block) -> str:

@@ -12,6 +12,7 @@ from recnas.features.schema import Schema
 from recnas.nn.elastic import WeightSlices
 from recnas.nn.embeddings import Embeddings, WholeEmbeddings
 from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork
+from recnas.nn.operators import submodule_name
 from recnas.space import Architecture, SearchSpace
 from recnas.space.operators import BRANCHES
 
@@ -71,7 +72,7 @@ def searched_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DI
     blocks add what they learn. See `recnas.space.operators.Branch`.
     """
     network = ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)
-    leading = {name for name, _ in arch.branches if BRANCHES[name].leads}
+    leading = {submodule_name(name) for name, _ in arch.branches if BRANCHES[name].leads}
     for source, weight in network.last.weight.items():
         if leading and source not in leading:
             nn.init.zeros_(weight)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recnas.nn.elastic import PLAIN, InputSegment, WeightSlices, take
-from recnas.nn.operators import Inputs, Read, Shapes, build, build_branch
+from recnas.nn.operators import Inputs, Read, Shapes, build, build_branch, submodule_name
 from recnas.nn.operators.mergers import DenseToSparse, FactorizationMachine
 from recnas.space import Architecture, Block, SearchSpace
 from recnas.space.architecture import MERGED_FIELDS
@@ -45,7 +45,7 @@ class ChoiceBlock(nn.Module):
         left, right = (_dense_inputs(_single(operand.values), dense) for operand in (choices.left, choices.right))
         self.operators = nn.ModuleDict(
             {
-                name: build(name, Shapes(dense_inputs, sparse_inputs, left, right, output.values, dim))
+                submodule_name(name): build(name, Shapes(dense_inputs, sparse_inputs, left, right, output.values, dim))
                 for operators, output in (
                     (choices.dense_operators, choices.dense_width),
                     (choices.sparse_operators, choices.sparse_width),
@@ -80,7 +80,7 @@ class ChoiceBlock(nn.Module):
             *(None if source is None else dense[source] for source in (block.left, block.right)),
         )
         dense_output, fields = (
-            _add([self.operators[name](read, width, slices) for name in operators])
+            _add([self.operators[submodule_name(name)](read, width, slices) for name in operators])
             for operators, width in (
                 (block.dense_operators, block.dense_width),
                 (block.sparse_operators, block.sparse_width),
@@ -154,9 +154,11 @@ class ChoiceNetwork(nn.Module):
             merged.append(choices.dense_to_sparse.values)
         self.blocks = nn.ModuleList(blocks)
         columns = num_dense + num_sparse * dim
-        branches = {name: columns for name, depth in space.branches.items() if max(depth.values)}
-        for name in branches:
-            self.add_module(name, build_branch(name, columns, max(space.branches[name].values)))
+        branches: dict[str, int] = {}
+        for name, depth in space.branches.items():
+            if deepest := max(depth.values):
+                branches[submodule_name(name)] = columns
+                self.add_module(submodule_name(name), build_branch(name, columns, deepest))
         merged_fields = MERGED_FIELDS if True in merged[-1] else 0
         self.last = LastLayer(dense[-1][1], sparse[-1][1], merged_fields, dim, branches)
         self.architecture = space.first().canonical() if space.size() == 1 else None
@@ -184,9 +186,9 @@ class ChoiceNetwork(nn.Module):
             dense_outputs.append(None if dense_output is None else InputSegment.of(str(index), dense_output))
             sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
         parts = {"dense": dense_output, "fields": block_fields, "merged": merged}
-        for name, depth in arch.branches:
-            if name not in self.last.weight:
-                raise ValueError(f"the branch {name} is asked for where there is none")
+        for branch, depth in arch.branches:
+            if (name := submodule_name(branch)) not in self.last.weight:
+                raise ValueError(f"the branch {branch} is asked for where there is none")
             parts[name] = self.get_submodule(name)(dense, fields, depth, slices)
         return self.last({name: part for name, part in parts.items() if part is not None}, slices)
 

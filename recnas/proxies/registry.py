@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from recnas.proxies import counts, gradients, passes, rows, trained
+from importlib import import_module
+
 from recnas.proxies.declaration import Declaration, Proxy
 from recnas.proxies.inputs import ProxyInputs
 from recnas.util.errors import InputError
@@ -10,8 +11,8 @@ from recnas.util.user_code import import_user_code, is_user_code
 
 PROXIES: dict[str, Proxy[ProxyInputs]] = {
     name: item
-    for module in (gradients, passes, rows, trained, counts)
-    for name, item in vars(module).items()
+    for module in ("gradients", "passes", "rows", "trained", "counts")
+    for name, item in vars(import_module(f"{__package__}.{module}")).items()
     if isinstance(item, Proxy)
 }
 """The proxies of these modules, in the order in which a study measures them."""

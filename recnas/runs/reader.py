@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from recnas.space import Architecture
 from recnas.util import forms
 from recnas.util.errors import InputError
 from recnas.util.files import by_dotted_name, checked_line, read_json, read_lines, read_yaml
-from recnas.util.user_code import from_file_name
+from recnas.util.user_code import NotImportedError, from_file_name
 
 DIVERGED, DROPPED = "diverged", "dropped"
 OLD_RERANKED = "shortlist.jsonl"
@@ -169,7 +170,6 @@ class Run:
         history: Every explored candidate; those that were ranked once more with the proxies of both stages.
         reranked: What the second stage of the ranking measured.
         curves: The training loss on the way of each final training, by model and learning rate.
-        best_architecture: The best candidate's full genotype if the history holds it, else `architecture.json`.
         notes: What was tolerated while reading, one sentence each.
     """
 
@@ -184,8 +184,18 @@ class Run:
     results: Results | None = None
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     curves: Mapping[str, Mapping[float, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
-    best_architecture: Architecture | None = None
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def best_architecture(self) -> Architecture | None:
+        """The best candidate's full genotype if the history holds it, else that of `architecture.json`.
+
+        All else of a run is known without the code of a user's own operators.
+
+        Raises:
+            NotImportedError: It has an operator of a user's own that nobody has imported.
+        """
+        return _best_architecture(self.path / "architecture.json", self.history)
 
     @property
     def searches(self) -> bool:
@@ -230,7 +240,7 @@ def read_run(path: Path | str) -> Run:
     second = {item.id: item.proxy for item in reranked}
     history = tuple(replace(item, proxy={**item.proxy, **second.get(item.id, {})}) for item in history)
     results = _read_object(path / RESULTS, forms.Results, _results)
-    return Run(
+    run = Run(
         path=path,
         changed=_changed(path),
         settings=_read_settings(path / "config.yaml"),
@@ -242,9 +252,11 @@ def read_run(path: Path | str) -> Run:
         results=results,
         epochs=_epochs(path, notes),
         curves=_curves(path, notes),
-        best_architecture=_best_architecture(path / "architecture.json", history),
         notes=tuple(notes),
     )
+    with suppress(NotImportedError):
+        _ = run.best_architecture  # what is damaged is said now
+    return run
 
 
 def _epochs(path: Path, notes: list[str]) -> dict[str, tuple[Epoch, ...]]:

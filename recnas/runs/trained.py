@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recnas.candidates.candidate import Candidate, network_id_in
-from recnas.candidates.network import BASELINE, SEARCHED, kind_of
+from recnas.candidates.candidate import kind_and_recipe, network_id_in
+from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.runs.models import CANDIDATE, METRICS, MODELS, PROGRESS, TRAINING, WEIGHTS
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
@@ -47,14 +47,14 @@ def trained_files(run: Path) -> Iterator[TrainedFiles]:
     for file in sorted(run.glob(f"{MODELS}/*/{CANDIDATE}")):
         folder = file.parent
         try:
-            candidate = Candidate.from_json(read_json(file))
+            kind, recipe = kind_and_recipe(read_json(file))
         except InputError as error:
             raise InputError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
-        rate = candidate.recipe.optimization.learning_rate
+        rate = recipe.optimization.learning_rate
         found.append(
             TrainedFiles(
                 network_id_in(folder.name),
-                kind_of(candidate.network),
+                kind,
                 folder / METRICS,
                 {rate: folder / PROGRESS},
                 {rate: folder / TRAINING},

@@ -25,6 +25,7 @@ from recnas.nn.processes import Processes, all_processes
 from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
 from recnas.search.scoring import stage_seed
+from recnas.space import SearchSpace
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
 from recnas.train.divergence import Diverged
 from recnas.train.log import ProgressLog
@@ -37,7 +38,7 @@ def train_candidate(settings: Settings, dataset: Dataset, evaluation: Evaluation
     The learning rate follows the schedule of the whole training. So a training that paused and was resumed is, bit for
     bit, the one that never paused. What came of it is kept beside the weights of its best epoch, and is not done again.
     """
-    import_code(evaluation.candidate)
+    import_code(settings, evaluation.candidate)
     rows = evaluation.rows(dataset.rows("train"))
     folder = ModelFolder(Path(settings.run), evaluation.candidate)
     processes = all_processes(default_device())
@@ -64,15 +65,19 @@ def restore(run: Path, schema: Schema, candidate: Candidate) -> CTRModel:
 
 def measure_on_test(settings: Settings, dataset: Dataset, candidate: Candidate) -> Quality:
     """Measures a trained candidate, with the weights that the run kept, on the test rows."""
-    import_code(candidate)
+    import_code(settings, candidate)
     device = default_device()
     return evaluate(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
 
 
-def import_code(candidate: Candidate) -> None:
-    """Imports a baseline of the user's own in this process; the run has its name from the user."""
+def import_code(settings: Settings, candidate: Candidate) -> None:
+    """Imports a baseline of the user's own in this process, or the space that brings the operators of an architecture;
+    the run has these names from the user.
+    """
     if isinstance(candidate.network, Baseline):
         find_baseline(candidate.network.name)
+    else:
+        SearchSpace.named(settings.space)
 
 
 @dataclass

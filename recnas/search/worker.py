@@ -11,7 +11,7 @@ from recnas.candidates.evaluation import Evaluation, Quality, Result
 from recnas.data import Dataset
 from recnas.runs.settings import Settings
 from recnas.search.scoring import Scorer, build_scoring_context
-from recnas.search.training import measure_on_test, train_candidate
+from recnas.search.training import import_code, measure_on_test, train_candidate
 
 FIRST, SECOND = 0, 1
 """The stages of a ranking."""
@@ -65,6 +65,7 @@ class Worker:
             return Result(evaluation, 0.0, 0.0)
         with self._building:
             if self._scorers is None:
+                import_code(settings, evaluation.candidate)
                 context = build_scoring_context(settings, Dataset(settings.data), warm=settings.warms_up)
                 context.prepare(ranking.proxies.values())
                 self._scorers = [Scorer(context, expression) for expression in ranking.stages]

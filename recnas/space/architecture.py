@@ -27,6 +27,7 @@ from recnas.space.operators import (
 from recnas.util.documents import shortened
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
+from recnas.util.user_code import NotImportedError, is_user_code
 
 MERGED_FIELDS = 8
 """Fields that the dense→sparse merger appends to a block's sparse output."""
@@ -111,6 +112,7 @@ class Block:
         return cls(**{name: tuple(value) if isinstance(value := data[name], list) else value for name in names})
 
 
+_LAYERS = "_layers"
 _JSON_TYPES = {
     "dense_operators": "a list of strings",
     "sparse_operators": "a list of strings",
@@ -163,6 +165,8 @@ class Architecture:
             raise InputError(f"architecture: {len(self.blocks) or 'no'} blocks where 1 to {MOST_BLOCKS} are expected")
         for name, depth in self.branches:
             if name not in BRANCHES:
+                if is_user_code(name):
+                    raise NotImportedError(name)
                 raise InputError(f"architecture: no branch {shortened(name)} is known; known are {', '.join(BRANCHES)}")
             if not _is_a(depth, "an integer") or not 1 <= depth <= MOST_LAYERS:
                 raise InputError(
@@ -232,7 +236,7 @@ class Architecture:
         if data.get("version") != FORMAT_VERSION:
             version = shortened(data.get("version"))
             raise InputError(f"architecture: version {version} where {FORMAT_VERSION} is expected")
-        depths = {name: data.get(_layers_key(name), 0) for name in BRANCHES}
+        depths = {key.removesuffix(_LAYERS): depth for key, depth in data.items() if key.endswith(_LAYERS)}
         # What is no number is refused there.
         branches = tuple((name, depth) for name, depth in depths.items() if depth is False or depth != 0)
         return cls(tuple(Block.from_json(block) for block in data["blocks"]), branches)
@@ -250,6 +254,8 @@ class Architecture:
         values = read_json(Path(path), "`recnas export` writes it", most=MOST_BYTES)
         try:
             return cls.from_json(values)
+        except NotImportedError as error:
+            raise NotImportedError(error.name, f"{path}: ") from None
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -289,7 +295,7 @@ class Architecture:
 
 def _layers_key(branch: str) -> str:
     """The key of a branch's number of layers: `cross_layers`."""
-    return f"{branch}_layers"
+    return branch + _LAYERS
 
 
 def _plain(value: Any) -> Any:
@@ -319,6 +325,8 @@ def _check(index: int, block: Block) -> None:
         known = [name for name, operator in OPERATORS.items() if operator.side == side]
         for name in names:
             if name not in known:
+                if is_user_code(name) and name not in OPERATORS:
+                    raise NotImportedError(name)
                 fail(f"has the operator {shortened(name)}; known are {', '.join(known)}")
         if len(set(names)) < len(names):
             fail(f"has an operator twice: {', '.join(names)}")

@@ -9,6 +9,7 @@ from recnas.data import Dataset
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
 from recnas.search.scoring import build_scoring_context
+from recnas.space import SearchSpace
 from recnas.study.scores import Scoring, ScoringResult, find_proxies, settings_of
 from recnas.study.settings import StudySettings
 from recnas.study.trainings import Repetition, RepetitionResult, train
@@ -23,6 +24,8 @@ class StudyWorker:
 
     def __init__(self, settings: StudySettings) -> None:
         self._settings = settings
+        # A user's own may bring operators of its own, which candidates have.
+        SearchSpace.named(settings.space)
         self._context: tuple[float, ScoringContext] | None = None
         self._building = threading.Lock()
 

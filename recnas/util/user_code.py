@@ -60,6 +60,26 @@ def import_user_module(module: str, said_of: str = "") -> Any:
         raise InputError(f"{said_of}the module {module} cannot be imported ({error})") from error
 
 
+class NotImportedError(InputError):
+    """A file names code of a user's own whose module nobody has imported; a file alone imports none.
+
+    Args:
+        name: The name `module:name`.
+        where: The place of it, for the message.
+    """
+
+    def __init__(self, name: str, where: str = "") -> None:
+        module = name.partition(":")[0]
+        super().__init__(
+            f"{where}{name} is code of its user's own; import {module} first (on the command line: --code {module})"
+        )
+        self.name, self._where = name, where
+
+    def __reduce__(self) -> tuple[type[NotImportedError], tuple[str, str]]:
+        # A worker's comes from another process.
+        return type(self), (self.name, self._where)
+
+
 def as_file_name(name: str) -> str:
     """A name that may be a `module:name`, as the name of a file or folder, where not every system has colons."""
     return name.replace(":", ".")

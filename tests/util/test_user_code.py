@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
 import pytest
 
 from recnas.util.errors import InputError
-from recnas.util.user_code import import_user_code, is_user_code, user_code_in
+from recnas.util.user_code import NotImportedError, import_user_code, is_user_code, user_code_in
 
 
 @pytest.fixture
@@ -43,3 +44,9 @@ def test_what_is_wrong_with_a_module_is_said_in_one_line(here: Path) -> None:
     (here / "user_code_broken.py").write_text("raise ValueError('broken')\n")
     with pytest.raises(InputError, match=r"proxy user_code_broken:f: the module \w+ cannot be imported \(broken\)"):
         import_user_code("user_code_broken:f", "proxy")
+
+
+def test_what_nobody_imported_is_said_alike_of_another_process() -> None:
+    error = NotImportedError("mine.models:TwoTower", "file.json: ")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert "import mine.models first (on the command line: --code mine.models)" in str(error)

@@ -1,21 +1,6 @@
 """Every baseline by its name: what declares one, and what finds it.
 
-A declaration stands above the class. A whole baseline of a user's own, in a file `my_models.py`:
-
-    from torch import nn
-    from recnas.nn.baselines.layers import MLP
-    from recnas.nn.baselines.registry import baseline
-
-    @baseline()
-    class SumOfFields(nn.Module):
-        def __init__(self, num_dense, num_sparse, dim):
-            super().__init__()
-            self.deep = nn.Sequential(MLP(dim, (64,)), nn.Linear(64, 1))
-
-        def forward(self, dense, fields):
-            return self.deep(fields.sum(1)).squeeze(-1)
-
-Its name is `my_models:SumOfFields`.
+A declaration stands above the class; docs/extend.md has a whole baseline of a user's own.
 """
 
 from __future__ import annotations
@@ -37,7 +22,7 @@ from recnas.features.schema import Schema
 from recnas.nn.baselines import TITLES, baseline_title, check_baseline_name
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.util.errors import InputError
-from recnas.util.user_code import import_user_code, is_user_code
+from recnas.util.user_code import NotImportedError, import_user_code, is_user_code
 
 Network = TypeVar("Network", bound=type[nn.Module])
 
@@ -154,10 +139,7 @@ def imported_baseline(name: str) -> BaselineSpec:
         for module in pkgutil.iter_modules(recnas.nn.baselines.__path__):
             import_module(f"{__package__}.{module.name}")
     if name not in _DECLARED:
-        module = name.partition(":")[0]
-        raise InputError(
-            f"{name} is code of its user's own; import {module} first (on the command line: --code {module})"
-        )
+        raise NotImportedError(name)
     return _DECLARED[name]
 
 

@@ -1,8 +1,9 @@
 """The modules of the operators and mergers of a choice block (NASRec, Zhang et al. 2023, section 3.1).
 
-Every operator of `recnas.space.operators` has a module here, which `build` finds by its name. All are made with the
-`Shapes` that candidates may meet, and called with `Read`, what one candidate gives them. Branches are made with the
-stem's columns and the most layers, and called with the stem and a candidate's layers.
+Every operator of `recnas.space.operators` has a module here, which `build` finds by its name; one of a user's own has
+it where its author says. All are made with the `Shapes` that candidates may meet, and called with `Read`, what one
+candidate gives them. Branches are made with the stem's columns and the most layers, and called with the stem and a
+candidate's layers.
 
 Shapes: B rows, E columns of an embedding, dd columns of the dense output, ds fields of the sparse output. Dense tensors
 are `[B, width]`. Sparse tensors are `[B, E, fields]`: with fields last, a linear layer over fields is one matrix
@@ -19,7 +20,7 @@ from torch import nn
 from recnas.nn.operators.inputs import Inputs, Read, Shapes
 from recnas.space.operators import BRANCHES, OPERATORS
 
-__all__ = ["Inputs", "Read", "Shapes", "build", "build_branch"]
+__all__ = ["Inputs", "Read", "Shapes", "build", "build_branch", "submodule_name"]
 
 
 def build(name: str, shapes: Shapes) -> nn.Module:
@@ -37,6 +38,11 @@ def build_branch(name: str, columns: int, layers: int) -> nn.Module:
     gives `[B, columns]`.
     """
     return _module(BRANCHES[name].module)(columns, layers)
+
+
+def submodule_name(name: str) -> str:
+    """What an operator or a branch is called within a network, where names have no dots: those of modules have."""
+    return name.replace(".", "/")
 
 
 def _module(name: str) -> type[nn.Module]:

@@ -1,6 +1,7 @@
 """Every operator that blocks may have, and every branch beside them, one file each.
 
-A new one is a file here and one in `recnas.nn.operators`, and its name in the choices of a space.
+A new one is a file here and one in `recnas.nn.operators`, and its name in the choices of a space. One of a user's own
+is declared alike, in a module of theirs; see docs/extend.md.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ BRANCHES: dict[str, Branch] = {}
 def operator(kind: type[Operator]) -> type[Operator]:
     """Registers an operator: a decorator for its class.
 
+    Outside of this package it gives the class its name, `module:Class`, which is what files and spaces call it.
+
     Raises:
         ValueError: Another operator has its name.
 
@@ -69,7 +72,7 @@ def operator(kind: type[Operator]) -> type[Operator]:
 
 
 def branch(kind: type[Branch]) -> type[Branch]:
-    """Registers a branch: a decorator for its class.
+    """Registers a branch: a decorator for its class. Names are as with `operator`.
 
     Raises:
         ValueError: Another branch has its name.
@@ -83,6 +86,8 @@ def read_by(names: Iterable[str]) -> frozenset[str]:
 
 
 def _register(registry: dict[str, Any], kind: type[Any]) -> type[Any]:
+    if kind.__module__.rpartition(".")[0] != __name__:
+        kind.name = f"{kind.__module__}:{kind.__qualname__}"
     known = registry.get(kind.name)
     # A module that is imported anew replaces what it registered.
     if known is not None and type(known).__qualname__ != kind.__qualname__:

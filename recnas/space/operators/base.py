@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from recnas.util.errors import InputError
+
 DENSE, SPARSE = "dense", "sparse"
 """What an operator gives: columns `[B, width]`, or fields `[B, E, width]`."""
 DENSE_INPUTS, SPARSE_INPUTS, OPERANDS = "dense inputs", "sparse inputs", "operands"
@@ -137,7 +139,7 @@ class Operator(ABC):
     """One kind of layer that a block may have, as a value without weights.
 
     Attributes:
-        name: In `architecture.json`.
+        name: In `architecture.json`; `operator` gives it to one of a user's own.
         side: What it gives, `DENSE` or `SPARSE`.
         reads: Some of `DENSE_INPUTS`, `SPARSE_INPUTS` and `OPERANDS`.
         symmetric: With operands, whether left and right may change places.
@@ -161,9 +163,13 @@ class Operator(ABC):
     def layers(self, sizes: Sizes) -> Iterator[Layer]:
         """What it computes with, for its cost."""
 
-    @abstractmethod
     def write(self, code: OperatorCode) -> None:
-        """Writes it out as PyTorch."""
+        """Writes it out as PyTorch.
+
+        Raises:
+            InputError: It is one of a user's own, for which nobody has said how.
+        """
+        raise _not_written(self)
 
 
 class BranchCode(Protocol):
@@ -198,7 +204,7 @@ class Branch(ABC):
     It gives as many columns as the stem has: x₀ = concat(D₀, flatten S₀).
 
     Attributes:
-        name: In `architecture.json`, with `_layers` after it.
+        name: In `architecture.json`, with `_layers` after it; `branch` gives it to one of a user's own.
         title: What it is called in print.
         explanation: What it does, in a line.
         module: The class that computes it, `module:class`; see `recnas.nn.operators`.
@@ -217,6 +223,12 @@ class Branch(ABC):
     def layers(self, columns: int, depth: int) -> Iterator[Layer]:
         """What it computes with, for its cost."""
 
-    @abstractmethod
     def write(self, code: BranchCode) -> None:
-        """Writes it out as PyTorch."""
+        """Writes it out as PyTorch; see `Operator.write`."""
+        raise _not_written(self)
+
+
+def _not_written(kind: Operator | Branch) -> InputError:
+    return InputError(
+        f"--format torchrec: {kind.name} has no method `write`, which gives its code; leave it out, or add the method"
+    )
