@@ -167,6 +167,7 @@ def test_the_readmes_code_works(project, monkeypatch, capsys):
     assert all(0 < probability < 1 for probability in json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_torchrun_trains_the_project_and_serve_takes_the_weights(finished, project, tmp_path, processes):
     trained = tmp_path / "trained.safetensors"

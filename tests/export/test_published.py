@@ -1,5 +1,6 @@
 """The six subnets published with NASRec, taken away: files without dead parts, code that computes the same."""
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -14,6 +15,7 @@ from tests.export.written_rows import module_of
 from tests.space.test_published_subnets import published  # noqa: F401
 
 
+@pytest.mark.slow
 def test_a_published_subnets_files_hold_its_parameters_and_no_more(published, make_model, tmp_path):  # noqa: F811
     _, arch, dense, fields, parameters = published
     schema = Schema(

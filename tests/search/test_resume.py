@@ -206,6 +206,7 @@ def start(data: Path, run: Path, workers: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*map(str, command), "--workers", str(workers)], stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_runs_killed_at_random_moments_end_alike_and_only_one_process_works_on_a_run(
     undisturbed: Path, data: Path, tmp_path: Path, settings: dict
 ) -> None:

@@ -95,6 +95,7 @@ def test_kept_weights_give_the_reported_figures(finished: Path, data: Path) -> N
         assert quality.to_json() == pytest.approx(best[split], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_other_threads_and_workers_give_the_same_bits_in_the_history_and_the_same_results(
     finished: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
     assert "-0." not in table
 
 
+@pytest.mark.slow
 def test_a_study_stopped_while_scoring_and_resumed_with_more_workers_finds_the_same(
     undisturbed: Path, data: Path, tmp_path: Path, small: dict[str, Any]
 ) -> None:

@@ -85,6 +85,7 @@ def test_an_own_baseline_is_added_to_a_finished_run(here: Path, data: Path) -> N
     assert [model["id"] for model in results["models"]] == ["lr", ID]
 
 
+@pytest.mark.slow
 def test_a_model_of_a_class_that_nobody_has_imported_says_what_to_import(run: Path, here: Path, data: Path) -> None:
     model = export_run(run, here / "model", model=ID)
     load_it = "import recnas; recnas.load('model'); print('loaded')"
