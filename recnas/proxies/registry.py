@@ -16,6 +16,8 @@ PROXIES: dict[str, Proxy[ProxyInputs]] = {
     if isinstance(item, Proxy)
 }
 """The proxies of these modules, in the order in which a study measures them."""
+FORMER_NAMES = {"brief": "short_training", "flops": "macs"}
+"""What version 0.1 called proxies, as in its presets."""
 
 
 def check_proxy_name(name: str) -> None:
@@ -24,6 +26,8 @@ def check_proxy_name(name: str) -> None:
     Raises:
         InputError: It is none of `PROXIES`, nor written as `module:function`.
     """
+    if name in FORMER_NAMES:
+        raise InputError(f"the proxy {name!r} is called {FORMER_NAMES[name]!r} now")
     if name not in PROXIES and not is_user_code(name):
         raise InputError(
             f"no proxy is named {name!r}; known are {', '.join(PROXIES)}, and module:function for one of your own"
@@ -34,7 +38,7 @@ def find_proxy(name: str) -> Proxy[ProxyInputs]:
     """A proxy by its name: one of `PROXIES`, or `module:function`, a function of a `ProxyInputs` in a module of yours.
 
     The module may be a file in the working directory, as with `python -m`. A function without `@proxy` ranks higher
-    values first and looks at warm weights, the defaults of `Declaration`.
+    values first and uses warm weights, the defaults of `Declaration`.
 
     Raises:
         InputError: There is none.

@@ -1,4 +1,4 @@
-"""A run's folder: made, replaced, or gone on with; one process at a time."""
+"""A run's folder: made, replaced, or resumed; one process at a time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         settings: The run's.
         schema: The data set's.
         overwrite: Replace a run that is there.
-        resume: Go on with it.
+        resume: Resume it.
 
     A folder that this made is removed again if the `with` block ends with an InputError before it has done anything.
 
@@ -179,16 +179,31 @@ def is_at_work(run: Path) -> bool:
     return False
 
 
-def resume_command(run: Path | str) -> str:
-    """The command that resumes a run that has not ended, whatever began it.
+def resuming(run: Path | str) -> str:
+    """What resumes a run that has not ended: a command, or the version of recnas that began it.
 
     Raises:
         InputError: Its settings cannot be read.
     """
+    if (other := other_version(run)) is not None:
+        return f"recnas {other}, which began it,"
     command = command_of(run) or Settings.command
     if command == Settings.command and not holds_search(Path(run)) and _is_run(Path(run)):
         command = "baselines"
-    return suggested("recnas", command, "--run", Path(run), "--resume")
+    return f"`{suggested('recnas', command, '--run', Path(run), '--resume')}`"
+
+
+def other_version(run: Path | str) -> str | None:
+    """The version of recnas that began a run, where it is not this one: no other resumes it.
+
+    Raises:
+        InputError: Its settings cannot be read.
+    """
+    try:
+        config = read_config(Path(run))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return None if config.get("version") == version("recnas") else str(config.get("version"))
 
 
 def made_anew(run: Path | str) -> str:
@@ -197,7 +212,7 @@ def made_anew(run: Path | str) -> str:
     Raises:
         InputError: Its settings cannot be read.
     """
-    return f"without {Path(run) / RESULTS}, `{resume_command(run)}` makes anew what is missing, from what the run has"
+    return f"without {Path(run) / RESULTS}, {resuming(run)} makes anew what is missing, from what the run has"
 
 
 def check_finished(run: Path) -> None:
@@ -219,7 +234,7 @@ def check_finished(run: Path) -> None:
                 f"{run} has not ended, a process is at work on it; `{suggested('recnas', 'status', run)}` shows how "
                 "far it is"
             )
-        raise InputError(f"{run} has not ended; `{resume_command(run)}` resumes it")
+        raise InputError(f"{run} has not ended; {resuming(run)} resumes it")
 
 
 def finished(settings: Settings, form: Any = forms.Results) -> dict[str, Any] | None:
@@ -267,7 +282,7 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
 
     Args:
         run: Its folder.
-        command: The one that would go on with it.
+        command: The one that would resume it.
 
     Raises:
         InputError: They cannot be read, or another command or another version of recnas began it.
@@ -291,7 +306,7 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Compares the settings that a run was begun with and those that it would go on with.
+    """Compares the settings that a run was begun with and those that it would be resumed with.
 
     Raises:
         InputError: The first difference that would lead to another result.
@@ -326,7 +341,7 @@ def _check_room(run: Path, overwrite: bool, command: str) -> None:
     if there <= left:
         return
     if not overwrite:
-        remedy = "--resume to go on with it, " if _is_run(run) else ""
+        remedy = "--resume to continue it, " if _is_run(run) else ""
         raise InputError(f"{run} exists; choose another --run, {remedy}or --overwrite to replace it")
     if not _is_run(run):
         raise InputError(f"{run} is not a run's folder, so it is not replaced; choose another --run")

@@ -31,7 +31,7 @@ def resolve(
         data: The data set's folder.
         run: The run's folder.
         preset: See `load_preset`.
-        resume: Whether to go on with what is in the run's folder.
+        resume: Whether to resume what is in the run's folder.
         given: Nested as in `config.yaml`.
 
     Raises:

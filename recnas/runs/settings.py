@@ -34,7 +34,7 @@ class WarmupSettings:
         None,
         flag="--warmup",
         help="supernet warm-up: share of the training rows up to 1, above it epochs; none: as the ranking asks, "
-        f"{USUAL_WARMUP} where it looks at trained weights, otherwise 0",
+        f"{USUAL_WARMUP} where it uses trained weights, otherwise 0",
     )
     optimization: Optimization = field(
         default_factory=lambda: Optimization(

@@ -19,6 +19,7 @@ from recnas.runs.folder import (
     TEST,
     WARM_UP,
     is_at_work,
+    other_version,
     read_config,
 )
 from recnas.runs.models import CHOSEN, MODELS
@@ -99,9 +100,10 @@ class Status:
         models: Of the final training, as far as they were measured.
         changed: When one of its files was last written.
         num_bytes: What they take on the disk.
-        command: The command that resumes it, when it is stopped.
+        command: The command that resumes it, when it is stopped, and this version of recnas began it.
         report: The page that `recnas report` made.
         results: What `results.json` holds.
+        other_version: The version of recnas that began it, where it is not this one: no other resumes it.
         at_work: Whether a process is at work on it: on a finished run, one that adds baselines.
         whole_seconds_left: A rough guess at what is left of all stages (see `Outlook`); None when nothing is known.
     """
@@ -120,6 +122,7 @@ class Status:
     command: str | None
     report: Path | None
     results: Mapping[str, Any] | None
+    other_version: str | None = None
     at_work: bool = False
     whole_seconds_left: float | None = None
 
@@ -161,7 +164,9 @@ class Status:
         lines.append(f"{'last change':<14}{self.changed.astimezone():%Y-%m-%d %H:%M:%S}, {ago} ago")
         lines.append(f"{'disk':<14}{size(self.num_bytes)}")
         if self.command is not None:
-            lines.append(f"{'go on with':<14}{self.command}")
+            lines.append(f"{'resume with':<14}{self.command}")
+        elif self.state == "stopped":
+            lines.append(f"{'resume with':<14}recnas {self.other_version}, which began it")
         if self.state == "finished":
             lines.append(f"{'report':<14}{self.report or 'none yet; ' + suggested('recnas', 'report', self.run)}")
         return "\n".join(lines)
@@ -183,7 +188,7 @@ def read_status(run: Path | str) -> Status:
     best = max(scored, key=lambda item: item.score, default=None)
     changed, num_bytes = written(folder)
     does = "search" if settings.searches else "baselines"
-    command = ["recnas", does, "--data", Path(settings.data), "--run", folder, "--resume"]
+    command, other = ["recnas", does, "--data", Path(settings.data), "--run", folder, "--resume"], other_version(folder)
     return Status(
         run=folder,
         state="finished" if finished else "running" if at_work else "stopped",
@@ -196,9 +201,10 @@ def read_status(run: Path | str) -> Status:
         models=_models(found, settings.final.epochs),
         changed=changed,
         num_bytes=num_bytes,
-        command=None if finished or at_work else suggested(*command),
+        command=None if finished or at_work or other else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
         results=read_results(folder) if finished else None,
+        other_version=other,
         at_work=at_work,
         whole_seconds_left=None if stage is None else _whole_left(found, settings, plan, stage, progress),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recnas.runs.folder import RESULTS, is_at_work
+from recnas.runs.folder import RESULTS, is_at_work, other_version
 from recnas.runs.models import MODELS
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import Plan, read_plan
@@ -29,6 +29,7 @@ def read_study_status(run: Path | str) -> Status:
     stage, progress = (None, None) if finished or plan is None else _stage(folder, settings, plan, len(scored))
     changed, num_bytes = written(folder)
     command = ["recnas", "study", "--data", Path(settings.data), "--run", folder, "--resume"]
+    other = other_version(folder)
     return Status(
         run=folder,
         state="finished" if finished else "running" if at_work else "stopped",
@@ -40,9 +41,10 @@ def read_study_status(run: Path | str) -> Status:
         models=(),
         changed=changed,
         num_bytes=num_bytes,
-        command=None if finished or at_work else suggested(*command),
+        command=None if finished or at_work or other else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
         results=read_json(folder / RESULTS, form=forms.Study) if finished else None,
+        other_version=other,
         stages=() if plan is None else plan.names,
         whole_seconds_left=None if stage is None else _whole_left(folder, settings, plan, stage, progress),
     )

@@ -122,7 +122,8 @@ def _together(names: Iterable[str], seconds: Mapping[str, float], declarations: 
 def training_times(candidates: Rows) -> Rows:
     """How long a training took on the mean, for each number of threads and of trainings side by side.
 
-    A study may go on with others than it began with, and their times say nothing of one another. Most trainings first.
+    A study may be resumed with others than it began with, and their times say nothing of one another. Most
+    trainings first.
     """
     times: dict[tuple[int | None, int | None], list[float]] = {}
     for row in candidates:

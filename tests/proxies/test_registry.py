@@ -157,6 +157,7 @@ def test_a_function_of_a_module_of_ones_own_is_a_proxy(own, make_case) -> None:
     ("name", "said"),
     [
         ("zicoo", "no proxy is named 'zicoo'; known are loss, zico, "),
+        ("brief", "the proxy 'brief' is called 'short_training' now"),
         ("", "no proxy is named ''"),
         ("no_such_module", "module:function"),
         ("no_such_module:layers", "no_such_module cannot be imported"),

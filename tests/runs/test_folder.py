@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,3 +149,24 @@ def test_an_unfinished_run_of_version_0_1_is_refused_in_one_line_that_says_what_
     remedy = "resume it with that version, or choose another --run"
     assert capsys.readouterr().err == f"recnas: {run} was begun with recnas 0.1.0, this is 0.2.0; {remedy}\n"
     assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("command", ["search", "study"])
+def test_what_an_unfinished_run_of_another_version_is_said_to_resume_with_is_that_version(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.setattr(folder, "version", lambda name: "0.2.0")
+    run = tmp_path / "run"
+    run.mkdir()
+    Schema.load(data).save(run)
+    (run / "config.yaml").write_text(OLD_CONFIG + ("warmups: [0.0]\n" if command == "study" else ""))
+    assert main(["status", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "resume with   recnas 0.1.0, which began it\n" in shown
+    assert "--resume" not in shown
+    assert main(["status", str(run), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["command"], status["other_version"]) == (None, "0.1.0")
+    if command == "search":
+        assert main(["export", str(run), "--output", str(tmp_path / "model")]) == 2
+        assert capsys.readouterr().err == f"recnas: {run} has not ended; recnas 0.1.0, which began it, resumes it\n"

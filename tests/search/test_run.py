@@ -125,7 +125,7 @@ def test_a_zero_shot_search_leaves_the_loss_out(data: Path, tmp_path: Path, smal
 
 
 def test_a_folder_in_use_is_not_replaced_unasked(finished: Path, data: Path, tmp_path: Path, small: dict) -> None:
-    with pytest.raises(InputError, match="exists; choose another --run, --resume to go on with it, or --overwrite"):
+    with pytest.raises(InputError, match="exists; choose another --run, --resume to continue it, or --overwrite"):
         run_search(data, finished, progress=False, **small)
     (tmp_path / "letters").write_text("mine")
     (tmp_path / "config.yaml").write_text("mine: too")
