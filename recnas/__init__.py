@@ -1,4 +1,4 @@
-"""recnas finds click-through-rate (CTR) models by itself.
+"""recnas searches for click-through-rate (CTR) models.
 
 recnas.prepare("criteo", "data/criteo", input="train.txt")   raw click log → data set
 recnas.describe("data/criteo")                                data set → what is in it

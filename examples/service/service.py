@@ -160,7 +160,7 @@ def create_app() -> FastAPI:
         InputError: There is no such model.
     """
     predictor = Predictor(Path(os.environ[MODEL]))
-    app = FastAPI(title="Click probabilities", description=f"Model {predictor.id}, found by recnas.")
+    app = FastAPI(title="Click probabilities", description=f"Model {predictor.id}, trained by recnas.")
 
     app.add_middleware(LimitedBody, most=int(os.environ.get(BYTES, MOST_BYTES)))
 

@@ -92,7 +92,7 @@ def _description() -> str:
     width = max(len(command.name) for command in COMMANDS)
     listed = "\n".join(f"  {command.name:<{width}}  {command.makes}" for command in COMMANDS)
     return f"""\
-recnas finds click-through-rate (CTR) models by itself.
+recnas searches for click-through-rate (CTR) models.
 
 From a click log to an exported model:
 

@@ -37,7 +37,7 @@ def _run(arguments: argparse.Namespace) -> None:
 STATUS = Command(
     "status",
     "run -> how far it is, while it goes on or after it was stopped",
-    "print how far a run is, or what it found",
+    "print how far a run is, or its results",
     "recnas status runs/criteo",
     _add_flags,
     _run,

@@ -252,7 +252,7 @@ def _dead_workers_as_run_error() -> Iterator[None]:
         yield
     except BrokenProcessPool:
         raise RunError(
-            "a worker process died: out of memory (go on with --resume and fewer --workers), or started from a script "
+            "a worker process died: out of memory (--resume with fewer --workers resumes it), or started from a script "
             "without `if __name__ == '__main__':`"
         ) from None
 

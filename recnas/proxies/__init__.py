@@ -1,6 +1,6 @@
 """What ranks candidates without training them: statistics once, every proxy a function of them.
 
-Of a proxy of your own, `@proxy` says which way it ranks and which weights it looks at; `module:function` names it
+Of a proxy of your own, `@proxy` says which way it ranks and which weights it uses; `module:function` names it
 wherever a proxy's name stands.
 """
 

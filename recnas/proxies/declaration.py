@@ -1,4 +1,4 @@
-"""What a proxy says of itself: which way it ranks, which weights and rows it looks at. Needs no torch."""
+"""What a proxy says of itself: which way it ranks, which weights and rows it uses. Needs no torch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Declaration:
 
     Attributes:
         direction: Whether higher or lower values are better. A proxy that stands alone, without a sign, ranks this way.
-        weights: Which weights of the supernet it looks at: `none`, so that no warm-up changes it; `fresh` for one that
-            is published for fresh weights, and looks at warm ones only where a warm-up is asked for; `warm` for one
+        weights: Which weights of the supernet it uses: `none`, so that no warm-up changes it; `fresh` for one that
+            is published for fresh weights, and uses warm ones only where a warm-up is asked for; `warm` for one
             that asks for a warm-up.
         reads: The attribute of `ProxyInputs` that it is a function of, of several the most expensive one. This tells
             what is to be prepared, what proxies share, and how long they take.
@@ -44,7 +44,7 @@ class Declaration:
 
     @property
     def inherits(self) -> bool:
-        """Whether it looks at weights of the supernet."""
+        """Whether it uses weights of the supernet."""
         return self.weights != "none"
 
     @property

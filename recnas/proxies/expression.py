@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SIGEO = "sigeo"
 NONE = "none"
 USUAL_WARMUP = 0.01
-"""The published amount of warm-up, for what looks at trained weights."""
+"""The published amount of warm-up, for what uses trained weights."""
 THEN = "|"
 """Stands between two stages."""
 SECOND_STAGE = "jacov - short_training"
@@ -205,7 +205,7 @@ class Ranking:
 
     @property
     def inherits(self) -> bool:
-        """Whether it looks at weights of the supernet."""
+        """Whether it uses weights of the supernet."""
         return any(proxy.declaration.inherits for proxy in self.proxies.values())
 
     @property

@@ -141,13 +141,13 @@ class WarmUp(Stage):
 
 
 def say_warm_up(console: Console, settings: Settings) -> None:
-    """Says why there is none, or which proxies look at other weights than those that they are published for."""
+    """Says why there is none, or which proxies use other weights than those that they are published for."""
     ranking = settings.ranking
     if not settings.warms_up:
-        why = "looks at fresh weights" if ranking.inherits else "looks at nothing that is inherited"
+        why = "uses fresh weights" if ranking.inherits else "uses no inherited weights"
         console.say(f"{WARM_UP}: none, {settings.proxy.score!r} {why}")
     elif fresh := sorted(name for name, proxy in ranking.proxies.items() if proxy.declaration.weights == "fresh"):
-        console.say(f"{WARM_UP}: {', '.join(fresh)} will look at warm weights, and is published for fresh ones")
+        console.say(f"{WARM_UP}: {', '.join(fresh)} uses warm weights here, and is published for fresh ones")
 
 
 def join_warm_up(worker: Worker, settings: Settings) -> None:
