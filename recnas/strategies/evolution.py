@@ -42,7 +42,7 @@ class EvolutionSettings:
     children: int = setting(8, help="new candidates each round, in place of as many of the oldest")
     objectives: tuple[str, ...] = setting(
         ("score",),
-        help="what to look for: score, or a Pareto front of score and costs, such as score,macs; costs are "
+        help="what to optimise: score, or a Pareto front of score and costs, such as score,macs; costs are "
         f"{', '.join(COSTS)}",
         former_values={"flops": "macs"},
     )

@@ -51,7 +51,7 @@ class StudySettings(Settings):
     )
     shares: tuple[float, ...] = setting(
         (0.05, 0.125, 0.25, 0.5),
-        help="shares of a training after which it is measured on validation too, to see how early it tells",
+        help="shares of a training after which it is measured on validation too, to see how early it ranks",
     )
 
     def __post_init__(self) -> None:
