@@ -26,7 +26,6 @@ import torch
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
-from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import Executor, LocalProcesses, ThisProcess, computing_with
 from recnas.execution.ray_workers import RayWorkers
@@ -120,7 +119,7 @@ def main() -> None:
             "2 processes": partial(LocalProcesses, 2, Worker, (settings,)),
             "2 Ray actors": partial(RayWorkers, "local", 2, print, Worker, (settings,)),
         }
-        recipe = Recipe(settings.final.optimization, settings.final.epochs)
+        recipe = settings.final.recipe
         evaluations = [Evaluation(Candidate(arch, recipe)) for arch in archs]
         print(f"{len(archs)} random candidates of {arguments.space} by SiGeo, one thread each")
         print(f"{'':<14} {'start':>7} {'candidates':>11} {'seconds of one':>15} {'message':>9}")

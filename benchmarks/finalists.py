@@ -26,7 +26,6 @@ from scipy.stats import kendalltau
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
-from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.nn.networks import count_macs
 from recnas.runs.presets import load_preset
@@ -141,7 +140,7 @@ def train(
         # Nobody is ranked here, and the preset's space and limits are not those of these candidates.
         values |= {"proxy": {"score": "none"}, "space": arguments.space, "limits": {"max_macs": None}}
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
-        recipe = Recipe(settings.final.optimization, settings.final.epochs)
+        recipe = settings.final.recipe
         explored = [Result(Evaluation(Candidate(arch, recipe)), score, 0.0) for arch, score in scored.items()]
         findings = Findings(explored)
         costs = Costs(settings, dataset)

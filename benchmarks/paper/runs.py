@@ -15,7 +15,6 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation
-from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import computing_with
 from recnas.execution.opening import open_executor
@@ -178,7 +177,7 @@ class Runs:
         common = {item.name: getattr(self.settings, item.name) for item in fields(Settings)}
         common |= {"run": str(self.output / "trainings" / str(seed)), "seed": seed}
         settings = StudySettings(**common, seeds=1, shares=())
-        recipe = Recipe(settings.final.optimization, settings.final.epochs)
+        recipe = settings.final.recipe
         if learning_rate is not None:
             recipe = at(recipe, learning_rate)
         candidates = [Candidate(arch, recipe) for arch in {arch.id: arch for arch in archs}.values()]

@@ -19,12 +19,19 @@ class Evaluation:
         fidelity: 0 for proxies; above 0 the share of its recipe's training after which it is measured, 1 for the whole.
         parents: Ids of the candidates that it was made from.
         iteration: The round of the strategy that asked, from 0.
+
+    Raises:
+        ValueError: There is no such fidelity.
     """
 
     candidate: Candidate
     fidelity: float = 0.0
     parents: tuple[str, ...] = ()
     iteration: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fidelity <= 1:
+            raise ValueError(f"a fidelity of {self.fidelity}; it is 0 for proxies, and up to 1 for the whole training")
 
     def rows(self, pass_rows: int) -> int:
         """Training rows that it is to have seen.

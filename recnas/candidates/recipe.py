@@ -87,6 +87,17 @@ class Recipe:
         text = json.dumps(Recipe.from_json(self.to_json()).to_json(), separators=(",", ":"), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
+    def in_whole_batches(self, rows: int, pass_rows: int) -> int:
+        """Training rows that have been seen when a training stops after so many, rounded up to whole batches of a pass.
+
+        Args:
+            rows: After which it is to stop.
+            pass_rows: Training rows in a pass.
+        """
+        batch_size = self.optimization.batch_size
+        passes, rest = divmod(rows, pass_rows)
+        return passes * pass_rows + min(math.ceil(rest / batch_size) * batch_size, pass_rows)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)

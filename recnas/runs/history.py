@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from recnas.candidates.evaluation import Evaluation, Result, Training
 from recnas.util import forms
@@ -35,6 +36,7 @@ class History:
     def __init__(self, run: Path) -> None:
         self._path = run / FILE_NAME
         self._place = 0
+        self._held: dict[tuple[str, str, float], int] = {}
         self._lines, self.dropped = read_lines(self._path)
         with writing(self._path):
             if self.dropped:
@@ -51,9 +53,20 @@ class History:
         """How many evaluations the file holds that have not been given out again."""
         return max(0, len(self._lines) - self._place)
 
-    def skip(self, until: Callable[[str], bool]) -> None:
-        """Passes over what the file holds, to the first candidate of whose id `until` is true, or to its end."""
-        while self.num_left and not until(self._line()["id"]):
+    def disregard_order(self, stage: str | None = None) -> None:
+        """What the file still holds is found by its name from now on, as different calls may have added to it.
+
+        Args:
+            stage: The stage that all of it is to be of; None for any.
+
+        Raises:
+            InputError: It is of another stage.
+        """
+        while self.num_left:
+            line = self._line(self._place)
+            if stage not in (None, line["stage"]):
+                raise self._other(line, stage)
+            self._held[line["stage"], line["id"], line["fidelity"]] = self._place
             self._place += 1
 
     def fill(self, stage: str, evaluations: Sequence[Evaluation], evaluate: Evaluate) -> Iterator[tuple[Result, bool]]:
@@ -74,35 +87,37 @@ class History:
             RunError: It cannot be written.
         """
         new = list(evaluations)
-        while new and not new[0].fidelity and self.num_left:
-            yield self._known(stage, new.pop(0)), True
+        while new and not new[0].fidelity and (known := self._known(stage, new[0])) is not None:
+            new.pop(0)
+            yield known, True
         if not new:
             return
         with closing(evaluate(new)) as results:
             for evaluation, result in zip(new, results, strict=True):
-                if known := self.num_left > 0:
-                    self._known(stage, evaluation)
-                else:
+                if (known := self._known(stage, evaluation)) is None:
                     self.add(stage, result)
-                yield result, known
+                # Decisions hang on what was recorded: a training may have gone on since.
+                yield result if known is None else known, known is not None
 
     def close(self) -> None:
         """Nothing more is to be recorded."""
         self._file.close()
 
-    def _line(self) -> dict:
-        return checked_line(self._lines[self._place], forms.EvaluationLine, f"{self._path}:{self._place + 1}")
+    def _line(self, place: int) -> dict[str, Any]:
+        return checked_line(self._lines[place], forms.EvaluationLine, f"{self._path}:{place + 1}")
 
-    def _known(self, stage: str, evaluation: Evaluation) -> Result:
-        line, where = self._line(), f"{self._path}:{self._place + 1}"
-        found = line["stage"], line["id"], line["fidelity"]
+    def _known(self, stage: str, evaluation: Evaluation) -> Result | None:
+        """What the file holds of an evaluation; None where it holds nothing of it."""
         asked = stage, evaluation.candidate.id, evaluation.fidelity
-        if found != asked:
-            raise InputError(
-                f"{where}: {', '.join(map(str, found))} where this run asks for {', '.join(map(str, asked))}; "
-                f"{FROM_HERE}"
-            )
-        self._place += 1
+        if (place := self._held.get(asked)) is not None:
+            line = self._line(place)
+        elif not self.num_left:
+            return None
+        else:
+            line = self._line(self._place)
+            if (line["stage"], line["id"], line["fidelity"]) != asked:
+                raise self._other(line, *asked)
+            self._place += 1
         training = line.get("training")
         return Result(
             evaluation,
@@ -110,6 +125,13 @@ class History:
             line["seconds"],
             line.get("proxies", {}),
             None if training is None else Training.from_json(training),
+        )
+
+    def _other(self, line: Mapping[str, Any], *asked: object) -> InputError:
+        found = line["stage"], line["id"], line["fidelity"]
+        return InputError(
+            f"{self._path}:{self._place + 1}: {', '.join(map(str, found))} where this run asks for "
+            f"{', '.join(map(str, asked))}; {FROM_HERE}"
         )
 
     def add(self, stage: str, result: Result) -> None:

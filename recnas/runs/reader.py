@@ -108,6 +108,7 @@ class Candidate:
 
     Attributes:
         seconds: What scoring it took.
+        fidelity: The share of its training that it was scored by; 0 for proxies.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Candidate:
     proxy: Mapping[str, float | None]
     architecture: Mapping[str, Any] | None
     seconds: float | None = None
+    fidelity: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -352,6 +354,7 @@ def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
         proxy={name: _number(value) for name, value in proxies.items()},
         architecture=data.get("architecture") if old else (data.get("candidate") or {}).get("network"),
         seconds=_number(data.get("seconds")),
+        fidelity=data.get("fidelity", 0.0),
     )
     return data.get("stage", file_of), candidate
 

@@ -43,9 +43,7 @@ def rows_after(share: float, final: FinalSettings, rows: int) -> int:
         final: How models are trained.
         rows: Training rows in a pass.
     """
-    batch_size = final.optimization.batch_size
-    passes, rest = divmod(math.ceil(share * (final.epochs * rows)), rows)
-    return passes * rows + min(math.ceil(rest / batch_size) * batch_size, rows)
+    return final.recipe.in_whole_batches(math.ceil(share * (final.epochs * rows)), rows)
 
 
 def planned_rows(final: FinalSettings, finalists: int, baselines: int, rows: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.candidates.limits import LimitSettings
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.nn.baselines import TITLES, check_baseline_name
 from recnas.nn.sharding import Sharding
 from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
@@ -159,6 +159,11 @@ class FinalSettings:
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
         for name in self.baselines:
             check_baseline_name(name)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How models are trained, unless something else is said of one."""
+        return Recipe(self.optimization, self.epochs)
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,9 @@ def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[st
             return WARM_UP, None
         rate = _mean([report.rows_per_second for report in reports[-RECENT_REPORTS:]])
         return WARM_UP, Progress(reports[-1].rows, plan[WARM_UP].total, "rows", rate)
-    if SEARCH in plan and not (folder / MODELS).exists():
+    # A strategy may train on its way; otherwise the final training is the first that makes models.
+    trains = any(item.fidelity for item in found.history)
+    if SEARCH in plan and (trains or not (folder / MODELS).exists()):
         candidates, scored = plan[SEARCH].total, [item.seconds for item in found.history]
         reranked = [item.seconds for item in found.reranked]
         # A search whose limits leave few candidates ends before it has them all.

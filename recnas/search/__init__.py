@@ -16,7 +16,7 @@ from recnas.runs.presets import read_settings, resolve, with_preset
 from recnas.runs.settings import CodeFlag, Settings
 from recnas.strategies.base import Strategy
 from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
-from recnas.strategies.registry import strategies
+from recnas.strategies.registry import strategy_name
 from recnas.util.callable_package import make_callable
 from recnas.util.errors import InputError, suggested
 from recnas.util.plain_values import merge
@@ -67,7 +67,7 @@ def run_search(
     """
     _check_flags(overwrite, resume)
     if strategy is not None:
-        settings["strategy"] = strategy if isinstance(strategy, str) else _name_of(type(strategy))
+        settings["strategy"] = strategy if isinstance(strategy, str) else strategy_name(type(strategy))
     resolved = resolve(Settings, data, run, preset, resume, settings)
     if not resolved.searches:
         raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains nothing else")
@@ -165,12 +165,6 @@ def run_baselines(
 def _check_flags(overwrite: bool, resume: bool) -> None:
     if overwrite and resume:
         raise InputError("--overwrite makes a run anew, --resume resumes it; take one of them")
-
-
-def _name_of(cls: type[Strategy]) -> str:
-    """What settings call a strategy of which an object is given: a registered one by its name."""
-    registered = [name for name, known in strategies().items() if known is cls]
-    return registered[0] if registered else f"{cls.__module__}:{cls.__name__}"
 
 
 def _names(given: str | Collection[str]) -> tuple[str, ...]:

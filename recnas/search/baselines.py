@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from recnas.candidates.candidate import network_id_in
 from recnas.candidates.network import BASELINE, Baseline
 from recnas.data import Dataset
 from recnas.execution.torchrun import led
@@ -105,8 +104,8 @@ def _add_baselines(settings: Settings, names: tuple[str, ...], options: RunOptio
         if not new:
             console.say(f"{run} has them all")
         else:
-            # What a killed process recorded of them is at the end.
-            context.history.skip(lambda candidate: network_id_in(candidate) in {Baseline(name).id for name in new})
+            # Beside what the run did, calls that were killed may have recorded some of these, and others.
+            context.history.disregard_order()
             findings = go_through(context, [FinalTraining(new), Test()])
             results["models"] += model_entries(context, findings)
             results |= best_trained(results["models"])

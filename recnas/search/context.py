@@ -10,7 +10,6 @@ from itertools import groupby
 from pathlib import Path
 
 from recnas.candidates.evaluation import Evaluation, Result
-from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import Executor, ThisProcess
 from recnas.execution.torchrun import map_joined
@@ -65,11 +64,6 @@ class RunContext:
 
     def __post_init__(self) -> None:
         self.history = History(self.run)
-
-    @property
-    def recipe(self) -> Recipe:
-        """How candidates are trained, unless a stage says otherwise."""
-        return Recipe(self.settings.final.optimization, self.settings.final.epochs)
 
     @cached_property
     def worker(self) -> Worker:

@@ -73,13 +73,10 @@ class Costs:
             return False
         return "latency" not in self._bounds or self.of(arch, "latency") <= self._bounds["latency"]
 
-    def objectives(self, arch: Architecture) -> Point:
-        """The costs that the search keeps low beside the score, in the order of the settings."""
-        return tuple(self.of(arch, name) for name in self._objectives if name != "score")
-
     def point(self, result: Result) -> Point:
-        """What a searched candidate came to in each objective, smaller is better."""
-        return objectives(result.score, self.objectives(result.candidate.network))
+        """What a candidate came to in each objective, in the order of the settings, smaller is better."""
+        kept_low = [name for name in self._objectives if name != "score"]
+        return objectives(result.score, tuple(self.of(result.candidate.network, name) for name in kept_low))
 
     def of_trained(self, candidate: Candidate, parameters: int, usable: bool) -> dict[str, Any]:
         """The costs of a finally trained model, as its entry of `results.json` has them.

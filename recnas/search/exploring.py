@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Mapping
 
 from recnas.candidates.evaluation import Result
-from recnas.candidates.recipe import Recipe
 from recnas.runs.folder import SEARCH
 from recnas.runs.history import FILE_NAME
 from recnas.runs.outlook import RECENT_CANDIDATES
@@ -23,19 +22,20 @@ from recnas.search.stage import Findings, Stage
 from recnas.space import SearchSpace
 from recnas.strategies.base import Strategy
 from recnas.strategies.problem import Budget, Problem
-from recnas.strategies.registry import find_strategy
+from recnas.strategies.registry import find_strategy, named_failures
+from recnas.util.errors import InputError
 
 
 def make_problem(settings: Settings, costs: Costs) -> Problem:
     """What a run's strategy works on."""
     return Problem(
         SearchSpace.named(settings.space),
-        Recipe(settings.final.optimization, settings.final.epochs),
+        settings.final.recipe,
         random.Random(f"{settings.seed}/search"),
         Budget(settings.evolution.candidates),
         costs.affordable,
         costs.smallest,
-        costs.objectives,
+        costs.point,
     )
 
 
@@ -43,9 +43,11 @@ def named_strategy(settings: Settings) -> Strategy:
     """The strategy that settings name.
 
     Raises:
-        InputError: There is none.
+        InputError: There is none, or it is the user's own and cannot be made.
     """
-    return find_strategy(settings.explorer).from_settings(settings)
+    cls = find_strategy(settings.explorer)
+    with named_failures(cls, "cannot be made"):
+        return cls.from_settings(settings)
 
 
 def check_limits(strategy: Strategy, settings: Settings, costs: Costs) -> None:
@@ -54,7 +56,9 @@ def check_limits(strategy: Strategy, settings: Settings, costs: Costs) -> None:
     Raises:
         InputError: They do.
     """
-    trial = WithinBudget(copy.deepcopy(strategy))
+    with named_failures(type(strategy), "cannot be copied, to be tried under the limits beforehand"):
+        strategy = copy.deepcopy(strategy)
+    trial = WithinBudget(strategy)
     trial.begin(make_problem(settings, costs))
     trial.ask()
 
@@ -76,7 +80,11 @@ class Exploring(Stage):
         return plan_scoring(self.name, settings.proxy, settings.ranking.first, settings.evolution.candidates)
 
     def run(self, context: RunContext, findings: Findings) -> None:
-        """See `Stage.run`."""
+        """See `Stage.run`.
+
+        Raises:
+            InputError: The strategy fails, or finds no candidate.
+        """
         console, history = context.console, context.history
         if history.dropped:
             console.say(f"{context.run / FILE_NAME}: the last line was cut short; its candidate is evaluated again")
@@ -104,6 +112,8 @@ class Exploring(Stage):
                 bar.update(note=f"best score {best:.2f}")
 
             pursue(strategy, history, self.name, context.score, each)
+        if not findings.explored:
+            raise InputError(f"{strategy.name} asked for no candidate; a strategy that is an object is of use once")
         # What a process before spent is known by its candidates.
         seconds = known_before / context.executor.side_by_side + time.perf_counter() - start
         count = len(findings.explored)

@@ -51,20 +51,22 @@ class FinalTraining(Stage):
         final, pass_rows = settings.final, context.dataset.rows("train")
         others = other_learning_rates(final)
         finalists = [
-            Candidate(result.candidate.network, context.recipe)
+            Candidate(result.candidate.network, final.recipe)
             for result in (best_of(findings.ranked, final.top_k, context.costs.point) if findings.ranked else ())
         ]
         rates = [final.optimization.learning_rate, *others]
-        baselines = [Candidate(network, at(context.recipe, rate)) for network in self._baselines for rate in rates]
+        baselines = [Candidate(network, at(final.recipe, rate)) for network in self._baselines for rate in rates]
         trained = {candidate.network_id: dict[str, Result]() for candidate in (*finalists, *baselines)}
         total = final.epochs * pass_rows
         strategy = SuccessiveHalving(
             finalists,
             [rows / total for rows in rungs(final, len(finalists), pass_rows)[:-1]],
-            lambda candidate: context.costs.objectives(candidate.network),
+            context.costs.point,
             baselines,
             lambda leader: [replace(leader, recipe=at(leader.recipe, rate)) for rate in others],
         )
+        # Baselines that were added to a finished run, or begun to be, stand behind what is asked for after them.
+        context.history.disregard_order(self.name)
         planned = planned_rows(final, len(finalists), len(self._baselines), pass_rows)
         with console.bar(planned, self.name, "rows") as bar:
             rounds = _Rounds(context, strategy)
@@ -90,6 +92,11 @@ class FinalTraining(Stage):
             for result in known.values():
                 if network not in chosen or result.candidate != chosen[network].candidate:
                     ModelFolder(context.run, result.candidate).drop_weights()
+        # A strategy may have trained others on its way.
+        for result in findings.explored:
+            candidate = result.candidate
+            if result.training is not None and candidate.id not in trained.get(candidate.network_id, {}):
+                ModelFolder(context.run, candidate).drop_weights()
         findings.trained, findings.chosen = trained, chosen
 
 

@@ -39,15 +39,17 @@ def train_candidate(settings: Settings, dataset: Dataset, evaluation: Evaluation
     bit, the one that never paused. What came of it is kept beside the weights of its best epoch, and is not done again.
     """
     import_code(settings, evaluation.candidate)
-    rows = evaluation.rows(dataset.rows("train"))
-    folder = ModelFolder(Path(settings.run), evaluation.candidate)
+    candidate, pass_rows = evaluation.candidate, dataset.rows("train")
+    # However small the fidelity, a batch is learned from.
+    rows = candidate.recipe.in_whole_batches(max(1, evaluation.rows(pass_rows)), pass_rows)
+    folder = ModelFolder(Path(settings.run), candidate)
     processes = all_processes(default_device())
     checkpoint = Checkpoint(folder.checkpoint, settings.checkpoint_seconds, processes)
     known: Training | None = processes.first(partial(folder.outcome, rows))
     if known is None:
         if processes.leads:
             folder.begin()
-        run = _TrainingRun(settings, dataset, evaluation.candidate, folder, checkpoint, processes)
+        run = _TrainingRun(settings, dataset, candidate, folder, checkpoint, processes)
         known = run.to(rows)
     elif not known.paused:
         checkpoint.remove()

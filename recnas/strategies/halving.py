@@ -20,19 +20,18 @@ def num_left(finalists: int) -> int:
     return max(min(finalists, LEAST_LEFT), math.ceil(finalists / 2))
 
 
-def survivors(results: Sequence[Result], costs: Callable[[Candidate], Point]) -> list[Candidate]:
+def survivors(results: Sequence[Result], point: Callable[[Result], Point]) -> list[Candidate]:
     """The finalists of a rung that go on, in the order given; none that diverged.
 
     Args:
         results: What each of the rung came to.
-        costs: What is kept low beside the log loss; nothing, when the lowest log loss alone is looked for. Otherwise
-            front after front goes on, as in the choice of the finalists.
+        point: What one came to in each objective, as in `best_of`; with costs among them front after front goes on.
     """
     sound = [result for result in results if math.isfinite(result.score)]
     if not sound:
         return []
-    points = [(-result.score, *costs(result.candidate)) for result in sound]
-    return [sound[place].candidate for place in choose(points, min(len(sound), num_left(len(results))))]
+    chosen = choose([point(result) for result in sound], min(len(sound), num_left(len(results))))
+    return [sound[place].candidate for place in chosen]
 
 
 @strategy("full", TRAINING)
@@ -43,7 +42,7 @@ class SuccessiveHalving(Strategy):
     Args:
         finalists: The candidates.
         rungs: Fidelities at which they are compared, ascending; none to train all of them to the end.
-        costs: See `survivors`.
+        point: See `survivors`.
         beside: Candidates that are trained to the end whatever the finalists do, such as baselines: small ones, which
             fill the time of a worker whose finalist is done first.
         variants: What else is trained of the best finalist, such as its network with other recipes.
@@ -56,12 +55,12 @@ class SuccessiveHalving(Strategy):
         self,
         finalists: Sequence[Candidate],
         rungs: Sequence[float],
-        costs: Callable[[Candidate], Point],
+        point: Callable[[Result], Point],
         beside: Sequence[Candidate] = (),
         variants: Callable[[Candidate], Sequence[Candidate]] = lambda leader: (),
     ) -> None:
         self.field = list(finalists)
-        self._rungs, self._costs, self._beside, self._variants = list(rungs), costs, list(beside), variants
+        self._rungs, self._point, self._beside, self._variants = list(rungs), point, list(beside), variants
         self._asked: list[Evaluation] = []
         self._in_whole = self._is_over = False
 
@@ -81,9 +80,11 @@ class SuccessiveHalving(Strategy):
     def tell(self, results: Sequence[Result]) -> None:
         """What the rung, or the whole trainings, came to."""
         if not self._in_whole:
-            self.field = survivors(results, self._costs)
+            self.field = survivors(results, self._point)
             self._is_over = not self.field
         elif not self._is_over:
             ended = [result for result in results[: len(self.field)] if math.isfinite(result.score)]
             leader = max(ended, key=lambda result: -result.training.validation.log_loss, default=None)
-            self._asked = [] if leader is None else [Evaluation(c, 1.0) for c in self._variants(leader.candidate)]
+            self._asked = (
+                [] if leader is None else [Evaluation(candidate, 1.0) for candidate in self._variants(leader.candidate)]
+            )

@@ -42,7 +42,7 @@ class Problem:
         budget: How much may be asked.
         affordable: Whether an architecture is within the limits, asked of each that is new; None for no limits.
         smallest: An architecture that is, for others to be pulled to.
-        costs: An architecture's costs that are objectives beside the score, lower is better.
+        point: What a candidate came to in each objective, smaller is better: the score alone, or costs beside it.
 
     Raises:
         ValueError: One of `affordable` and `smallest` is given without the other.
@@ -56,12 +56,12 @@ class Problem:
         budget: Budget,
         affordable: Callable[[Architecture], bool] | None = None,
         smallest: Architecture | None = None,
-        costs: Callable[[Architecture], Point] = lambda arch: (),
+        point: Callable[[Result], Point] = lambda result: objectives(result.score, ()),
     ) -> None:
         if (affordable is None) != (smallest is None):
             raise ValueError("affordable and smallest belong together")
         self.space, self.recipe, self.rng, self.budget = space, recipe, rng, budget
-        self._affordable, self._smallest, self._costs = affordable, smallest, costs
+        self.point, self._affordable, self._smallest = point, affordable, smallest
         self._drawn: set[str] = set()
         self._refused_in_a_row = 0
 
@@ -117,10 +117,6 @@ class Problem:
             evaluation = replace(evaluation, candidate=replace(candidate, network=within))
         self._drawn.add(evaluation.candidate.network_id)
         return evaluation
-
-    def point(self, result: Result) -> Point:
-        """What a candidate came to in each objective, smaller is better; one without a finite score is the worst."""
-        return objectives(result.score, self._costs(_architecture(result.candidate)))
 
 
 def _architecture(candidate: Candidate) -> Architecture:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
 import recnas.strategies
 from recnas.strategies.base import Strategy
-from recnas.util.errors import InputError
+from recnas.util.errors import InputError, RunError, first_line
 from recnas.util.user_code import import_user_code, is_user_code
 
 EXPLORING, RE_RANKING, TRAINING = "exploring", "re-ranking", "training"
@@ -42,6 +43,34 @@ def strategies(purpose: str = EXPLORING) -> dict[str, type[Strategy]]:
     for module in pkgutil.iter_modules(recnas.strategies.__path__, "recnas.strategies."):
         importlib.import_module(module.name)
     return {name: _named[purpose][name] for name in sorted(_named[purpose])}
+
+
+def strategy_name(cls: type[Strategy]) -> str:
+    """What settings call a strategy: one of this package by its name, another `module:Class`."""
+    registered = [name for name, known in strategies().items() if known is cls]
+    return registered[0] if registered else f"{cls.__module__}:{cls.__name__}"
+
+
+@contextmanager
+def named_failures(cls: type[Strategy], what: str) -> Iterator[None]:
+    """Tells in one line what goes wrong in the `with` block in a strategy of the user's own.
+
+    Args:
+        cls: The strategy's.
+        what: What it does then, such as "failed when asked".
+
+    Raises:
+        InputError: It raised an exception.
+    """
+    try:
+        yield
+    except (InputError, RunError):
+        raise
+    except Exception as error:
+        # A fault of this package's own is told by its stack trace.
+        if not is_user_code(name := strategy_name(cls)):
+            raise
+        raise InputError(f"strategy {name}: {what} ({type(error).__name__}: {first_line(error)})") from error
 
 
 def check_strategy_name(name: str) -> None:

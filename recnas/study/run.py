@@ -14,7 +14,6 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation
-from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import Executor, computing_with
 from recnas.execution.opening import open_executor
@@ -177,7 +176,7 @@ def draw_candidates(settings: StudySettings, costs: Costs) -> list[Candidate]:
         InputError: Too few are found.
     """
     space, rng = SearchSpace.named(settings.space), random.Random(f"{settings.seed}/candidates")
-    recipe = Recipe(settings.final.optimization, settings.final.epochs)
+    recipe = settings.final.recipe
     found: dict[str, Candidate] = {}
     for _ in range(100 * settings.candidates):
         arch = space.sample(rng)

@@ -108,14 +108,37 @@ def test_another_evaluation_in_its_place_is_refused_in_one_line(tmp_path: Path, 
     assert (tmp_path / "history.jsonl").read_bytes() == before
 
 
-def test_what_was_made_for_another_purpose_is_passed_over(tmp_path: Path) -> None:
+def test_without_regard_to_order_what_is_held_is_found_wherever_it_stands_and_recorded_once(tmp_path: Path) -> None:
+    trained = [replace(asked, fidelity=1.0) for asked in ASKED]
     fill(tmp_path, "search", ASKED)
+    fill(tmp_path, "search", [*ASKED, trained[1], trained[3]])
+    before = (tmp_path / "history.jsonl").read_text()
     history = History(tmp_path)
-    history.skip(lambda candidate: candidate.startswith("d-"))
-    assert history.num_left == 2
-    assert [known for _, known in history.fill("search", ASKED[3:], Evaluating())] == [True, True]
-    history.skip(lambda candidate: True)
+    history.disregard_order()
     assert history.num_left == 0
+    assert [known for _, known in history.fill("search", ASKED[3:], Evaluating())] == [True, True]
+    evaluate = Evaluating()
+    filled = list(history.fill("search", [trained[3], trained[2], trained[1]], evaluate))
+    assert [known for _, known in filled] == [True, False, True]
+    # Their weights are needed.
+    assert [result.evaluation for result, _ in filled] == evaluate.asked == [trained[3], trained[2], trained[1]]
+    assert [known for _, known in history.fill("re-ranking", ASKED[:1], Evaluating())] == [False]
+    history.close()
+    after = (tmp_path / "history.jsonl").read_text()
+    assert after.startswith(before)
+    assert [
+        (line["stage"], line["id"], line["fidelity"]) for line in read_lines_of(tmp_path / "history.jsonl")[7:]
+    ] == [
+        ("search", trained[2].candidate.id, 1.0),
+        ("re-ranking", ASKED[0].candidate.id, 0.0),
+    ]
+
+
+def test_only_what_is_of_one_stage_may_be_left_to_be_found_in_any_order(tmp_path: Path) -> None:
+    fill(tmp_path, "search", ASKED[:2])
+    history = History(tmp_path)
+    with pytest.raises(InputError, match=r"history\.jsonl:1: search, a-\w+, 0.0 where this run asks for final; remove"):
+        history.disregard_order("final")
     history.close()
 
 

@@ -115,6 +115,31 @@ def test_models_are_added_to_a_finished_run_with_its_settings_as_if_they_had_bee
     assert outcome_of(run) == before
 
 
+def test_models_whose_adding_was_killed_are_added_later_in_any_order_and_a_search_is_made_anew_with_them(
+    data: Path, tmp_path: Path, small: dict
+) -> None:
+    run = tmp_path / "run"
+    small["final"] |= {"top_k": 1, "other_learning_rates": [0.02], "baselines": []}
+    small["evolution"] = {"population": 2, "iterations": 0}
+    run_search(data, run, progress=False, **small | {"proxy": {"score": "parameters"}})
+    with pytest.MonkeyPatch.context() as patch:
+        # At its second learning rate.
+        stop_at(patch, "recnas.train.loop.ModelLearner.step", 3 + 1, after=False)
+        with pytest.raises(Stopped):
+            recnas.baselines(run=run, models=["deepfm"], progress=False)
+    recnas.baselines(run=run, models=["lr"], progress=False)
+    results = recnas.baselines(run=run, models=["dlrm", "deepfm"], progress=False)
+    assert [model["id"] for model in results["models"][1:]] == ["lr", "dlrm", "deepfm"]
+    lines = (run / "history.jsonl").read_text()
+    assert len({(line["id"], line["fidelity"]) for line in map(json.loads, lines.splitlines())}) == len(
+        lines.splitlines()
+    )
+    (run / "results.json").unlink()
+    again = run_search(data, run, resume=True, progress=False)
+    assert again["models"] == results["models"]
+    assert (run / "history.jsonl").read_text() == lines
+
+
 def test_models_are_added_to_a_search_and_the_best_is_the_best_of_all(data: Path, tmp_path: Path, small: dict) -> None:
     run = tmp_path / "run"
     small["final"] |= {"top_k": 1, "other_learning_rates": []}

@@ -33,6 +33,7 @@ from recnas.search.testing import Test as TestStage
 from recnas.search.worker import Worker
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.strategies.halving import survivors
+from recnas.strategies.pareto import objectives
 from recnas.train.divergence import Diverged
 from recnas.util.console import Console
 from recnas.util.errors import RunError
@@ -87,7 +88,7 @@ def trained(name: int, log_loss: float, diverged: bool) -> Result:
 @given(st.lists(st.tuples(st.floats(0.1, 2.0), st.booleans()), min_size=1, max_size=30))
 def test_the_half_with_the_lowest_log_loss_goes_on_and_none_that_diverged(rung: list[tuple[float, bool]]) -> None:
     field = [trained(name, *item) for name, item in enumerate(rung)]
-    chosen = survivors(field, lambda candidate: ())
+    chosen = survivors(field, lambda result: objectives(result.score, ()))
     left = [item for item in field if item.candidate in chosen]
     sound = [item.training for item in field if item.training.diverged is None]
     assert len(left) == min(len(sound), max(2, -(-len(field) // 2)))
@@ -103,7 +104,7 @@ def test_with_costs_as_objectives_cheap_finalists_go_on_too() -> None:
     field = [trained(place, log_loss, False) for place, log_loss in enumerate([0.50, 0.51, 0.52, 0.53, 0.60])]
     # All have the same architecture here; the order of the questions tells their costs apart.
     costs = iter([50.0, 60.0, 70.0, 80.0, 1.0])
-    left = survivors(field, lambda candidate: (next(costs),))
+    left = survivors(field, lambda result: objectives(result.score, (next(costs),)))
     assert left == [field[place].candidate for place in (0, 1, 4)]
 
 

@@ -58,7 +58,7 @@ def limited(space: str, seed: int, bound: float, names: tuple[str, ...] = ("scor
         SMALL.candidates,
         lambda arch: macs(arch) <= bound,
         named.smallest(macs),
-        lambda arch: tuple(float(cost.parameters(arch, 13, 26, 16)) for _ in names[1:]),
+        costs=lambda arch: tuple(float(cost.parameters(arch, 13, 26, 16)) for _ in names[1:]),
     )
     return evolve(RegularizedEvolution(replace(SMALL, objectives=names)), problem)
 

@@ -150,6 +150,111 @@ def settings(small: dict) -> dict:
     return small | {"proxy": {"score": "parameters"}, "final": {"top_k": 1, "baselines": []}}
 
 
+@pytest.mark.parametrize(
+    ("method", "code", "said"),
+    [
+        ("__init__", "self, width", "cannot be made (TypeError: "),
+        ("begin", "self, problem): 1 / 0", "failed when it began (ZeroDivisionError: division by zero)"),
+        ("ask", "self): return self.proposals", "failed when asked (AttributeError: "),
+        ("ask", "self): pass", "asked for None; ask gives a list of evaluations"),
+        ("ask", "self): return [self.problem.random()]", "asked for Candidate(network=Architecture("),
+        ("ask", "self): return [Evaluation(self.problem.random().network)]", "asked for Evaluation(candidate=Arch"),
+        (
+            "ask",
+            "self): return [Evaluation(self.problem.random(), 2)]",
+            "failed when asked (ValueError: a fidelity of 2",
+        ),
+        (
+            "ask",
+            "self): return [Evaluation(Candidate(Baseline('lr'), self.problem.recipe))]",
+            "asked for proxies of Baseline(name='lr'); only architectures have some",
+        ),
+        ("ask", "self): return []", "asked for no candidate"),
+        ("tell", "self, results): raise KeyError('two\\nlines')", "failed when it was told results (KeyError: "),
+    ],
+)
+def test_what_goes_wrong_in_an_own_strategy_is_one_line(
+    here: Path, data: Path, capsys: pytest.CaptureFixture[str], method: str, code: str, said: str
+) -> None:
+    code = f"def {method}({code}{'' if ')' in code else '): pass'}"
+    (here / "wrong_strategy.py").write_text(
+        "from recnas.candidates.candidate import Candidate\n"
+        "from recnas.candidates.evaluation import Evaluation\n"
+        "from recnas.candidates.network import Baseline\n"
+        "from recnas.strategies.random_search import RandomSearch\n"
+        f"class Wrong(RandomSearch):\n    {code}\n"
+    )
+    sys.modules.pop("wrong_strategy", None)
+    command = ["search", "--data", str(data), "--run", "run", "--strategy", "wrong_strategy:Wrong", "--quiet"]
+    assert main([*command, "--proxy", "parameters", "--population", "2", "--iterations", "0"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"recnas: strategy wrong_strategy:Wrong{'' if said.startswith('asked') else ':'} {said}")
+    assert told.count("\n") == 1
+
+
+def test_a_strategy_may_train_on_its_way_and_a_killed_run_of_it_ends_as_if_it_had_not_been(
+    here: Path, data: Path, settings: dict
+) -> None:
+    class Trainings(Strategy):
+        """Proposes two candidates, and trains each further and further."""
+
+        def begin(self, problem: Problem) -> None:
+            super().begin(problem)
+            self.field = [problem.random() for _ in range(2)]
+            self.shares = [0.01, 0.3, 0.55]
+            self.scores = []
+
+        def ask(self) -> list[Evaluation]:
+            return [Evaluation(item, self.shares[0]) for item in self.field] if self.shares else []
+
+        def tell(self, results: Sequence[Result]) -> None:
+            self.shares.pop(0)
+            self.scores += [result.score for result in results]
+
+    def outcome(run: Path) -> dict:
+        return {
+            path.relative_to(run): path.read_bytes()
+            for path in run.rglob("*")
+            if path.is_file() and path.name in ("weights.safetensors", "chosen.json")
+        }
+
+    sys.modules["own_trainings"] = type(sys)("own_trainings")
+    Trainings.__module__ = "own_trainings"
+    settings |= {"evolution": {"population": 6, "iterations": 0}}
+    first = Trainings()
+    results = run_search(data, here / "whole", strategy=first, progress=False, **settings)
+    (best,) = results["models"]
+    assert best["candidate"] in {candidate.id for candidate in first.field}
+    (weights,) = (path for path in outcome(here / "whole") if path.name == "weights.safetensors")
+    assert weights.parent.name == best["candidate"]
+    assert not list((here / "whole").rglob("checkpoint"))
+    for kept in (1, 3, 5):
+        run = here / f"killed-{kept}"
+        run_search(data, run, strategy=Trainings(), progress=False, **settings)
+        (run / "results.json").unlink()
+        lines = (run / "history.jsonl").read_text().splitlines(keepends=True)
+        (run / "history.jsonl").write_text("".join(lines[:kept]))
+        resumed = Trainings()
+        run_search(data, run, strategy=resumed, resume=True, progress=False)
+        assert resumed.scores == first.scores
+        assert outcome(run) == outcome(here / "whole")
+
+
+def test_a_search_that_trains_on_its_way_is_in_its_search_until_it_has_all(
+    here: Path, data: Path, settings: dict
+) -> None:
+    class Trained(Asking):
+        def ask(self) -> list[Evaluation]:
+            if self.told:
+                raise KeyboardInterrupt
+            return [Evaluation(self.problem.random(), 0.5)]
+
+    Trained.__module__ = "own_trainings"
+    with pytest.raises(KeyboardInterrupt):
+        run_search(data, here / "run", strategy=Trained(), progress=False, **settings)
+    assert read_status(here / "run").stage == "search"
+
+
 def test_an_own_strategy_is_named_or_passed_and_goes_on_after_a_kill(here: Path, data: Path, settings: dict) -> None:
     (here / "own_strategy.py").write_text(STRATEGIES)
     name = "own_strategy:HillClimbing"
