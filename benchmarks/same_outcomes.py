@@ -157,6 +157,9 @@ def outcome_of(run: Path) -> dict[str, Any]:
         else:
             for model in values.get("models", []) if isinstance(values, dict) else []:
                 model.pop("candidate", None)
+            if isinstance(values, dict):
+                # What a study's proxies declare was not kept before recnas 0.2.
+                values.pop("proxies", None)
             found[place.as_posix()] = values
     return found
 
