@@ -69,10 +69,17 @@ def _dense(frame: pl.LazyFrame, features: Sequence[DenseFeature]) -> tuple[Dense
     found = frame.select(each).collect(engine="streaming").row(0, named=True)
     return tuple(
         DenseDescription(
-            feature.name, feature.transform["name"], **{name: found[f"{name} {feature.name}"] for name in figures}
+            feature.name,
+            feature.transform["name"],
+            **{name: _without_chance(found[f"{name} {feature.name}"]) for name in figures},
         )
         for feature in features
     )
+
+
+def _without_chance(figure: float | None) -> float | None:
+    """A figure without the digits that depend on the order in which the threads' parts of a sum were added."""
+    return figure if figure is None else float(f"{figure:.12g}")
 
 
 def _columns(

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +122,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     dataset.schema.save(run)
     # The rate that was best is in results.json; the one in the settings is only where the trial began.
     final = {"epochs": 1, "optimization": asdict(OPTIMIZATION) | {"learning_rate": 0.5}}
-    (run / "config.yaml").write_text(yaml.safe_dump({"data": str(data), "seed": 0, "final": final}))
+    (run / "config.yaml").write_text(
+        yaml.safe_dump({"version": version("recnas"), "data": str(data), "seed": 0, "final": final})
+    )
     best = entry["id"]
     results = {"best": best, "best_searched": best, "data": {"path": str(data), "name": "toy"}, "models": [entry]}
     (run / "results.json").write_text(json.dumps(results))
