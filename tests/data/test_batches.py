@@ -336,6 +336,7 @@ def test_the_reading_thread_ends_when_the_loop_around_it_fails(shared_set):
     assert _reading_threads() == 0
 
 
+@pytest.mark.slow
 def test_a_program_that_keeps_a_started_pass_ends(shared_set):
     code = (
         "import sys; from recnas.data import Dataset\n"

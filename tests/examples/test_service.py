@@ -28,6 +28,8 @@ from recnas.nn.model import CTRModel, searched_network
 from recnas.space import Architecture, SearchSpace
 from recnas.train.checkpoint import load_tensors, model_tensors, save_tensors
 
+pytestmark = pytest.mark.slow
+
 SERVICE = Path(__file__).parents[2] / "examples" / "service"
 
 

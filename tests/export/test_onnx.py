@@ -13,6 +13,8 @@ from recnas.export.onnx import input_names, save_onnx
 from recnas.export.program import example_inputs
 from recnas.util.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def run_file(path, schema, inputs):
     session = onnxruntime.InferenceSession(str(path))

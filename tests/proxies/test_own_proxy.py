@@ -81,6 +81,7 @@ def test_a_search_ranks_by_it_and_is_looked_at_without_its_code(
     assert "own_proxies" not in sys.modules
 
 
+@pytest.mark.slow
 def test_a_study_judges_it_in_its_direction_and_is_looked_at_and_judged_anew_without_its_code(
     module: Path, here: Path, data: Path
 ) -> None:

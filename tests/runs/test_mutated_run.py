@@ -53,6 +53,7 @@ def _in_this_process(workers: Any, ray: Any, start: Any, arguments: Any, say: An
     return ThisProcess(start, arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_computed")
 def test_a_damaged_run_is_one_line(
     finished: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -255,6 +255,7 @@ def timeless(run: Path) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_a_resumed_run_decides_with_the_times_that_were_measured_before(
     data: Path, tmp_path: Path, small: dict, measured: list[float]
 ) -> None:

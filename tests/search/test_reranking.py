@@ -127,6 +127,7 @@ def test_a_diverged_training_is_no_finalist_even_as_the_cheapest(data: Path, tmp
     assert cheapest["id"] not in [model["id"] for model in results["models"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", ["none | short_training", "parameters | 0*zico - short_training"])
 def test_no_more_are_re_ranked_than_there_are(data: Path, tmp_path: Path, settings: dict, score: str) -> None:
     proxy = settings["proxy"] | {"score": score, "rerank": 64}

@@ -35,6 +35,7 @@ def test_a_name_is_looked_at_without_importing_it(here: Path) -> None:
         check_space_name("deep")
 
 
+@pytest.mark.slow
 def test_a_search_of_an_own_space_is_looked_at_without_its_code(here: Path, data: Path, small: dict) -> None:
     (here / "own_space.py").write_text(SPACES)
     settings = small | {"proxy": {"score": "naswot", "batch_size": 16}, "final": {"top_k": 1, "baselines": []}}

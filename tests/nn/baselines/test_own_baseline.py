@@ -73,6 +73,7 @@ def test_an_own_baseline_is_trained_reported_and_exported_with_its_title(run: Pa
     assert "own_models" not in sys.modules
 
 
+@pytest.mark.slow
 def test_an_own_baseline_is_added_to_a_finished_run(here: Path, data: Path) -> None:
     (here / "own_models.py").write_text(MODELS)
     recnas.baselines(data, here / "run", models=["lr"], learning_rates=[0.05], progress=False, **SETTINGS)
