@@ -19,6 +19,8 @@ from recnas.tracking import tracked
 from recnas.util.console import Console
 from recnas.util.errors import RunError
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.usefixtures("_mlflow")
 
 ROWS = [
