@@ -19,9 +19,7 @@ from recnas.tracking import tracked
 from recnas.util.console import Console
 from recnas.util.errors import RunError
 
-pytestmark = pytest.mark.slow
-
-pytestmark = pytest.mark.usefixtures("_mlflow")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_mlflow")]
 
 ROWS = [
     {"age": 31, "visits": 2, "price": 0.5, "user": "3", "tags": ["1", "2"], "item": 7, "places": []},
