@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recnas.candidates.network import save_network
 from recnas.data import Dataset, describe
 from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import led
@@ -147,7 +148,7 @@ def conclude(context: RunContext, findings: Findings) -> dict[str, Any]:
     models = model_entries(context, findings)
     best = best_trained(models)
     if (searched := best["best_searched"]) is not None:
-        write_json(context.run / ARCHITECTURE, findings.chosen[searched].candidate.network.to_json())
+        save_network(findings.chosen[searched].candidate.network, context.run / ARCHITECTURE)
     return {
         **best,
         "front": front(models, settings.evolution.objectives) if settings.searches else [],

@@ -94,7 +94,7 @@ class Problem:
                 refused += 1
                 if self._refused_in_a_row <= PATIENCE:
                     continue
-                arch = self.within_limits(arch, towards)
+                arch = self._pulled(arch, towards)
                 if (name := arch.id) in self._drawn:
                     continue
             self._drawn.add(name)
@@ -105,7 +105,7 @@ class Problem:
         """The architecture, pulled within the limits if it is not; arguments as in `new`."""
         if self._affordable is None or self._affordable(arch):
             return arch
-        return self.space.pull(arch, self._smallest if towards is None else towards, self._affordable, self.rng)
+        return self._pulled(arch, towards)
 
     def admitted(self, evaluation: Evaluation) -> Evaluation:
         """What is evaluated where a strategy asks for a candidate that it did not draw here: one within the limits."""
@@ -117,6 +117,10 @@ class Problem:
             evaluation = replace(evaluation, candidate=replace(candidate, network=within))
         self._drawn.add(evaluation.candidate.network_id)
         return evaluation
+
+    def _pulled(self, arch: Architecture, towards: Architecture | None) -> Architecture:
+        """An architecture that is above the limits, pulled within them; arguments as in `new`."""
+        return self.space.pull(arch, self._smallest if towards is None else towards, self._affordable, self.rng)
 
 
 def _architecture(candidate: Candidate) -> Architecture:
