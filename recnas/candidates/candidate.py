@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,16 +10,8 @@ from typing import Any
 
 from recnas.candidates.network import BASELINE, SEARCHED, Network, network_from_json
 from recnas.candidates.recipe import ID_DIGITS, Recipe
+from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.util.errors import InputError
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a candidate is fed: every feature, as the data set has it."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {}
 
 
 @dataclass(frozen=True)
@@ -33,7 +26,7 @@ class Candidate:
 
     network: Network
     recipe: Recipe
-    inputs: Inputs = Inputs()
+    inputs: Inputs = AS_PREPARED
 
     @cached_property
     def network_id(self) -> str:
@@ -42,8 +35,14 @@ class Candidate:
 
     @cached_property
     def id(self) -> str:
-        """The network's id, and eight hexadecimal digits that name the recipe."""
-        return f"{self.network_id}-{self.recipe.id}"
+        """The network's id, and eight hexadecimal digits that name the recipe and the inputs."""
+        return f"{self.network_id}-{self._digits}"
+
+    @property
+    def _digits(self) -> str:
+        if self.inputs.as_prepared:
+            return self.recipe.id
+        return hashlib.sha256(f"{self.inputs.id}{self.recipe.id}".encode()).hexdigest()[:ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -54,10 +53,10 @@ class Candidate:
         """Reads what `to_json` wrote.
 
         Raises:
-            InputError: It is damaged, or has inputs that this version does not know.
+            InputError: It is damaged.
         """
         network, recipe = _parts(values)
-        return cls(network_from_json(network), Recipe.from_json(recipe))
+        return cls(network_from_json(network), Recipe.from_json(recipe), Inputs.from_json(values.get("inputs", {})))
 
 
 def kind_and_recipe(values: Mapping[str, Any]) -> tuple[str, Recipe]:
@@ -72,8 +71,6 @@ def kind_and_recipe(values: Mapping[str, Any]) -> tuple[str, Recipe]:
 
 def _parts(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Network and recipe."""
-    if values.get("inputs"):
-        raise InputError("a candidate's inputs are chosen ones, which this version of recnas does not know")
     network, recipe = values.get("network"), values.get("recipe")
     if not isinstance(network, Mapping) or not isinstance(recipe, Mapping):
         raise InputError("a candidate has a network and a recipe")

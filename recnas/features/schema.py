@@ -13,6 +13,7 @@ from typing import Any
 from recnas.features.checks import check_keys, check_list, check_name, is_int, with_tuples
 from recnas.features.encoding import Encoded, encode
 from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.number_field import NumberField
 from recnas.util.documents import parse_json, read_bytes, shortened
 from recnas.util.errors import InputError, suggested
 from recnas.util.files import write_text
@@ -39,6 +40,8 @@ class Schema:
         split: how the rows were split, `{"name": "autoctr", "seed": 2018}`.
         version: version of the format on disk.
         positive: the label's values that are a click, as `recnas.data_prep.label_words` spells them; None: 1 and true.
+        number_fields: fields that a network computes from dense features, before those of the sparse features.
+        reads_columns: whether a network is given the dense features as columns, too.
 
     Raises:
         InputError: something in it is missing, twice or out of range.
@@ -58,6 +61,8 @@ class Schema:
     split: Mapping[str, Any] = field(default_factory=lambda: {"name": "autoctr", "seed": 2018})
     version: int = VERSION
     positive: tuple[str, ...] | None = None
+    number_fields: tuple[NumberField, ...] = ()
+    reads_columns: bool = True
 
     def __post_init__(self) -> None:
         check_name(self.label)
@@ -88,6 +93,13 @@ class Schema:
         for key in ("source", "split"):
             if not isinstance(getattr(self, key), Mapping):
                 raise InputError(f"{key} must be an object")
+        if not isinstance(self.reads_columns, bool):
+            raise InputError(f"reads_columns is {shortened(self.reads_columns)}, it must be true or false")
+        columns = {feature.name for feature in self.dense}
+        for item in self.number_fields:
+            for name in (item.dense, item.missing):
+                if name is not None and name not in columns:
+                    raise InputError(f"a number field reads {name}, which is no dense feature")
 
     @property
     def num_dense(self) -> int:
@@ -98,6 +110,16 @@ class Schema:
     def num_sparse(self) -> int:
         """Number of sparse features."""
         return len(self.sparse)
+
+    @property
+    def num_columns(self) -> int:
+        """Number of dense features that a network is given as columns."""
+        return len(self.dense) if self.reads_columns else 0
+
+    @property
+    def num_fields(self) -> int:
+        """Number of fields that a network is given: those computed from numbers, then those of sparse features."""
+        return len(self.number_fields) + len(self.sparse)
 
     def capped(self, max_rows: int | None) -> "Schema":
         """The same schema with no table above `max_rows` rows (None: as it is).
@@ -178,6 +200,8 @@ class Schema:
             **({} if self.positive is None else {"positive": list(self.positive)}),
             "dense": [feature.to_json() for feature in self.dense],
             "sparse": [feature.to_json() for feature in self.sparse],
+            **({"number_fields": [item.to_json() for item in self.number_fields]} if self.number_fields else {}),
+            **({} if self.reads_columns else {"reads_columns": False}),
             "splits": {name: {key: self.splits[name][key] for key in ("rows", "positives")} for name in SPLITS},
             "split": dict(self.split),
             "source": dict(self.source),
@@ -194,10 +218,13 @@ class Schema:
             # A newer format may well have other keys, so this comes before they are looked at.
             _check_version(value.get("version", VERSION))
         keys = ("version", "label", "dense", "sparse", "splits", "split", "source")
-        check_keys(value, "the schema", keys, ("positive",))
+        check_keys(value, "the schema", keys, ("positive", "number_fields", "reads_columns"))
         features = {
             "dense": tuple(map(DenseFeature.from_json, check_list(value["dense"], "dense"))),
             "sparse": tuple(map(SparseFeature.from_json, check_list(value["sparse"], "sparse"))),
+            "number_fields": tuple(
+                map(NumberField.from_json, check_list(value.get("number_fields", []), "number_fields"))
+            ),
         }
         return cls(**with_tuples(value, "positive") | features)
 
