@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.baselines import TITLES
+from recnas.candidates.families import FAMILIES
 from recnas.nn.baselines.autoint import AutoIntPlus
 from recnas.nn.baselines.registry import find_baseline
 
@@ -361,7 +361,7 @@ def main() -> None:
             comparisons += library().compare()
     print(f"{'model':<10} {'implementation':<28} {'parameters':>22} {'idle':>5} {'largest difference':>19}")
     print(f"{'':<10} {'':<28} {'ours':>11}{'theirs':>11} {'biases':>6} {'of a logit':>18}")
-    for item in sorted(comparisons, key=lambda item: list(TITLES).index(item.model)):
+    for item in sorted(comparisons, key=lambda item: list(FAMILIES).index(item.model)):
         print(
             f"{item.model:<10} {item.implementation:<28} {item.ours:>11,}{item.theirs:>11,} {item.excess:>6} "
             f"{item.difference:>18.1e}"

@@ -28,9 +28,9 @@ from typing import Any
 from scipy import stats
 
 import recnas
+from recnas.candidates.families import FAMILIES
 from recnas.cli.flags import add_setting_flags, given_settings
 from recnas.data import Dataset
-from recnas.nn.baselines import TITLES
 from recnas.runs.folder import is_finished
 from recnas.runs.presets import load_preset
 from recnas.runs.reader import read_run
@@ -82,7 +82,7 @@ def runs_of_seed(data: Path, output: Path, values: dict[str, Any], models: list[
     seed, folder = values["seed"], output / f"search-{values['seed']}"
     settings = merge(values, {"final": {"baselines": []}})
     search = recnas.search(data, folder, resume=True, **settings)
-    baselines = trained_baselines(data, output / f"baselines-{seed}", models or list(TITLES), values)
+    baselines = trained_baselines(data, output / f"baselines-{seed}", models or list(FAMILIES), values)
     affords = affordable(settings_in(folder, Settings), search)
     minutes = spent(folder, search) / 60
     print(f"seed {seed}: the search took {minutes:.1f} minutes, time for {affords} random candidates", flush=True)

@@ -20,8 +20,8 @@ from typing import Any
 from benchmarks.paper import ablation, table, theorem2
 from benchmarks.paper.runs import Runs
 from benchmarks.paper.sections import PARTS, Section, write_page
+from recnas.candidates.families import FAMILIES
 from recnas.cli.flags import add_setting_flags, given_settings
-from recnas.nn.baselines import TITLES
 from recnas.runs.presets import read_settings, with_preset
 from recnas.runs.settings import Settings
 from recnas.train.amount import Amount
@@ -107,7 +107,7 @@ def _runs(arguments: argparse.Namespace, console: Console) -> Runs:
         "space": "nasrec-small",
         "limits": {"max_macs": None},
         "warmup": {"paths": 1, "probe_candidates": 0},
-        "final": {"baselines": list(TITLES)},
+        "final": {"baselines": list(FAMILIES)},
     }
     if arguments.quick:
         given = merge(given, QUICK_SETTINGS)

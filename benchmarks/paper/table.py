@@ -31,8 +31,8 @@ from typing import Any
 from benchmarks.paper.runs import RANDOM, Method, Runs
 from benchmarks.paper.sections import Section
 from recnas.candidates.evaluation import Quality
+from recnas.candidates.families import FAMILIES
 from recnas.candidates.network import BASELINE, SEARCHED
-from recnas.nn.baselines import TITLES
 from recnas.proxies.expression import SIGEO, USUAL
 from recnas.report.html import NOTHING, compact, decimals
 from recnas.runs.rungs import other_learning_rates
@@ -183,7 +183,7 @@ def _baselines(runs: Runs, seed: int) -> list[MethodResult]:
         name, sound = model["id"], model["status"] == "trained"
         results.append(
             MethodResult(
-                method=TITLES[name],
+                method=FAMILIES[name].title,
                 kind=BASELINE,
                 seed=seed,
                 model=name if sound else None,

@@ -1,39 +1,70 @@
-"""What a candidate's network is: an architecture of a search space, or a baseline by its name. Needs no torch."""
+"""What a candidate's network is: an architecture of a search space, or a baseline with its choices. Needs no torch."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recnas.candidates.families import FAMILIES, Choice, plain_choices, with_defaults
 from recnas.space import Architecture
 from recnas.util.errors import InputError
 from recnas.util.files import read_json, write_json
 from recnas.util.user_code import as_file_name
 
 SEARCHED, BASELINE = "searched", "baseline"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions of a baseline's JSON; the first has no choices."""
+ID_DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline, named as wherever baselines are named; `recnas.nn.baselines` has them.
+    """A baseline: a family and what is chosen of what it leaves; `recnas.nn.baselines` has them.
 
     Attributes:
-        name: Of the baseline.
+        name: Of the family, as in `FAMILIES`, or `module:Class`.
+        choices: Names and values of those choices that are not as by default, in the order of names. They may be given
+            in any order, as a mapping, and with defaults. Those of a user's own are not looked at before its module is
+            imported, so they stay as they were given.
+
+    Raises:
+        InputError: The family has no such choice or value.
+
+    Example:
+        >>> Baseline("dcnv2", {"layers": 2, "hidden": [256, 128]}).choices
+        (('hidden', (256, 128)), ('layers', 2))
     """
 
     name: str
+    choices: tuple[tuple[str, Choice], ...] = ()
 
-    @property
+    def __post_init__(self) -> None:
+        given = plain_choices(self.choices)
+        if self.name in FAMILIES:
+            table = FAMILIES[self.name].choices
+            chosen = with_defaults(self.name, table, given)
+            given = {key: chosen[key] for key in sorted(table) if chosen[key] != table[key][0]}
+        object.__setattr__(self, "choices", tuple(given.items()))
+
+    @cached_property
     def id(self) -> str:
-        """Its name, as that of a file."""
-        return as_file_name(self.name)
+        """Its name, as that of a file; six hexadecimal digits follow where choices are not as by default."""
+        name = as_file_name(self.name)
+        if not self.choices:
+            return name
+        text = json.dumps(self.choices, separators=(",", ":"))
+        return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {"version": VERSION, "kind": BASELINE, "name": self.name}
+        """Plain values; what is as by default is left out."""
+        choices = {key: list(value) if isinstance(value, tuple) else value for key, value in self.choices}
+        return {"version": VERSION, "kind": BASELINE, "name": self.name} | ({"choices": choices} if choices else {})
 
 
 Network = Architecture | Baseline
@@ -53,11 +84,11 @@ def network_from_json(values: Mapping[str, Any]) -> Network:
     """
     if values.get("kind") != BASELINE:
         return Architecture.from_json(values)
-    if values.get("version") != VERSION:
-        raise InputError(f"version {values.get('version')!r} where {VERSION} is expected; export it again")
+    if (version := values.get("version")) not in READABLE:
+        raise InputError(f"version {version!r} where {VERSION} is expected; export it again")
     if not isinstance(name := values.get("name"), str):
         raise InputError(f"a baseline's name is expected, not {name!r}")
-    return Baseline(name)
+    return Baseline(name, values.get("choices", ()))
 
 
 def load_network(path: Path) -> Network:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from recnas.candidates.families import FAMILIES
 from recnas.cli.base import Command
 from recnas.cli.flags import add_setting_flags, joined, reader
 from recnas.cli.run_flags import add_log_to, add_run_flags, next_commands, of_run
-from recnas.nn.baselines import TITLES
 from recnas.runs.result_table import result_table
 from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines
 
@@ -30,7 +30,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         type=reader(tuple[str, ...]),
         nargs="*",
         metavar="NAME",
-        help=f"some of {', '.join(TITLES)}; module:Class is one of your own",
+        help=f"some of {', '.join(FAMILIES)}; module:Class is one of your own",
     )
     parser.add_argument(
         "--learning-rates",

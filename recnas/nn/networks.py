@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from recnas.candidates.families import written
 from recnas.candidates.network import Baseline, Network
 from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import baseline_of, imported_baseline
@@ -58,5 +59,9 @@ def network_of(module: nn.Module) -> Network:
 
 
 def title_of(network: Network) -> str:
-    """What a person calls it: DLRM, or the architecture's id."""
-    return imported_baseline(network.name).title if isinstance(network, Baseline) else network.id
+    """What a person calls it: DLRM, DCN-V2 (layers 2), or the architecture's id."""
+    if not isinstance(network, Baseline):
+        return network.id
+    title = imported_baseline(network.name).title
+    chosen = ", ".join(f"{key} {written(value)}" for key, value in network.choices)
+    return f"{title} ({chosen})" if chosen else title

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from recnas.candidates.candidate import network_id_in
+from recnas.candidates.families import family_title
 from recnas.candidates.network import BASELINE
 from recnas.features.description import Description
-from recnas.nn.baselines import baseline_title
 from recnas.runs.folder import DATA, RE_RANKING, RESULTS, SEARCH
 from recnas.runs.results import current
 from recnas.runs.settings import Settings
@@ -69,7 +69,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        return self.title or (baseline_title(from_file_name(self.id)) if self.kind == BASELINE else self.id)
+        return self.title or (family_title(from_file_name(self.id)) if self.kind == BASELINE else self.id)
 
     @property
     def diverged(self) -> bool:

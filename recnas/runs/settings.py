@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
+from recnas.candidates.families import FAMILIES, check_family_name
 from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization, Recipe
-from recnas.nn.baselines import TITLES, check_baseline_name
 from recnas.nn.sharding import Sharding
 from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
 from recnas.space import SPACES, check_space_name
@@ -144,7 +144,7 @@ class FinalSettings:
     )
     baselines: tuple[str, ...] = setting(
         ("dlrm",),
-        help=f"baselines to train beside the finalists: {', '.join(TITLES)}; module:Class is one of your own",
+        help=f"baselines to train beside the finalists: {', '.join(FAMILIES)}; module:Class is one of your own",
     )
 
     def __post_init__(self) -> None:
@@ -158,7 +158,7 @@ class FinalSettings:
         if any(not rate > 0 for rate in self.other_learning_rates):
             raise InputError(f"other_learning_rates are {list(self.other_learning_rates)}; they must be above 0")
         for name in self.baselines:
-            check_baseline_name(name)
+            check_family_name(name)
 
     @property
     def recipe(self) -> Recipe:

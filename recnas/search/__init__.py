@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recnas.nn.baselines import TITLES
+from recnas.candidates.families import FAMILIES
 from recnas.runs.presets import read_settings, resolve, with_preset
 from recnas.runs.settings import CodeFlag, Settings
 from recnas.strategies.base import Strategy
@@ -143,7 +143,7 @@ def run_baselines(
     else:
         wanted |= {"top_k": 0} if models is None else {"top_k": 0, "baselines": list(models)}
     if before is None or not (finished or resume):
-        before = {"final": {"baselines": list(TITLES)} | ({} if preset else _rates(BASELINE_LEARNING_RATES))}
+        before = {"final": {"baselines": list(FAMILIES)} | ({} if preset else _rates(BASELINE_LEARNING_RATES))}
     resolved = read_settings(Settings, merge(merge(before, given), {"final": wanted}), preset)
     check_cluster(resolved, settings, preset or f"{run}")
     if not finished:
@@ -151,7 +151,7 @@ def run_baselines(
         check_code(
             resolved, {"final": wanted}, preset or f"{run}", {"final.baselines": CodeFlag("--models", "baseline")}
         )
-    names = tuple(TITLES if models is None else models)
+    names = tuple(FAMILIES if models is None else models)
     # An unknown name is an error here too.
     replace(resolved.final, baselines=names)
     # Imported only now, as above.

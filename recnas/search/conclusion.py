@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recnas.candidates.evaluation import Quality, Result
-from recnas.candidates.network import SEARCHED, kind_of
+from recnas.candidates.network import SEARCHED, Baseline, Network, kind_of
 from recnas.nn.networks import title_of
 from recnas.search.context import RunContext
 from recnas.search.costs import Costs
@@ -55,8 +55,7 @@ def _entry(
         "id": candidate.network_id,
         "candidate": candidate.id,
         "kind": kind_of(candidate.network),
-        # What code of a user's own says of itself can be told only where that is imported.
-        **({"title": title_of(candidate.network)} if is_user_code(getattr(candidate.network, "name", "")) else {}),
+        **({"title": title_of(candidate.network)} if _has_own_title(candidate.network) else {}),
         "status": "trained",
         "validation": None if chosen is None else training.validation.to_json(),
         "test": None if test is None else test.to_json(),
@@ -72,6 +71,11 @@ def _entry(
         return entry | {"status": "diverged", "reason": training.diverged}
     judged = {"validation": training.lowest.validation.to_json(), "epoch": training.lowest.epoch}
     return entry | {"status": "dropped", **judged, "share": training.rows / total}
+
+
+def _has_own_title(network: Network) -> bool:
+    """Whether its title cannot be told by its id: what a user's own code says, where that is imported, or choices."""
+    return isinstance(network, Baseline) and (is_user_code(network.name) or bool(network.choices))
 
 
 def _tried(result: Result) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def test_a_damaged_candidate_is_read_or_refused_in_one_line(
         ({"network": None}, "a candidate has a network and a recipe"),
         ({"recipe": []}, "a candidate has a network and a recipe"),
         ({"inputs": {"fields": [1]}}, "unknown setting 'fields'"),
-        ({"network": {"version": 9, "kind": "baseline", "name": "lr"}}, "version 9 where 1 is expected"),
+        ({"network": {"version": 9, "kind": "baseline", "name": "lr"}}, "version 9 where 2 is expected"),
         ({"network": {"version": 1, "kind": "baseline", "name": 3}}, "a baseline's name is expected, not 3"),
         ({"network": {"version": 99, "blocks": []}}, "version 99 where"),
         ({"recipe": {"optimization": {}}}, "recipe: optimization.batch_size is missing"),

@@ -21,7 +21,10 @@ ARCHITECTURES = st.builds(
     st.sampled_from(list(SPACES)),
     st.integers(0, 20),
 )
-BASELINES = st.builds(Baseline, st.sampled_from(["lr", "autoint+", "my.models:TwoTower"]))
+CHOICES = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.tuples(st.integers())
+BASELINES = st.builds(Baseline, st.sampled_from(["lr", "autoint+"])) | st.builds(
+    Baseline, st.just("my.models:TwoTower"), st.dictionaries(st.text(), CHOICES, max_size=3)
+)
 RECIPES = st.builds(
     Recipe,
     st.builds(

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from recnas.candidates.families import FAMILIES
 from recnas.candidates.network import Baseline
 from recnas.data import Dataset
 from recnas.export import continue_training, evaluate_export, export_run, load, program_inputs
 from recnas.export.program import export_program
-from recnas.nn.baselines import TITLES
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.networks import build_network, embedding_dim, network_of, reads_first_order
@@ -130,7 +130,7 @@ def test_its_tables_are_rounded_and_what_cannot_be_had_is_said_before_anything_i
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_baseline_becomes_a_program_with_its_probabilities(name, finished, make_batch):
     baseline, schema = Baseline(name), finished.model.schema
     torch.manual_seed(0)
@@ -152,7 +152,7 @@ def test_every_baseline_becomes_a_program_with_its_probabilities(name, finished,
     [
         ('{"version": 1, "kind": "baseline", "name": "fm"}', "no baseline is named 'fm'; known are lr, dlrm"),
         ('{"version": 1, "kind": "baseline", "name": ["lr"]}', r"a baseline's name is expected, not \['lr'\]"),
-        ('{"version": 2, "kind": "baseline", "name": "lr"}', "version 2 where 1 is expected"),
+        ('{"version": 3, "kind": "baseline", "name": "lr"}', "version 3 where 2 is expected"),
         ('{"version": 1, "kind": "baseline", "name": "xdeepfm"}', r"the weight network\.\S+ is missing"),
     ],
 )

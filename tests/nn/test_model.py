@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 import torch
 
+from recnas.candidates.families import FAMILIES
 from recnas.data import Batch, batch_of
 from recnas.features.schema import Schema
-from recnas.nn.baselines import TITLES
 from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, Supernet, count_dense_parameters, searched_network
@@ -40,7 +40,7 @@ def test_every_model_answers_no_rows_with_no_logits(schema: Schema, sample) -> N
     assert len(nothing) == 0
     archs = [arch for space in SPACES for arch in sample(space, 6)]
     models = [CTRModel(schema, WholeEmbeddings(schema, 16), searched_network(schema, arch)) for arch in archs]
-    for baseline in map(find_baseline, TITLES):
+    for baseline in map(find_baseline, FAMILIES):
         embeddings = WholeEmbeddings(schema, baseline.dim, first_order=baseline.first_order)
         models.append(CTRModel(schema, embeddings, baseline.network(schema)))
     models.append(CTRModel(schema, ShardedEmbeddings(schema, 16), searched_network(schema, archs[0])))

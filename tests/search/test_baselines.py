@@ -13,8 +13,8 @@ import yaml
 import recnas
 from benchmarks.kills import outcome_of
 from recnas.candidates.candidate import Candidate
+from recnas.candidates.families import FAMILIES
 from recnas.data import Dataset
-from recnas.nn.baselines import TITLES
 from recnas.report import read_run, write_report
 from recnas.runs.presets import load_preset
 from recnas.runs.status import read_status
@@ -197,7 +197,7 @@ def test_all_models_are_trained_at_the_learning_rates_of_the_preset_or_the_defau
     monkeypatch.setattr("recnas.search.baselines.train_baselines", lambda settings, options: taken.append(settings))
     recnas.baselines(data, tmp_path / "run", preset=preset, progress=False)
     (settings,) = taken
-    assert settings.final.baselines == tuple(TITLES)
+    assert settings.final.baselines == tuple(FAMILIES)
     assert not settings.searches
     rates = (settings.final.optimization.learning_rate, *settings.final.other_learning_rates)
     final = load_preset("demo")["final"]

@@ -18,8 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import recnas.nn.baselines
+from recnas.candidates.families import FAMILIES, check_family_name, family_title
 from recnas.features.schema import Schema
-from recnas.nn.baselines import TITLES, baseline_title, check_baseline_name
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.util.errors import InputError
 from recnas.util.user_code import NotImportedError, import_user_code, is_user_code
@@ -80,7 +80,7 @@ def baseline(
     Where a data set has no dense feature, d₀ is 0 and `forward` is given a column of zeros.
 
     Args:
-        name: In `TITLES`, of a baseline of this package; None for one of your own, which is called `module:Class`.
+        name: In `FAMILIES`, of a baseline of this package; None for one of your own, which is called `module:Class`.
         title: The name of one of your own in tables and reports; None for that of its class.
         dim: E. With 0 the fields have no embeddings.
         first_order: Whether the fields have one column more, the last: a weight of each table row.
@@ -89,10 +89,10 @@ def baseline(
 
     def declare(made: Network) -> Network:
         own = f"{made.__module__}:{made.__qualname__}"
-        if name is not None and (name not in TITLES or made.__module__.rpartition(".")[0] != __package__):
-            raise ValueError(f"{own}: names are for the baselines in {__package__}, and stand in its TITLES")
+        if name is not None and (name not in FAMILIES or made.__module__.rpartition(".")[0] != __package__):
+            raise ValueError(f"{own}: names are for the baselines in {__package__}, listed in FAMILIES")
         called = name or own
-        _DECLARED[called] = BaselineSpec(called, title or baseline_title(called), made, dim, first_order, macs)
+        _DECLARED[called] = BaselineSpec(called, title or family_title(called), made, dim, first_order, macs)
         return made
 
     return declare
@@ -104,8 +104,8 @@ def find_baseline(name: str) -> BaselineSpec:
     Raises:
         InputError: There is none.
     """
-    check_baseline_name(name)
-    if name not in TITLES:
+    check_family_name(name)
+    if name not in FAMILIES:
         import_user_code(name, "baseline")
         if name not in _DECLARED:
             raise InputError(f"baseline {name}: no class of that module that `@baseline()` declares")
@@ -134,8 +134,8 @@ def imported_baseline(name: str) -> BaselineSpec:
     Raises:
         InputError: There is none.
     """
-    check_baseline_name(name)
-    if name in TITLES and name not in _DECLARED:
+    check_family_name(name)
+    if name in FAMILIES and name not in _DECLARED:
         for module in pkgutil.iter_modules(recnas.nn.baselines.__path__):
             import_module(f"{__package__}.{module.name}")
     if name not in _DECLARED:

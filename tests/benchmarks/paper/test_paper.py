@@ -16,7 +16,7 @@ import recnas.data_prep
 from benchmarks.paper import ablation, runs, sections, table, theorem2
 from benchmarks.paper.__main__ import QUICK, main
 from benchmarks.paper.runs import RANDOM, Method, evolution_of
-from recnas.nn.baselines import TITLES
+from recnas.candidates.families import FAMILIES
 from recnas.proxies.expression import Expression
 from recnas.strategies.evolution import EvolutionSettings
 from recnas.study import trainings
@@ -120,9 +120,9 @@ def test_the_table_has_every_method_and_its_best_model_on_validation(made):
     rows = models(made, "table")
     found = ["random", "one-shot (NASRec), 100 % warm-up", "ZiCo, 1 % warm-up", "SiGeo, 1 % warm-up", "short_training"]
     found.append("two stages")
-    assert [row["method"] for row in rows] == [*TITLES.values(), *found]
+    assert [row["method"] for row in rows] == [*(family.title for family in FAMILIES.values()), *found]
     tried = [json.loads(path.read_text()) for path in (made / "trainings").rglob("result.json")]
-    for row in rows[len(TITLES) :]:
+    for row in rows[len(FAMILIES) :]:
         # Its finalists at the first learning rate, the best of them at the other, too.
         own = [item for item in tried if item["id"] == row["model"]]
         assert float(row["validation.log_loss"]) == min(item["validation"]["log_loss"] for item in own)
@@ -139,7 +139,7 @@ def test_the_table_has_every_method_and_its_best_model_on_validation(made):
 def test_an_architecture_that_two_searches_found_is_trained_once(made, trained):
     assert len(trained) == len(set(trained))
     found = [row["id"] for row in models(made, "ablation")] + [row["model"] for row in models(made, "table")]
-    rows = [id_ for id_ in found if id_ not in TITLES]
+    rows = [id_ for id_ in found if id_ not in FAMILIES]
     assert {id_ for id_, _ in trained} >= set(rows)
     assert len(set(rows)) < len(rows)
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import recnas
+from recnas.candidates.families import FAMILIES, check_family_name, family_title
 from recnas.data import Dataset
 from recnas.export import continue_training, evaluate_export, export_run, load, program_inputs
 from recnas.features.schema import Schema
-from recnas.nn.baselines import TITLES, baseline_title, check_baseline_name
 from recnas.nn.baselines.registry import baseline, find_baseline
 from recnas.report import read_run, write_report
 from recnas.runs.status import read_status
@@ -143,13 +143,13 @@ def test_an_own_baseline_that_fails_is_said_in_one_line_before_anything_is_made(
 
 
 def test_a_name_is_looked_at_without_importing_it(here: Path) -> None:
-    check_baseline_name("not_there:Model")
-    assert baseline_title("not_there:Model") == "Model"
+    check_family_name("not_there:Model")
+    assert family_title("not_there:Model") == "Model"
     with pytest.raises(InputError, match="no baseline is named 'wide'; known are lr"):
-        check_baseline_name("wide")
+        check_family_name("wide")
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_counted_by_a_run_is_what_the_formula_says(name: str, schema: Schema) -> None:
     spec = find_baseline(name)
     assert replace(spec, count=None).macs(schema) == spec.macs(schema)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from recnas.candidates.families import FAMILIES
 from recnas.features.feature import DenseFeature
 from recnas.features.schema import Schema
-from recnas.nn.baselines import TITLES
 from recnas.nn.baselines.registry import find_baseline
 
 ROWS = 3
@@ -41,7 +41,7 @@ def features(request: pytest.FixtureRequest, schema: Schema) -> Schema:
     return replace(schema, dense=dense)
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_baseline_computes_the_flops_that_are_counted(name: str, features: Schema) -> None:
     network = find_baseline(name).network(features).double()
 
@@ -55,7 +55,7 @@ def test_a_baseline_computes_the_flops_that_are_counted(name: str, features: Sch
     assert counted(5) - counted(2) == 2 * 3 * find_baseline(name).macs(features)
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_baseline_gives_a_row_the_same_logit_in_any_batch(name: str, features: Schema, shake) -> None:
     network, (dense, fields) = model(name, features, shake), inputs(name, features)
     logits = network(dense, fields)
@@ -64,7 +64,7 @@ def test_a_baseline_gives_a_row_the_same_logit_in_any_batch(name: str, features:
         torch.testing.assert_close(network(dense[row : row + 1], fields[row : row + 1]), logits[row : row + 1])
 
 
-@pytest.mark.parametrize("name", TITLES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_baseline_learns_from_all_it_reads(name: str, features: Schema, shake) -> None:
     network, (dense, fields) = model(name, features, shake), inputs(name, features, rows=16)
     dense.requires_grad_()
@@ -76,7 +76,7 @@ def test_a_baseline_learns_from_all_it_reads(name: str, features: Schema, shake)
         assert all(parameter.grad.any() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(TITLES.keys() - {"dlrm"}))
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() - {"dlrm"}))
 def test_the_zero_column_of_a_data_set_without_dense_features_is_not_read(name: str, schema: Schema, shake) -> None:
     assert not schema.dense
     network, (dense, fields) = model(name, schema, shake), inputs(name, schema)
@@ -86,9 +86,9 @@ def test_the_zero_column_of_a_data_set_without_dense_features_is_not_read(name: 
 def test_only_deepfm_as_published_has_dropout(schema: Schema) -> None:
     rates = {
         name: {layer.p for layer in baseline.network(schema).modules() if isinstance(layer, nn.Dropout)}
-        for name, baseline in zip(TITLES, map(find_baseline, TITLES), strict=True)
+        for name, baseline in zip(FAMILIES, map(find_baseline, FAMILIES), strict=True)
     }
-    assert rates == {name: {0.5} if name == "deepfm" else set() for name in TITLES}
+    assert rates == {name: {0.5} if name == "deepfm" else set() for name in FAMILIES}
 
 
 def test_names_are_known_without_torch() -> None:

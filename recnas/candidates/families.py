@@ -1,0 +1,116 @@
+"""Families of baselines: published models by name, their titles and the choices that each leaves. Needs no torch.
+
+To add one: a class that `recnas.nn.baselines.registry.baseline` declares, in a file of its own in that package,
+and its entry here. One of a user's own is named `module:Class` wherever a family is named, and has no entry.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recnas.util.documents import shortened
+from recnas.util.errors import InputError
+from recnas.util.user_code import is_user_code
+
+Choice = int | float | str | tuple[int, ...]
+"""The value of a choice: a number, a word, or the widths of layers."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of baselines.
+
+    Attributes:
+        title: What a person calls it.
+        choices: By the name of each choice its values, the default first.
+    """
+
+    title: str
+    choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
+
+
+FAMILIES: dict[str, Family] = {
+    "lr": Family("LR"),
+    "dlrm": Family("DLRM"),
+    "deepfm": Family("DeepFM"),
+    "xdeepfm": Family("xDeepFM"),
+    "autoint+": Family("AutoInt+"),
+    "dcnv2": Family("DCN-V2"),
+    "finalmlp": Family("FinalMLP"),
+}
+"""Each by its name in settings and folders."""
+
+
+def check_family_name(name: str) -> None:
+    """Checks what `registry.find_baseline` would be given, and imports nothing.
+
+    Raises:
+        InputError: It is none of `FAMILIES`, nor written as `module:Class`.
+    """
+    if not isinstance(name, str) or (name not in FAMILIES and not is_user_code(name)):
+        raise InputError(
+            f"no baseline is named {name!r}; known are {', '.join(FAMILIES)}, and module:Class for one of your own"
+        )
+
+
+def family_title(name: str) -> str:
+    """A family's title, such as DCN-V2; of a user's own without one, the name of its class."""
+    return FAMILIES[name].title if name in FAMILIES else name.rpartition(":")[2]
+
+
+def with_defaults(name: str, table: Mapping[str, tuple[Choice, ...]], given: Mapping[str, Choice]) -> dict[str, Choice]:
+    """A value for every choice of a family, in its table's order: the given one, or the default.
+
+    Args:
+        name: The family's, for messages.
+        table: Its choices.
+        given: Values by the names of choices.
+
+    Raises:
+        InputError: There is no such choice or value.
+    """
+    for key in given:
+        if key not in table:
+            known = f"its choices are {', '.join(table)}" if table else "it leaves none"
+            raise InputError(f"{name} has no choice {shortened(key)}; {known}")
+    return {key: _of_table(f"{name}: {key}", given.get(key, values[0]), values) for key, values in table.items()}
+
+
+def plain_choices(given: Any) -> dict[str, Choice]:
+    """Choices by name, in the order of names, lists made tuples.
+
+    Args:
+        given: A mapping, or pairs of name and value.
+
+    Raises:
+        InputError: A name or a value is of another kind than choices have.
+    """
+    try:
+        choices = {key: tuple(value) if isinstance(value, list) else value for key, value in dict(given).items()}
+    except (TypeError, ValueError):
+        raise InputError(f"choices are {shortened(given)} where names with values are expected") from None
+    for key, value in choices.items():
+        items = value if isinstance(value, tuple) else (value,)
+        kinds = int if isinstance(value, tuple) else int | float | str
+        if not isinstance(key, str) or not all(isinstance(item, kinds) and _is_plain(item) for item in items):
+            raise InputError(f"choice {shortened(key)} is {shortened(value)}; it must be a number, a word or widths")
+    return dict(sorted(choices.items()))
+
+
+def written(value: Choice) -> str:
+    """A choice's value as a person writes it: 400-400-400, 3, batch."""
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _is_plain(item: Any) -> bool:
+    return not isinstance(item, bool) and (isinstance(item, str) or math.isfinite(item))
+
+
+def _of_table(what: str, value: Choice, values: tuple[Choice, ...]) -> Choice:
+    """The table's own among equal values: 1.0 is 1."""
+    if value not in values:
+        raise InputError(f"{what} is {shortened(value)}; it must be {' or '.join(map(written, values))}")
+    return values[values.index(value)]
