@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from recnas.candidates.evaluation import Quality
@@ -22,6 +21,7 @@ from recnas.nn.model import CTRModel
 from recnas.nn.network import LastLayer
 from recnas.nn.processes import Processes, shared
 from recnas.train.divergence import explain
+from recnas.train.losses import training_loss
 from recnas.train.metrics import Metrics
 from recnas.train.schedule import cosine_with_warmup
 
@@ -125,7 +125,7 @@ class ModelLearner:
 
     def loss(self, batch: Batch) -> Tensor:
         fields = clip_gradient(self.model.embeddings(batch.sparse), self.optimization, self.processes)
-        return mean_loss(self.network(batch.dense, fields), batch, self.processes)
+        return training_loss(self.model.network, self.network(batch.dense, fields), batch, self.processes)
 
     def step(self) -> None:
         if self.optimization.clip is not None:
@@ -148,24 +148,6 @@ def input_columns(layer: nn.Module, weight: Tensor) -> int:
     if isinstance(layer, LastLayer):
         return weight.numel()
     return weight.shape[1] if isinstance(layer, nn.Linear | ElasticLinear) and weight.ndim == 2 else 1
-
-
-def mean_loss(logits: Tensor, batch: Batch, processes: Processes) -> Tensor:
-    """The mean log loss of a batch, such that its mean over all processes is that of all their rows.
-
-    Args:
-        logits: The outputs of a model, `[B]`, or of several, `[…, B]`.
-        batch: B rows; of the last step a process may have fewer than the others, or none.
-        processes: The processes that learn from this step together.
-    """
-    label = batch.label.expand_as(logits)
-    if processes.alone:
-        return F.binary_cross_entropy_with_logits(logits, label)
-    rows = batch.rows_of_step
-    assert rows is not None, "a batch of one process"
-    models = logits.numel() // len(batch) if len(batch) else 1
-    total = F.binary_cross_entropy_with_logits(logits, label, reduction="sum")
-    return total * (processes.size / (rows * models))
 
 
 def clip_gradient(fields: Tensor, optimization: Optimization, processes: Processes) -> Tensor:

@@ -33,11 +33,11 @@ from recnas.train.loop import (
     clip_gradient,
     input_columns,
     largest_table,
-    mean_loss,
     processes_of,
     set_embedding_learning_rate,
     train,
 )
+from recnas.train.losses import mean_loss
 from recnas.train.metrics import Metrics
 from recnas.util.cores import available_cores
 
