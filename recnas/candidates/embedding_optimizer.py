@@ -2,25 +2,79 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from recnas.util.errors import InputError
 
-NAMES = ("rowwise-adagrad", "adagrad")
-"""Fused optimisers for the tables: one running sum a row, or one an element."""
+NAMES = ("rowwise-adagrad", "adagrad", "adam", "rowwise-adam")
+"""Optimisers of the tables: with a second moment of each row, or of each element."""
 
 
 @dataclass(frozen=True)
 class EmbeddingOptimizer:
     """How the tables learn.
 
+    Both Adams (Kingma & Ba 2015) are lazy: the moments of a row change, and its bias correction counts, when the row is
+    looked up. The row-wise one has a second moment of each row, the mean over its elements.
+
+    The penalty is exact where a table would be too large to be gone through at each step: *every* row decays at every
+    step, by w ← w · exp(-η · λ / (√v + eps)) after the step's update, with the learning rate η and the bias-corrected
+    second moment v (Adagrad: sum) of the row's last update. That is the optimiser's own descent on λ/2 · |w|², whose
+    gradient leaves the moments alone, so that λ has the unit of an L2 penalty in the loss. What has never had a
+    gradient does not decay.
+
+    Attributes:
+        name: One of `NAMES`.
+        eps: Added to the root of a second moment.
+        penalty: λ.
+        cross_penalty: λ of the tables of joint ids; None: as the others'.
+
     Raises:
-        InputError: No such optimiser.
+        InputError: No such optimiser, or a penalty below 0.
     """
 
     name: str = "rowwise-adagrad"
     eps: float = 1e-8
+    penalty: float = 0.0
+    cross_penalty: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:
             raise InputError(f"no embedding optimiser is named {self.name!r}; known are {', '.join(NAMES)}")
+        for name, value in (("penalty", self.penalty), ("cross_penalty", self.cross_penalty)):
+            if value is not None and not 0 <= value < math.inf:
+                raise InputError(f"the embeddings' {name} is {value}; it must be a number from 0 on")
+
+    def penalty_of(self, joint: bool) -> float:
+        """λ of a table, of joint ids or not."""
+        return self.cross_penalty if joint and self.cross_penalty is not None else self.penalty
+
+    @property
+    def decays(self) -> bool:
+        """Whether there may be tables with a penalty."""
+        return bool(self.penalty or self.cross_penalty)
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element has a second moment of its own."""
+        return self.name in ("adagrad", "adam")
+
+    @property
+    def has_row_state(self) -> bool:
+        """Whether something is kept of each row as a whole, so that parts of rows cannot learn by themselves."""
+        return self.name != "adagrad" or self.decays
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What is kept of a table beside its weights; see `ShardedEmbeddings.divided_optimizer_state`."""
+        moments = ("exp_avg", "exp_avg_sq", "row_counter") if self.name.endswith("adam") else ("sum",)
+        return (*moments, "rates_then") if self.decays else moments
+
+    def state_per_row(self, dim: int) -> int:
+        """float32 numbers that are kept of a row of `dim` weights, beside them."""
+        second = dim if self.elementwise else 1
+        # The first moment, and the number of updates.
+        first = dim + 1 if self.name.endswith("adam") else 0
+        # In double precision.
+        return first + second + (2 if self.decays else 0)

@@ -10,13 +10,16 @@ from torch import Tensor, nn
 from torch.distributed._shard.sharded_tensor import ShardedTensor
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig, KeyedJaggedTensor, KeyedTensor, PoolingType
 from torchrec.distributed import DistributedModelParallel
+from torchrec.distributed.batched_embedding_kernel import BatchedFusedEmbeddingBag, EmbeddingFusedOptimizer
 from torchrec.distributed.types import ShardingEnv
 
 from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
 from recnas.features.schema import Schema
 from recnas.nn.divided import Divided, divided
-from recnas.nn.planning import Planning, quiet_planner
+from recnas.nn.fused_rows import FusedRows
+from recnas.nn.planning import Planning, learns_by_fbgemm, quiet_planner
 from recnas.nn.processes import Processes, this_process
+from recnas.nn.row_decay import DecayingRows
 from recnas.nn.sharding import Sharding
 
 # TorchRec asks torch.fx whether it is tracing in a way that torch remarks on, once per process.
@@ -25,8 +28,9 @@ logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
 WEIGHT_COLUMNS = 4
 """Columns that hold a row's first-order weight: FBGEMM takes widths of a multiple of four only.
 
-The weight is their mean. They start alike and get the same gradient, so they stay alike, and Adagrad, row-wise or not,
-moves the mean exactly as it would move a single column, with an eps of four times the size.
+The weight is their mean. They start alike and get the same gradient, so they stay alike, and all optimisers move the
+mean exactly as they would move a single column, with an eps of four times the size. A quarter of the penalty decays it
+alike: a column has a quarter of the gradient, by whose size decay is divided.
 """
 
 
@@ -79,8 +83,8 @@ class Embeddings(nn.Module):
         ]
 
     @torch.no_grad()
-    def _start(self) -> None:
-        """Gives tables their first values.
+    def _start(self, std: float | None = None) -> None:
+        """Gives tables their first values: normal, of this deviation or of Xavier's.
 
         Every process draws every table whole, so that they are the same wherever their parts lie. What unseen values
         share begins at 0, the mean of all others: where no value is rare enough to train it, all unseen ones would have
@@ -88,7 +92,8 @@ class Embeddings(nn.Module):
         """
         for name, table in self.divided_tables().items():
             is_here = [part.shape for part, _ in table.parts if part.device.type == "cpu"] == [table.shape]
-            whole = nn.init.xavier_normal_(table.whole() if is_here else torch.empty(table.shape))
+            whole = table.whole() if is_here else torch.empty(table.shape)
+            whole = nn.init.xavier_normal_(whole) if std is None else nn.init.normal_(whole, std=std)
             if name in self._shared_rows:
                 whole[self._shared_rows[name]] = 0
             if not is_here:
@@ -164,7 +169,7 @@ class WholeEmbeddings(Embeddings):
 
 
 class ShardedEmbeddings(Embeddings):
-    """Tables placed by TorchRec's planner and trained inside `backward` by its fused optimiser.
+    """Tables placed by TorchRec's planner and trained inside `backward` by a fused optimiser.
 
     Several processes that train together make it at the same time, each for itself, and look up at the same time: each
     its own rows, in tables that all have.
@@ -172,12 +177,16 @@ class ShardedEmbeddings(Embeddings):
     Args:
         schema: See `Embeddings`.
         dim: See `Embeddings`.
-        optimizer: The fused optimiser of the tables.
+        optimizer: How the tables learn.
         device: The device that holds this process's shards.
         first_order: See `Embeddings`.
         processes: The processes that hold the tables; None for this one alone.
         sharding: How tables may be split among them.
         batch_size: Rows a step of all of them together, for the planner's estimates; None: TorchRec's.
+        std: The deviation of embeddings at the start; None: Xavier's.
+
+    Raises:
+        InputError: The tables do not fit, or the device does not offer how they are to learn or to be split.
     """
 
     def __init__(
@@ -190,14 +199,15 @@ class ShardedEmbeddings(Embeddings):
         processes: Processes | None = None,
         sharding: Sharding | None = None,
         batch_size: int | None = None,
+        std: float | None = None,
     ) -> None:
         super().__init__(schema, dim, first_order)
-        device, optimizer = torch.device(device), optimizer or EmbeddingOptimizer()
+        device, self.optimizer = torch.device(device), optimizer or EmbeddingOptimizer()
         self.processes = processes or this_process(device)
         configs = self._configs(schema)
         size = self.processes.size
         rows = None if batch_size is None else max(1, batch_size // size)
-        planning = Planning(configs, optimizer, size, device.type, sharding or Sharding(), rows)
+        planning = Planning(configs, self.optimizer, size, device.type, sharding or Sharding(), rows)
         # What TorchRec draws on the way depends on how many processes there are; tables are to start alike.
         with quiet_planner(), torch.random.fork_rng(devices=[]):
             plan = self.processes.first(planning.plan)
@@ -208,44 +218,120 @@ class ShardedEmbeddings(Embeddings):
                 plan,
                 [planning.sharder],
             )
-        self._start()
+        self.penalties = {
+            # A feature that is made of others names them.
+            feature.name: self.optimizer.penalty_of(joint=getattr(feature, "joint", None) is not None)
+            for feature in schema.sparse
+        }
+        # The sum of all steps' learning rates, by which rows know for how long they have to decay.
+        self._rates, self._rate = torch.zeros(1, dtype=torch.float64), 0.0
+        # TorchRec does not list them among its modules.
+        lookups = (module for lookup in self.collection.module._lookups for module in lookup.modules())
+        self._kernels = [module for module in lookups if isinstance(module, BatchedFusedEmbeddingBag)]
+        for kernel in self._kernels:
+            self._replace_rows(kernel, device)
+        self._start(std)
+
+    def _replace_rows(self, kernel: BatchedFusedEmbeddingBag, device: torch.device) -> None:
+        """Puts other rows in the place of FBGEMM's, in TorchRec's module of a group of tables, where those lack
+        something."""
+        by_fbgemm = learns_by_fbgemm(self.optimizer, device.type)
+        if by_fbgemm and not self.optimizer.decays:
+            return
+        penalties = {
+            table: self.penalties[name] / (WEIGHT_COLUMNS if first_order else 1)
+            for first_order in (False, True)
+            for name, table in self._names(first_order).items()
+        }
+        of_tables = [penalties[table.name] for table in kernel.config.embedding_tables]
+        if by_fbgemm:
+            rows = DecayingRows(kernel.emb_module, of_tables, self.optimizer.eps, self._rates)
+        else:
+            is_mean = kernel.config.pooling == PoolingType.MEAN
+            rows = FusedRows(kernel.emb_module, is_mean, self.optimizer, of_tables, self._rates)
+        kernel._emb_module = rows
+        kernel._optim = EmbeddingFusedOptimizer(kernel.config, rows, kernel._pg, all_optimizer_states=rows.states)
+
+    def forward(self, sparse: KeyedJaggedTensor) -> Tensor:
+        """Looks up and pools, see `Embeddings`; a backward pass through it is one step of the tables."""
+        fields = super().forward(sparse)
+        if self.optimizer.decays and fields.requires_grad:
+            rate = self._rate
+
+            def step(gradient: Tensor) -> None:
+                self._rates += rate
+
+            # It is called before the rows are updated, which use the sum that there was at their lookup.
+            fields.register_hook(step)
+        return fields
 
     def set_learning_rate(self, lr: float) -> None:
         """Sets the fused optimiser's learning rate for lookups made from now on.
 
         The rate that an update uses is the one at the time of its lookup, so this comes before the forward pass.
         """
-        for group in self.collection.fused_optimizer.param_groups:
-            group["lr"] = lr
-        self.collection.fused_optimizer.step()
+        self._rate = lr
+        for kernel in self._kernels:
+            kernel.emb_module.set_learning_rate(lr)
 
     def divided_tables(self, first_order: bool = False) -> dict[str, Divided]:
+        """See `Embeddings`; all rows are up to date, until the next step."""
+        if self.optimizer.decays:
+            for kernel in self._kernels:
+                kernel.emb_module.settle()
+        return self.unsettled_tables(first_order)
+
+    def unsettled_tables(self, first_order: bool = False) -> dict[str, Divided]:
+        """The tables as a training that goes on needs them: of a row the weights after its last update, without the
+        decay since then. The optimizer state says how much that is."""
         state = self.collection.state_dict()
-        return self._divided({table: state[name] for table, name in self._weights(first_order).items()}, first_order)
+        names = self._names(first_order).values()
+        return self._divided({table: state[f"embedding_bags.{table}.weight"] for table in names}, first_order)
 
-    def divided_optimizer_state(self, first_order: bool = False) -> dict[str, Divided]:
-        """Each feature's running sums of squared gradients, divided as its table is; see `divided_tables`."""
-        state = self.collection.fused_optimizer.state_dict()["state"]
-        weights = self._weights(first_order).items()
-        return self._divided(
-            {table: state[name][f"{table}.momentum1"] for table, name in weights if name in state}, first_order
-        )
+    def divided_optimizer_state(self, first_order: bool = False) -> dict[str, dict[str, Divided]]:
+        """The optimiser's state by name, and by feature, each divided as the feature's table is; see `divided_tables`.
 
-    def _weights(self, first_order: bool) -> dict[str, str]:
-        """TorchRec's names of the weights of each table."""
-        return {table: f"embedding_bags.{table}.weight" for table in self._names(first_order).values()}
+        It is the sum of squared gradients, `sum`, or of Adam `exp_avg`, `exp_avg_sq` and the number of updates of each
+        row, `row_counter`; `[rows, E]`, or `[rows]` if there is one of a row. With a penalty there is `rates_then
+        [rows]`, too: the sum of all steps' learning rates up to a row's last update.
+        """
+        states: dict[str, dict[str, ShardedTensor]] = {name: {} for name in self.optimizer.state_names}
+        for kernel in self._kernels:
+            for of_table in kernel.fused_optimizer.state_dict()["state"].values():
+                for name, tensor in of_table.items():
+                    table, _, state = name.partition(".")
+                    # TorchRec gives the first one this name.
+                    states[self.optimizer.state_names[0] if state == "momentum1" else state][table] = tensor
+        names = self._names(first_order).values()
+        return {
+            state: self._divided({table: tensors[table] for table in names if table in tensors}, first_order)
+            for state, tensors in states.items()
+        }
+
+    def decay_state(self) -> dict[str, Tensor]:
+        """What decay needs beside `divided_optimizer_state`, `[1]` each: the sum of all steps' `rates`, which is live,
+        `eps`, and each feature's penalty, `penalty.<feature>`; nothing if no table has a penalty."""
+        if not self.optimizer.decays:
+            return {}
+        fixed = {"eps": self.optimizer.eps} | {f"penalty.{name}": value for name, value in self.penalties.items()}
+        return {"rates": self._rates} | {
+            name: torch.tensor([value], dtype=torch.float64) for name, value in fixed.items()
+        }
 
     def _divided(self, tensors: dict[str, ShardedTensor], first_order: bool) -> dict[str, Divided]:
         found = divided(tensors, self.processes)
         return {name: found[table] for name, table in self._names(first_order).items()}
 
-    def optimizer_state(self, first_order: bool = False) -> dict[str, Tensor]:
+    def optimizer_state(self, first_order: bool = False) -> dict[str, dict[str, Tensor]]:
         """The whole of `divided_optimizer_state`, sharing memory with the live ones.
 
         Raises:
             ValueError: Other processes hold parts of them.
         """
-        return {name: state.whole() for name, state in self.divided_optimizer_state(first_order).items()}
+        return {
+            state: {name: tensor.whole() for name, tensor in tensors.items()}
+            for state, tensors in self.divided_optimizer_state(first_order).items()
+        }
 
 
 def table_configs(rows: Mapping[str, int], dim: int) -> list[EmbeddingBagConfig]:

@@ -1,7 +1,6 @@
 """Loops that torch has no fast operator for, compiled by Numba for one CPU thread. They hold no lock while they run.
 
-Arrays are C-contiguous, float32 or float64; what a kernel writes to is said. No `fastmath` flag that ignores NaN is
-used: a diverged network stays visible.
+Arrays are C-contiguous, float32 or float64; what a kernel writes to is said.
 """
 
 from __future__ import annotations
@@ -9,33 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
-import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload
 from torch import Tensor
 
-Array = np.ndarray[Any, Any]
-
-
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles a loop when it is first called, and keeps it on the disk for later processes."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        # No folder that can be written to.
-        return numba.njit(**options)(function)
-
+from recnas.nn.compiled import LOG_2, Array, exp2, jit
 
 HEAD_WIDTH = 2
 """Of the attention that there is a kernel for."""
-
-_LOG_2 = math.log(2)
 
 
 def take(tensor: Tensor) -> bool:
@@ -43,7 +24,7 @@ def take(tensor: Tensor) -> bool:
     return tensor.is_cpu and tensor.dtype in (torch.float32, torch.float64)
 
 
-@_jit
+@jit
 def norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool, y: Array, mean: Array, rstd: Array) -> None:
     """Layer norm of each row of `x [rows, n]`, then ReLU if wanted, into `y`; each row's mean and 1/σ as well."""
     rows, n = x.shape
@@ -67,7 +48,7 @@ def norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool, y: Array,
                 y[row, i] = (x[row, i] - center) * scale * weight[i] + bias[i]
 
 
-@_jit
+@jit
 def norm_backward(
     gradient: Array,
     x: Array,
@@ -110,7 +91,7 @@ def norm_backward(
         at_bias[batch] = bias_sum
 
 
-@_jit
+@jit
 def interactions(fields: Array, result: Array) -> None:
     """(Σ_f s_f)² - Σ_f s_f² of each row of `fields [rows, f]` into `result [rows]`."""
     rows, n = fields.shape
@@ -122,7 +103,7 @@ def interactions(fields: Array, result: Array) -> None:
         result[row] = total * total - squares
 
 
-@_jit
+@jit
 def interactions_backward(gradient: Array, fields: Array, at_fields: Array) -> None:
     """The gradient at `fields [rows, f]` from that at the result `[rows]`."""
     rows, n = fields.shape
@@ -135,7 +116,7 @@ def interactions_backward(gradient: Array, fields: Array, at_fields: Array) -> N
             at_fields[row, i] = twice * (total - fields[row, i])
 
 
-@_jit
+@jit
 def lower_triangle(square: Array, products: Array) -> None:
     """Copies what is below the diagonals of `square [B, n, n]` by row into `products [B, n · (n - 1) / 2 or more]`."""
     for row in range(len(square)):
@@ -146,7 +127,7 @@ def lower_triangle(square: Array, products: Array) -> None:
             place += i
 
 
-@_jit
+@jit
 def symmetric(products: Array, square: Array) -> None:
     """Symmetric `square [B, n, n]` with zero diagonals from what is below them, `products [B, n · (n - 1) / 2]`."""
     for row in range(len(square)):
@@ -171,7 +152,7 @@ def statistics(batches: int) -> Callable[[Array, Array, int, Array, Array], None
     Both are in double precision.
     """
 
-    @_jit
+    @jit
     def kernel(gradients: Array, weights: Array, n: int, projections: Array, sums: Array) -> None:
         rows = gradients.shape[1]
         zero, share = gradients.dtype.type(0), gradients.dtype.type(1.0 / batches)
@@ -207,47 +188,6 @@ def statistics(batches: int) -> Callable[[Array, Array, int, Array, Array], None
     return kernel
 
 
-@intrinsic
-def _float_of_bits(context: Any, bits: Any) -> Any:
-    """The float with these bits: of 32 or 64."""
-    result = types.float32 if bits == types.int32 else types.float64
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FloatType() if signature.return_type == types.float32 else ir.DoubleType()
-        return builder.bitcast(arguments[0], kind)
-
-    return result(bits), generate
-
-
-@_jit
-def _exp2_single(x: Any) -> Any:
-    """2^x for x up to 0 in single precision, to its last bit or two, in steps that vectorise."""
-    x = np.float32(-126.0) if x < np.float32(-126.0) else x
-    whole = np.floor(x + np.float32(0.5))
-    rest = x - whole
-    value = np.float32(_LOG_2**6 / 720)
-    value = value * rest + np.float32(_LOG_2**5 / 120)
-    value = value * rest + np.float32(_LOG_2**4 / 24)
-    value = value * rest + np.float32(_LOG_2**3 / 6)
-    value = value * rest + np.float32(_LOG_2**2 / 2)
-    value = value * rest + np.float32(_LOG_2)
-    value = value * rest + np.float32(1)
-    return value * _float_of_bits(np.int32((np.int32(whole) + 127) << 23))
-
-
-def _exp2(x):
-    """2^x for x up to 0, in a kernel."""
-    return np.exp2(x)
-
-
-@overload(_exp2)
-def _exp2_of_type(x):
-    # Numba wants no types here. A kernel that held one of the two would have another key in the cache in each process.
-    if x == types.float32:
-        return lambda x: _exp2_single(x)
-    return lambda x: np.exp2(x)
-
-
 @cache
 def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..., None]]:
     """Kernels of self-attention with heads of width 2, forward and backward.
@@ -261,9 +201,9 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
         tokens: Number of tokens.
     """
     dim = 2 * heads
-    bits = 1 / (math.sqrt(2) * _LOG_2)
+    bits = 1 / (math.sqrt(2) * LOG_2)
 
-    @_jit
+    @jit
     def forward(packed: Array, result: Array, tops: Array, shares: Array) -> None:
         rows = packed.shape[0]
         kind = packed.dtype.type
@@ -295,7 +235,7 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
                     x, y = columns[dim + first, key], columns[dim + second, key]
                     p, q = columns[2 * dim + first, key], columns[2 * dim + second, key]
                     for query in range(tokens):
-                        weight = _exp2(a[query] * x + b[query] * y - top[query])
+                        weight = exp2(a[query] * x + b[query] * y - top[query])
                         total[query] += weight
                         left[query] += weight * p
                         right[query] += weight * q
@@ -306,7 +246,7 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
                     result[row, query, first] = left[query] * share
                     result[row, query, second] = right[query] * share
 
-    @_jit
+    @jit
     def backward(gradient: Array, packed: Array, result: Array, tops: Array, shares: Array, at_packed: Array) -> None:
         rows = packed.shape[0]
         kind = packed.dtype.type
@@ -328,7 +268,7 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
                     for key in range(tokens):
                         x, y = columns[dim + first, key], columns[dim + second, key]
                         p, q = columns[2 * dim + first, key], columns[2 * dim + second, key]
-                        weight = _exp2(a * x + b * y - top) * share
+                        weight = exp2(a * x + b * y - top) * share
                         sums[2 * dim + first, key] += weight * left
                         sums[2 * dim + second, key] += weight * right
                         at_score = weight * (left * p + right * q - shared)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from fbgemm_gpu.split_embedding_configs import EmbOptimType
+from fbgemm_gpu.split_table_batched_embeddings_ops_training import UserEnabledConfigDefinition
 from torchrec import EmbeddingBagCollection, EmbeddingBagConfig
 from torchrec.distributed.embeddingbag import EmbeddingBagCollectionSharder
 from torchrec.distributed.planner import EmbeddingShardingPlanner, ParameterConstraints, Topology
@@ -19,14 +20,17 @@ from torchrec.distributed.planner.types import PlannerError, ShardingOption, Sta
 from torchrec.distributed.types import ShardingPlan
 
 from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
+from recnas.nn.row_kernels import BETA_1, BETA_2
 from recnas.nn.sharding import Sharding
 from recnas.util.errors import InputError, first_line
 
 OPTIMIZERS = {
     "rowwise-adagrad": EmbOptimType.EXACT_ROWWISE_ADAGRAD,
     "adagrad": EmbOptimType.EXACT_ADAGRAD,
+    "adam": EmbOptimType.ADAM,
 }
-"""FBGEMM's name of each fused optimiser."""
+"""FBGEMM's name of each fused optimiser that it has as it is wanted; its row-wise Adam does not count a row's updates.
+"""
 LEAST_COLUMNS = 4
 """Columns of the narrowest part of a row."""
 RESERVED = 0.15
@@ -61,16 +65,18 @@ class Planning:
         batch_size: int | None = None,
         local_size: int | None = None,
     ) -> None:
-        self.sharder = EmbeddingBagCollectionSharder(
-            fused_params={"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
-        )
+        self.sharder = EmbeddingBagCollectionSharder(fused_params=_fused_params(optimizer, device))
         self.collection = EmbeddingBagCollection(tables=list(configs), device=torch.device("meta"))
         # A table of a few rows would be planned data-parallel, which no fused optimiser trains: kernels rule it out.
-        kernels = sharding.kernels or (("fused",) if device == "cpu" else ("fused", "fused_uvm_caching"))
+        # Rows cannot be brought up to date where some are in a cache as well.
+        one_place = device == "cpu" or optimizer.decays
+        kernels = sharding.kernels or (("fused",) if one_place else ("fused", "fused_uvm_caching"))
         if device == "cpu" and set(kernels) != {"fused"}:
             raise InputError(f"tables can be {', '.join(kernels)} on CUDA devices only; a CPU has one memory")
+        if one_place and "fused_uvm_caching" in kernels:
+            raise InputError("tables with a penalty cannot be fused_uvm_caching; take fused or fused_uvm")
         sharding.check([config.feature_names[0] for config in configs])
-        ways = {config.name: sharding.of(config.feature_names[0], device, optimizer.name) for config in configs}
+        ways = {config.name: sharding.of(config.feature_names[0], device, optimizer) for config in configs}
         if size == 1:
             # One process has nothing to split, and looking at all ways of splitting takes seconds.
             ways = dict.fromkeys(ways, ("table_wise",))
@@ -78,7 +84,7 @@ class Planning:
         self._kept = _KeptPlan()
         # The planner leaves the optimiser's state out.
         weights = sum(config.num_embeddings * config.embedding_dim for config in configs)
-        state = sum(config.num_embeddings * state_per_row(optimizer, config.embedding_dim) for config in configs)
+        state = sum(config.num_embeddings * optimizer.state_per_row(config.embedding_dim) for config in configs)
         share = weights / (weights + state)
         device_memory = sharding.device_memory or _device_memory(device)
         with quiet_planner():
@@ -140,9 +146,24 @@ def _lack_of_memory_as_input_error() -> Iterator[None]:
         ) from None
 
 
-def state_per_row(optimizer: EmbeddingOptimizer, dim: int) -> int:
-    """Running sums of squared gradients that a fused optimiser keeps for a row of `dim` weights."""
-    return dim if optimizer.name == "adagrad" else 1
+def learns_by_fbgemm(optimizer: EmbeddingOptimizer, device: str) -> bool:
+    """Whether FBGEMM's kernels update the tables; a penalty may come on top where they do on CUDA devices."""
+    return device != "cpu" or (optimizer.name.endswith("adagrad") and not optimizer.decays)
+
+
+def _fused_params(optimizer: EmbeddingOptimizer, device: str) -> dict[str, Any]:
+    if not learns_by_fbgemm(optimizer, device):
+        # Of this kernel the weights alone are used, and it keeps nothing else.
+        return {"optimizer": EmbOptimType.EXACT_SGD, "learning_rate": 0.0}
+    if optimizer.name not in OPTIMIZERS:
+        raise InputError(
+            f"embedding optimiser {optimizer.name} is not offered on {device}; {', '.join(OPTIMIZERS)} are"
+        )
+    params = {"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
+    if optimizer.name == "adam":
+        params |= {"beta1": BETA_1, "beta2": BETA_2}
+        params["extra_optimizer_config"] = UserEnabledConfigDefinition(use_rowwise_bias_correction=True)
+    return params
 
 
 def _device_memory(device: str) -> int:

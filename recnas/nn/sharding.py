@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
 from recnas.util.errors import InputError
 from recnas.util.setting import setting
 
@@ -61,14 +62,14 @@ class Sharding:
             if value is not None and value <= 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
 
-    def of(self, feature: str, device: str, optimizer: str) -> tuple[str, ...]:
+    def of(self, feature: str, device: str, optimizer: EmbeddingOptimizer) -> tuple[str, ...]:
         """The ways to split a feature's table.
 
         Args:
             feature: The name of the table's feature.
             device: The kind of device, `cpu` or `cuda`.
-            optimizer: The tables' fused optimiser. A row-wise state is of a whole row, so they rule columns out: parts
-                of a row would learn at rates of their own, and otherwise than on one process.
+            optimizer: How the tables learn. A state of a whole row rules columns out: parts of a row would learn at
+                rates of their own, and otherwise than on one process.
 
         Raises:
             InputError: A way was asked for that the device or the optimiser rules out.
@@ -76,17 +77,18 @@ class Sharding:
         offered = OF_CPU if device == "cpu" else frozenset(TYPES)
         asked = self._of_tables.get(feature) or self.types
         if not asked:
-            left_out = COLUMN_TYPES if optimizer != "adagrad" or device != "cpu" else ("table_column_wise",)
+            left_out = COLUMN_TYPES if optimizer.has_row_state or device != "cpu" else ("table_column_wise",)
             return tuple(name for name in TYPES if name in offered and name not in left_out)
         for name in asked:
             if name not in offered:
                 raise InputError(
                     f"table of {feature}: {name} is not offered on a {device}; {', '.join(sorted(offered))} are"
                 )
-            if name in COLUMN_TYPES and optimizer != "adagrad":
+            if name in COLUMN_TYPES and optimizer.has_row_state:
+                kept = optimizer.name if optimizer.name != "adagrad" else "a penalty"
                 raise InputError(
-                    f"table of {feature}: {name} splits rows, whose state is kept whole by {optimizer}; "
-                    "take --embedding-optimizer adagrad, or another way"
+                    f"table of {feature}: {name} splits rows, whose state is kept whole by {kept}; "
+                    "take --embedding-optimizer adagrad without a penalty, or another way"
                 )
         return asked
 

@@ -14,7 +14,7 @@ from recnas.nn.sharding import Sharding
 from recnas.util.errors import InputError
 
 BYTES = 4
-"""Of a weight, and of a sum of squared gradients."""
+"""Of a weight, and of a number of the optimiser's state."""
 MIB = 2**20
 
 
@@ -123,7 +123,7 @@ def plan(
         dim: Columns of a table.
         batch_size: Rows a step of each process.
         max_rows_per_table: Cap on the tables, as in a search; None: as they are.
-        optimizer: `rowwise-adagrad` or `adagrad`.
+        optimizer: One of `recnas.candidates.embedding_optimizer.NAMES`.
         sharding: What the planner may choose from.
 
     Raises:
@@ -131,7 +131,7 @@ def plan(
     """
     # Reading a schema needs no torch.
     from recnas.nn.embeddings import table_configs
-    from recnas.nn.planning import Planning, state_per_row
+    from recnas.nn.planning import Planning
 
     for name, value in (("world_size", world_size), ("local_world_size", local_world_size), ("batch_size", batch_size)):
         if value is not None and value < 1:
@@ -148,7 +148,7 @@ def plan(
     # Table by table, as they were given.
     options = {option.name: option for option in planning.options()}
     by_feature = {feature: options[f"table_{place}"] for place, feature in enumerate(tables)}
-    state = state_per_row(chosen, dim)
+    state = chosen.state_per_row(dim)
     placed = [
         PlacedTable(
             feature,
@@ -171,7 +171,7 @@ def plan(
                 sum(shard.storage.hbm for shard in parts),
                 sum(shard.storage.ddr for shard in parts),
                 # Parts of a row have a share of its state each.
-                sum(shard.size[0] * (shard.size[1] if state > 1 else 1) for shard in parts) * BYTES,
+                sum(shard.size[0] * chosen.state_per_row(shard.size[1]) for shard in parts) * BYTES,
             )
         )
     return TablePlan(str(data), dim, optimizer, device, batch_size, tuple(placed), tuple(memory))

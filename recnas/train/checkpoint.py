@@ -25,8 +25,10 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.planner import WriteItem
 
 from recnas.nn.divided import Divided
+from recnas.nn.embeddings import WEIGHT_COLUMNS
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
+from recnas.nn.row_decay import COUNTS, RATES_THEN, SECOND_MOMENTS, remainder
 from recnas.train.loop import Learner
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -34,6 +36,10 @@ from recnas.util.files import not_written, read_json, replacing, write_text
 from recnas.util.memory import is_out_of_memory
 
 NETWORK, TABLES, FIRST_ORDER, OPTIMIZER = "network.", "tables.", "first_order.", "optimizer."
+KINDS = {TABLES: False, FIRST_ORDER: True}
+"""Of tables, and whether their weights are first-order ones."""
+RATES, EPS, PENALTY = "rates", "eps", "penalty."
+"""What decay needs; see `ShardedEmbeddings.decay_state`."""
 NOTES, UNFINISHED = "notes.json", ".unfinished"
 LOOK_EVERY, LOOK_SHARE = 1.0, 0.1
 """Seconds between two looks at the clock of several processes, and the share of those between two writes, at most."""
@@ -149,16 +155,17 @@ def load_model_tensors(model: CTRModel, tensors: Mapping[str, Tensor | LazyTenso
 
 
 def _model_parts(model: CTRModel) -> dict[str, Divided]:
-    network = {NETWORK + name: Divided(tensor) for name, tensor in model.network.state_dict().items()}
-    return network | _by_kind(model.embeddings.divided_tables)
+    return _network_parts(model) | _by_kind(model.embeddings.divided_tables)
+
+
+def _network_parts(model: CTRModel) -> dict[str, Divided]:
+    return {NETWORK + name: Divided(tensor) for name, tensor in model.network.state_dict().items()}
 
 
 def _by_kind(tables: Callable[[bool], dict[str, Divided]]) -> dict[str, Divided]:
     """Tables of embeddings and of first-order weights, under names that tell them apart."""
     return {
-        prefix + name: table
-        for prefix, first_order in ((TABLES, False), (FIRST_ORDER, True))
-        for name, table in tables(first_order).items()
+        prefix + name: table for prefix, first_order in KINDS.items() for name, table in tables(first_order).items()
     }
 
 
@@ -247,8 +254,8 @@ class Checkpoint:
         )
         with _damage_as_input_error(state), _quiet():
             dcp.load(_held(parts), storage_reader=reader, **self._among)
-            for name, part in _model_parts(learner.model).items():
-                for tensor, _ in part.parts:
+            for name, part in parts.items():
+                for tensor, _ in () if name.startswith(OPTIMIZER) else part.parts:
                     check_weight(name, tensor, state)
             learner.load_state_dict(notes.pop("learner"))
         self._start -= notes.pop("seconds")
@@ -320,13 +327,32 @@ def state_tensors(state: Path) -> dict[str, Tensor]:
         claimed = sum(math.prod(item.size) * item.properties.dtype.itemsize for item in stored.values())
         if claimed > (there := sum(path.stat().st_size for path in state.iterdir())):
             raise ValueError(f"its tensors claim {claimed:,} bytes, its files have {there:,}")
+        decays = OPTIMIZER + RATES in stored
         tensors = {
             name: torch.empty(item.size, dtype=item.properties.dtype)
             for name, item in stored.items()
-            if not name.startswith(OPTIMIZER)
+            if decays or not name.startswith(OPTIMIZER)
         }
         dcp.load(tensors, storage_reader=reader, no_dist=True)
-    return tensors
+        if decays:
+            _settle(tensors)
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(OPTIMIZER)}
+
+
+def _settle(tensors: Mapping[str, Tensor]) -> None:
+    """Applies decay to the tables of a state, which are kept as a training that goes on needs them."""
+    rates, eps = (tensors[OPTIMIZER + name].item() for name in (RATES, EPS))
+    for name, table in tensors.items():
+        kind = next((kind for kind in KINDS if name.startswith(kind)), None)
+        if kind is None:
+            continue
+        penalty = tensors[OPTIMIZER + PENALTY + name.removeprefix(kind)].item()
+        of_table = {
+            state: tensors[place]
+            for state in (*SECOND_MOMENTS, COUNTS, RATES_THEN)
+            if (place := OPTIMIZER + state_prefix(state) + name) in tensors
+        }
+        table *= remainder(of_table, penalty / (WEIGHT_COLUMNS if KINDS[kind] else 1), rates, eps)
 
 
 @contextmanager
@@ -376,7 +402,9 @@ def _held(parts: Mapping[str, Divided]) -> dict[str, Any]:
 
 def _training_parts(learner: Learner) -> dict[str, Divided]:
     optimizer = {OPTIMIZER + name: tensor for name, tensor in _optimizer_parts(learner).items()}
-    return _model_parts(learner.model) | optimizer
+    # A state is written at any time, and is not to change what the training goes on to compute.
+    tables = _by_kind(learner.model.embeddings.unsettled_tables)
+    return _network_parts(learner.model) | tables | optimizer
 
 
 def save_supernet(folder: Path, learner: Learner) -> None:
@@ -398,8 +426,17 @@ def load_supernet(folder: Path, learner: Learner) -> None:
 
 
 def _optimizer_parts(learner: Learner) -> dict[str, Divided]:
-    dense = {NETWORK + name: Divided(tensor) for name, tensor in learner.optimizer_state().items()}
-    return dense | _by_kind(learner.model.embeddings.divided_optimizer_state)
+    embeddings = learner.model.embeddings
+    parts = {NETWORK + name: Divided(tensor) for name, tensor in learner.optimizer_state().items()}
+    for kind, first_order in KINDS.items():
+        for state, tensors in embeddings.divided_optimizer_state(first_order).items():
+            parts |= {state_prefix(state) + kind + name: tensor for name, tensor in tensors.items()}
+    return parts | {name: Divided(tensor) for name, tensor in embeddings.decay_state().items()}
+
+
+def state_prefix(state: str) -> str:
+    """What comes before a parameter's name in the name of its optimizer state; nothing for Adagrad's sums."""
+    return "" if state == "sum" else f"{state}."
 
 
 def _copy(own: Mapping[str, Divided], tensors: Mapping[str, Tensor | LazyTensor], source: Path) -> None:

@@ -1,0 +1,90 @@
+"""What loops that Numba compiles are made of. No `fastmath` flag that ignores NaN is used: divergence stays visible."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+Array = np.ndarray[Any, Any]
+LOG_2 = math.log(2)
+PREFETCH = "llvm.prefetch.p0i8"
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles a loop when it is first called, and keeps it on the disk for later processes."""
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        # No folder that can be written to.
+        return numba.njit(**options)(function)
+
+
+@intrinsic
+def _float_of_bits(context: Any, bits: Any) -> Any:
+    """The float with these bits: of 32 or 64."""
+    result = types.float32 if bits == types.int32 else types.float64
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FloatType() if signature.return_type == types.float32 else ir.DoubleType()
+        return builder.bitcast(arguments[0], kind)
+
+    return result(bits), generate
+
+
+@jit
+def _exp2_single(x: Any) -> Any:
+    """2^x for x up to 0 in single precision, to its last bit or two, in steps that vectorise."""
+    x = np.float32(-126.0) if x < np.float32(-126.0) else x
+    whole = np.floor(x + np.float32(0.5))
+    rest = x - whole
+    value = np.float32(LOG_2**6 / 720)
+    value = value * rest + np.float32(LOG_2**5 / 120)
+    value = value * rest + np.float32(LOG_2**4 / 24)
+    value = value * rest + np.float32(LOG_2**3 / 6)
+    value = value * rest + np.float32(LOG_2**2 / 2)
+    value = value * rest + np.float32(LOG_2)
+    value = value * rest + np.float32(1)
+    return value * _float_of_bits(np.int32((np.int32(whole) + 127) << 23))
+
+
+def exp2(x):
+    """2^x for x up to 0, in a kernel."""
+    return np.exp2(x)
+
+
+@overload(exp2)
+def _exp2_of_type(x):
+    # Numba wants no types here. A kernel that held one of the two would have another key in the cache in each process.
+    if x == types.float32:
+        return lambda x: _exp2_single(x)
+    return lambda x: np.exp2(x)
+
+
+@intrinsic
+def prefetch(context: Any, array: Any, place: Any) -> Any:
+    """Asks for the cache line that an element of a flat array lies in, so that it is there when it is read soon.
+
+    There need be no such element.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), cgutils.voidptr_t)
+        number = ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number]), PREFETCH
+        )
+        # To be read, into the innermost cache, as data.
+        builder.call(function, [address, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
