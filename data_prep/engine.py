@@ -18,6 +18,7 @@ import polars as pl
 
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.pipeline import ahead
+from recnas.data_prep.rows import unnamed
 from recnas.data_prep.split import Split
 from recnas.data_prep.text import check_unchanged
 from recnas.features.columns import places_of_kept
@@ -234,7 +235,7 @@ def _transformed(
     """The columns as they are on disk, in the schema's order."""
     columns = [chunk[table.label].cast(pl.Int8)]
     for feature in dense:
-        columns.append(pl.Series(feature.name, feature.apply(chunk[feature.name].cast(pl.Float64).to_numpy())))
+        columns.append(unnamed(chunk[feature.name]).cast(pl.Float64).fill_nan(None).alias(feature.name))
     for feature in sparse:
         column = chunk[feature.name].cast(pl.List(pl.UInt32) if feature.multi_valued else pl.UInt32)
         columns.append(column if feature.kept is None else places_of_kept(column, feature))

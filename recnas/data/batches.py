@@ -8,8 +8,8 @@ import numpy as np
 
 from recnas.data.batch import Batch
 from recnas.data.block import Block, concatenate
+from recnas.data.decoding import Decoder
 from recnas.data.files import RowGroup, decode
-from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
 # Shuffling needs many examples at hand, file order only the next ones: 8 groups of Criteo are 84 MB.
@@ -39,7 +39,7 @@ class Batches:
 
     def __init__(
         self,
-        schema: Schema,
+        decoder: Decoder,
         groups: Sequence[RowGroup],
         batch_size: int,
         *,
@@ -51,7 +51,8 @@ class Batches:
         world_size: int,
         first_batch: int,
     ) -> None:
-        self.schema = schema
+        self.schema = decoder.schema
+        self._decoder = decoder
         self.batch_size = batch_size
         total = sum(group.rows for group in groups)
         self.rows = total if rows is None else min(rows, total)
@@ -111,7 +112,7 @@ class Batches:
                 yield ahead.result()
 
     def _decode(self, buffer: _Buffer) -> Block:
-        block = decode(buffer.groups, self.schema)
+        block = decode(buffer.groups, self._decoder)
         if self._seed is None:
             return block.cut(buffer.skipped, buffer.rows)
         return block.take(self._order(buffer)[buffer.skipped :])

@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torchrec.sparse.jagged_tensor import KeyedJaggedTensor
 
 from recnas.data.batch import Batch
-from recnas.features.feature import SparseFeature, table_rows
 from recnas.features.schema import Schema
-from recnas.util.errors import InputError
 
 
 @dataclass
@@ -147,7 +143,7 @@ def concatenate(blocks: Sequence[Block]) -> Block:
 
 
 def allocate(schema: Schema, size: int) -> Block:
-    """A block of `size` examples for `fill` to write into; its lists are still to be put there."""
+    """A block of `size` examples to be written into; its lists are still to be put there."""
     singles = sum(not feature.multi_valued for feature in schema.sparse)
     return Block(
         np.empty(size, dtype=np.float32),
@@ -155,51 +151,3 @@ def allocate(schema: Schema, size: int) -> Block:
         np.empty((singles, size), dtype=np.int32),
         {},
     )
-
-
-def fill(block: Block, start: int, table: pa.Table, schema: Schema) -> dict[str, Lists]:
-    """Decodes a row group into a block, from example `start` on, and returns its multi-valued features.
-
-    Raises:
-        InputError: a label or a dense value is missing.
-    """
-    stop = start + len(table)
-
-    def column(name: str, nulls: bool) -> pa.Array:
-        array = table[name].combine_chunks()
-        if array.null_count and not nulls:
-            raise InputError(f"column {name} has missing values, which only a sparse feature may have")
-        return array
-
-    block.label[start:stop] = column(schema.label, nulls=False)
-    for place, feature in enumerate(schema.dense):
-        block.dense[start:stop, place] = column(feature.name, nulls=False)
-    place = 0
-    lists = {}
-    for feature in schema.sparse:
-        array = column(feature.name, nulls=True)
-        if feature.multi_valued:
-            lists[feature.name] = _decode_lists(array, feature)
-        else:
-            block.single[place, start:stop] = _decode_ids(array, feature)
-            place += 1
-    return lists
-
-
-def _decode_ids(array: pa.Array, feature: SparseFeature) -> np.ndarray:
-    if not array.null_count:
-        return table_rows(array.to_numpy(), feature.rows)
-    missing = array.is_null().to_numpy(zero_copy_only=False)
-    return table_rows(array.fill_null(0).to_numpy(), feature.rows, missing)
-
-
-def _decode_lists(array: pa.Array, feature: SparseFeature) -> Lists:
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    # `flatten` leaves out what a null list may still hold.
-    ids = _decode_ids(array.flatten(), feature).astype(np.int32)
-    empty = lengths == 0
-    if empty.any():
-        # An empty list becomes the missing value's row, put in where the list would have begun.
-        ids = np.insert(ids, (np.cumsum(lengths) - lengths)[empty], 0)
-        lengths[empty] = 1
-    return Lists(ids, lengths)

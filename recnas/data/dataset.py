@@ -1,10 +1,13 @@
 """A data set on disk: opened, checked, and read in row groups."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
 from recnas.data.batches import Batches
+from recnas.data.decoding import Decoder
 from recnas.data.files import RowGroup, row_groups
+from recnas.features.fed import difference
 from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 
@@ -19,6 +22,10 @@ class Dataset:
         path: the folder with `schema.json`, `train/`, `validation/` and `test/`.
         needed: the splits that must have rows of both classes.
 
+    Attributes:
+        own_schema: what its files have.
+        schema: what its batches have, by default the same; see `fed`.
+
     Raises:
         InputError: one line that says which file does not fit and what to do: no data set there, a column missing or
             of another type, other row counts than `schema.json` says, a split that is empty or of one class only.
@@ -31,7 +38,7 @@ class Dataset:
 
     def __init__(self, path: str | Path, needed: Sequence[str] = SPLITS) -> None:
         self.path = Path(path)
-        self.schema = Schema.load(self.path)
+        self.own_schema = self.schema = Schema.load(self.path)
         for split in needed:
             self.schema.rows(split)
         self._groups: dict[str, list[RowGroup]] = {}
@@ -56,12 +63,35 @@ class Dataset:
                     "prepare the data set again"
                 )
             self._groups[split] = groups
+        self._decoders: dict[int | None, Decoder] = {}
 
     @property
     def name(self) -> str:
         """Its name in reports: the published log that it was made from, or for a table of one's own its folder."""
         name = self.schema.source.get("name")
         return str(name) if name and name not in OWN_TABLES else self.path.resolve().name
+
+    def fed(self, schema: Schema) -> "Dataset":
+        """The same data set, of which a model is fed what a schema says: its batches have these features.
+
+        Args:
+            schema: what `recnas.data.fit_inputs` gave for this data set, or one that was prepared like it.
+
+        Raises:
+            InputError: it cannot be made from what the data set has.
+        """
+        if schema == self.own_schema:
+            schema = self.own_schema
+        elif (found := difference(self.own_schema, schema)) is not None:
+            remedy = found.remedy or "prepare it like the one that the schema was made for"
+            raise InputError(f"{self.path}: {found.what}; {remedy}")
+        result = copy.copy(self)
+        result.schema, result._decoders = schema, {}
+        return result
+
+    def row_groups(self, split: str) -> Sequence[RowGroup]:
+        """The row groups of "train", "validation" or "test", in file order."""
+        return self._groups[split]
 
     def rows(self, split: str) -> int:
         """Number of rows of "train", "validation" or "test"."""
@@ -112,7 +142,7 @@ class Dataset:
             if value is not None and value < 0:
                 raise InputError(f"{name} is {value}, it must be 0 or more")
         return Batches(
-            self.schema.capped(max_rows_per_table),
+            self._decoder(max_rows_per_table),
             self._groups[split],
             batch_size,
             seed=seed,
@@ -123,3 +153,9 @@ class Dataset:
             world_size=world_size,
             first_batch=first_batch,
         )
+
+    def _decoder(self, max_rows: int | None) -> Decoder:
+        """What gives the features with tables of so many rows at most; its look-up tables are made once."""
+        if max_rows not in self._decoders:
+            self._decoders[max_rows] = Decoder(self.own_schema, self.schema.capped(max_rows))
+        return self._decoders[max_rows]

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 from polars import selectors
 
 from recnas.data.dataset import Dataset
+from recnas.data.scanning import columns_of
 from recnas.features.description import DenseDescription, Description, SparseDescription
 from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.frames import scan
-from recnas.features.schema import SPLITS
+from recnas.features.schema import RAW_NUMBERS_SINCE, SPLITS
 from recnas.util.errors import InputError
 
 MOST_FREQUENT = 3
 """Values of a sparse feature that are named."""
 RARE = "(rare or unseen)"
 """What stands for the values that share an id."""
-_VALUES_AT_ONCE = 1 << 22
-"""Values of sparse features that are held in memory, 16 MB: of a wide table many columns are read in one go."""
 
 
 def describe(path: str | Path) -> Description:
@@ -47,12 +46,12 @@ def describe(path: str | Path) -> Description:
     return Description(
         {split: dataset.rows(split) for split in SPLITS},
         {split: schema.positive_rate(split) if dataset.rows(split) else None for split in SPLITS},
-        _dense(frame, schema.dense),
-        tuple(_sparse(column, feature, rows) for feature, column in _columns(frame, schema.sparse, rows)),
+        _dense(frame, schema.dense, schema.version < RAW_NUMBERS_SINCE),
+        tuple(_sparse(column, feature, rows) for feature, column in columns_of(frame, schema.sparse, rows)),
     )
 
 
-def _dense(frame: pl.LazyFrame, features: Sequence[DenseFeature]) -> tuple[DenseDescription, ...]:
+def _dense(frame: pl.LazyFrame, features: Sequence[DenseFeature], transformed: bool) -> tuple[DenseDescription, ...]:
     """All dense features in one pass."""
     if not features:
         return ()
@@ -63,7 +62,7 @@ def _dense(frame: pl.LazyFrame, features: Sequence[DenseFeature]) -> tuple[Dense
         "mean": wide.mean(),
         "maximum": value.max(),
         "deviation": wide.std(),
-        "zero_or_missing": (value == 0).mean(),
+        "missing": value.is_null().mean(),
     }
     each = [figure.name.prefix(f"{name} ") for name, figure in figures.items()]
     found = frame.select(each).collect(engine="streaming").row(0, named=True)
@@ -71,7 +70,10 @@ def _dense(frame: pl.LazyFrame, features: Sequence[DenseFeature]) -> tuple[Dense
         DenseDescription(
             feature.name,
             feature.transform["name"],
-            **{name: _without_chance(found[f"{name} {feature.name}"]) for name in figures},
+            **{
+                name: None if name == "missing" and transformed else _without_chance(found[f"{name} {feature.name}"])
+                for name in figures
+            },
         )
         for feature in features
     )
@@ -80,26 +82,6 @@ def _dense(frame: pl.LazyFrame, features: Sequence[DenseFeature]) -> tuple[Dense
 def _without_chance(figure: float | None) -> float | None:
     """A figure without the digits that depend on the order in which the threads' parts of a sum were added."""
     return figure if figure is None else float(f"{figure:.12g}")
-
-
-def _columns(
-    frame: pl.LazyFrame, features: Sequence[SparseFeature], rows: int
-) -> Iterator[tuple[SparseFeature, pl.LazyFrame]]:
-    """Each feature with its column, `value`.
-
-    Each scan of a file looks at all its columns, so a scan for each column would be quadratic in them.
-    """
-    at_once = max(1, _VALUES_AT_ONCE // rows)
-    for start in range(0, len(features), at_once):
-        group = features[start : start + at_once]
-        if len(group) == 1:
-            # So many rows that even one column is better not held in memory.
-            (feature,) = group
-            yield feature, frame.select(selectors.by_name(feature.name).as_expr().alias("value"))
-            continue
-        held = frame.select(selectors.by_name([feature.name for feature in group])).collect(engine="streaming")
-        for feature in group:
-            yield feature, held.get_column(feature.name).alias("value").to_frame().lazy()
 
 
 def _sparse(column: pl.LazyFrame, feature: SparseFeature, rows: int) -> SparseDescription:

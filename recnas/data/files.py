@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recnas.data.block import Block, Lists, allocate, fill
+from recnas.data.block import Block, Lists, allocate
+from recnas.data.decoding import Decoder
 from recnas.features.frames import open_arrow, parts_of
-from recnas.features.schema import Schema
+from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
 from recnas.util.errors import InputError
 
 
@@ -44,23 +45,21 @@ def row_groups(folder: Path, schema: Schema) -> list[RowGroup]:
     return groups
 
 
-def decode(groups: Sequence[RowGroup], schema: Schema) -> Block:
+def decode(groups: Sequence[RowGroup], decoder: Decoder) -> Block:
     """The examples of some row groups, one group after the other.
 
     Raises:
         InputError: a file cannot be read or has missing values where none may be.
     """
-    columns = [schema.label, *(feature.name for feature in (*schema.dense, *schema.sparse))]
-    block = allocate(schema, sum(group.rows for group in groups))
+    block = allocate(decoder.schema, sum(group.rows for group in groups))
     start = 0
     parts: dict[str, list[Lists]] = {}
     for group in groups:
+        table = read(group, decoder.columns)
         try:
-            with open_arrow(group.path) as opened, pq.ParquetFile(opened, metadata=group.metadata) as file:
-                table = file.read_row_group(group.index, columns=columns)
-            for name, lists in fill(block, start, table, schema).items():
+            for name, lists in decoder.fill(block, start, table).items():
                 parts.setdefault(name, []).append(lists)
-        except (pa.ArrowException, OSError) as error:
+        except pa.ArrowException as error:
             raise _unreadable(group.path, error) from None
         except InputError as error:
             raise InputError(f"{group.path}: {error}; prepare the data set again") from None
@@ -70,6 +69,19 @@ def decode(groups: Sequence[RowGroup], schema: Schema) -> Block:
             np.concatenate([part.ids for part in lists]), np.concatenate([part.lengths for part in lists])
         )
     return block
+
+
+def read(group: RowGroup, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a row group.
+
+    Raises:
+        InputError: its file cannot be read.
+    """
+    try:
+        with open_arrow(group.path) as opened, pq.ParquetFile(opened, metadata=group.metadata) as file:
+            return file.read_row_group(group.index, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(group.path, error) from None
 
 
 def _check_columns(path: Path, found: pa.Schema, schema: Schema) -> None:
@@ -85,7 +97,7 @@ def _check_columns(path: Path, found: pa.Schema, schema: Schema) -> None:
 
     check(schema.label, pa.int8())
     for feature in schema.dense:
-        check(feature.name, pa.float32())
+        check(feature.name, pa.float64() if schema.version >= RAW_NUMBERS_SINCE else pa.float32())
     for feature in schema.sparse:
         check(feature.name, pa.list_(pa.uint32()) if feature.multi_valued else pa.uint32())
 

@@ -106,13 +106,18 @@ def read_feature(column: pl.Series, feature: DenseFeature | SparseFeature) -> Re
 
 def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
     """UInt32, what `feature.id_of` gives for each value, null = missing."""
+    ids, misfits = _unkept_ids_of(column, feature)
+    return (ids if feature.kept is None else places_of_kept(ids, feature)), misfits
+
+
+def _unkept_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
+    """UInt32, what `feature.unkept_id_of` gives for each value, null = missing."""
     if feature.id_parser is None and feature.vocabulary is None:
-        ids, misfits = read_ids(column, feature.missing_ids)
-        return (ids if feature.kept is None else places_of_kept(ids, feature)), misfits
+        return read_ids(column, feature.missing_ids)
     if column.dtype in (pl.Categorical, pl.Enum):
         column = column.cast(pl.String)
     if column.dtype == pl.Object:
-        return _ids_of_objects(column, feature.id_of)
+        return _ids_of_objects(column, feature.unkept_id_of)
     hexadecimal = (feature.id_parser or {}).get("name") == "hexadecimal"
     if column.dtype == pl.String and hexadecimal and not feature.missing:
         ids = column.str.to_integer(base=16, dtype=pl.UInt32, strict=False)
@@ -123,7 +128,7 @@ def read_ids_of(column: pl.Series, feature: SparseFeature) -> Read:
         return pl.Series(column.name, [None] * len(column), dtype=pl.UInt32), misfit_mask(column.is_not_null())
     # Each different value is read once.
     distinct = column.unique()
-    ids, misfits = _ids_of_objects(distinct, feature.id_of)
+    ids, misfits = _ids_of_objects(distinct, feature.unkept_id_of)
     places = pl.Series(np.arange(len(distinct), dtype=np.uint32))
     place = column.replace_strict(distinct, places, return_dtype=pl.UInt32).to_numpy()
     return ids.gather(place), None if misfits is None else misfits[place]
@@ -192,22 +197,16 @@ def split_texts(column: pl.Series, separator: str) -> tuple[pl.Series, np.ndarra
 def places_of_kept(column: pl.Series, feature: SparseFeature) -> pl.Series:
     """Raw values, or lists of them, as their places among the feature's kept ones; others become its shared id, or null
     or leave the list if it has none."""
-    kept, shared = feature.kept_array, feature.shared_id
-
-    def places(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-        raw = values.fill_null(0).to_numpy()
-        found = np.minimum(np.searchsorted(kept, raw), max(0, len(kept) - 1)).astype(np.uint32)
-        known = kept[found] == raw if len(kept) else np.zeros(len(raw), dtype=bool)
-        present = values.is_not_null().to_numpy()
-        return (found, known & present) if shared is None else (np.where(known, found, np.uint32(shared)), present)
-
     # Without the name that the user gave it: many of a Series' methods take `^a$` for a pattern.
     values = column.alias("value")
     if not isinstance(column.dtype, pl.List):
-        found, known = places(values)
-        return pl.Series(column.name, pa.array(found, mask=~known))
+        found, unknown = feature.places(values.fill_null(0).to_numpy())
+        missing = values.is_null().to_numpy()
+        return pl.Series(column.name, pa.array(found, mask=missing if unknown is None else missing | unknown))
     lengths = values.list.len().fill_null(0).to_numpy().astype(np.int64)
-    found, known = places(values.filter(lengths > 0).explode())
+    items = values.filter(lengths > 0).explode()
+    found, unknown = feature.places(items.fill_null(0).to_numpy())
+    known = items.is_not_null().to_numpy() if unknown is None else items.is_not_null().to_numpy() & ~unknown
     return _regrouped(column.name, found[known], _sums(known)[np.cumsum(lengths)])
 
 

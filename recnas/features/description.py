@@ -10,23 +10,23 @@ from recnas.features.schema import SPLITS
 
 @dataclass(frozen=True)
 class DenseDescription:
-    """A dense feature as the model gets it, over all splits.
+    """A number, over all splits.
 
     Attributes:
         name: Its column.
-        transform: What made it: `log1p`, `standardize` or `none`.
-        minimum, mean, maximum, deviation: Of the transformed values.
-        zero_or_missing: Share of rows with 0. A missing value becomes 0, and on disk nothing tells it from a value that
-            is 0 after the transform; of a standardized feature hardly any other is.
+        transform: What it goes through when it is loaded: `log1p`, `standardize` or `none`.
+        minimum, mean, maximum, deviation: Of the numbers as they were given; None where there is none. Of a data set of
+            version 3 or less they are those after the transform.
+        missing: Share of rows without a number; None: a data set of version 3 or less does not tell.
     """
 
     name: str
     transform: str
-    minimum: float
-    mean: float
-    maximum: float
-    deviation: float
-    zero_or_missing: float
+    minimum: float | None
+    mean: float | None
+    maximum: float | None
+    deviation: float | None
+    missing: float | None
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,18 @@ class Description:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Description:
         """The description that `to_json` gave; a value of another form is a KeyError, TypeError or ValueError."""
-        figures = ("minimum", "mean", "maximum", "deviation", "zero_or_missing")
+        figures = ("minimum", "mean", "maximum", "deviation")
         return cls(
             {split: int(value["rows"][split]) for split in SPLITS},
             {split: None if (rate := value["click_rate"][split]) is None else float(rate) for split in SPLITS},
             tuple(
-                DenseDescription(str(item["name"]), str(item["transform"]), *(float(item[key]) for key in figures))
+                DenseDescription(
+                    str(item["name"]),
+                    str(item["transform"]),
+                    *(_number(item[key]) for key in figures),
+                    # Of versions before 0.3.0 it is not there.
+                    _number(item.get("missing")),
+                )
                 for item in value["dense"]
             ),
             tuple(
@@ -105,12 +111,16 @@ class Description:
         if self.dense:
             lines += [
                 "",
-                f"{'dense':<{width}} {'transform':>12} {'min':>9} {'mean':>9} {'max':>9} {'std':>9} "
-                f"{'zero or missing':>15}",
+                f"{'dense':<{width}} {'transform':>12} {'min':>9} {'mean':>9} {'max':>9} {'std':>9} {'missing':>8}",
             ]
             lines += [
-                f"{item.name:<{width}} {item.transform:>12} {item.minimum:>9.3g} {item.mean:>9.3g} "
-                f"{item.maximum:>9.3g} {item.deviation:>9.3g} {item.zero_or_missing:>15.1%}"
+                " ".join(
+                    [
+                        f"{item.name:<{width}} {item.transform:>12}",
+                        *(_cell(value, ".3g", 9) for value in (item.minimum, item.mean, item.maximum, item.deviation)),
+                        _cell(item.missing, ".1%", 8),
+                    ]
+                )
                 for item in self.dense
             ]
         lines += [
@@ -124,3 +134,11 @@ class Description:
                 f"{item.collisions:>10.1%}  {frequent}"
             )
         return "\n".join(lines)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _cell(value: float | None, form: str, width: int) -> str:
+    return f"{'-' if value is None else format(value, form):>{width}}"

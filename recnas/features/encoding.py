@@ -7,7 +7,6 @@ Sizes: B rows, d₀ dense features, n₁ single-valued sparse features, T ids in
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from recnas.features.feature import DenseFeature, SparseFeature, table_rows
+from recnas.features.feature import DenseFeature, SparseFeature, parts_of, table_rows
 from recnas.features.id_parsers import wanted
-from recnas.features.raw_values import BLANKS, items_of, number_of
+from recnas.features.raw_values import items_of, joint_values, number_of_value
 from recnas.util.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,21 +77,59 @@ def encode(
     dense = np.zeros((size, max(1, len(dense_features))), dtype=np.float32)
     ids = np.empty((size, sum(not feature.multi_valued for feature in sparse_features)), dtype=np.int64)
     lists: list[EncodedList] = []
-    for feature in (*dense_features, *sparse_features):
+    for feature in (*dense_features, *parts_of(sparse_features)):
         if size and not allow_absent and not source.has(column_of(feature)):
-            called = "" if feature.column is None else f", for feature {feature.name}"
+            called = "" if feature.column is None else f", for feature {_called(feature)}"
             raise InputError(f"no row has a value {column_of(feature)!r}{called}; give it, or None where it is missing")
+    reading = _Reading(source)
     for place, feature in enumerate(dense_features):
-        dense[:, place] = feature.apply(source.numbers(feature))
+        dense[:, place] = feature.apply(reading.numbers(feature))
     place = 0
     for feature in sparse_features:
         if feature.multi_valued:
             lists.append(_with_missing(*source.lists(feature), feature))
             continue
-        raw, missing = source.ids(feature)
-        ids[:, place] = table_rows(raw, feature.rows, missing)
+        ids[:, place] = reading.rows(feature)
         place += 1
     return Encoded(dense, ids, tuple(lists))
+
+
+class _Reading:
+    """What was read of the rows: several features may have the same number, or parts of joint ids."""
+
+    def __init__(self, source: _Rows | _Table) -> None:
+        self._source = source
+        self._numbers: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
+        self._rows: dict[int, np.ndarray] = {}
+
+    def numbers(self, feature: DenseFeature) -> np.ndarray:
+        """`[B]` float64, NaN = missing."""
+        key = column_of(feature), feature.missing
+        if key not in self._numbers:
+            self._numbers[key] = self._source.numbers(feature)
+        return self._numbers[key]
+
+    def rows(self, feature: SparseFeature) -> np.ndarray:
+        """`[B]` int64, the table rows of a single-valued feature."""
+        # The features outlive this, so each keeps its number.
+        if id(feature) not in self._rows:
+            self._rows[id(feature)] = table_rows(*self._ids(feature))
+        return self._rows[id(feature)]
+
+    def _ids(self, feature: SparseFeature) -> tuple[np.ndarray, int, np.ndarray | None]:
+        if feature.joint:
+            ids, missing = feature.places(joint_values([self.rows(part) for part in feature.joint]))
+        elif feature.as_number is not None:
+            numbers = self.numbers(feature.as_number)
+            ids = np.searchsorted(feature.edges_array, numbers, side="right").astype(np.uint32)
+            missing = np.isnan(numbers)
+        else:
+            ids, missing = self._source.ids(feature)
+        return ids, feature.rows, missing
+
+
+def _called(feature: DenseFeature | SparseFeature) -> str:
+    return feature.name if feature.number is None else feature.number
 
 
 def _with_missing(raw: np.ndarray, lengths: np.ndarray, feature: SparseFeature) -> EncodedList:
@@ -104,13 +141,13 @@ def _with_missing(raw: np.ndarray, lengths: np.ndarray, feature: SparseFeature) 
 
 
 def column_of(feature: DenseFeature | SparseFeature) -> str:
-    """The column of raw rows that a feature is read from."""
-    return feature.name if feature.column is None else feature.column
+    """The column of raw rows that a feature is read from; of a joint id its parts are."""
+    return _called(feature) if feature.column is None else feature.column
 
 
 def wanted_of(feature: DenseFeature | SparseFeature) -> str:
     """What a raw value of a feature should be, for messages."""
-    if isinstance(feature, DenseFeature):
+    if isinstance(feature, DenseFeature) or feature.number is not None:
         return A_NUMBER
     if feature.id_parser is not None:
         return wanted(feature.id_parser)
@@ -168,15 +205,10 @@ class _Rows:
 
 
 def _number(row: int, column: str, value: Any, feature: DenseFeature) -> float:
-    if value is None or (isinstance(value, str) and value.strip(BLANKS) in feature.missing):
-        return math.nan
     try:
-        number = number_of(value) if isinstance(value, str) else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.inf
-    if math.isinf(number):
-        raise _misfit(row, column, value, A_NUMBER)
-    return math.nan if number in feature.missing_numbers else number
+        return number_of_value(value, feature.missing, feature.missing_numbers)
+    except ValueError:
+        raise _misfit(row, column, value, A_NUMBER) from None
 
 
 class _Table:

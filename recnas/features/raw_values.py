@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -81,6 +81,28 @@ def number_of(text: str) -> float:
     if "_" in text or not text.isascii() or text != text.strip():
         raise ValueError
     return float(text) if text else math.nan
+
+
+def number_of_value(value: Any, missing: Collection[str] = (), numbers: Collection[float] = ()) -> float:
+    """A raw value as a number; NaN: it is missing.
+
+    Args:
+        value: Anything.
+        missing: Words that stand for a missing value, beside text of blanks only.
+        numbers: `missing_numbers` of them.
+
+    Raises:
+        ValueError: It is no number, or an infinite one.
+    """
+    if value is None or (isinstance(value, str) and value.strip(BLANKS) in missing):
+        return math.nan
+    try:
+        number = number_of(value) if isinstance(value, str) else float(value)
+    except (TypeError, OverflowError):
+        raise ValueError from None
+    if math.isinf(number):
+        raise ValueError
+    return math.nan if number in numbers else number
 
 
 def missing_numbers(words: Iterable[str]) -> frozenset[float]:
@@ -193,6 +215,38 @@ def mixed(numbers: np.ndarray) -> np.ndarray:
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))
+
+
+def joint_value(rows: Iterable[int]) -> int:
+    """The 32-bit number that stands for a joint id: a hash of its parts' table rows, in their order.
+
+    From a state of 0, each row is XORed into it, and the state is `mixed`; the upper half of the last one counts.
+
+    >>> joint_value([3, 7])
+    2018863185
+    """
+    state = 0
+    for row in rows:
+        state ^= row
+        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        state = (state ^ (state >> 27)) * 0x94D049BB133111EB % 2**64
+        state ^= state >> 31
+    return state >> 32
+
+
+def joint_values(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """`joint_value` of each of N examples.
+
+    Args:
+        rows: For each part its table rows, `[N]` of any integers.
+
+    Returns:
+        `[N]` uint32.
+    """
+    state = np.zeros(len(rows[0]), dtype=np.uint64)
+    for part in rows:
+        state = mixed(state ^ part.astype(np.uint64))
+    return (state >> np.uint64(32)).astype(np.uint32)
 
 
 def hash_integers(numbers: np.ndarray) -> np.ndarray:

@@ -18,9 +18,11 @@ from recnas.util.documents import parse_json, read_bytes, shortened
 from recnas.util.errors import InputError, suggested
 from recnas.util.files import write_text
 
-VERSION = 3
-READABLE = (1, 2, 3)
+VERSION = 4
+READABLE = (1, 2, 3, 4)
 """Versions of the format that can be read; see `Schema.unreadable` for what the older ones lack."""
+RAW_NUMBERS_SINCE = 4
+"""The first version whose files have numbers as they were given; in older ones they are transformed."""
 FILE_NAME = "schema.json"
 SPLITS = ("train", "validation", "test")
 MOST_BYTES = 2**30
@@ -199,13 +201,21 @@ class Schema:
             "label": self.label,
             **({} if self.positive is None else {"positive": list(self.positive)}),
             "dense": [feature.to_json() for feature in self.dense],
-            "sparse": [feature.to_json() for feature in self.sparse],
+            "sparse": [self._sparse_to_json(feature) for feature in self.sparse],
             **({"number_fields": [item.to_json() for item in self.number_fields]} if self.number_fields else {}),
             **({} if self.reads_columns else {"reads_columns": False}),
             "splits": {name: {key: self.splits[name][key] for key in ("rows", "positives")} for name in SPLITS},
             "split": dict(self.split),
             "source": dict(self.source),
         }
+
+    def _sparse_to_json(self, feature: SparseFeature) -> dict[str, Any]:
+        """A feature, of whose parts those that are features themselves are written as names."""
+        if not feature.joint:
+            return feature.to_json()
+        own = {other.name: other for other in self.sparse}
+        parts = [part.name if own.get(part.name) == part else part.to_json() for part in feature.joint]
+        return feature.to_json() | {"joint": parts}
 
     @classmethod
     def from_json(cls, value: Any) -> "Schema":
@@ -221,7 +231,7 @@ class Schema:
         check_keys(value, "the schema", keys, ("positive", "number_fields", "reads_columns"))
         features = {
             "dense": tuple(map(DenseFeature.from_json, check_list(value["dense"], "dense"))),
-            "sparse": tuple(map(SparseFeature.from_json, check_list(value["sparse"], "sparse"))),
+            "sparse": _sparse_from_json(check_list(value["sparse"], "sparse")),
             "number_fields": tuple(
                 map(NumberField.from_json, check_list(value.get("number_fields", []), "number_fields"))
             ),
@@ -249,6 +259,20 @@ class Schema:
             raise InputError(f"{file}: not JSON ({error}); prepare the data set again") from None
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
+
+
+def _sparse_from_json(entries: list[Any]) -> tuple[SparseFeature, ...]:
+    """Features, of which joint ids may have parts that are names of others."""
+    single = {
+        place: SparseFeature.from_json(entry)
+        for place, entry in enumerate(entries)
+        if not (isinstance(entry, dict) and "joint" in entry)
+    }
+    others = {feature.name: feature for feature in single.values()}
+    return tuple(
+        single[place] if place in single else SparseFeature.from_json(entry, others)
+        for place, entry in enumerate(entries)
+    )
 
 
 def _check_version(version: Any) -> None:

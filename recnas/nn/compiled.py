@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+
+from recnas.util.compiled import compiled
 
 Array = np.ndarray[Any, Any]
 LOG_2 = math.log(2)
@@ -20,12 +21,7 @@ PREFETCH = "llvm.prefetch.p0i8"
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a loop when it is first called, and keeps it on the disk for later processes."""
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        # No folder that can be written to.
-        return numba.njit(**options)(function)
+    return compiled(function, fastmath={"reassoc", "contract", "nsz"})
 
 
 @intrinsic

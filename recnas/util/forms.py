@@ -261,11 +261,11 @@ class DenseDescription(TypedDict):
 
     name: str
     transform: str
-    minimum: float
-    mean: float
-    maximum: float
-    deviation: float
-    zero_or_missing: float
+    minimum: Figure
+    mean: Figure
+    maximum: Figure
+    deviation: Figure
+    missing: NotRequired[Figure]
 
 
 class SparseDescription(TypedDict):

@@ -14,8 +14,8 @@ from recnas.features.schema import SPLITS, Schema
 
 TYPES = {
     "click": pa.int8(),
-    "number": pa.float32(),
-    "x": pa.float32(),
+    "number": pa.float64(),
+    "x": pa.float64(),
     "user": pa.uint32(),
     "item": pa.uint32(),
     "tags": pa.list_(pa.uint32()),
@@ -57,7 +57,7 @@ def make_data_set(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, dict[st
                 )
         Schema(
             label="click",
-            dense=(DenseFeature("number", {"name": "log1p"}), DenseFeature("x", {"name": "log1p"})),
+            dense=(DenseFeature("number", {"name": "none"}), DenseFeature("x", {"name": "none"})),
             sparse=(
                 SparseFeature("user", 50),
                 SparseFeature("tags", 7, pooling="mean", multi_valued=True),

@@ -3,7 +3,6 @@
 import json
 import re
 
-import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -59,8 +58,7 @@ def test_usual_words_are_missing_values_in_every_format_and_are_kept_in_the_sche
         # Namibia is no missing value, nor is an answer.
         assert len(country.kept) == 3
         assert len(tags.kept) == 2
-        # A missing number is 0 of a dense column.
-        assert read["price"].to_list() == [0.0 if n % 3 == 0 else np.float32(n / 4) for n in range(120)]
+        assert read["price"].to_list() == [None if n % 3 == 0 else n / 4 for n in range(120)]
         assert read["user"].is_null().to_list() == [n % 3 == 0 for n in range(120)]
         assert read["tags"].list.len().to_list() == [2 if n % 2 else 1 for n in range(120)]
     first, *others = found.values()
@@ -87,7 +85,7 @@ def test_words_of_the_users_own_take_the_place_of_the_usual_ones(tmp_path) -> No
         prepared(tmp_path, pl.DataFrame(rows))
     schema, read = prepared(tmp_path, pl.DataFrame(rows), missing=["-", "NA"])
     assert schema.dense[1].missing == schema.sparse[0].missing == ("-", "NA")
-    assert read["price"].to_list() == [0.0 if n % 3 == 0 else np.float32(n / 4) for n in range(120)]
+    assert read["price"].to_list() == [None if n % 3 == 0 else n / 4 for n in range(120)]
     assert read["country"].is_null().to_list() == [n % 3 == 0 for n in range(120)]
     assert read["user"].null_count() == 0
     schema, read = prepared(tmp_path, pl.DataFrame(rows), missing=[], sparse=["price", "user"], dense=["row:none"])

@@ -15,7 +15,7 @@ SCHEMA = Schema("y", (), (SparseFeature("user", 9),), {name: {"rows": 10, "posit
 
 
 def check(mine: Schema, other: Schema) -> None:
-    check_fits(mine, SimpleNamespace(schema=other, path=Path("data")), Path("model"))
+    check_fits(mine, SimpleNamespace(own_schema=other, path=Path("data")), Path("model"))
 
 
 def test_ids_made_by_different_rules_do_not_fit_each_other() -> None:

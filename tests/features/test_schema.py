@@ -101,7 +101,7 @@ def _broken(**changes):
     ("value", "message"),
     [
         ([], "the schema must be an object"),
-        (_broken(version=4), "version 4.*reads versions 1 to 3; prepare it again"),
+        (_broken(version=5), "version 5.*reads versions 1 to 4; prepare it again"),
         (_broken(label=None), "no label"),
         (_broken(other=1), "unknown key other"),
         (_broken(label=""), "is not a name"),

@@ -37,7 +37,7 @@ DATA = {
             "mean": -0.0012,
             "maximum": 3.46,
             "deviation": 1.0,
-            "zero_or_missing": 0.031,
+            "missing": 0.031,
         }
     ],
     "sparse": [
