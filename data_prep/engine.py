@@ -235,7 +235,10 @@ def _transformed(
     """The columns as they are on disk, in the schema's order."""
     columns = [chunk[table.label].cast(pl.Int8)]
     for feature in dense:
-        columns.append(unnamed(chunk[feature.name]).cast(pl.Float64).fill_nan(None).alias(feature.name))
+        numbers = unnamed(chunk[feature.name]).cast(pl.Float64).fill_nan(None)
+        if numbers.is_infinite().any():
+            raise InputError(f"{feature.name} is infinite in some row; a recipe leaves such a row out, or the number")
+        columns.append(numbers.alias(feature.name))
     for feature in sparse:
         column = chunk[feature.name].cast(pl.List(pl.UInt32) if feature.multi_valued else pl.UInt32)
         columns.append(column if feature.kept is None else places_of_kept(column, feature))

@@ -14,12 +14,13 @@ from recnas.data_prep.labels import rule_like
 from recnas.data_prep.roles import Roles
 from recnas.data_prep.rows import unnamed
 from recnas.features.feature import MISSING, SparseFeature
+from recnas.features.fed import prepared
 from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
 
 def schema_like(path: str | Path) -> Schema:
-    """The schema of a data set, or of a model, that another log is to be prepared like.
+    """The schema of a data set that another log is to be prepared like, or of that which a model was trained on.
 
     Raises:
         InputError: there is none, or it is too old to say how raw values are read.
@@ -30,7 +31,7 @@ def schema_like(path: str | Path) -> Schema:
         raise InputError(f"--like: {error}") from None
     if schema.unreadable is not None:
         raise InputError(f"--like {path}: {schema.unreadable}")
-    return schema
+    return prepared(schema)
 
 
 def roles_like(schema: Schema, sample: pl.DataFrame, time: str | None) -> Roles:
@@ -61,7 +62,8 @@ def made_like(table: RawTable, schema: Schema, path: str | Path) -> RawTable:
         ("dense", list(table.dense), [feature.name for feature in schema.dense]),
         ("sparse", [feature.name for feature in table.sparse], [feature.name for feature in schema.sparse]),
     ):
-        if ours != theirs:
+        # A model may be fed no number, or some; a data set has them all.
+        if ours != theirs and not (kind == "dense" and set(theirs) < set(ours)):
             raise InputError(
                 f"--like {path}: its {kind} features are {', '.join(theirs) or 'none'} where this log has "
                 f"{', '.join(ours) or 'none'}; give a data set or model of the same recipe"
@@ -74,8 +76,9 @@ def made_like(table: RawTable, schema: Schema, path: str | Path) -> RawTable:
             raise InputError(
                 f"--like {path}: its {own.name} is read in another way; give a data set or model of the same recipe"
             )
-    unseen = Unseen(schema.sparse)
     pairs = [(own, like) for own, like in pairs if own.vocabulary != like.vocabulary]
+    recoded = {own.name for own, _ in pairs}
+    unseen = Unseen([feature for feature in schema.sparse if feature.name not in recoded])
     return replace(
         table,
         chunks=_recoded(table.chunks, pairs, unseen),
@@ -86,21 +89,25 @@ def made_like(table: RawTable, schema: Schema, path: str | Path) -> RawTable:
 
 
 def _way_of_reading(feature: SparseFeature) -> tuple[Any, ...]:
-    """What must be equal of two features whose raw values are read alike; words may differ."""
-    listed = (feature.vocabulary is None, feature.kept)
-    return feature.column, feature.id_parser, feature.multi_valued, feature.separator, *listed
+    """What must be equal of two features whose raw values are read alike; words and what is kept may differ."""
+    return feature.column, feature.id_parser, feature.multi_valued, feature.separator, feature.vocabulary is None
 
 
 def _recoded(
     chunks: Iterator[pl.DataFrame], pairs: Sequence[tuple[SparseFeature, SparseFeature]], unseen: "Unseen"
 ) -> Iterator[pl.DataFrame]:
     """The chunks with places in one vocabulary as places in another; a word that is not in it is missing."""
-    places = {own.name: [like.id_of(word) for word in own.vocabulary or ()] for own, like in pairs}
+    places, unknown = {}, {}
+    for own, like in pairs:
+        new = [like.unkept_id_of(word) for word in own.vocabulary or ()]
+        places[own.name] = pl.Series("value", new, dtype=pl.UInt32)
+        is_unknown = (like.id_of(word) in (None, like.shared_id) for word in own.vocabulary or ())
+        unknown[own.name] = np.fromiter(is_unknown, dtype=bool)
     for chunk in chunks:
         columns = []
-        for name, new in places.items():
-            column, known = unnamed(chunk[name]), pl.Series("value", new, dtype=pl.UInt32)
-            unseen.note(name, column, lambda values, known=known: known.gather(values).is_null().to_numpy())
+        for name, known in places.items():
+            column = unnamed(chunk[name])
+            unseen.note(name, column, lambda values, name=name: unknown[name][values])
             if isinstance(column.dtype, pl.List):
                 ids = pl.element().replace_strict(range(len(known)), known, default=None, return_dtype=pl.UInt32)
                 column = column.list.eval(ids).list.drop_nulls()

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from recnas.data.batches import Batches
@@ -24,7 +25,7 @@ class Dataset:
 
     Attributes:
         own_schema: what its files have.
-        schema: what its batches have, by default the same; see `fed`.
+        schema: what its batches have, by default the same; see `fed`. Label, splits and source are the data set's own.
 
     Raises:
         InputError: one line that says which file does not fit and what to do: no data set there, a column missing or
@@ -80,13 +81,13 @@ class Dataset:
         Raises:
             InputError: it cannot be made from what the data set has.
         """
-        if schema == self.own_schema:
-            schema = self.own_schema
-        elif (found := difference(self.own_schema, schema)) is not None:
+        own = self.own_schema
+        if (found := difference(own, schema)) is not None:
             remedy = found.remedy or "prepare it like the one that the schema was made for"
             raise InputError(f"{self.path}: {found.what}; {remedy}")
+        facts = {name: getattr(own, name) for name in ("label", "positive", "splits", "split", "source")}
         result = copy.copy(self)
-        result.schema, result._decoders = schema, {}
+        result.schema, result._decoders = replace(schema, **facts), {}
         return result
 
     def row_groups(self, split: str) -> Sequence[RowGroup]:

@@ -127,7 +127,7 @@ class _Fitting:
             sample = self._sample(group, step)
             for name in group:
                 values = sample[name].drop_null().to_numpy()
-                yield name, np.unique(values[~np.isnan(values)], return_counts=True)
+                yield name, np.unique(values[np.isfinite(values)], return_counts=True)
 
     def _sample(self, names: Sequence[str], step: int) -> pa.Table:
         """Columns of each `step`-th training row."""

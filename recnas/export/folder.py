@@ -111,7 +111,7 @@ def evaluate_export(
     dataset = Dataset(data, needed=(split,))
     model = load(directory, device)
     check_fits(model.schema, dataset, Path(directory))
-    quality = evaluate(model, dataset, split, batch_size, device)
+    quality = evaluate(model, dataset.fed(model.schema), split, batch_size, device)
     check_finite(quality, Path(directory), split)
     return quality
 

@@ -95,6 +95,7 @@ def _round(
     dataset = None if data is None else Dataset(data, needed=(Quantization.split,))
     if dataset is not None:
         check_fits(model.schema, dataset, source)
+        dataset = dataset.fed(model.schema)
     before, tables = measured(), rounded(model.embeddings.tables())
     model.embeddings.load_tables({name: table.table() for name, table in tables.items()})
     name = None if dataset is None else dataset.name

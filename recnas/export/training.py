@@ -145,6 +145,7 @@ def continue_training(
     schema, dim = as_in_file(Schema.load(directory), shapes, weights)
     check_sizes(network, schema, dim, shapes, weights)
     check_fits(schema, dataset, directory)
+    dataset = dataset.fed(schema)
     # What is wrong with the input is said by one process, as long as they do not know each other.
     processes = all_processes(device)
     checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), checkpoint_seconds, processes)

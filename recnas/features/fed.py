@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +77,22 @@ def _differences(own: Schema, fed: Schema) -> Iterator[Difference]:
     for feature in parts:
         if feature.number is None and feature not in plain:
             yield from _other_ids(sparse[feature.name], feature)
+
+
+def prepared(fed: Schema) -> Schema:
+    """The schema of a data set of which a model is fed what a schema says, as far as that is known from it.
+
+    A number that is only fed as bins has no transform, and ids that are not kept are not known.
+    """
+    numbers = {feature.name: feature for feature in fed.dense if not _is_indicator(feature)}
+    for feature in parts_of(fed.sparse):
+        if feature.as_number is not None:
+            numbers.setdefault(feature.as_number.name, feature.as_number)
+    for feature in filter(_is_indicator, fed.dense):
+        name = feature.number_name
+        numbers.setdefault(name, DenseFeature(name, {"name": "none"}, feature.column, feature.missing))
+    plain = tuple(feature for feature in fed.sparse if feature.number is None and not feature.joint)
+    return replace(fed, dense=tuple(numbers.values()), sparse=plain, number_fields=(), reads_columns=True)
 
 
 def is_as_prepared(fed: Schema) -> bool:

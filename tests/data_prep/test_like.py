@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from recnas.cli import main
-from recnas.data import Dataset
+from recnas.data import Dataset, fit_inputs
 from recnas.data.describe import describe
 from recnas.data_prep import prepare, unseen_lines
 from recnas.export.fit import check_fits
+from recnas.features.inputs import Inputs
 from recnas.features.raw_values import raw_value
 from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
@@ -61,6 +62,45 @@ def test_a_log_prepared_like_another_fits_its_models_and_is_read_as_they_read(mo
     prepare("tabular", tmp_path / "small", path, like=tmp_path, progress=False)
     check_fits(monday.capped(4), Dataset(tmp_path / "small"), tmp_path)
     assert_same_as_prepared(tmp_path / "tuesday", rows)
+
+
+FED = [
+    Inputs(("bins", "columns", "piecewise", "missing"), crosses=("user:{0}",), min_count=2),
+    Inputs(("bins",), min_count=3),
+    Inputs(("missing",), crosses=("{1}:user", "{0}:user:{1}")),
+    Inputs(()),
+]
+
+
+def assert_fed_alike(one: Dataset, other: Dataset) -> None:
+    for split in SPLITS:
+        for first, second in zip(one.batches(split, 16), other.batches(split, 16), strict=True):
+            assert first.dense.tolist() == second.dense.tolist()
+            assert first.sparse.keys() == second.sparse.keys()
+            assert first.sparse.values().tolist() == second.sparse.values().tolist()
+
+
+@pytest.mark.parametrize("inputs", FED)
+@pytest.mark.parametrize("recipe", ["tabular", "movielens"])
+def test_a_log_prepared_like_a_model_can_be_fed_to_it_however_it_is_fed(
+    tmp_path, movielens_folder, recipe, inputs
+) -> None:
+    options, names = {}, ("gender", "age")
+    path = movielens_folder
+    if recipe == "tabular":
+        path, _ = _day(tmp_path, "monday", range(10))
+        options, names = {"multi_separator": ";", "unseen": "shared", **ROLES}, ("city", "age")
+    prepare(recipe, tmp_path / "first", path, progress=False, **options)
+    dataset = Dataset(tmp_path / "first")
+    inputs = replace(inputs, crosses=tuple(cross.format(*names) for cross in inputs.crosses))
+    model = fit_inputs(dataset, inputs)
+    for cap in (None, 3):
+        (tmp_path / "model").mkdir(exist_ok=True)
+        model.capped(cap).save(tmp_path / "model")
+        prepare(recipe, tmp_path / "second", path, like=tmp_path / "model", progress=False, overwrite=True)
+        second = Dataset(tmp_path / "second")
+        check_fits(model.capped(cap), second, tmp_path / "model")
+        assert_fed_alike(dataset.fed(model.capped(cap)), second.fed(model.capped(cap)))
 
 
 @pytest.mark.parametrize(("words", "options"), [(("no", "yes"), {}), (("3", "5"), {"positive": ["5"]})])

@@ -2,10 +2,12 @@
 
 import copy
 import json
+import math
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.number_field import NumberField
 from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
 
@@ -30,6 +33,23 @@ SCHEMA = Schema(
     source={"name": "own", "size": 1234, "fingerprint": "00ff"},
 )
 
+AGE_BINS = SparseFeature("age (bins)", 4, number="age", edges=(18.0, 65.5))
+CITY = SparseFeature("city", 5, kept=(0, 2, 3), vocabulary=("a", "b", "c", "d"), unseen="shared")
+FED = replace(
+    SCHEMA,
+    dense=(*SCHEMA.dense, DenseFeature("age (missing)", {"name": "missing"}, number="age")),
+    sparse=(
+        *SCHEMA.sparse,
+        CITY,
+        AGE_BINS,
+        SparseFeature("user × age", 4, kept=(7, 99), unseen="shared", joint=(SCHEMA.sparse[0], AGE_BINS)),
+        SparseFeature("user × city", 9, joint=(SCHEMA.sparse[0], replace(CITY, rows=9))),
+    ),
+    number_fields=(NumberField("age", "piecewise", (-1.0, 0.5), "age (missing)"),),
+    reads_columns=False,
+)
+"""What a model is fed that has features made from those of a data set."""
+
 names = st.text(min_size=1, max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 transforms = st.one_of(
@@ -46,7 +66,7 @@ counts = st.integers(0, 100).flatmap(lambda rows: st.builds(dict, rows=st.just(r
 
 @st.composite
 def schemas(draw) -> Schema:
-    used = draw(st.lists(names, min_size=2, max_size=7, unique=True))
+    used = draw(st.lists(names.filter(lambda name: "+" not in name), min_size=2, max_size=7, unique=True))
     num_dense = draw(st.integers(0, len(used) - 2))
     return Schema(
         label=used[0],
@@ -67,14 +87,47 @@ def schemas(draw) -> Schema:
     )
 
 
+@st.composite
+def fed_schemas(draw) -> Schema:
+    schema = draw(schemas())
+    ascending = st.lists(numbers, max_size=4, unique=True).map(sorted).map(tuple)
+    bins = tuple(
+        SparseFeature(f"{feature.name}+", draw(st.integers(2, 300)), number=feature.name, edges=draw(ascending))
+        for feature in schema.dense
+    )
+    parts = [feature for feature in (*schema.sparse, *bins) if not feature.multi_valued]
+    kept = st.none() | st.lists(st.integers(0, 2**32 - 1), max_size=4, unique=True).map(sorted).map(tuple)
+    joint = ()
+    if len(parts) > 1:
+        some = st.lists(st.sampled_from(parts), min_size=2, max_size=3).map(tuple)
+        joint = (SparseFeature("+", 9, kept=draw(kept), joint=draw(some)),)
+    return replace(schema, sparse=(*schema.sparse, *bins, *joint)).capped(draw(st.none() | st.integers(2, 100)))
+
+
+@given(fed_schemas())
+def test_a_schema_of_what_is_fed_survives_json(schema):
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+
+
 @given(schemas())
 def test_a_schema_survives_json(schema):
     assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
 
 
-def test_a_schema_survives_its_file(tmp_path):
-    SCHEMA.save(tmp_path)
-    assert Schema.load(tmp_path) == SCHEMA
+@pytest.mark.parametrize("schema", [SCHEMA, FED])
+def test_a_schema_survives_its_file(tmp_path, schema):
+    schema.save(tmp_path)
+    assert Schema.load(tmp_path) == schema
+
+
+def test_parts_of_a_joint_id_are_names_where_they_are_features_as_they_stand():
+    *_, first, second = FED.to_json()["sparse"]
+    assert first["joint"] == ["user", "age (bins)"]
+    assert second["joint"] == ["user", replace(CITY, rows=9).to_json()]
+    # A cap changes the tables of features, and not what a joint id is made from.
+    *_, first, second = FED.capped(4).to_json()["sparse"]
+    assert first["joint"] == [SCHEMA.sparse[0].to_json(), "age (bins)"]
+    assert Schema.from_json(FED.capped(4).to_json()).sparse[-2].joint == FED.sparse[-2].joint
 
 
 def test_json_has_always_the_same_order():
@@ -83,8 +136,8 @@ def test_json_has_always_the_same_order():
     assert json.dumps(Schema.from_json(shuffled).to_json()) == json.dumps(value)
 
 
-def _broken(**changes):
-    value = copy.deepcopy(SCHEMA.to_json())
+def _broken(schema=SCHEMA, /, **changes):
+    value = copy.deepcopy(schema.to_json())
     for path, new in changes.items():
         *parents, last = [int(key) if key.isdigit() else key for key in path.split("__")]
         target = value
@@ -133,6 +186,49 @@ def _broken(**changes):
     ],
 )
 def test_a_schema_that_does_not_fit_is_refused_in_one_line(value, message):
+    with pytest.raises(InputError, match=message) as caught:
+        Schema.from_json(value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (_broken(FED, dense__2__transform={"name": "gone"}), "age .missing.: transform .* none of log1p, .*, missing"),
+        (_broken(FED, dense__2__transform={"name": "missing", "std": 1}), "transform missing needs the keys name"),
+        (_broken(FED, dense__2__number=""), "is not a name"),
+        (_broken(FED, dense__2__number=[1]), "is not a name"),
+        (_broken(FED, sparse__2__kept=[0, 4]), "city: keeps 4, but the vocabulary has 4 strings"),
+        (_broken(FED, sparse__2__kept=[3, 0]), "city: kept values must ascend"),
+        (_broken(FED, sparse__2__kept=["a"]), "city: kept values must be a list of whole numbers"),
+        (_broken(FED, sparse__2__reading={"name": "decimal"}), "city: has a reading, and a vocabulary or words"),
+        (_broken(FED, sparse__3__edges=None), "age .bins.*: has the bins of a number, and no edges"),
+        (_broken(FED, sparse__3__edges=[2, 2]), "age .bins.: edges must ascend"),
+        (_broken(FED, sparse__3__edges=[2, math.nan]), "age .bins.: edges must be a list of finite numbers"),
+        (_broken(FED, sparse__3__edges=[2, True]), "age .bins.: edges must be a list of finite numbers"),
+        (_broken(FED, sparse__3__edges="2"), "age .bins.: edges must be a list of finite numbers"),
+        (_broken(FED, sparse__3__edges=[10**400]), "age .bins.: edges must be a list of finite numbers"),
+        (_broken(FED, sparse__3__number=None), "None is not a name"),
+        (_broken(FED, sparse__3__number=7), "7 is not a name"),
+        (_broken(FED, sparse__3__kept=[1]), "age .bins.: has the bins of a number, and what only ids have"),
+        (_broken(FED, sparse__3__multi_valued=True), "age .bins.: has the bins of a number, and what only ids have"),
+        (_broken(FED, sparse__4__joint=[]), "user × age.: joins 0 features"),
+        (_broken(FED, sparse__4__joint=["user"]), "user × age: joins 1 features; a joint id is of 2 to 3"),
+        (_broken(FED, sparse__4__joint=["user"] * 4), "user × age: joins 4 features; a joint id is of 2 to 3"),
+        (_broken(FED, sparse__4__joint="user"), "joint of sparse feature 'user × age' must be a list"),
+        (_broken(FED, sparse__4__joint=["user", "age"]), "user × age.: joins 'age', which is no sparse feature"),
+        (_broken(FED, sparse__4__joint=["user", 3]), "a sparse feature must be an object, it is 3"),
+        (_broken(FED, sparse__4__joint=["user", "user × city"]), "joins 'user × city', which is no sparse feature"),
+        (_broken(FED, sparse__4__joint=["user", {"joint": []}]), "a part of it is a joint id itself"),
+        (_broken(FED, sparse__4__joint=["user", "genres"]), "user × age: genres is a list of ids, which no joint id"),
+        (_broken(FED, sparse__4__vocabulary=["a"]), "user × age: is a joint id, and has what only its parts have"),
+        (_broken(FED, sparse__4__column="a"), "user × age: is a joint id, and has what only its parts have"),
+        (_broken(FED, number_fields__0__dense="size"), "a number field reads size, which is no dense feature"),
+        (_broken(FED, number_fields__0__edges=[1]), "the field of age: edges must be two finite numbers or more"),
+        (_broken(FED, reads_columns=1), "reads_columns is 1, it must be true or false"),
+    ],
+)
+def test_what_is_made_from_other_features_and_does_not_fit_is_refused_in_one_line(value, message):
     with pytest.raises(InputError, match=message) as caught:
         Schema.from_json(value)
     assert "\n" not in str(caught.value)
