@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recnas.data.batch import Batch
-from recnas.data.block import Block, concatenate
+from recnas.data.block import Block, concatenate, gather
 from recnas.data.decoding import Decoder
 from recnas.data.files import RowGroup, decode
+from recnas.data.in_memory import KeptSplit
 from recnas.util.errors import InputError
 
 # Shuffling needs many examples at hand, file order only the next ones: 8 groups of Criteo are 84 MB.
@@ -41,6 +42,7 @@ class Batches:
         self,
         decoder: Decoder,
         groups: Sequence[RowGroup],
+        kept: KeptSplit | None,
         batch_size: int,
         *,
         seed: int | None,
@@ -57,6 +59,7 @@ class Batches:
         total = sum(group.rows for group in groups)
         self.rows = total if rows is None else min(rows, total)
         self._groups = groups
+        self._kept = kept
         self._seed = seed
         self._epoch = epoch
         self._drop_last = drop_last
@@ -112,10 +115,13 @@ class Batches:
                 yield ahead.result()
 
     def _decode(self, buffer: _Buffer) -> Block:
-        block = decode(buffer.groups, self._decoder)
         if self._seed is None:
-            return block.cut(buffer.skipped, buffer.rows)
-        return block.take(self._order(buffer)[buffer.skipped :])
+            blocks = [decode(buffer.groups, self._decoder)] if self._kept is None else self._kept.blocks(buffer.groups)
+            return concatenate(blocks).cut(buffer.skipped, buffer.rows)
+        order = self._order(buffer)[buffer.skipped :]
+        if self._kept is None:
+            return decode(buffer.groups, self._decoder).take(order)
+        return gather(self._kept.blocks(buffer.groups), order)
 
     def _rest(self) -> Iterator[_Buffer]:
         """The buffers of this pass from the one in which the first batch starts."""

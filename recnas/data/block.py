@@ -127,19 +127,39 @@ def _ones(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def concatenate(blocks: Sequence[Block]) -> Block:
-    """The examples of several blocks after one another."""
+    """The examples of several blocks after one another; of one block it is this one."""
+    if len(blocks) == 1:
+        return blocks[0]
     return Block(
         np.concatenate([block.label for block in blocks]),
         np.concatenate([block.dense for block in blocks]),
         np.concatenate([block.single for block in blocks], axis=1),
-        {
-            name: Lists(
-                np.concatenate([block.lists[name].ids for block in blocks]),
-                np.concatenate([block.lists[name].lengths for block in blocks]),
-            )
-            for name in blocks[0].lists
-        },
+        {name: _joined([block.lists[name] for block in blocks]) for name in blocks[0].lists},
     )
+
+
+def gather(blocks: Sequence[Block], order: np.ndarray) -> Block:
+    """The examples at the places `order` of several blocks after one another, in that order, as a new block."""
+    single = np.empty((len(blocks[0].single), len(order)), dtype=np.int32)
+    for place, row in enumerate(single):
+        # Column by column, which stays in the processor's cache.
+        np.take(_together([block.single[place] for block in blocks]), order, out=row, mode="clip")
+    return Block(
+        _together([block.label for block in blocks])[order],
+        _together([block.dense for block in blocks]).take(order, axis=0),
+        single,
+        {name: _joined([block.lists[name] for block in blocks]).take(order) for name in blocks[0].lists},
+    )
+
+
+def _together(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _joined(parts: Sequence[Lists]) -> Lists:
+    if len(parts) == 1:
+        return parts[0]
+    return Lists(np.concatenate([part.ids for part in parts]), np.concatenate([part.lengths for part in parts]))
 
 
 def allocate(schema: Schema, size: int) -> Block:

@@ -8,6 +8,7 @@ from pathlib import Path
 from recnas.data.batches import Batches
 from recnas.data.decoding import Decoder
 from recnas.data.files import RowGroup, row_groups
+from recnas.data.in_memory import Memory
 from recnas.features.fed import difference
 from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
@@ -18,6 +19,8 @@ OWN_TABLES = ("tabular", "table")
 
 class Dataset:
     """A prepared data set, opened and checked; examples are read when batches are asked for.
+
+    A split of up to 512 MB as a model is fed it is read once, and kept for as long as this object is there.
 
     Args:
         path: the folder with `schema.json`, `train/`, `validation/` and `test/`.
@@ -64,6 +67,7 @@ class Dataset:
                     "prepare the data set again"
                 )
             self._groups[split] = groups
+        self._memory = Memory(self.own_schema)
         self._decoders: dict[int | None, Decoder] = {}
 
     @property
@@ -142,9 +146,11 @@ class Dataset:
         for name, value in (("seed", seed), ("epoch", epoch), ("first_batch", first_batch)):
             if value is not None and value < 0:
                 raise InputError(f"{name} is {value}, it must be 0 or more")
+        decoder, groups = self._decoder(max_rows_per_table), self._groups[split]
         return Batches(
-            self._decoder(max_rows_per_table),
-            self._groups[split],
+            decoder,
+            groups,
+            self._memory.split(split, groups, decoder),
             batch_size,
             seed=seed,
             epoch=epoch,
@@ -156,7 +162,7 @@ class Dataset:
         )
 
     def _decoder(self, max_rows: int | None) -> Decoder:
-        """What gives the features with tables of so many rows at most; its look-up tables are made once."""
+        """What gives the features with tables of so many rows at most."""
         if max_rows not in self._decoders:
-            self._decoders[max_rows] = Decoder(self.own_schema, self.schema.capped(max_rows))
+            self._decoders[max_rows] = self._memory.decoder(self.schema.capped(max_rows))
         return self._decoders[max_rows]

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
-from recnas.data import Dataset
+from recnas.data import Batch, Dataset
 from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.schema import SPLITS, Schema
 
@@ -78,3 +79,15 @@ def shared_set(make_data_set) -> Dataset:
     """An opened data set of 200 training rows in 13 row groups."""
     path, _ = make_data_set()
     return Dataset(path)
+
+
+def assert_equal_batches(found: list[Batch], wanted: list[Batch]) -> None:
+    """Batches of the same sizes and bits."""
+    assert [len(batch) for batch in found] == [len(batch) for batch in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        assert one.sparse.keys() == other.sparse.keys()
+        assert one.sparse.length_per_key() == other.sparse.length_per_key()
+        for part in ("values", "lengths", "offsets"):
+            assert torch.equal(getattr(one.sparse, part)(), getattr(other.sparse, part)())
+        assert torch.equal(one.dense, other.dense)
+        assert torch.equal(one.label, other.label)

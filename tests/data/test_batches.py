@@ -14,9 +14,10 @@ import torchrec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recnas.data import Batch, Dataset
+from recnas.data import Batch, Dataset, in_memory
 from recnas.data import batches as batches_module
 from recnas.util.errors import InputError
+from tests.data.conftest import assert_equal_batches
 
 
 def _numbers(batches) -> list[int]:
@@ -186,18 +187,6 @@ def test_several_processes_see_together_what_one_sees_without_overlap_or_loss(
         assert max(sizes) - min(sizes) <= 1
 
 
-def _assert_equal(found: list[Batch], wanted: list[Batch]) -> None:
-    """Batches of the same sizes and bits."""
-    assert [len(batch) for batch in found] == [len(batch) for batch in wanted]
-    for one, other in zip(found, wanted, strict=True):
-        assert one.sparse.keys() == other.sparse.keys()
-        assert one.sparse.length_per_key() == other.sparse.length_per_key()
-        for part in ("values", "lengths", "offsets"):
-            assert torch.equal(getattr(one.sparse, part)(), getattr(other.sparse, part)())
-        assert torch.equal(one.dense, other.dense)
-        assert torch.equal(one.label, other.label)
-
-
 @st.composite
 def _passes(draw) -> dict:
     """The options of any pass over the 200 training rows."""
@@ -220,12 +209,13 @@ def test_a_pass_that_was_left_goes_on_bit_for_bit(shared_set, options, data):
     first = data.draw(st.integers(0, len(whole)), label="first_batch")
     rest = shared_set.batches("train", **options, first_batch=first)
     assert len(rest) == len(whole) - first
-    _assert_equal(list(rest), whole[first:])
+    assert_equal_batches(list(rest), whole[first:])
 
 
 @pytest.fixture
 def decoded(monkeypatch) -> list:
-    """The row groups of each buffer that was decoded, in order."""
+    """The row groups of each buffer that was decoded, in order; nothing is kept."""
+    monkeypatch.setattr(in_memory, "LIMIT", 0)
     calls = []
     decode = batches_module.decode
 
