@@ -24,7 +24,7 @@ import torch
 from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
 from recnas.data.batches import Batches
-from recnas.nn.baselines.dlrm import DLRM
+from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.network import EMBEDDING_DIM
@@ -74,7 +74,7 @@ def dlrm(dataset: Dataset, max_rows: int, batch_size: int) -> ModelLearner:
     optimization = Optimization(LEARNING_RATE, batch_size)
     optimizer = optimization.of_tables
     embeddings = ShardedEmbeddings(schema, EMBEDDING_DIM, optimizer)
-    network = DLRM(schema.num_dense, schema.num_sparse, EMBEDDING_DIM)
+    network = find_baseline("dlrm").network(schema)
     return ModelLearner(CTRModel(schema, embeddings, network), optimization)
 
 

@@ -32,14 +32,99 @@ class Family:
     choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
 
 
+def _hidden(default: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Columns of a deep part's layers, the default first."""
+    usual = ((256, 128), (400, 400), (400, 400, 400), (768, 768), (1000, 1000, 1000))
+    return (default, *(widths for widths in usual if widths != default))
+
+
+_NORM = ("none", "batch", "layer")
+"""What stands before the activations of hidden layers."""
+
 FAMILIES: dict[str, Family] = {
     "lr": Family("LR"),
-    "dlrm": Family("DLRM"),
-    "deepfm": Family("DeepFM"),
-    "xdeepfm": Family("xDeepFM"),
-    "autoint+": Family("AutoInt+"),
-    "dcnv2": Family("DCN-V2"),
-    "finalmlp": Family("FinalMLP"),
+    "dnn": Family("DNN", {"hidden": _hidden((400, 400, 400)), "norm": _NORM}),
+    "dlrm": Family(
+        "DLRM",
+        {
+            "bottom": ((512, 256, 64), (256, 64), (64,)),
+            "top": ((512, 256), (256, 128), (1024, 512, 256)),
+            "norm": _NORM,
+        },
+    ),
+    "deepfm": Family("DeepFM", {"hidden": _hidden((400, 400, 400)), "norm": _NORM}),
+    "xdeepfm": Family(
+        "xDeepFM",
+        {
+            "feature_maps": ((200, 200, 200), (100, 100), (64, 64), (32, 32, 32)),
+            "hidden": _hidden((400, 400)),
+            "norm": _NORM,
+        },
+    ),
+    "autoint+": Family(
+        "AutoInt+",
+        {
+            "layers": (3, 1, 2, 4),
+            "heads": (2, 1, 4),
+            "head_dim": (32, 16, 64),
+            "hidden": _hidden((400, 400)),
+            "norm": _NORM,
+        },
+    ),
+    "fibinet": Family(
+        "FiBiNET",
+        {
+            "bilinear": ("pairs", "each", "all"),
+            "reduction": (3, 1, 8),
+            "hidden": _hidden((400, 400, 400)),
+            "norm": _NORM,
+        },
+    ),
+    "dcnv2": Family(
+        "DCN-V2",
+        {
+            "layers": (3, 1, 2, 4, 5, 6),
+            "structure": ("parallel", "stacked"),
+            "rank": (0, 32, 64, 128),
+            "hidden": _hidden((768, 768)),
+            "norm": _NORM,
+        },
+    ),
+    "masknet": Family(
+        "MaskNet",
+        {
+            "structure": ("serial", "parallel"),
+            "hidden": _hidden((400, 400, 400)),
+            "blocks": (3, 1, 2, 5),
+            "block_dim": (64, 128, 256),
+            "reduction": (1.0, 0.2, 2.0),
+            "norm": ("layer", "none", "batch"),
+            "field_norm": ("layer", "none"),
+        },
+    ),
+    "gdcn": Family("GDCN", {"layers": (3, 1, 2, 4, 5), "hidden": _hidden((400, 400, 400)), "norm": _NORM}),
+    "finalmlp": Family(
+        "FinalMLP",
+        {
+            "hidden": _hidden((400, 400, 400)),
+            "second": ((400, 400, 400), (400,), (800,)),
+            "gate_hidden": (64, 400, 800),
+            "heads": (1, 2, 4),
+            "norm": _NORM,
+        },
+    ),
+    "finalnet": Family(
+        "FinalNet",
+        {
+            "hidden": ((400, 400), (400,), (400, 400, 400), (800,), (1000, 1000)),
+            "second": ((400, 400), (400,), (800,)),
+            "blocks": (2, 1),
+            "gates": ("fields", "none"),
+            "norm": ("batch", "none", "layer"),
+        },
+    ),
+    "fcn": Family("FCN", {"layers": (3, 1, 2, 4), "linear_layers": (4, 2, 3, 5), "norm": ("layer", "none", "batch")}),
+    "qnn": Family("QNN-α", {"layers": (3, 1, 2, 4), "rows": (3, 1, 2, 4), "norm": ("batch", "none", "layer")}),
 }
 """Each by its name in settings and folders."""
 

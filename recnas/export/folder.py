@@ -25,6 +25,7 @@ from recnas.candidates.evaluation import Quality
 from recnas.candidates.network import Baseline, Network, load_network, save_network
 from recnas.data import Dataset
 from recnas.export.fit import check_finite, check_fits
+from recnas.export.former_baselines import is_former, with_number_fields, with_present_names
 from recnas.export.onnx import check_onnx, save_onnx
 from recnas.export.program import save_program
 from recnas.export.project import FOLDER as PROJECT
@@ -139,9 +140,15 @@ def read_model(architecture: Path, schema: Schema, weights: Path, device: torch.
 def model_from(network: Network, schema: Schema, weights: Path, device: torch.device | str = "cpu") -> CTRModel:
     """A model whose network is known already; otherwise as `read_model`."""
     with tensors_in(weights) as stored:
-        schema, dim = as_in_file(schema, {name: tensor.shape for name, tensor in stored.items()}, weights)
-        check_sizes(network, schema, dim, {name: tensor.shape for name, tensor in stored.items()}, weights)
-    tensors = _whole(load_tensors(weights), weights)
+        shapes = {name: tensor.shape for name, tensor in stored.items()}
+    schema, dim = as_in_file(schema, shapes, weights)
+    if is_former(network, shapes):
+        tensors = with_present_names(_whole(load_tensors(weights), weights))
+        schema, shapes = with_number_fields(schema, shapes), {name: tensor.shape for name, tensor in tensors.items()}
+        check_sizes(network, schema, dim, shapes, weights)
+    else:
+        check_sizes(network, schema, dim, shapes, weights)
+        tensors = _whole(load_tensors(weights), weights)
     embeddings = WholeEmbeddings(schema, dim, device, reads_first_order(network))
     model = CTRModel(schema, embeddings, build_network(network, schema, dim).to(device))
     load_model_tensors(model, tensors, weights)

@@ -28,6 +28,7 @@ from recnas.export.folder import (
     read_model,
     write_export,
 )
+from recnas.export.former_baselines import is_former
 from recnas.export.record import FILE_NAME as TRAINING
 from recnas.export.record import Stage, TrainingRecord
 from recnas.features.schema import Schema
@@ -142,6 +143,8 @@ def continue_training(
     network, weights = load_network(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    if is_former(network, shapes):
+        raise InputError(f"{weights}: weights of recnas 0.1; export {directory} again and train what comes of it")
     schema, dim = as_in_file(Schema.load(directory), shapes, weights)
     check_sizes(network, schema, dim, shapes, weights)
     check_fits(schema, dataset, directory)

@@ -11,7 +11,8 @@ from recnas.data import Batch
 from recnas.features.schema import Schema
 from recnas.nn.elastic import WeightSlices
 from recnas.nn.embeddings import Embeddings, WholeEmbeddings
-from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork
+from recnas.nn.network import EMBEDDING_DIM, ChoiceNetwork, LastLayer
+from recnas.nn.number_fields import FedNetwork, is_fed
 from recnas.nn.operators import submodule_name
 from recnas.space import Architecture, SearchSpace
 from recnas.space.operators import BRANCHES
@@ -44,10 +45,11 @@ class Supernet(CTRModel):
         space: The search space, whose candidates share these weights.
     """
 
-    network: ChoiceNetwork
+    network: ChoiceNetwork | FedChoiceNetwork
 
     def __init__(self, schema: Schema, embeddings: Embeddings, space: SearchSpace) -> None:
-        super().__init__(schema, embeddings, ChoiceNetwork(space, schema.num_dense, schema.num_sparse, embeddings.dim))
+        network = ChoiceNetwork(space, max(1, schema.num_columns), schema.num_fields, embeddings.dim)
+        super().__init__(schema, embeddings, fed_choices(schema, network))
 
     def forward(self, batch: Batch, arch: Architecture, slices: WeightSlices | None = None) -> Tensor:
         """Logits `[B]` of one candidate with the weights it inherits; see `ChoiceNetwork.forward`."""
@@ -61,22 +63,85 @@ class Supernet(CTRModel):
 
 
 def sizes(schema: Schema) -> tuple[int, int, int]:
-    """The sizes that `recnas.space.cost` needs: d₀, n₀ and E."""
-    return schema.num_dense, schema.num_sparse, EMBEDDING_DIM
+    """The sizes that `recnas.space.cost` needs, of what networks are given: columns, fields and E."""
+    return max(1, schema.num_columns), schema.num_fields, EMBEDDING_DIM
 
 
-def searched_network(schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM) -> ChoiceNetwork:
+def searched_network(
+    schema: Schema, arch: Architecture, dim: int = EMBEDDING_DIM, dropout: float = 0.0
+) -> ChoiceNetwork | FedChoiceNetwork:
     """The finished network of an architecture with fresh weights and no dead parts.
 
     Beside a branch that leads, all else starts with zero weights on the logit: a training begins with the branch, and
     blocks add what they learn. See `recnas.space.operators.Branch`.
+
+    Args:
+        schema: The features.
+        arch: The architecture.
+        dim: Columns of an embedding, E.
+        dropout: See `ChoiceNetwork`.
     """
-    network = ChoiceNetwork(SearchSpace.only(arch.canonical()), schema.num_dense, schema.num_sparse, dim)
+    network = ChoiceNetwork(
+        SearchSpace.only(arch.canonical()), max(1, schema.num_columns), schema.num_fields, dim, dropout
+    )
     leading = {submodule_name(name) for name, _ in arch.branches if BRANCHES[name].leads}
     for source, weight in network.last.weight.items():
         if leading and source not in leading:
             nn.init.zeros_(weight)
-    return network
+    return fed_choices(schema, network)
+
+
+class FedChoiceNetwork(FedNetwork):
+    """A `ChoiceNetwork` behind what it is given; sizes are those of a batch."""
+
+    network: ChoiceNetwork
+
+    def __init__(self, schema: Schema, network: ChoiceNetwork) -> None:
+        super().__init__(schema, network, network.dim)
+        self.schema = schema
+
+    @property
+    def space(self) -> SearchSpace:
+        """The candidates."""
+        return self.network.space
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """Of a finished network."""
+        return self.network.architecture
+
+    @property
+    def last(self) -> LastLayer:
+        """The layer of the logit."""
+        return self.network.last
+
+    @property
+    def num_dense(self) -> int:
+        """Columns of a batch's dense part."""
+        return self.schema.num_dense
+
+    @property
+    def num_sparse(self) -> int:
+        """Embedded fields of a batch."""
+        return self.schema.num_sparse
+
+    @property
+    def dim(self) -> int:
+        """Columns of an embedding, E."""
+        return self.network.dim
+
+    @torch.no_grad()
+    def extract(self, arch: Architecture) -> FedChoiceNetwork:
+        """The finished network of a candidate, with a copy of the weights it inherits and nothing else."""
+        finished = FedChoiceNetwork(self.schema, self.network.extract(arch))
+        if self.numbers is not None:
+            finished.numbers.load_state_dict(self.numbers.state_dict())
+        return finished.to(next(self.parameters()).device)
+
+
+def fed_choices(schema: Schema, network: ChoiceNetwork) -> ChoiceNetwork | FedChoiceNetwork:
+    """A network behind a `FedChoiceNetwork` where it is given something else than a batch's columns and fields."""
+    return FedChoiceNetwork(schema, network) if is_fed(schema) else network
 
 
 def count_dense_parameters(model: CTRModel) -> int:

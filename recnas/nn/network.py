@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from recnas.nn.elastic import PLAIN, InputSegment, WeightSlices, take
 from recnas.nn.operators import Inputs, Read, Shapes, build, build_branch, submodule_name
@@ -132,6 +133,7 @@ class ChoiceNetwork(nn.Module):
         num_dense: Number of dense features, d₀.
         num_sparse: Number of sparse features, n₀.
         dim: Columns of an embedding, E.
+        dropout: Chance that an element of a block's dense output is set to zero in training.
 
     Example:
         >>> network = ChoiceNetwork(space := SearchSpace.named("nasrec-small"), num_dense=13, num_sparse=26)
@@ -140,9 +142,17 @@ class ChoiceNetwork(nn.Module):
         torch.Size([4])
     """
 
-    def __init__(self, space: SearchSpace, num_dense: int, num_sparse: int, dim: int = EMBEDDING_DIM) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        num_dense: int,
+        num_sparse: int,
+        dim: int = EMBEDDING_DIM,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.space, self.num_dense, self.num_sparse, self.dim = space, num_dense, num_sparse, dim
+        self.dropout = dropout
         dense: list[tuple[int, int]] = [(num_dense, num_dense)]
         sparse: list[tuple[int, int]] = [(num_sparse, num_sparse)]
         merged: list[tuple[bool, ...]] = [(False,)]
@@ -183,6 +193,8 @@ class ChoiceNetwork(nn.Module):
         sparse_outputs: list[InputSegment | None] = [InputSegment.of("0", fields.transpose(1, 2).contiguous())]
         for index, (module, block) in enumerate(zip(self.blocks, arch.blocks, strict=True), start=1):
             dense_output, block_fields, merged = module(block, dense_outputs, sparse_outputs, slices)
+            if self.dropout and dense_output is not None:
+                dense_output = F.dropout(dense_output, self.dropout, self.training)
             dense_outputs.append(None if dense_output is None else InputSegment.of(str(index), dense_output))
             sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
         parts = {"dense": dense_output, "fields": block_fields, "merged": merged}

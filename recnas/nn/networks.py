@@ -7,32 +7,37 @@ from torch import nn
 from recnas.candidates.families import written
 from recnas.candidates.network import Baseline, Network
 from recnas.features.schema import Schema
-from recnas.nn.baselines.registry import baseline_of, imported_baseline
+from recnas.nn.baselines.registry import imported_baseline
 from recnas.nn.model import searched_network
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.space import Architecture, cost
+from recnas.nn.number_fields import count_number_macs, inner_network
+from recnas.space import cost
 
 
-def build_network(network: Network, schema: Schema, dim: int | None = None) -> nn.Module:
+def build_network(network: Network, schema: Schema, dim: int | None = None, dropout: float | None = None) -> nn.Module:
     """A model's dense part, with fresh weights.
 
     Args:
         network: What it is.
         schema: The features.
         dim: Columns of the embeddings; None for those that it is published or searched with.
+        dropout: Chance that what a hidden layer gives is set to zero in training; None for the network's own share.
+
+    Raises:
+        InputError: A baseline of a user's own has no such choice or value.
     """
     dim = embedding_dim(network) if dim is None else dim
     if isinstance(network, Baseline):
-        return imported_baseline(network.name).network(schema, dim)
-    return searched_network(schema, network, dim)
+        return imported_baseline(network.name).network(schema, network, dim, dropout)
+    return searched_network(schema, network, dim, dropout or 0.0)
 
 
 def count_macs(network: Network, schema: Schema, dim: int | None = None) -> int:
     """Multiply–accumulates a row of its dense part; arguments as in `build_network`."""
     dim = embedding_dim(network) if dim is None else dim
     if isinstance(network, Baseline):
-        return imported_baseline(network.name).macs(schema, dim)
-    return cost.macs(network, schema.num_dense, schema.num_sparse, dim)
+        return imported_baseline(network.name).macs(schema, network, dim)
+    return cost.macs(network, max(1, schema.num_columns), schema.num_fields, dim) + count_number_macs(schema, dim)
 
 
 def embedding_dim(network: Network) -> int:
@@ -51,10 +56,10 @@ def network_of(module: nn.Module) -> Network:
     Raises:
         ValueError: It is neither an architecture's nor a baseline's.
     """
-    if isinstance(arch := getattr(module, "architecture", None), Architecture):
-        return arch
-    if (spec := baseline_of(module)) is not None:
-        return Baseline(spec.name)
+    network = inner_network(module)
+    for known in (getattr(network, "architecture", None), getattr(network, "baseline", None)):
+        if isinstance(known, Network):
+            return known
     raise ValueError(f"{type(module).__name__} is neither a searched network nor a baseline")
 
 

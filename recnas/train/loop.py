@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from recnas.candidates.evaluation import Quality
 from recnas.candidates.recipe import Optimization
 from recnas.data import Batch, Dataset
+from recnas.nn.batch_norm import share_statistics
 from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import CTRModel
@@ -100,6 +101,7 @@ class ModelLearner:
     def __init__(self, model: CTRModel, optimization: Optimization) -> None:
         self.model, self.optimization = model, optimization
         self.processes = processes_of(model)
+        share_statistics(model.network, self.processes)
         self.network = model.network if self.processes.alone else _data_parallel(model.network, self.processes)
         self.parameters = list(model.network.parameters())
         # A parameter belongs to its layer and to all modules around it, for which it is no matrix.
@@ -197,7 +199,7 @@ def _data_parallel(network: nn.Module, processes: Processes) -> nn.Module:
         device_ids=[device] if on_cuda else None,
         process_group=processes.group,
         gradient_as_bucket_view=True,
-        # Of all that a finished model has, buffers do not change, and each step computes the same.
+        # Buffers are the same in all processes, and each step computes the same.
         forward_sync_buffers=False,
         static_graph=True,
         # CPUs have nothing beside them that would exchange a first part while they compute the next.

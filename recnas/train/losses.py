@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recnas.data import Batch
+from recnas.nn.number_fields import inner_network
 from recnas.nn.processes import Processes
 
 
@@ -41,9 +42,10 @@ def training_loss(network: nn.Module, logits: Tensor, batch: Batch, processes: P
         batch: B rows; of the last step a process may have fewer than the others, or none.
         processes: The processes that learn from this step together, by the means of their gradients.
     """
-    if not (network.training and isinstance(network, HasTrainingLoss)):
+    own = inner_network(network)
+    if not (network.training and isinstance(own, HasTrainingLoss)):
         return mean_loss(logits, batch, processes)
-    return network.training_loss(logits, batch.label, lambda values: mean_of_rows(values, batch, processes))
+    return own.training_loss(logits, batch.label, lambda values: mean_of_rows(values, batch, processes))
 
 
 def mean_of_rows(values: Tensor, batch: Batch, processes: Processes) -> Tensor:

@@ -150,10 +150,10 @@ def test_every_baseline_becomes_a_program_with_its_probabilities(name, finished,
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"version": 1, "kind": "baseline", "name": "fm"}', "no baseline is named 'fm'; known are lr, dlrm"),
+        ('{"version": 1, "kind": "baseline", "name": "fm"}', "no baseline is named 'fm'; known are lr, dnn"),
         ('{"version": 1, "kind": "baseline", "name": ["lr"]}', r"a baseline's name is expected, not \['lr'\]"),
         ('{"version": 3, "kind": "baseline", "name": "lr"}', "version 3 where 2 is expected"),
-        ('{"version": 1, "kind": "baseline", "name": "xdeepfm"}', r"the weight network\.\S+ is missing"),
+        ('{"version": 1, "kind": "baseline", "name": "xdeepfm"}', r"the weight network\.\S+ is not this model's"),
     ],
 )
 def test_a_definition_that_is_damaged_or_of_another_model_is_named(deepfm, tmp_path, text, message):

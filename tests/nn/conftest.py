@@ -83,7 +83,7 @@ def double() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def schema() -> Schema:
     """Three single-valued features and two multi-valued ones; the smallest table has three rows."""
     return Schema(

@@ -166,7 +166,7 @@ def test_a_later_value_replaces_only_its_own_setting() -> None:
         ({"proxy": {"score": "zico | fr | loss"}}, "a first stage and a second one that ranks"),
         ({"proxy": {"rerank": 8}, "final": {"top_k": 9}}, "8 re-ranked candidates cannot give 9 finalists"),
         ({"final": {"optimization": {"embedding_optimizer": "sgd"}}}, "rowwise-adagrad"),
-        ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dlrm"),
+        ({"final": {"baselines": ["deep-fm"]}}, "no baseline is named .deep-fm.; known are lr, dnn"),
         ({"warmup": {"optimization": {"learning_rate": 0.0}}}, "must be above 0"),
         ({"final": {"strategy": "5"}}, "--finalists takes full or halving"),
         ({"final": {"top_k": 0, "baselines": []}}, "neither candidates"),

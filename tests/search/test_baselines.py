@@ -176,7 +176,7 @@ def test_a_run_without_a_search_is_no_search(alone: Path, data: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"models": ["fm"]}, "no baseline is named 'fm'; known are lr, dlrm"),
+        ({"models": ["fm"]}, "no baseline is named 'fm'; known are lr, dnn"),
         ({"models": []}, "neither candidates"),
         ({"learning_rates": []}, "needs a number or more"),
         ({"learning_rates": [0.1, -1.0]}, "must be above 0"),

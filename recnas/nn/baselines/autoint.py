@@ -8,21 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recnas.nn.baselines.layers import MLP, AllFields, products
+from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
-
-LAYERS, HEADS, HEAD_DIM = 3, 2, 32
-"""Section 5.1 of the paper."""
-HIDDEN = (400, 400)
-"""The paper says two layers; their width is that of the other models' deep parts."""
-
-
-def macs(num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row of the published network; arguments as in `AutoIntPlus`."""
-    fields, width = num_dense + num_sparse, HEADS * HEAD_DIM
-    inputs = (dim, *[width] * (LAYERS - 1))
-    attention = sum(fields * before * 4 * width + 2 * fields**2 * width for before in inputs)
-    return attention + fields * width + products((fields * dim, *HIDDEN, 1))
 
 
 class InteractingLayer(nn.Module):
@@ -51,45 +38,49 @@ class InteractingLayer(nn.Module):
         return F.relu(attended + self.residual(fields))
 
 
-@baseline("autoint+", macs=macs)
+@baseline("autoint+")
 class AutoIntPlus(nn.Module):
     """logit = w ᵀ concat(interacting layers, deep) + b (section 5.5).
 
     Args:
-        num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: Number of sparse features, n₀.
+        num_dense: d₀; 0 where there is no column. Columns are in the deep part.
+        num_fields: Number of fields, m.
         dim: Columns of an embedding, E.
+        dropout: The share of dropout after each hidden layer of the deep part.
         layers: Number of interacting layers.
         heads: Number of heads of each layer.
         head_dim: Number of columns of each head.
         hidden: Columns of the deep part's layers.
+        norm: Before each ReLU of the deep part; see `layers.NORMS`.
 
     Example:
-        >>> AutoIntPlus(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
+        >>> network = AutoIntPlus(13, 26, 16, layers=2, heads=2, head_dim=8, hidden=(64,), norm="none")
+        >>> network(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
         torch.Size([4])
     """
 
     def __init__(
         self,
         num_dense: int,
-        num_sparse: int,
+        num_fields: int,
         dim: int,
-        layers: int = LAYERS,
-        heads: int = HEADS,
-        head_dim: int = HEAD_DIM,
-        hidden: Sequence[int] = HIDDEN,
+        dropout: float = 0.0,
+        *,
+        layers: int,
+        heads: int,
+        head_dim: int,
+        hidden: Sequence[int],
+        norm: str,
     ) -> None:
         super().__init__()
-        fields, width = num_dense + num_sparse, heads * head_dim
-        self.all_fields = AllFields(num_dense, dim)
+        self.num_dense, width = num_dense, heads * head_dim
         self.attention = nn.Sequential(
             *[InteractingLayer(width if place else dim, heads, head_dim) for place in range(layers)]
         )
-        self.deep = MLP(fields * dim, hidden)
-        self.last = nn.Linear(fields * width + hidden[-1], 1)
+        self.deep = MLP(num_fields * dim + num_dense, hidden, dropout, norm)
+        self.last = nn.Linear(num_fields * width + hidden[-1], 1)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and fields `[B, n₀, E]` → logits `[B]`."""
-        vectors = self.all_fields(dense, fields)
-        both = [self.attention(vectors).flatten(1), self.deep(vectors.flatten(1))]
-        return self.last(torch.cat(both, dim=1)).squeeze(-1)
+        """Columns `[B, d₀]` and fields `[B, m, E]` → logits `[B]`."""
+        deep = self.deep(side_by_side(dense, fields, self.num_dense))
+        return self.last(torch.cat([self.attention(fields).flatten(1), deep], dim=1)).squeeze(-1)

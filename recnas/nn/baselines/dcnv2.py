@@ -1,4 +1,4 @@
-"""DCN-V2 (Wang et al. 2021): cross layers with full matrices, and a deep network beside them."""
+"""DCN-V2 (Wang et al. 2021): cross layers with full or low-rank matrices, and a deep network."""
 
 from __future__ import annotations
 
@@ -7,18 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.baselines.layers import MLP, AllFields, products
+from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
-
-CROSS_LAYERS = 3
-HIDDEN = (768, 768)
-"""Of the depths and widths that the paper searches, per data set; see docs/baselines.md."""
-
-
-def macs(num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row of the network with these settings; arguments as in `DCNV2`."""
-    inputs = (num_dense + num_sparse) * dim
-    return CROSS_LAYERS * inputs**2 + inputs + products((inputs, *HIDDEN, 1))
 
 
 class CrossNetwork(nn.Module):
@@ -27,51 +17,70 @@ class CrossNetwork(nn.Module):
     Args:
         inputs: Number of columns.
         layers: Number of layers.
+        rank: Of the matrices, W = U Vᵀ (equation 2); 0 for full ones.
     """
 
-    def __init__(self, inputs: int, layers: int) -> None:
+    def __init__(self, inputs: int, layers: int, rank: int = 0) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(inputs, inputs) for _ in range(layers))
+        self.layers = nn.ModuleList(_linear(inputs, rank) for _ in range(layers))
 
     def forward(self, base: Tensor) -> Tensor:
         x = base
         for layer in self.layers:
-            x = base * layer(x) + x
+            x = torch.addcmul(x, base, layer(x))
         return x
 
 
-@baseline("dcnv2", macs=macs)
+def _linear(inputs: int, rank: int) -> nn.Module:
+    if not rank:
+        return nn.Linear(inputs, inputs)
+    return nn.Sequential(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, inputs))
+
+
+@baseline("dcnv2")
 class DCNV2(nn.Module):
-    """The parallel structure: logit = wᵀ concat(cross, deep) + b (section 3.3).
+    """logit = wᵀ concat(cross, deep) + b where these are parallel, wᵀ deep(cross) + b where stacked (section 3.3).
 
     Args:
-        num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: Number of sparse features, n₀.
+        num_dense: d₀; 0 where there is no column.
+        num_fields: Number of fields, m.
         dim: Columns of an embedding, E.
-        cross_layers: Number of cross layers.
+        dropout: The share of dropout after each hidden layer of the deep part.
+        structure: `parallel` or `stacked`.
+        layers: Number of cross layers.
+        rank: Of their matrices; 0 for full ones.
         hidden: Columns of the deep part's layers.
+        norm: Before each ReLU of the deep part; see `layers.NORMS`.
 
     Example:
-        >>> DCNV2(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
+        >>> network = DCNV2(13, 26, 16, structure="parallel", layers=2, rank=0, hidden=(64,), norm="none")
+        >>> network(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
         torch.Size([4])
     """
 
     def __init__(
         self,
         num_dense: int,
-        num_sparse: int,
+        num_fields: int,
         dim: int,
-        cross_layers: int = CROSS_LAYERS,
-        hidden: Sequence[int] = HIDDEN,
+        dropout: float = 0.0,
+        *,
+        structure: str,
+        layers: int,
+        rank: int,
+        hidden: Sequence[int],
+        norm: str,
     ) -> None:
         super().__init__()
-        inputs = (num_dense + num_sparse) * dim
-        self.all_fields = AllFields(num_dense, dim)
-        self.cross = CrossNetwork(inputs, cross_layers)
-        self.deep = MLP(inputs, hidden)
-        self.last = nn.Linear(inputs + hidden[-1], 1)
+        self.num_dense, inputs = num_dense, num_fields * dim + num_dense
+        self.is_parallel = structure == "parallel"
+        self.cross = CrossNetwork(inputs, layers, rank)
+        self.deep = MLP(inputs, hidden, dropout, norm)
+        self.last = nn.Linear(hidden[-1] + inputs * self.is_parallel, 1)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and fields `[B, n₀, E]` → logits `[B]`."""
-        x = self.all_fields(dense, fields).flatten(1)
-        return self.last(torch.cat([self.cross(x), self.deep(x)], dim=1)).squeeze(-1)
+        """Columns `[B, d₀]` and fields `[B, m, E]` → logits `[B]`."""
+        x = side_by_side(dense, fields, self.num_dense)
+        crossed = self.cross(x)
+        outputs = torch.cat([crossed, self.deep(x)], dim=1) if self.is_parallel else self.deep(crossed)
+        return self.last(outputs).squeeze(-1)

@@ -6,49 +6,51 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from recnas.nn.baselines.layers import MLP, AllFields, FirstOrder, products
+from recnas.nn.baselines.layers import MLP, FirstOrder, side_by_side
 from recnas.nn.baselines.registry import baseline
 
-HIDDEN = (400, 400, 400)
 DROPOUT = 0.5
 """Section 3.1 of the paper, for Criteo."""
 
 
-def macs(num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row of the published network; arguments as in `DeepFM`."""
-    return num_dense + products(((num_dense + num_sparse) * dim, *HIDDEN, 1))
-
-
-@baseline("deepfm", first_order=True, macs=macs)
+@baseline("deepfm", first_order=True)
 class DeepFM(nn.Module):
     """logit = linear + FM + deep (equations 1 to 4).
 
     Args:
-        num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: Number of sparse features, n₀.
+        num_dense: d₀; 0 where there is no column. Columns are in the linear and the deep part.
+        num_fields: Number of fields, m.
         dim: Columns of an embedding, E.
+        dropout: The share of dropout after each hidden layer.
         hidden: Columns of the deep part's layers.
-        dropout: The share of dropout after each of these layers.
+        norm: Before each ReLU; see `layers.NORMS`.
 
     Example:
-        >>> DeepFM(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 17)).shape
+        >>> DeepFM(13, 26, 16, hidden=(64,), norm="none")(torch.randn(4, 13), torch.randn(4, 26, 17)).shape
         torch.Size([4])
     """
 
     def __init__(
-        self, num_dense: int, num_sparse: int, dim: int, hidden: Sequence[int] = HIDDEN, dropout: float = DROPOUT
+        self,
+        num_dense: int,
+        num_fields: int,
+        dim: int,
+        dropout: float = DROPOUT,
+        *,
+        hidden: Sequence[int],
+        norm: str,
     ) -> None:
         super().__init__()
+        self.num_dense = num_dense
         self.linear = FirstOrder(num_dense)
-        self.all_fields = AllFields(num_dense, dim)
-        self.deep = MLP((num_dense + num_sparse) * dim, hidden, dropout)
+        self.deep = MLP(num_fields * dim + num_dense, hidden, dropout, norm)
         # The linear part has the bias.
         self.last = nn.Linear(hidden[-1], 1, bias=False)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and fields with first-order weights `[B, n₀, E + 1]` → logits `[B]`."""
-        vectors = self.all_fields(dense, fields[..., :-1])
-        deep = self.last(self.deep(vectors.flatten(1))).squeeze(-1)
+        """Columns `[B, d₀]` and fields with first-order weights `[B, m, E + 1]` → logits `[B]`."""
+        vectors = fields[..., :-1]
+        deep = self.last(self.deep(side_by_side(dense, vectors, self.num_dense))).squeeze(-1)
         return self.linear(dense, fields[..., -1]) + pair_products(vectors) + deep
 
 

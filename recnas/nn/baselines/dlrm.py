@@ -5,56 +5,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torchrec.models.dlrm import DenseArch, InteractionArch, OverArch
+from torchrec.models.dlrm import InteractionArch
 
-from recnas.nn.baselines.layers import products
+from recnas.nn.baselines.layers import MLP
 from recnas.nn.baselines.registry import baseline
 
-BOTTOM_LAYERS = (512, 256, 64)
-TOP_LAYERS = (512, 256)
-"""Hidden layers of the settings published for Criteo Kaggle."""
 
-
-def macs(num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row of the published network; arguments as in `DLRM`.
-
-    The interaction computes the products of all pairs of vectors in both orders, and keeps half of them.
-    """
-    vectors = num_sparse + 1
-    bottom = (max(1, num_dense), *BOTTOM_LAYERS, dim)
-    top = (dim + vectors * num_sparse // 2, *TOP_LAYERS, 1)
-    return products(bottom) + products(top) + vectors**2 * dim
-
-
-@baseline("dlrm", macs=macs)
+@baseline("dlrm")
 class DLRM(nn.Module):
-    """A bottom MLP over dense features, products of all pairs of fields, a top MLP to the logit; parts by TorchRec.
+    """A bottom MLP over columns, products of all pairs of its output and the fields, a top MLP to the logit.
 
     Args:
-        num_dense: d₀; 0 where a data set has no dense feature, and the bottom MLP reads the constant in their place.
-        num_sparse: Number of sparse features, n₀.
+        num_dense: d₀; 0 where there is no column, and the bottom MLP reads the constant in their place.
+        num_fields: Number of fields, m.
         dim: Columns of an embedding, E.
-        bottom: Hidden layers of the bottom MLP, which ends in E columns.
-        top: Hidden layers of the top MLP, which ends in the logit.
+        dropout: The share of dropout after each hidden layer.
+        bottom: Columns of the bottom MLP's layers before its last, which has E.
+        top: Columns of the top MLP's layers.
+        norm: Before each ReLU; see `layers.NORMS`.
 
     Example:
-        >>> DLRM(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
+        >>> DLRM(13, 26, 16, bottom=(64,), top=(64,), norm="none")(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
         torch.Size([4])
     """
 
     def __init__(
         self,
         num_dense: int,
-        num_sparse: int,
+        num_fields: int,
         dim: int,
-        bottom: Sequence[int] = BOTTOM_LAYERS,
-        top: Sequence[int] = TOP_LAYERS,
+        dropout: float = 0.0,
+        *,
+        bottom: Sequence[int],
+        top: Sequence[int],
+        norm: str,
     ) -> None:
         super().__init__()
-        self.bottom = DenseArch(max(1, num_dense), [*bottom, dim])
-        self.interaction = InteractionArch(num_sparse)
-        self.top = OverArch(dim + (num_sparse + 1) * num_sparse // 2, [*top, 1])
+        self.bottom = MLP(max(1, num_dense), (*bottom, dim), dropout, norm)
+        self.interaction = InteractionArch(num_fields)
+        self.top = MLP(dim + (num_fields + 1) * num_fields // 2, top, dropout, norm)
+        self.last = nn.Linear(top[-1], 1)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and embedded fields `[B, n₀, E]` → logits `[B]`."""
-        return self.top(self.interaction(self.bottom(dense), fields)).squeeze(-1)
+        """Columns `[B, d₀]` and fields `[B, m, E]` → logits `[B]`."""
+        return self.last(self.top(self.interaction(self.bottom(dense), fields))).squeeze(-1)

@@ -7,22 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.baselines.layers import MLP, AllFields, products
+from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
-
-HIDDEN = (400, 400, 400)
-"""Of both streams, the widths that the paper begins from."""
-GATE_HIDDEN, HEADS = 64, 1
-"""The defaults of FuxiCTR, where the authors' model is; the paper tunes them for each data set."""
-
-
-def macs(num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row of the network with these settings; arguments as in `FinalMLP`.
-
-    The gates read nothing of a row, so they are computed once a batch and not counted.
-    """
-    inputs, last = (num_dense + num_sparse) * dim, HIDDEN[-1]
-    return 2 * products((inputs, *HIDDEN, 1)) + last**2 // HEADS
 
 
 class FeatureGate(nn.Module):
@@ -48,60 +34,68 @@ class BilinearFusion(nn.Module):
     """wᵀ x + vᵀ y + b + Σ over heads xₕᵀ Wₕ yₕ, where a head has its share of the columns (section 3.2).
 
     Args:
-        width: Columns of x and of y.
-        heads: Number of heads.
+        width_x: Columns of x.
+        width_y: Columns of y.
+        heads: Number of heads; it divides both.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width_x: int, width_y: int, heads: int) -> None:
         super().__init__()
-        self.linear_x, self.linear_y = nn.Linear(width, 1), nn.Linear(width, 1, bias=False)
-        self.bilinear = nn.ModuleList(nn.Linear(width // heads, width // heads, bias=False) for _ in range(heads))
-        for layer in self.bilinear:
-            # Each logit sums all of a matrix' elements.
-            nn.init.normal_(layer.weight, std=(2 / (layer.weight.numel() + 1)) ** 0.5)
+        self.linear_x, self.linear_y = nn.Linear(width_x, 1), nn.Linear(width_y, 1, bias=False)
+        self.bilinear = nn.Parameter(torch.empty(heads, width_x // heads, width_y // heads))
+        # Each logit sums all of a matrix' elements.
+        nn.init.normal_(self.bilinear, std=(2 / (self.bilinear[0].numel() + 1)) ** 0.5)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Two times `[B, width]` → `[B]`."""
-        parts = zip(x.chunk(len(self.bilinear), dim=1), y.chunk(len(self.bilinear), dim=1), self.bilinear, strict=True)
-        products = sum((layer(x_head) * y_head).sum(1) for x_head, y_head, layer in parts)
-        return (self.linear_x(x) + self.linear_y(y)).squeeze(-1) + products
+        """`[B, width_x]` and `[B, width_y]` → `[B]`."""
+        heads_x, heads_y = (item.unflatten(1, (len(self.bilinear), -1)) for item in (x, y))
+        products = torch.bmm(heads_x.transpose(0, 1), self.bilinear).transpose(0, 1) * heads_y
+        return (self.linear_x(x) + self.linear_y(y)).squeeze(-1) + products.sum((1, 2))
 
 
-@baseline("finalmlp", macs=macs)
+@baseline("finalmlp")
 class FinalMLP(nn.Module):
-    """logit = fusion(MLP₁(gate₁(x)), MLP₂(gate₂(x))) of the flattened fields x.
+    """logit = fusion(MLP₁(gate₁(x)), MLP₂(gate₂(x))) of all that it is given side by side, x.
 
     Args:
-        num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: Number of sparse features, n₀.
+        num_dense: d₀; 0 where there is no column.
+        num_fields: Number of fields, m.
         dim: Columns of an embedding, E.
-        hidden: Columns of each stream's layers.
+        dropout: The share of dropout after each hidden layer of the streams.
+        hidden: Columns of the first stream's layers.
+        second: Columns of the second stream's layers.
         gate_hidden: Columns of each gate's hidden layer.
-        heads: Number of heads of the fusion; it divides the last of `hidden`.
+        heads: Number of heads of the fusion; it divides the last of `hidden` and of `second`.
+        norm: Before each ReLU of the streams; see `layers.NORMS`.
 
     Example:
-        >>> FinalMLP(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
+        >>> network = FinalMLP(13, 26, 16, hidden=(64, 64), second=(32,), gate_hidden=8, heads=2, norm="none")
+        >>> network(torch.randn(4, 13), torch.randn(4, 26, 16)).shape
         torch.Size([4])
     """
 
     def __init__(
         self,
         num_dense: int,
-        num_sparse: int,
+        num_fields: int,
         dim: int,
-        hidden: Sequence[int] = HIDDEN,
-        gate_hidden: int = GATE_HIDDEN,
-        heads: int = HEADS,
+        dropout: float = 0.0,
+        *,
+        hidden: Sequence[int],
+        second: Sequence[int],
+        gate_hidden: int,
+        heads: int,
+        norm: str,
     ) -> None:
         super().__init__()
-        inputs = (num_dense + num_sparse) * dim
-        self.all_fields = AllFields(num_dense, dim)
+        self.num_dense, inputs = num_dense, num_fields * dim + num_dense
         self.stream_1, self.stream_2 = (
-            nn.Sequential(FeatureGate(inputs, dim, gate_hidden), MLP(inputs, hidden)) for _ in range(2)
+            nn.Sequential(FeatureGate(inputs, dim, gate_hidden), MLP(inputs, layers, dropout, norm))
+            for layers in (hidden, second)
         )
-        self.fusion = BilinearFusion(hidden[-1], heads)
+        self.fusion = BilinearFusion(hidden[-1], second[-1], heads)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and fields `[B, n₀, E]` → logits `[B]`."""
-        x = self.all_fields(dense, fields).flatten(1)
+        """Columns `[B, d₀]` and fields `[B, m, E]` → logits `[B]`."""
+        x = side_by_side(dense, fields, self.num_dense)
         return self.fusion(self.stream_1(x), self.stream_2(x))

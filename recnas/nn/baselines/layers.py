@@ -1,6 +1,6 @@
 """Layers that several baselines are made of.
 
-Shapes: B rows, d₀ dense and n₀ sparse features, m = d₀ + n₀ fields, E columns of an embedding.
+Shapes: B rows, d₀ columns of numbers, m fields, E columns of an embedding.
 """
 
 from __future__ import annotations
@@ -10,33 +10,27 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recnas.nn.batch_norm import BatchNorm
+
+NORMS = {"none": nn.Identity, "batch": BatchNorm, "layer": nn.LayerNorm}
+"""What stands between a linear layer and its activation, by the names of the choice `norm`."""
 
 
-class AllFields(nn.Module):
-    """Dense features join the fields: each has a vector of its own, which is multiplied by its value.
+def side_by_side(dense: Tensor, fields: Tensor, num_dense: int) -> Tensor:
+    """All that a deep part reads: fields `[B, m, E]` and columns `[B, d₀]` → `[B, m · E + d₀]`.
 
-    So Rendle (2010) feeds real numbers to factorisation machines, Song et al. (2019, section 4.2) to AutoInt, and
-    FuxiCTR to all its models.
-
-    Args:
-        num_dense: d₀; 0 where a data set has no dense feature, and the constant column in its place is not read.
-        dim: Columns of an embedding, E.
+    With `num_dense` 0 the column of zeros in the columns' place is not read.
     """
-
-    def __init__(self, num_dense: int, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(nn.init.xavier_normal_(torch.empty(num_dense, dim))) if num_dense else None
-
-    def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and fields `[B, n₀, E]` → `[B, m, E]`, dense features first."""
-        return fields if self.weight is None else torch.cat([dense.unsqueeze(-1) * self.weight, fields], dim=1)
+    return torch.cat([fields.flatten(1), dense], dim=1) if num_dense else fields.flatten(1)
 
 
 class FirstOrder(nn.Module):
-    """The linear part: the weights of the table rows that were looked up, one weight a dense feature, one bias.
+    """The linear part: the first-order weights of all fields, one weight a column, one bias.
 
     Args:
-        num_dense: Number of dense features, d₀.
+        num_dense: Number of columns, d₀.
     """
 
     def __init__(self, num_dense: int) -> None:
@@ -45,29 +39,41 @@ class FirstOrder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, dense: Tensor, weights: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and first-order weights `[B, n₀]` → `[B]`."""
+        """Columns `[B, d₀]` and first-order weights `[B, m]` → `[B]`."""
         logit = weights.sum(1) + self.bias
         return logit if self.weight is None else logit + (dense @ self.weight).squeeze(-1)
 
 
+class Hidden(nn.Module):
+    """Linear, norm, ReLU, dropout; `[…, inputs]` → `[…, columns]`.
+
+    Args:
+        inputs: Columns read.
+        columns: Columns given.
+        dropout: Chance that an output is set to zero in training.
+        norm: Of `NORMS`.
+        bias: Whether the linear layer has a bias.
+    """
+
+    def __init__(self, inputs: int, columns: int, dropout: float = 0.0, norm: str = "none", bias: bool = True) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, columns, bias=bias)
+        self.norm = NORMS[norm](columns)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(F.relu(self.norm(self.linear(x))), self.dropout, self.training)
+
+
 class MLP(nn.Sequential):
-    """Linear layers with ReLU, and dropout if wanted, after each; `[B, inputs]` → `[B, hidden[-1]]`.
+    """Hidden layers, one after the other; `[B, inputs]` → `[B, hidden[-1]]`.
 
     Args:
         inputs: Columns read.
         hidden: Columns of each layer.
-        dropout: Chance that an output is set to zero in training.
+        dropout: See `Hidden`.
+        norm: See `Hidden`.
     """
 
-    def __init__(self, inputs: int, hidden: Sequence[int], dropout: float = 0.0) -> None:
-        layers: list[nn.Module] = []
-        for before, after in pairwise((inputs, *hidden)):
-            layers += [nn.Linear(before, after), nn.ReLU()]
-            if dropout:
-                layers.append(nn.Dropout(dropout))
-        super().__init__(*layers)
-
-
-def products(widths: Sequence[int]) -> int:
-    """Multiply–accumulates a row of linear layers that lead from each width to the next."""
-    return sum(before * after for before, after in pairwise(widths))
+    def __init__(self, inputs: int, hidden: Sequence[int], dropout: float = 0.0, norm: str = "none") -> None:
+        super().__init__(*(Hidden(before, after, dropout, norm) for before, after in pairwise((inputs, *hidden))))

@@ -8,18 +8,13 @@ from recnas.nn.baselines.layers import FirstOrder
 from recnas.nn.baselines.registry import baseline
 
 
-def macs(num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row; arguments as in `LogisticRegression`. The looked-up weights are only added."""
-    return num_dense
-
-
-@baseline("lr", dim=0, first_order=True, macs=macs)
+@baseline("lr", dim=0, first_order=True)
 class LogisticRegression(nn.Module):
-    """logit = Σ w + wᵀ dense + b: one weight a table row, one a dense feature, one bias.
+    """logit = Σ w + wᵀ dense + b: one weight a field's value, one a column, one bias.
 
     Args:
-        num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: Number of sparse features, n₀.
+        num_dense: d₀; 0 where there is no column.
+        num_fields: Number of fields, m.
         dim: 0, as it reads no embeddings.
 
     Example:
@@ -27,10 +22,10 @@ class LogisticRegression(nn.Module):
         torch.Size([4])
     """
 
-    def __init__(self, num_dense: int, num_sparse: int, dim: int = 0) -> None:
+    def __init__(self, num_dense: int, num_fields: int, dim: int = 0) -> None:
         super().__init__()
         self.linear = FirstOrder(num_dense)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and first-order weights `[B, n₀, 1]` → logits `[B]`."""
+        """Columns `[B, d₀]` and first-order weights `[B, m, 1]` → logits `[B]`."""
         return self.linear(dense, fields[..., 0])

@@ -8,22 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from recnas.nn.baselines.layers import MLP, AllFields, FirstOrder, products
+from recnas.nn.baselines.layers import MLP, FirstOrder, side_by_side
 from recnas.nn.baselines.registry import baseline
-
-FEATURE_MAPS = (200, 200, 200)
-HIDDEN = (400, 400)
-"""Section 4.1 of the paper, for Criteo: widths 200 and 400, the best depths 3 and 2."""
-
-
-def macs(num_dense: int, num_sparse: int, dim: int) -> int:
-    """Multiply–accumulates a row of the published network; arguments as in `XDeepFM`.
-
-    The products of a CIN's fields themselves, one for each of the columns that a layer then sums, are not counted.
-    """
-    fields = num_dense + num_sparse
-    interactions = sum(fields * before * after * dim for before, after in pairwise((fields, *FEATURE_MAPS)))
-    return num_dense + interactions + sum(FEATURE_MAPS) + products((fields * dim, *HIDDEN, 1))
 
 
 class CompressedInteractionLayer(nn.Module):
@@ -73,43 +59,48 @@ class CompressedInteractionNetwork(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
-@baseline("xdeepfm", first_order=True, macs=macs)
+@baseline("xdeepfm", first_order=True)
 class XDeepFM(nn.Module):
     """logit = linear + wᵀ CIN + wᵀ deep (equation 9).
 
     Args:
-        num_dense: d₀; 0 where a data set has no dense feature.
-        num_sparse: Number of sparse features, n₀.
+        num_dense: d₀; 0 where there is no column. Columns are in the linear and the deep part.
+        num_fields: Number of fields, m.
         dim: Columns of an embedding, E.
+        dropout: The share of dropout after each hidden layer of the deep part.
         feature_maps: Number of feature maps of each of the CIN's layers.
         hidden: Columns of the deep part's layers.
+        norm: Before each ReLU of the deep part; see `layers.NORMS`.
 
     Example:
-        >>> XDeepFM(13, 26, 16)(torch.randn(4, 13), torch.randn(4, 26, 17)).shape
+        >>> network = XDeepFM(13, 26, 16, feature_maps=(32, 32), hidden=(64,), norm="none")
+        >>> network(torch.randn(4, 13), torch.randn(4, 26, 17)).shape
         torch.Size([4])
     """
 
     def __init__(
         self,
         num_dense: int,
-        num_sparse: int,
+        num_fields: int,
         dim: int,
-        feature_maps: Sequence[int] = FEATURE_MAPS,
-        hidden: Sequence[int] = HIDDEN,
+        dropout: float = 0.0,
+        *,
+        feature_maps: Sequence[int],
+        hidden: Sequence[int],
+        norm: str,
     ) -> None:
         super().__init__()
-        fields = num_dense + num_sparse
+        self.num_dense = num_dense
         self.linear = FirstOrder(num_dense)
-        self.all_fields = AllFields(num_dense, dim)
-        self.interactions = CompressedInteractionNetwork(fields, feature_maps)
+        self.interactions = CompressedInteractionNetwork(num_fields, feature_maps)
         self.last_interactions = nn.Linear(sum(feature_maps), 1, bias=False)
-        self.deep = MLP(fields * dim, hidden)
+        self.deep = MLP(num_fields * dim + num_dense, hidden, dropout, norm)
         # The linear part has the bias.
         self.last_deep = nn.Linear(hidden[-1], 1, bias=False)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
-        """Dense features `[B, d₀]` and fields with first-order weights `[B, n₀, E + 1]` → logits `[B]`."""
-        vectors = self.all_fields(dense, fields[..., :-1])
+        """Columns `[B, d₀]` and fields with first-order weights `[B, m, E + 1]` → logits `[B]`."""
+        vectors = fields[..., :-1]
         explicit = self.last_interactions(self.interactions(vectors))
-        implicit = self.last_deep(self.deep(vectors.flatten(1)))
+        implicit = self.last_deep(self.deep(side_by_side(dense, vectors, self.num_dense)))
         return self.linear(dense, fields[..., -1]) + (explicit + implicit).squeeze(-1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ import pytest
 import torch
 
 import recnas
-from recnas.candidates.families import FAMILIES, check_family_name, family_title
+from recnas.candidates.families import check_family_name, family_title
+from recnas.candidates.network import Baseline
 from recnas.data import Dataset
 from recnas.export import continue_training, evaluate_export, export_run, load, program_inputs
 from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import baseline, find_baseline
+from recnas.nn.networks import build_network, network_of, title_of
 from recnas.report import read_run, write_report
 from recnas.runs.status import read_status
 from recnas.util.errors import InputError
@@ -136,7 +137,7 @@ def test_an_own_baseline_that_fails_is_said_in_one_line_before_anything_is_made(
         ("own_columns", r"ValueError: forward gives \[3, 1\] for 3 rows, where \[3\] is expected"),
         ("own_sizes", "RuntimeError: mat1 and mat2"),
     ):
-        said = rf"baseline {module}:SumOfFields: failed on 3 dense and 8 sparse features \({reason}"
+        said = rf"baseline {module}:SumOfFields: failed on 3 columns and 8 fields \({reason}"
         with pytest.raises(InputError, match=said):
             recnas.baselines(data, here / "run", models=[NAME, f"{module}:SumOfFields"], progress=False)
     assert not (here / "run").exists()
@@ -149,7 +150,42 @@ def test_a_name_is_looked_at_without_importing_it(here: Path) -> None:
         check_family_name("wide")
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_what_is_counted_by_a_run_is_what_the_formula_says(name: str, schema: Schema) -> None:
+CHOOSING = """
+from torch import nn
+
+from recnas.nn.baselines.layers import MLP, side_by_side
+from recnas.nn.baselines.registry import baseline
+
+
+@baseline(choices={"hidden": ((8,), (4, 4)), "act": ("relu", "tanh")})
+class Chosen(nn.Module):
+    def __init__(self, num_dense, num_fields, dim, dropout=0.25, *, hidden, act):
+        super().__init__()
+        self.num_dense, self.dropout, self.act = num_dense, dropout, act
+        self.deep = nn.Sequential(MLP(num_fields * dim + num_dense, hidden, dropout), nn.Linear(hidden[-1], 1))
+
+    def forward(self, dense, fields):
+        return self.deep(side_by_side(dense, fields, self.num_dense)).squeeze(-1)
+"""
+
+
+def test_an_own_baseline_is_given_dropout_and_choices_that_it_declares(here: Path, schema: Schema) -> None:
+    (here / "own_choices.py").write_text(CHOOSING)
+    (here / "own_models.py").write_text(MODELS)
+    name = "own_choices:Chosen"
     spec = find_baseline(name)
-    assert replace(spec, count=None).macs(schema) == spec.macs(schema)
+    network = build_network(Baseline(name), schema)
+    assert (network.dropout, network.act) == (0.25, "relu")
+    chosen = Baseline(name, {"hidden": [4, 4], "act": "tanh"})
+    network = build_network(chosen, schema, dropout=0.5)
+    assert (network.dropout, network.act, network_of(network)) == (0.5, "tanh", chosen)
+    assert title_of(chosen) == "Chosen (act tanh, hidden 4-4)"
+    assert spec.macs(schema, chosen) == 5 * 16 * 4 + 4 * 4 + 4
+    assert build_network(Baseline(name), schema, dim=8)(torch.zeros(3, 1), torch.zeros(3, 5, 8)).shape == (3,)
+    with pytest.raises(InputError, match="own_choices:Chosen: act is 'x'; it must be relu or tanh"):
+        build_network(Baseline(name, {"act": "x"}), schema)
+    # One that declares neither is given neither.
+    find_baseline(NAME)
+    build_network(Baseline(NAME), schema, dropout=0.5)
+    with pytest.raises(InputError, match="own_models:SumOfFields has no choice 'act'; it leaves none"):
+        build_network(Baseline(NAME, {"act": "relu"}), schema)
