@@ -63,7 +63,7 @@ def measure(batches: Batches, learner: ModelLearner | None = None) -> Pass:
         for _ in result.waiting(batches):
             pass
     else:
-        train(learner, result.waiting(batches), steps=len(batches), learning_rate=LEARNING_RATE)
+        train(learner, result.waiting(batches), steps=len(batches))
     result.seconds, result.processor = time.perf_counter() - start, time.process_time() - processor
     return result
 

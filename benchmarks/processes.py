@@ -118,7 +118,7 @@ def by_recnas(arguments: argparse.Namespace) -> float:
         world_size=processes.size,
     )
     steps = WARM_UP + arguments.steps
-    train(learner, islice(batches, steps), steps=steps, learning_rate=0.01, after_step=lambda step, _: clock.tick(step))
+    train(learner, islice(batches, steps), steps=steps, after_step=lambda step, _: clock.tick(step))
     return clock.rate
 
 

@@ -13,9 +13,43 @@ import pytest
 import recnas.data_prep
 from recnas.candidates.candidate import network_id_in
 from recnas.runs.folder import RE_RANKING, SEARCH
+from recnas.util.plain_values import merge
 from tests.stopping import Stopped, stop_at
 
 GENRES = ("Action", "Comedy", "Drama")
+
+
+AS_PUBLISHED: dict[str, Any] = {
+    "inputs": {"numbers": ["columns"], "min_count": 1},
+    "final": {
+        "epochs": 1,
+        "evaluations": 1,
+        "patience": None,
+        "dropout": None,
+        "embedding_dim": 16,
+        "embedding_std": None,
+        "baseline_recipes": "like-finalists",
+        "optimization": {
+            "learning_rate": 0.1,
+            "batch_size": 256,
+            "optimizer": "adagrad",
+            "eps": 1e-2,
+            "embedding_optimizer": "rowwise-adagrad",
+            "embedding_rate": 1.0,
+            "embedding_eps": 1e-4,
+            "embedding_penalty": 0.0,
+            "schedule": "cosine",
+            "lr_warmup_share": 0.1,
+            "clip": None,
+        },
+    },
+}
+"""NASRec's recipe, and the data set as it is."""
+
+
+def as_published(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that keep to NASRec's recipe in all that they do not say."""
+    return merge(AS_PUBLISHED, settings)
 
 
 def write_movielens(folder: Path, ratings: int = 1500, seed: int = 0) -> Path:
@@ -50,12 +84,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small() -> dict:
     """Settings in which a whole search takes seconds."""
-    return {
-        "warmup": {"amount": 0.2, "probe_candidates": 3, "probe_rows": 50},
-        "proxy": {"score": "sigeo", "batch_size": 16},
-        "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
-        "final": {"top_k": 2, "epochs": 1, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
-    }
+    return as_published(
+        {
+            "warmup": {"amount": 0.2, "probe_candidates": 3, "probe_rows": 50},
+            "proxy": {"score": "sigeo", "batch_size": 16},
+            "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
+            "final": {"top_k": 2, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
+        }
+    )
 
 
 def explore(data: Path, run: Path, **settings: Any) -> None:

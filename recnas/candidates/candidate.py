@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from recnas.candidates.network import BASELINE, SEARCHED, Network, network_from_json
+from recnas.candidates.network import BASELINE, SEARCHED, Baseline, Network, network_from_json
 from recnas.candidates.recipe import ID_DIGITS, Recipe
 from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.util.errors import InputError
@@ -35,14 +36,16 @@ class Candidate:
 
     @cached_property
     def id(self) -> str:
-        """The network's id, and eight hexadecimal digits that name the recipe and the inputs."""
+        """The network's id, and eight hexadecimal digits that name recipe, inputs, and the choices of a baseline."""
         return f"{self.network_id}-{self._digits}"
 
     @property
     def _digits(self) -> str:
-        if self.inputs.as_prepared:
+        choices = self.network.choices if isinstance(self.network, Baseline) else ()
+        if not choices and self.inputs.as_prepared:
             return self.recipe.id
-        return hashlib.sha256(f"{self.inputs.id}{self.recipe.id}".encode()).hexdigest()[:ID_DIGITS]
+        text = json.dumps([choices, self.inputs.to_json(), self.recipe.id], separators=(",", ":"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

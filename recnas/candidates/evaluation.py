@@ -56,15 +56,16 @@ class Quality:
 
 @dataclass(frozen=True)
 class Epoch:
-    """A measurement after a pass over the training rows, or where a training paused.
+    """A measurement where the recipe asks for one, or where a training paused.
 
     Attributes:
         learning_rate: The schedule's peak.
-        epoch: Passes so far: a whole number after one, else where the training paused.
+        epoch: Passes so far: a whole number after one.
         rows: Training rows seen so far.
         train_loss: Mean training loss of this pass.
         validation: Log loss and AUC.
         seconds: Wall-clock time so far.
+        planned: Whether the recipe asks for it; only then may its weights be kept.
     """
 
     learning_rate: float
@@ -73,11 +74,7 @@ class Epoch:
     train_loss: float
     validation: Quality
     seconds: float
-
-    @property
-    def whole(self) -> bool:
-        """Whether it was measured at the end of a pass; only then may its weights be kept."""
-        return self.epoch == int(self.epoch)
+    planned: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -85,8 +82,9 @@ class Epoch:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Epoch:
-        """Reads what `to_json` wrote."""
-        return cls(**{**value, "validation": Quality(**value["validation"])})
+        """Reads what `to_json` wrote; before recnas 0.3 the end of a pass was all that could be planned."""
+        planned = value.get("planned", value["epoch"] == int(value["epoch"]))
+        return cls(**{**value, "planned": planned, "validation": Quality(**value["validation"])})
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ class Training:
     """How far a candidate's training has come.
 
     Attributes:
-        epochs: What was measured after each, and where the training paused.
-        finished: Whether it ran to its end; if not, it paused or diverged.
+        epochs: What was measured where the recipe asks for it, and where the training paused.
+        finished: Whether it came to its end, or to where its patience was at an end; if not, it paused or diverged.
         diverged: Why the training was given up, if it was.
         seconds: Wall-clock time.
         parameters: Of the dense part.
@@ -114,17 +112,22 @@ class Training:
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch that was best on validation, whose weights are kept; None when there was none to its end."""
-        return min((item for item in self.epochs if item.whole), key=_log_loss, default=None)
+        """The measurement that was best on validation, whose weights are kept; None when there was none."""
+        return min(self.planned, key=_log_loss, default=None)
 
     @property
-    def epoch(self) -> int:
-        """The best epoch's number, from 1; 0 when there is none."""
-        return 0 if self.best is None else int(self.best.epoch)
+    def planned(self) -> list[Epoch]:
+        """The measurements that the recipe asks for."""
+        return [item for item in self.epochs if item.planned]
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training rows up to the best measurement; 0 when there is none."""
+        return 0 if self.best is None else self.best.epoch
 
     @property
     def validation(self) -> Quality | None:
-        """The best epoch's figures."""
+        """The best measurement's figures."""
         return None if self.best is None else self.best.validation
 
     @property

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,6 @@ SEARCHED, BASELINE = "searched", "baseline"
 VERSION = 2
 READABLE = (1, 2)
 """Versions of a baseline's JSON; the first has no choices."""
-ID_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -52,14 +48,10 @@ class Baseline:
             given = {key: chosen[key] for key in sorted(table) if chosen[key] != table[key][0]}
         object.__setattr__(self, "choices", tuple(given.items()))
 
-    @cached_property
+    @property
     def id(self) -> str:
-        """Its name, as that of a file; six hexadecimal digits follow where choices are not as by default."""
-        name = as_file_name(self.name)
-        if not self.choices:
-            return name
-        text = json.dumps(self.choices, separators=(",", ":"))
-        return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:ID_DIGITS]}"
+        """Its name, as that of a file, whatever was chosen: a family's candidates are listed together."""
+        return as_file_name(self.name)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is as by default is left out."""

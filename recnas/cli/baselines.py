@@ -9,9 +9,13 @@ from recnas.cli.base import Command
 from recnas.cli.flags import add_setting_flags, joined, reader
 from recnas.cli.run_flags import add_log_to, add_run_flags, next_commands, of_run
 from recnas.runs.result_table import result_table
-from recnas.search import BASELINE_LEARNING_RATES, Settings, run_baselines
+from recnas.search import Settings, run_baselines
 
-SETTINGS = ("seed", "workers", "ray", "checkpoint_seconds", "sharding", "final.epochs", "final.optimization")
+SETTINGS = (
+    "seed", "workers", "ray", "checkpoint_seconds", "sharding", "inputs", "final.epochs", "final.optimization",
+    "final.evaluations", "final.patience", "final.dropout", "final.embedding_dim", "final.embedding_std",
+    "final.tuning.trials", "final.baseline_recipes",
+)  # fmt: skip
 """The settings of a search that count here, too."""
 
 
@@ -38,7 +42,14 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="X",
         help="peak learning rates; each model is trained with all, and the best on validation counts (default: the "
-        f"run's or the preset's, else {' '.join(map(str, BASELINE_LEARNING_RATES))})",
+        "run's or the preset's, else each model's own)",
+    )
+    parser.add_argument(
+        "--budget",
+        dest="setting:final.tuning.budget",
+        default=argparse.SUPPRESS,
+        metavar="TIME",
+        help="time for tuning all models, such as 10m, in the place of --tune or beside it",
     )
     add_setting_flags(parser, Settings, only=SETTINGS, without=["final.optimization.learning_rate"])
 
@@ -58,8 +69,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
 BASELINES = Command(
     "baselines",
-    "data set or run -> baselines (DLRM, DeepFM, ...), trained as a search trains its own",
-    "train baselines as a search trains its own models: in a run of their own, or added to a finished run",
+    "data set or run -> baselines (DLRM, DeepFM, ...), each with a good recipe of its own, or tuned",
+    "train baselines, each by its own recipe, tuned, or as a search trains its own, in a run of their own, or added to "
+    "a finished run",
     "recnas baselines --data data/criteo --run runs/criteo",
     _add_flags,
     _run,

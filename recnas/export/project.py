@@ -15,7 +15,6 @@ from recnas.export.templates import render
 from recnas.nn.model import CTRModel
 from recnas.train.checkpoint import save_tensors
 from recnas.train.loop import FIELDS_SHARE_OF_CLIP
-from recnas.train.schedule import WARMUP_SHARE
 
 FOLDER = "torchrec"
 FILES = ("model.py", "data.py", "train.py", "rows.py", "serve.py", "README.md", "requirements.txt")
@@ -49,8 +48,8 @@ def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None
             dim=model.embeddings.dim,
             blocks=code.blocks,
             helpers=code.helpers,
-            settings=asdict(record.optimization),
-            warmup_share=WARMUP_SHARE,
+            settings=asdict(record.recipe.optimization),
+            warmup_share=record.recipe.optimization.lr_warmup_share,
             fields_share_of_clip=FIELDS_SHARE_OF_CLIP,
             versions={name: version(name).partition("+")[0] for name in ("torch", "torchrec")},
         )

@@ -40,7 +40,7 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         table_rows=sum(feature.rows for feature in schema.sparse),
         stages=record.stages,
         latest=record.stages[-1],
-        settings=asdict(record.optimization),
+        settings=asdict(record.recipe.optimization),
         quantization=record.quantization,
         formats=formats,
         onnx_inputs=input_names(schema),

@@ -6,16 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from recnas.candidates.evaluation import Quality
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.recipe import Recipe
 from recnas.util import export_forms
 from recnas.util.documents import check_form
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
 
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions that can be read; the first has the optimiser's settings alone."""
 FILE_NAME = "training.json"
 
 
@@ -69,13 +71,13 @@ class Quantization:
 class TrainingRecord:
     """How weights were learned, in stages from fresh weights to the present ones; and how they were rounded, if so."""
 
-    optimization: Optimization
+    recipe: Recipe
     stages: tuple[Stage, ...]
     quantization: Quantization | None = None
 
     def save(self, folder: Path) -> None:
         """Writes `training.json`."""
-        record = {"version": VERSION, **asdict(self)}
+        record = {"version": VERSION, **asdict(self), "recipe": self.recipe.to_json()}
         if self.quantization is None:
             del record["quantization"]
         (folder / FILE_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -89,11 +91,16 @@ class TrainingRecord:
         """
         file = folder / FILE_NAME
         record = read_json(file, "`recnas export` writes it")
-        if record.get("version") != VERSION:
-            raise InputError(f"{file}: version {record.get('version')!r} where {VERSION} is expected; export it again")
+        version = record.get("version")
+        if version not in READABLE:
+            raise InputError(f"{file}: version {version!r} where {VERSION} is expected; export it again")
         try:
-            check_form(record, export_forms.TrainedBy)
-            optimization = optimization_from(record["optimization"])
+            if version == 1:
+                check_form(record, export_forms.TrainedBy1)
+                recipe = Recipe.from_json({"optimization": record["optimization"]})
+            else:
+                check_form(record, export_forms.TrainedBy)
+                recipe = Recipe.from_json(record["recipe"])
             check_form(record, export_forms.TrainingRecord)
         except ValueError as error:
             raise InputError(f"{file}: damaged ({error}); export the model again") from None
@@ -103,35 +110,13 @@ class TrainingRecord:
             Stage(**stage | {split: quality(stage[split]) for split in ("validation", "test")})
             for stage in record["stages"]
         )
-        return cls(optimization, stages, _quantization(record.get("quantization")))
+        return cls(recipe, stages, _quantization(record.get("quantization")))
 
 
 def _quantization(values: Mapping[str, Any] | None) -> Quantization | None:
     if values is None:
         return None
     return Quantization(**{**values, "before": quality(values["before"]), "after": quality(values["after"])})
-
-
-def optimization_from(values: Mapping[str, Any]) -> Optimization:
-    """Settings as `dataclasses.asdict` gives them, checked; what has a default may be left out.
-
-    Raises:
-        InputError: One is missing, unknown, of another type or out of its range.
-    """
-    kinds = get_type_hints(Optimization)
-    checked: dict[str, Any] = {}
-    for name, value in values.items():
-        if name not in kinds:
-            raise InputError(f"the optimiser has no setting {name!r}; known are {', '.join(kinds)}")
-        if kinds[name] is not int and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if isinstance(value, bool) or not isinstance(value, kinds[name]):
-            raise InputError(f"{name} is {value!r}, which is of another type than it should be")
-        checked[name] = value
-    for name in ("learning_rate", "batch_size"):
-        if name not in checked:
-            raise InputError(f"the optimiser's {name} is missing")
-    return Optimization(**checked)
 
 
 def quality(figures: Mapping[str, float] | None) -> Quality | None:

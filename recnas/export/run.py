@@ -18,12 +18,11 @@ from recnas.export.folder import (
     write_export,
 )
 from recnas.export.quantize import RoundedTable, rounded
-from recnas.export.record import Quantization, Stage, TrainingRecord, optimization_from, quality
+from recnas.export.record import Quantization, Stage, TrainingRecord, quality
 from recnas.features.schema import FILE_NAME as SCHEMA
 from recnas.nn.model import CTRModel
 from recnas.nn.networks import network_of
 from recnas.runs.finished_model import finished_model
-from recnas.runs.folder import CONFIG
 from recnas.train.loop import evaluate
 from recnas.util.errors import InputError
 
@@ -105,15 +104,11 @@ def _round(
 def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]:
     """A model of a run, how it was trained, and where its data set was."""
     found = finished_model(run, model)
-    try:
-        optimization = optimization_from(found.optimization)
-    except InputError as error:
-        raise InputError(f"{run / CONFIG}: final.optimization: {error}") from None
     stage = Stage(
         data=found.data_name,
         epochs=found.epochs,
-        learning_rate=optimization.learning_rate,
+        learning_rate=found.recipe.optimization.learning_rate,
         validation=quality(found.validation),
         test=quality(found.test),
     )
-    return model_from(found.network, found.schema, found.weights), TrainingRecord(optimization, (stage,)), found.data
+    return model_from(found.network, found.schema, found.weights), TrainingRecord(found.recipe, (stage,)), found.data

@@ -15,7 +15,7 @@ import torch
 
 from recnas.candidates.evaluation import Quality
 from recnas.candidates.network import load_network
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.export.fit import check_fits
 from recnas.export.folder import (
@@ -138,7 +138,9 @@ def continue_training(
             f"{directory}: its tables are rounded; export the model without --quantize to train it further"
         )
     given = {"learning_rate": learning_rate, "batch_size": batch_size}
-    optimization = replace(record.optimization, **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = replace(record.recipe, optimization=replace(record.recipe.optimization, **given))
+    optimization = recipe.optimization
     dataset = Dataset(data)
     network, weights = load_network(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
@@ -161,7 +163,7 @@ def continue_training(
                 "that folder it starts anew"
             )
         )
-    settings = {"epochs": epochs, "seed": seed, "keep": keep, "optimization": asdict(optimization)}
+    settings = {"epochs": epochs, "seed": seed, "keep": keep, "recipe": recipe.to_json()}
     rows = {"name": name, "rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
     in_place = output.absolute() == directory.absolute()
     ended = processes.first(partial(_ended, output, record.stages, in_place, settings, rows)) if resume else None
@@ -181,7 +183,7 @@ def continue_training(
         sharding=sharding,
         batch_size=optimization.batch_size,
     )
-    model = CTRModel(schema, embeddings, build_network(network, schema, dim).to(device))
+    model = CTRModel(schema, embeddings, build_network(network, schema, dim, recipe.dropout).to(device))
     if state is None:
         with tensors_in(weights) as tensors:
             load_model_tensors(model, tensors, weights)
@@ -226,7 +228,7 @@ def continue_training(
         finished = read_model(directory / ARCHITECTURE, Schema.load(directory), weights)
         load_model_tensors(finished, best.load(chosen) if tensors is None else tensors, output)
         stage = Stage(name, chosen.number, optimization.learning_rate, chosen.validation, origin=origin)
-        return write_export(output, finished, TrainingRecord(optimization, (*record.stages, stage)), overwrite)
+        return write_export(output, finished, TrainingRecord(recipe, (*record.stages, stage)), overwrite)
 
     # All wait until the model is there, and all raise what could not be written.
     written = processes.first(write)
@@ -294,7 +296,7 @@ def _train_epochs(
             ),
             steps=an_epoch * epochs,
             first_step=an_epoch * len(done) + tally.steps,
-            learning_rate=optimization.learning_rate,
+            measured=[epoch.validation.log_loss for epoch in done],
             device=device,
             report=None if report is None else report_all,
             before_step=seed_step,
@@ -370,8 +372,8 @@ def export_checkpoint(folder: str | Path, output: str | Path, overwrite: bool = 
         raise InputError(f"{state}: the state of a run's training, not of `recnas train`")
     base = Path(notes["model"])
     check_export(base)
-    record, optimization = TrainingRecord.load(base), Optimization(**notes["settings"]["optimization"])
+    record, recipe = TrainingRecord.load(base), Recipe.from_json(notes["settings"]["recipe"])
     model = read_model(base / ARCHITECTURE, Schema.load(base), base / WEIGHTS)
     load_model_tensors(model, state_tensors(state), state)
-    stage = Stage(notes["data"], None, optimization.learning_rate)
-    return write_export(output, model, TrainingRecord(optimization, (*record.stages, stage)), overwrite)
+    stage = Stage(notes["data"], None, recipe.optimization.learning_rate)
+    return write_export(output, model, TrainingRecord(recipe, (*record.stages, stage)), overwrite)

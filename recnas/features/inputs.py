@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from recnas.util.errors import InputError
-from recnas.util.plain_values import from_plain, to_plain
+from recnas.util.plain_values import from_plain, without_defaults
 from recnas.util.setting import setting
 
 NUMBERS = ("columns", "field", "bins", "piecewise", "missing")
@@ -82,8 +82,7 @@ class Inputs:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is as by default is left out."""
-        values = to_plain(self)
-        return {item.name: values[item.name] for item in fields(self) if getattr(self, item.name) != item.default}
+        return without_defaults(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Inputs:

@@ -62,9 +62,9 @@ class Supernet(CTRModel):
         return CTRModel(self.schema, embeddings, self.network.extract(arch))
 
 
-def sizes(schema: Schema) -> tuple[int, int, int]:
+def sizes(schema: Schema, dim: int = EMBEDDING_DIM) -> tuple[int, int, int]:
     """The sizes that `recnas.space.cost` needs, of what networks are given: columns, fields and E."""
-    return max(1, schema.num_columns), schema.num_fields, EMBEDDING_DIM
+    return max(1, schema.num_columns), schema.num_fields, dim
 
 
 def searched_network(

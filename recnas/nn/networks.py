@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from recnas.candidates.candidate import Candidate
 from recnas.candidates.families import written
 from recnas.candidates.network import Baseline, Network
 from recnas.features.schema import Schema
@@ -43,6 +44,11 @@ def count_macs(network: Network, schema: Schema, dim: int | None = None) -> int:
 def embedding_dim(network: Network) -> int:
     """Columns of the embeddings that it reads; 0 for none."""
     return imported_baseline(network.name).dim if isinstance(network, Baseline) else EMBEDDING_DIM
+
+
+def dim_of(candidate: Candidate) -> int:
+    """Columns of the embeddings that a candidate reads: its recipe's, or 0 for none."""
+    return candidate.recipe.embedding_dim if embedding_dim(candidate.network) else 0
 
 
 def reads_first_order(network: Network) -> bool:

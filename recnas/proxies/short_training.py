@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from torchrec import KeyedJaggedTensor
 
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.recipe import Recipe
 from recnas.data import Batch, Dataset
 from recnas.features.feature import SparseFeature
 from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
-from recnas.nn.model import CTRModel, searched_network
-from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.model import CTRModel
+from recnas.nn.networks import build_network
 from recnas.space import Architecture
 from recnas.train.divergence import Diverged
 from recnas.train.loop import ModelLearner, Tally, train
@@ -59,7 +59,7 @@ class ShortTraining:
     Args:
         dataset: Training rows.
         rows: So many of them, at most those that there are; each is seen once.
-        optimization: The final training's, with the batch size of the short one.
+        recipe: The final training's, with the batch size of the short one.
         seed: Chooses the rows, their order and the start values.
         max_rows_per_table: Cap on the tables that the rows are looked up in.
         device: Where to compute.
@@ -69,13 +69,13 @@ class ShortTraining:
         self,
         dataset: Dataset,
         rows: int,
-        optimization: Optimization,
+        recipe: Recipe,
         seed: int,
         max_rows_per_table: int | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.dataset, self.num_rows = dataset, rows
-        self.optimization, self.seed, self.device = optimization, seed, device
+        self.recipe, self.seed, self.device = recipe, seed, device
         self.max_rows_per_table = max_rows_per_table
 
     @cached_property
@@ -85,7 +85,7 @@ class ShortTraining:
         batches = list(
             self.dataset.batches(
                 "train",
-                self.optimization.batch_size,
+                self.recipe.optimization.batch_size,
                 seed=self.seed,
                 rows=min(self.num_rows, self.dataset.rows("train")),
                 max_rows_per_table=self.max_rows_per_table,
@@ -98,11 +98,11 @@ class ShortTraining:
             touched.append(ids if len(ids) else ids.new_zeros(1))
         # A schema's tables have two rows or more.
         sizes = [max(2, len(rows)) for rows in touched]
-        generator = torch.Generator().manual_seed(self.seed)
+        generator, dim = torch.Generator().manual_seed(self.seed), self.recipe.embedding_dim
         tables = {
-            # Xavier-normal, with the rows that the real table has.
-            feature.name: torch.randn(size, EMBEDDING_DIM, generator=generator)
-            * (2 / (feature.rows + EMBEDDING_DIM)) ** 0.5
+            # If Xavier-normal, with the rows that the real table has.
+            feature.name: torch.randn(size, dim, generator=generator)
+            * ((2 / (feature.rows + dim)) ** 0.5 if self.recipe.embedding_std is None else self.recipe.embedding_std)
             for feature, size in zip(schema.sparse, sizes, strict=True)
         }
         batches = [renumbered(batch, schema, touched).to(self.device) for batch in batches]
@@ -110,17 +110,18 @@ class ShortTraining:
 
     def log_loss(self, arch: Architecture) -> float:
         """Trains a candidate; gives the mean loss of its last steps, NaN when the training diverged."""
-        optimization = self.optimization
+        recipe, dim = self.recipe, self.recipe.embedding_dim
         with drawing:
             shared = self.shared
             embeddings = ShardedEmbeddings(
                 shared.schema,
-                EMBEDDING_DIM,
-                optimization.of_tables,
+                dim,
+                recipe.optimization.of_tables,
                 self.device,
             )
             torch.manual_seed(self.seed)
-            model = CTRModel(shared.schema, embeddings, searched_network(shared.schema, arch)).to(self.device)
+            network = build_network(arch, shared.schema, dim, recipe.dropout)
+            model = CTRModel(shared.schema, embeddings, network).to(self.device)
         embeddings.load_tables(shared.tables)
         steps = len(shared.batches)
         measured = math.ceil(MEASURED * steps)
@@ -135,10 +136,9 @@ class ShortTraining:
 
         try:
             train(
-                ModelLearner(model, optimization),
+                ModelLearner(model, recipe.optimization),
                 shared.batches,
                 steps=steps,
-                learning_rate=optimization.learning_rate,
                 device=self.device,
                 after_step=add,
             )

@@ -15,7 +15,7 @@ from recnas.nn.model import Supernet
 from recnas.proxies.activations import LastInputs
 from recnas.space import Architecture
 from recnas.train.loop import largest_table
-from recnas.train.schedule import cosine_with_warmup
+from recnas.train.schedule import learning_rate
 from recnas.train.warmup import VALIDATION_BATCH
 
 
@@ -95,8 +95,8 @@ def tune_last_layer(supernet: Supernet, arch: Architecture, tuning: LastLayerTun
         delta = torch.sigmoid(inputs @ weights) - batch.label
         gradient = delta @ inputs / len(delta)
         sums += gradient.square()
-        lr = cosine_with_warmup(step, tuning.steps, tuning.optimization.learning_rate)
-        weights -= lr * rates * gradient / (sums.sqrt() + tuning.optimization.eps)
+        lr = learning_rate(tuning.optimization, step, tuning.steps)
+        weights -= lr * rates * gradient / (sums.sqrt() + tuning.optimization.dense_eps)
     for batch in tuning.validation_batches(supernet):
         inputs = read(batch)
         if weights is None:

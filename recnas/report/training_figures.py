@@ -48,6 +48,10 @@ def training_figure(points: Sequence[TrainingPoint]) -> go.Figure | None:
     return figure
 
 
+MOST_LINES = 4
+"""Trainings of one model that are drawn."""
+
+
 def shows_rows(epochs: Mapping[str, Sequence[Epoch]], curves: Curves) -> bool:
     """Whether the final training is shown over rows: of a single pass there is nothing to see at its end alone."""
     measured = [item for of_model in epochs.values() for item in of_model]
@@ -57,14 +61,15 @@ def shows_rows(epochs: Mapping[str, Sequence[Epoch]], curves: Curves) -> bool:
 def final_training_figure(
     epochs: Mapping[str, Sequence[Epoch]], models: Sequence[Model], best: str | None, curves: Curves
 ) -> go.Figure | None:
-    """Validation log loss after each epoch and each rung of halving, a line a learning rate; None if there is none.
+    """Validation log loss where it was measured, a line a training; None if there is none.
 
-    Of a single pass, the training loss on the way too, over the rows seen; of the learning rate that was kept.
+    Of a single pass, the training loss on the way too, over the rows seen, of the training that was kept. Of a model
+    that was trained more often than `MOST_LINES` times, as in tuning, that one alone is shown.
     """
     figure = go.Figure(layout=plot_layout(380))
     over_rows = shows_rows(epochs, curves)
     names = {model.id: model.name for model in models}
-    kept = {model.id: model.learning_rate for model in models}
+    kept = {model.id: model.training for model in models}
     baselines = {model.id for model in models if model.kind == BASELINE}
     dropped = {model.id for model in models if model.dropped}
     groups = (
@@ -76,17 +81,21 @@ def final_training_figure(
     drawn: list[_Line] = []
     for group, color, width, belongs in groups:
         for id_ in filter(belongs, dict.fromkeys((*epochs, *(curves if over_rows else ())))):
+            trainings = {epoch.training: epoch.learning_rate for epoch in epochs.get(id_, ())}
             start = f"<b>{names.get(id_, id_)}</b>, learning rate"
-            for rate, points in curves.get(id_, {}).items() if over_rows else ():
-                if points and kept.get(id_) in (rate, None):
+            for training, points in curves.get(id_, {}).items() if over_rows else ():
+                if points and kept.get(id_) in (training, None):
+                    rate = trainings.get(training)
                     losses = _running_mean([point.loss for point in points], max(1, len(points) // 20))
                     rows = [point.rows for point in points]
                     drawn.append(_Line(group, color, width * 0.7, f"{start} {rate}", rows, losses, "training"))
-            for rate in dict.fromkeys(epoch.learning_rate for epoch in epochs.get(id_, ())):
+            for training, rate in trainings.items():
+                if len(trainings) > MOST_LINES and training != kept.get(id_):
+                    continue
                 measured = [
                     (epoch.rows if over_rows else epoch.epoch, epoch.validation.log_loss)
                     for epoch in epochs[id_]
-                    if epoch.learning_rate == rate and epoch.validation and epoch.validation.log_loss is not None
+                    if epoch.training == training and epoch.validation and epoch.validation.log_loss is not None
                 ]
                 if measured:
                     x, y = zip(*measured, strict=True)

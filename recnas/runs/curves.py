@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recnas.candidates.recipe import ID_DIGITS
 from recnas.runs.folder import RE_RANKING, SEARCH
 from recnas.runs.trained import TrainedFiles, trained_files
 from recnas.util import forms
@@ -31,9 +32,16 @@ class Point:
     step: int
 
 
-def final_training(model: str, learning_rate: float) -> str:
-    """The series of a model's final training."""
-    return f"{model} at {learning_rate:g}"
+def final_training(model: str, learning_rate: float, candidate: str | None) -> str:
+    """The series of a model's final training.
+
+    Args:
+        model: The network's id.
+        learning_rate: Its recipe's.
+        candidate: The candidate's id, whose last digits tell recipes apart; None in a run of recnas 0.1.
+    """
+    digits = "" if candidate is None else f" ({candidate[-ID_DIGITS:]})"
+    return f"{model} at {learning_rate:g}{digits}"
 
 
 class RunPoints:
@@ -81,11 +89,11 @@ class RunPoints:
 
     def _training(self, files: TrainedFiles) -> Iterator[Point]:
         for rate, file in files.progress.items():
-            series = final_training(files.network_id, rate)
+            series = final_training(files.network_id, rate, files.candidate)
             for line in self._new(file):
                 yield Point(series, "final training/train_loss", line["loss"], line["rows"])
         for line in self._new(files.metrics):
-            series = final_training(files.network_id, line["learning_rate"])
+            series = final_training(files.network_id, line["learning_rate"], files.candidate)
             for name, value in line["validation"].items():
                 yield Point(series, f"final training/validation_{name}", value, line["rows"])
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.network import BASELINE, Baseline, Network, load_network
+from recnas.candidates.recipe import Recipe
 from recnas.features.schema import FILE_NAME as SCHEMA
 from recnas.features.schema import Schema
-from recnas.runs.folder import CONFIG, RESULTS, check_finished, made_anew, read_config
+from recnas.runs.folder import CONFIG, RESULTS, check_finished, inputs_folder, made_anew, read_config
 from recnas.runs.results import read_results
 from recnas.runs.settings import Settings
 from recnas.runs.trained import weights_of
@@ -30,7 +31,7 @@ class FinishedModel:
         weights: The file of its weights.
         data: The folder of its data set, which may be gone.
         data_name: The name of its data set.
-        optimization: The settings of its optimiser as nested plain values, with its learning rate.
+        recipe: How it was trained.
         epochs: The passes over the training rows up to the weights that were kept.
         validation: Its figures on the validation split.
         test: Its figures on the test split.
@@ -41,7 +42,7 @@ class FinishedModel:
     weights: Path
     data: Path
     data_name: str
-    optimization: Mapping[str, Any]
+    recipe: Recipe
     epochs: float
     validation: Mapping[str, float] | None
     test: Mapping[str, float] | None
@@ -67,43 +68,60 @@ def finished_model(run: Path, name: str | None) -> FinishedModel:
         raise InputError(f"{run / RESULTS}: no best model, or no path of its data; {remedy}")
     entry = _entry(run, results, best if name is None else name)
     weights, file = weights_of(run, entry["id"], entry.get("candidate"))
-    if not (run / SCHEMA).is_file():
-        raise InputError(f"{run / SCHEMA}: no such file; the data set's own is the same, copy it there")
-    network = _network(run, entry, file, remedy)
+    network, candidate = _network(run, entry, file, remedy)
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; {remedy}")
-    config, rate = read_config(run), entry.get("learning_rate")
-    final = config.get("final")
-    if not isinstance(final, dict) or not isinstance(final.get("optimization"), dict) or rate is None:
-        reason = f"no {'learning_rate' if isinstance(final, dict) else 'final'}"
-        raise InputError(f"{run}: results.json and config.yaml do not say how the model was trained ({reason})")
+    config = read_config(run)
     return FinishedModel(
         network=network,
-        schema=Schema.load(run),
+        schema=_schema(run, candidate),
         weights=weights,
         data=Path(data),
         data_name=str(results["data"].get("name") or Path(data).name),
-        optimization={**final["optimization"], "learning_rate": float(rate)},
+        recipe=_recipe_in(run, config, entry.get("learning_rate")) if candidate is None else candidate.recipe,
         epochs=entry.get("epoch", Settings.known_in(config, str(run / CONFIG)).final.epochs),
         validation=entry.get("validation"),
         test=entry.get("test"),
     )
 
 
-def _network(run: Path, entry: Mapping[str, Any], file: Path, remedy: str) -> Network:
-    """What a trained model's network is, by the file beside its weights."""
+def _schema(run: Path, candidate: Candidate | None) -> Schema:
+    """What a model is fed."""
+    is_prepared = candidate is None or candidate.inputs.as_prepared
+    folder = run if is_prepared else inputs_folder(run, candidate.inputs)
+    if not (folder / SCHEMA).is_file():
+        remedy = "the data set's own is the same, copy it there" if is_prepared else made_anew(run)
+        raise InputError(f"{folder / SCHEMA}: no such file; {remedy}")
+    return Schema.load(folder)
+
+
+def _recipe_in(run: Path, config: Mapping[str, Any], rate: float | None) -> Recipe:
+    """How the models of a run of recnas 0.1 were trained, which its candidates do not say."""
+    final = config.get("final")
+    if not isinstance(final, dict) or not isinstance(final.get("optimization"), dict) or rate is None:
+        reason = f"no {'learning_rate' if isinstance(final, dict) else 'final'}"
+        raise InputError(f"{run}: results.json and config.yaml do not say how the model was trained ({reason})")
+    try:
+        return Recipe.from_json({"optimization": {**final["optimization"], "learning_rate": float(rate)}})
+    except InputError as error:
+        raise InputError(f"{run / CONFIG}: final.optimization: {error}") from None
+
+
+def _network(run: Path, entry: Mapping[str, Any], file: Path, remedy: str) -> tuple[Network, Candidate | None]:
+    """A trained model's network, by the file beside its weights, and its candidate, which recnas 0.1 did not write."""
     if entry["kind"] == BASELINE and not file.exists():
         # Runs of recnas 0.1 have none for a baseline.
-        return Baseline(from_file_name(entry["id"]))
+        return Baseline(from_file_name(entry["id"])), None
     if not file.is_file():
         raise InputError(f"{file}: no such file; {remedy}")
     try:
-        network = Candidate.from_json(read_json(file)).network if entry.get("candidate") else load_network(file)
+        candidate = Candidate.from_json(read_json(file)) if entry.get("candidate") else None
+        network = load_network(file) if candidate is None else candidate.network
     except InputError as error:
         raise InputError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
     if network.id != entry["id"]:
         raise InputError(f"{file}: this is {network.id}, not {entry['id']}; {remedy}")
-    return network
+    return network, candidate
 
 
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from recnas.features.inputs import Inputs
 from recnas.features.schema import FILE_NAME, Schema
 from recnas.runs.plan import PLAN
 from recnas.runs.settings import Settings
@@ -25,9 +26,12 @@ from recnas.util.files import PARTIAL, check_name, read_json, read_yaml, write_t
 from recnas.util.plain_values import leaves
 
 CONFIG, RESULTS, LATENCIES, ARCHITECTURE = "config.yaml", "results.json", "latency.jsonl", "architecture.json"
+INPUTS = "inputs"
+"""The folder that has, for each way in which candidates are fed, the schema of what they are fed."""
 DATA = "data.json"
 """What is told of the data."""
-WARM_UP, SEARCH, RE_RANKING, FINAL_TRAINING, TEST = "warm-up", "search", "re-ranking", "final training", "test"
+WARM_UP, SEARCH, RE_RANKING, TUNING = "warm-up", "search", "re-ranking", "tuning"
+FINAL_TRAINING, TEST = "final training", "test"
 RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", RESULTS, "architecture.json")
 """What tells of a run besides its models, where it is there."""
 LOOKS = 10
@@ -120,6 +124,11 @@ def _goes_on(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         return True
     _check_room(run, overwrite, settings.command)
     return False
+
+
+def inputs_folder(run: Path, inputs: Inputs) -> Path:
+    """The folder of a run that has the schema of what candidates are fed, which was fitted to its training rows."""
+    return run / INPUTS / inputs.id
 
 
 def shared_files(run: Path, data: Path) -> list[Path]:

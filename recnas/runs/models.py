@@ -65,7 +65,7 @@ class ModelFolder:
                 f"{self.path / TRAINING}: finished, without an epoch to its end; without this file the training starts "
                 "anew"
             )
-        if training.finished and training.rows == rows:
+        if training.finished and training.rows <= rows:
             return training if self.weights.exists() or not keeps_weights else None
         if training.rows >= rows and training.epochs[0].rows <= rows:
             # It went on from there before the process was killed.

@@ -18,7 +18,7 @@ from recnas.features.description import Description
 from recnas.runs.folder import DATA, RE_RANKING, RESULTS, SEARCH
 from recnas.runs.results import current
 from recnas.runs.settings import Settings
-from recnas.runs.trained import trained_files
+from recnas.runs.trained import TrainedFiles, trained_files
 from recnas.space import Architecture
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -66,6 +66,12 @@ class Model:
     latency_ms: float | None = None
     over_limits: tuple[str, ...] = ()
     title: str | None = None
+    candidate: str | None = None
+
+    @property
+    def training(self) -> str | None:
+        """Which of its trainings was kept, as `TrainedFiles.training` says; None: that is not known."""
+        return self.candidate or (None if self.learning_rate is None else repr(self.learning_rate))
 
     @property
     def name(self) -> str:
@@ -153,8 +159,13 @@ class TrainingPoint:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a final training's metrics; `epoch` is a whole number unless the training paused there."""
+    """One line of a final training's metrics; `epoch` is a whole number at the end of a pass.
 
+    Attributes:
+        training: Which of its network's, as `TrainedFiles.training` says.
+    """
+
+    training: str
     learning_rate: float | None
     epoch: float
     rows: int | None
@@ -171,7 +182,7 @@ class Run:
         data: What was found in the data set; runs from before that was written have none.
         history: Every explored candidate; those that were ranked once more with the proxies of both stages.
         reranked: What the second stage of the ranking measured.
-        curves: The training loss on the way of each final training, by model and learning rate.
+        curves: The training loss on the way of each final training, by model and training.
         notes: What was tolerated while reading, one sentence each.
     """
 
@@ -185,7 +196,7 @@ class Run:
     reranked: tuple[Candidate, ...] = ()
     results: Results | None = None
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
-    curves: Mapping[str, Mapping[float, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -266,13 +277,13 @@ def _epochs(path: Path, notes: list[str]) -> dict[str, tuple[Epoch, ...]]:
     epochs: dict[str, tuple[Epoch, ...]] = {}
     for files in trained_files(path):
         if files.metrics.exists():
-            measured = tuple(_each(path, files.metrics, forms.EpochLine, _epoch, notes))
+            measured = tuple(_each(path, files.metrics, forms.EpochLine, partial(_epoch, files), notes))
             epochs[files.network_id] = epochs.get(files.network_id, ()) + measured
     return epochs
 
 
-def _curves(path: Path, notes: list[str]) -> dict[str, dict[float, tuple[TrainingPoint, ...]]]:
-    curves: dict[str, dict[float, tuple[TrainingPoint, ...]]] = {}
+def _curves(path: Path, notes: list[str]) -> dict[str, dict[str, tuple[TrainingPoint, ...]]]:
+    curves: dict[str, dict[str, tuple[TrainingPoint, ...]]] = {}
     for files in trained_files(path):
         for rate, file in files.progress.items():
             if not file.exists():
@@ -283,7 +294,9 @@ def _curves(path: Path, notes: list[str]) -> dict[str, dict[float, tuple[Trainin
             except InputError:
                 # A power cut leaves zeros in what was appended to; the training is resumed from its state all the same.
                 notes.append(f"{file.relative_to(path)} is damaged after {len(points)} lines, which are shown")
-            curves.setdefault(files.network_id, {})[rate] = tuple(item for item in points if item.loss is not None)
+            curves.setdefault(files.network_id, {})[files.training(rate)] = tuple(
+                item for item in points if item.loss is not None
+            )
     return curves
 
 
@@ -363,8 +376,9 @@ def _training_point(data: dict[str, Any]) -> TrainingPoint:
     return TrainingPoint(float(data["rows"]), _number(data["loss"]), _number(data.get("rows_per_second")))
 
 
-def _epoch(data: dict[str, Any]) -> Epoch:
+def _epoch(files: TrainedFiles, data: dict[str, Any]) -> Epoch:
     return Epoch(
+        training=files.training(data.get("learning_rate")),
         learning_rate=_number(data.get("learning_rate")),
         epoch=float(data["epoch"]),
         rows=data.get("rows"),
@@ -422,4 +436,5 @@ def _model(data: dict[str, Any]) -> Model:
         latency_ms=_number(data.get("latency_ms")),
         over_limits=tuple(data.get("over_limits") or ()),
         title=data.get("title"),
+        candidate=data.get("candidate"),
     )

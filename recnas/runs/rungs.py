@@ -46,19 +46,18 @@ def rows_after(share: float, final: FinalSettings, rows: int) -> int:
     return final.recipe.in_whole_batches(math.ceil(share * (final.epochs * rows)), rows)
 
 
-def planned_rows(final: FinalSettings, finalists: int, baselines: int, rows: int) -> int:
-    """Training rows that all models of the final training see together, if none diverges.
+def planned_rows(final: FinalSettings, finalists: int, baseline_epochs: int, rows: int) -> int:
+    """Training rows that all models of the final training see together, if none diverges or ends early.
 
     Args:
         final: How they are trained.
         finalists: How many there are; 0 without a search.
-        baselines: How many baselines there are.
+        baseline_epochs: Passes that all trainings of baselines make together.
         rows: Training rows in a pass.
     """
     stops = rungs(final, finalists, rows)
-    others = len(other_learning_rates(final))
-    leader = others if finalists else 0
-    count, before = stops[-1] * (leader + baselines * (1 + others)), 0
+    leader = len(other_learning_rates(final)) if finalists else 0
+    count, before = stops[-1] * leader + rows * baseline_epochs, 0
     for stop in stops:
         count += finalists * (stop - before)
         finalists, before = num_left(finalists), stop

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
 from recnas.candidates.families import FAMILIES, check_family_name
 from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization, Recipe
+from recnas.features.inputs import Inputs
 from recnas.nn.sharding import Sharding
 from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
 from recnas.space import SPACES, check_space_name
 from recnas.strategies.evolution import EvolutionSettings
 from recnas.strategies.registry import TRAINING, check_strategy_name, strategies
 from recnas.train.amount import Amount
+from recnas.util.durations import seconds_of
 from recnas.util.errors import InputError
 from recnas.util.plain_values import from_plain, known_only, to_plain, with_present_names
 from recnas.util.setting import group, setting
@@ -67,6 +70,8 @@ class WarmupSettings:
         if self.amount is not None:
             Amount(self.amount)
         at_least(self, full_path_steps=0, paths=1, max_rows_per_table=2, probe_candidates=0, probe_rows=2)
+        if self.optimization.optimizer != "adagrad":
+            raise InputError(f"optimizer is {self.optimization.optimizer}; a supernet's slices learn by adagrad")
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,42 @@ class ProxySettings:
 
 Kind = TypeVar("Kind", bound="Settings")
 
+OWN, LIKE_FINALISTS = "own", "like-finalists"
+"""How baselines may be trained."""
 EVOLUTION, RANDOM = "evolution", "random"
 """The strategies that are taken where none is named."""
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """How much baselines are tuned: each family is searched over its choices, inputs and recipe.
+
+    Without trials and without a budget there is no tuning: each is trained as `FinalSettings.baseline_recipes` says.
+    """
+
+    trials: int | None = setting(
+        None, flag="--tune", help="trainings of each baseline, of which the best on validation counts; none: no tuning"
+    )
+    budget: str | None = setting(
+        None,
+        flag="--tune-budget",
+        help="time for tuning all baselines, such as 10m or 1h30m, after which no trial begins; none: no bound",
+    )
+
+    def __post_init__(self) -> None:
+        if self.trials is not None:
+            at_least(self, trials=1)
+        _ = self.seconds  # checks it
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is any."""
+        return self.trials is not None or self.budget is not None
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget; None for no bound."""
+        return None if self.budget is None else seconds_of(self.budget)
 
 
 @dataclass(frozen=True)
@@ -128,15 +167,23 @@ class FinalSettings:
         help="full: train each to the end; halving: drop the worse half at growing shares of the training",
     )
     first_share: float = setting(0.25, help="share of the training after which halving drops the first half")
-    epochs: int = setting(1, help="passes over the training rows; the epoch that is best on validation counts")
-    optimization: Optimization = field(
-        default_factory=lambda: Optimization(
-            learning_rate=0.1,
-            batch_size=256,
-            eps=1e-2,
-            embedding_rate=1.0,
-            embedding_eps=1e-4,
-        )
+    epochs: int = setting(
+        DEFAULT_RECIPE.epochs, help="passes over the training rows, at most; what is best on validation counts"
+    )
+    optimization: Optimization = field(default_factory=lambda: DEFAULT_RECIPE.optimization)
+    evaluations: int = setting(
+        DEFAULT_RECIPE.evaluations, help="measurements on validation a pass, of which the best one's weights are kept"
+    )
+    patience: int | None = setting(
+        DEFAULT_RECIPE.patience,
+        help="measurements in succession no better than the best after which a training ends; none: never",
+    )
+    dropout: float | None = setting(
+        DEFAULT_RECIPE.dropout, help="share of a layer's outputs left out at a step; none: the network's own"
+    )
+    embedding_dim: int = setting(DEFAULT_RECIPE.embedding_dim, help="columns of the embeddings, a multiple of four")
+    embedding_std: float | None = setting(
+        DEFAULT_RECIPE.embedding_std, help="standard deviation of embeddings at the start; none: Xavier's"
     )
     other_learning_rates: tuple[float, ...] = setting(
         (),
@@ -146,9 +193,20 @@ class FinalSettings:
         ("dlrm",),
         help=f"baselines to train beside the finalists: {', '.join(FAMILIES)}; module:Class is one of your own",
     )
+    tuning: TuningSettings = field(default_factory=TuningSettings)
+    baseline_learning_rates: tuple[float, ...] = setting(
+        (), help="learning rates that each baseline is trained with in the place of its own recipe's; the best counts"
+    )
+    baseline_recipes: str = setting(
+        OWN,
+        help=f"how baselines are trained: {OWN}, each by its family's own recipe and inputs, or {LIKE_FINALISTS}",
+    )
 
     def __post_init__(self) -> None:
-        at_least(self, top_k=0, epochs=1)
+        at_least(self, top_k=0)
+        _ = self.recipe  # checks its own
+        if self.baseline_recipes not in (OWN, LIKE_FINALISTS):
+            raise InputError(f"baseline_recipes is {self.baseline_recipes!r}; it is {OWN} or {LIKE_FINALISTS}")
         if self.top_k == 0 and not self.baselines:
             raise InputError("neither candidates (top_k) nor baselines are to be trained")
         if self.strategy not in (names := strategies(TRAINING)):
@@ -163,7 +221,15 @@ class FinalSettings:
     @property
     def recipe(self) -> Recipe:
         """How models are trained, unless something else is said of one."""
-        return Recipe(self.optimization, self.epochs)
+        return Recipe(
+            self.optimization,
+            self.epochs,
+            self.evaluations,
+            self.patience,
+            self.dropout,
+            self.embedding_dim,
+            self.embedding_std,
+        )
 
 
 @dataclass(frozen=True)
@@ -223,6 +289,7 @@ class Settings:
         "part of, or HOST:PORT of its head; none: no cluster",
     )
     checkpoint_seconds: float = setting(120.0, help="seconds between two writes of a training's state, for --resume")
+    inputs: Inputs = field(default_factory=lambda: DEFAULT_INPUTS, metadata=group("inputs"))
     sharding: Sharding = field(default_factory=Sharding, metadata=group("embedding tables on several processes"))
     warmup: WarmupSettings = field(default_factory=WarmupSettings, metadata=group("warm-up of the supernet", "warmup-"))
     proxy: ProxySettings = field(default_factory=ProxySettings, metadata=group("ranking without training", "proxy-"))

@@ -26,7 +26,8 @@ class TrainedFiles:
         metrics: Measurements of one training, or of several.
         progress: How trainings come along, by learning rate.
         outcomes: What they came to, likewise; not every file is there.
-        weights: The best epoch's.
+        weights: Those of the best measurement.
+        candidate: The id of the candidate; None in a run of recnas 0.1.
     """
 
     network_id: str
@@ -35,6 +36,11 @@ class TrainedFiles:
     progress: Mapping[float, Path] = field(default_factory=dict)
     outcomes: Mapping[float, Path] = field(default_factory=dict)
     weights: Path = Path()
+    candidate: str | None = None
+
+    def training(self, learning_rate: float) -> str:
+        """What tells a training from the network's others: its candidate's id, or in recnas 0.1 the learning rate."""
+        return self.candidate or repr(learning_rate)
 
 
 def trained_files(run: Path) -> Iterator[TrainedFiles]:
@@ -59,6 +65,7 @@ def trained_files(run: Path) -> Iterator[TrainedFiles]:
                 {rate: folder / PROGRESS},
                 {rate: folder / TRAINING},
                 folder / WEIGHTS,
+                folder.name,
             )
         )
     yield from sorted(found, key=lambda item: (item.kind != SEARCHED, item.network_id, -max(item.progress)))

@@ -13,7 +13,7 @@ from typing import Any
 
 from recnas.candidates.families import FAMILIES
 from recnas.runs.presets import read_settings, resolve, with_preset
-from recnas.runs.settings import CodeFlag, Settings
+from recnas.runs.settings import LIKE_FINALISTS, OWN, CodeFlag, Settings
 from recnas.strategies.base import Strategy
 from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.strategies.registry import strategy_name
@@ -23,8 +23,8 @@ from recnas.util.plain_values import merge
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
 
-BASELINE_LEARNING_RATES = (0.1, 0.05, 0.02)
-"""What baselines are trained with where no preset says otherwise."""
+RECIPE = ("epochs", "optimization", "evaluations", "patience", "dropout", "embedding_dim", "embedding_std")
+"""Settings of the final training that make a recipe."""
 
 
 def run_search(
@@ -94,14 +94,15 @@ def run_baselines(
 ) -> dict[str, Any]:
     """Trains baselines: in a run of their own, or for a finished run, to whose results they are added.
 
-    Each is trained with every learning rate, and the one that is best on validation counts. Those that are added to a
-    finished run are trained with its settings.
+    Each is trained by its family's own recipe, unless a preset or settings say how: then all are trained alike. Of
+    several trainings of one, the best on validation counts. Those that are added to a finished run are trained as its
+    settings say.
 
     Args:
         data: The data set's folder; a finished run knows its own.
         run: The folder for everything that is measured and made, or a finished run.
         models: Names in `recnas.nn.baselines`, or `module:Class` for one of your own; None for all of recnas's.
-        learning_rates: Peaks of the schedule to try; None for those of the preset, or `BASELINE_LEARNING_RATES`.
+        learning_rates: Peaks of the schedule to try; None for those of the preset, or the recipe's own.
         preset: Settings of the final training to begin with: a name from `configs/`, or a YAML file.
         overwrite: Replace an earlier run without a search in that folder.
         resume: Go on with the run in that folder, if there is one, with the settings it was begun with.
@@ -135,7 +136,7 @@ def run_baselines(
                 f"{run} holds a search that has not ended; "
                 f"`{suggested('recnas', 'search', '--run', Path(run), '--resume')}` resumes it"
             )
-    wanted: dict[str, Any] = {} if learning_rates is None else _rates(learning_rates)
+    wanted: dict[str, Any] = {}
     if finished:
         # These it keeps until the new models are trained.
         kept = Settings.known_in(before, f"{run}").final
@@ -143,7 +144,13 @@ def run_baselines(
     else:
         wanted |= {"top_k": 0} if models is None else {"top_k": 0, "baselines": list(models)}
     if before is None or not (finished or resume):
-        before = {"final": {"baselines": list(FAMILIES)} | ({} if preset else _rates(BASELINE_LEARNING_RATES))}
+        before = {"final": {"baselines": list(FAMILIES)}}
+        if preset is None and ("inputs" in settings or any(name in RECIPE for name in settings.get("final", {}))):
+            # Who says how to train means all of them.
+            wanted = {"baseline_recipes": LIKE_FINALISTS} | wanted
+    if learning_rates is not None:
+        final = merge(before, given).get("final", {}) | wanted
+        wanted |= _rates(learning_rates, final.get("baseline_recipes", OWN))
     resolved = read_settings(Settings, merge(merge(before, given), {"final": wanted}), preset)
     check_cluster(resolved, settings, preset or f"{run}")
     if not finished:
@@ -172,10 +179,12 @@ def _names(given: str | Collection[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _rates(learning_rates: Sequence[float]) -> dict[str, Any]:
+def _rates(learning_rates: Sequence[float], recipes: str) -> dict[str, Any]:
     """Learning rates as settings of the final training."""
     if not learning_rates:
         raise InputError("--learning-rates needs a number or more")
+    if recipes == OWN:
+        return {"baseline_learning_rates": list(learning_rates)}
     first, *others = learning_rates
     return {"optimization": {"learning_rate": first}, "other_learning_rates": others}
 

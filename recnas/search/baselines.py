@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from recnas.candidates.network import BASELINE, Baseline
-from recnas.data import Dataset
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
 from recnas.nn.baselines.registry import check_baselines
@@ -24,6 +23,7 @@ from recnas.search.conclusion import model_entries
 from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
 from recnas.search.data_summary import say_rows
+from recnas.search.feeding import open_data
 from recnas.search.final_training import FinalTraining
 from recnas.search.run import conclude, describe_data, open_context
 from recnas.search.stages import go_through, plan_search, stages_of
@@ -54,7 +54,7 @@ def train_baselines(settings: Settings, options: RunOptions) -> dict[str, Any]:
 
 def _train_baselines(settings: Settings, options: RunOptions) -> dict[str, Any]:
     check_trackers(options.log_to)
-    dataset = Dataset(settings.data)
+    dataset = open_data(settings)
     plan = plan_search(settings, {split: dataset.rows(split) for split in SPLITS})
     console = Console(options.progress, plan.names)
     console.outlook = Outlook(plan)
@@ -92,7 +92,7 @@ def add_baselines(settings: Settings, names: tuple[str, ...], options: RunOption
 
 def _add_baselines(settings: Settings, names: tuple[str, ...], options: RunOptions) -> dict[str, Any]:
     check_trackers(options.log_to)
-    console, dataset = Console(options.progress, (FINAL_TRAINING, TEST)), Dataset(settings.data)
+    console, dataset = Console(options.progress, (FINAL_TRAINING, TEST)), open_data(settings)
     costs = Costs(settings, dataset)
     check_baselines(names, dataset.schema)
     with open_context(settings, dataset, costs, console, replace(options, overwrite=False, resume=True)) as context:

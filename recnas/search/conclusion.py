@@ -17,9 +17,9 @@ from recnas.util.user_code import is_user_code
 
 def model_entries(context: RunContext, findings: Findings) -> list[dict[str, Any]]:
     """An entry for each network that was trained, finalists first; what is above a limit is said."""
-    total = context.settings.final.epochs * context.dataset.rows("train")
+    rows = context.dataset.rows("train")
     entries = [
-        _entry(context.costs, list(known.values()), findings.chosen.get(network), findings.test.get(network), total)
+        _entry(context.costs, list(known.values()), findings.chosen.get(network), findings.test.get(network), rows)
         for network, known in findings.trained.items()
     ]
     for entry in entries:
@@ -46,9 +46,9 @@ def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str
 
 
 def _entry(
-    costs: Costs, results: Sequence[Result], chosen: Result | None, test: Quality | None, total: int
+    costs: Costs, results: Sequence[Result], chosen: Result | None, test: Quality | None, pass_rows: int
 ) -> dict[str, Any]:
-    """A network's entry; `total` are the training rows that a whole training sees."""
+    """A network's entry; `pass_rows` are the training rows of a pass."""
     shown = chosen or results[0]
     training, candidate = shown.training, shown.candidate
     entry: dict[str, Any] = {
@@ -62,6 +62,9 @@ def _entry(
         **costs.of_trained(candidate, training.parameters, chosen is not None),
         "learning_rate": candidate.recipe.optimization.learning_rate,
         "learning_rates": [_tried(result) for result in results],
+        **({"choices": choices} if (choices := candidate.network.to_json().get("choices")) else {}),
+        "inputs": candidate.inputs.to_json(),
+        "recipe": candidate.recipe.to_json(),
         "epoch": training.epoch,
         "seconds": sum(result.training.seconds for result in results),
     }
@@ -70,7 +73,7 @@ def _entry(
     if training.diverged is not None:
         return entry | {"status": "diverged", "reason": training.diverged}
     judged = {"validation": training.lowest.validation.to_json(), "epoch": training.lowest.epoch}
-    return entry | {"status": "dropped", **judged, "share": training.rows / total}
+    return entry | {"status": "dropped", **judged, "share": training.rows / (candidate.recipe.epochs * pass_rows)}
 
 
 def _has_own_title(network: Network) -> bool:
@@ -83,4 +86,4 @@ def _tried(result: Result) -> dict[str, Any]:
     training = result.training
     finished = training.validation if training.finished else None
     rate = result.candidate.recipe.optimization.learning_rate
-    return {"learning_rate": rate, "log_loss": finished and finished.log_loss}
+    return {"candidate": result.candidate.id, "learning_rate": rate, "log_loss": finished and finished.log_loss}

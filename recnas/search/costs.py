@@ -9,8 +9,9 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
 from recnas.data import Dataset
 from recnas.nn.model import sizes
-from recnas.nn.networks import count_macs
+from recnas.nn.networks import count_macs, dim_of
 from recnas.runs.settings import Settings
+from recnas.search.feeding import open_data
 from recnas.search.latency import Latencies
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.strategies.pareto import Point, objectives
@@ -65,11 +66,11 @@ class Costs:
         if name == "latency":
             assert self._latencies is not None, "neither a limit nor an objective asked for it"
             return self._latencies.candidate(arch)
-        return cost.COUNTS[name](arch, *sizes(self._schema))
+        return cost.COUNTS[name](arch, *self._sizes)
 
     def affordable(self, arch: Architecture) -> bool:
         """Whether a candidate is within the limits; what is counted is looked at before what is measured."""
-        if not self._settings.limits.admits(arch, *sizes(self._schema)):
+        if not self._settings.limits.admits(arch, *self._sizes):
             return False
         return "latency" not in self._bounds or self.of(arch, "latency") <= self._bounds["latency"]
 
@@ -86,7 +87,9 @@ class Costs:
         """
         timed = self._latencies is not None and usable
         latency = self._latencies.trained(candidate) if timed else None
-        costs = {"macs": count_macs(candidate.network, self._schema), "parameters": parameters, "latency": latency}
+        schema = open_data(self._settings, candidate.inputs).schema
+        macs = count_macs(candidate.network, schema, dim_of(candidate))
+        costs = {"macs": macs, "parameters": parameters, "latency": latency}
         return {
             "parameters": parameters,
             "macs": costs["macs"],
@@ -94,10 +97,14 @@ class Costs:
             "over_limits": self._settings.limits.exceeded(costs),
         }
 
+    @property
+    def _sizes(self) -> tuple[int, int, int]:
+        return sizes(self._schema, self._settings.final.embedding_dim)
+
     def _check(self, name: str, flag: str, unit: str) -> None:
         """Raises InputError if the smallest candidate is above a limit, as all others are then."""
         if (bound := self._bounds.get(name)) is not None and (least := self.of(self.smallest, name)) > bound:
-            features = f"{self._schema.num_dense} dense and {self._schema.num_sparse} sparse features"
+            features = f"{self._schema.num_columns} columns and {self._schema.num_fields} fields"
             raise InputError(
                 f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.space} costs "
                 f"{round(least, 3):,} {unit} on {features}"

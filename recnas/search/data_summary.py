@@ -14,7 +14,7 @@ from recnas.util.console import Console
 def say_rows(console: Console, dataset: Dataset) -> None:
     """How many rows each split has, and which dense features a training will not cope with."""
     console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
-    for line in far_out(dataset.path, dataset.schema):
+    for line in far_out(dataset.path, dataset.own_schema):
         console.say(f"data: {line}")
 
 

@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
-from recnas.candidates.network import SEARCHED, Baseline, kind_of
-from recnas.candidates.recipe import Recipe
+from recnas.candidates.network import SEARCHED, kind_of
 from recnas.runs.folder import FINAL_TRAINING
 from recnas.runs.models import CHOSEN, MODELS, ModelFolder
 from recnas.runs.plan import PlannedStage
 from recnas.runs.rungs import other_learning_rates, planned_rows, rungs
 from recnas.runs.settings import Settings
+from recnas.search.baseline_candidates import at, baseline_candidates
 from recnas.search.context import RunContext
+from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.loop import pursue
 from recnas.search.stage import Findings, Stage
 from recnas.strategies.choice import best_of
@@ -33,13 +34,19 @@ class FinalTraining(Stage):
     name = FINAL_TRAINING
 
     def __init__(self, baselines: Sequence[str]) -> None:
-        self._baselines = [Baseline(name) for name in dict.fromkeys(baselines)]
+        self._baselines = list(dict.fromkeys(baselines))
 
     def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
         """See `Stage.planned`."""
         finalists = min(settings.final.top_k, settings.evolution.candidates)
-        total = planned_rows(settings.final, finalists, len(self._baselines), rows["train"])
+        total = planned_rows(settings.final, finalists, self._epochs(settings), rows["train"])
         return PlannedStage(self.name, total, "rows")
+
+    def _epochs(self, settings: Settings) -> int:
+        """Passes over the training rows that all trainings of baselines make together, at most."""
+        if settings.final.tuning.wanted:
+            return 0
+        return sum(candidate.recipe.epochs for candidate in baseline_candidates(settings, self._baselines))
 
     def run(self, context: RunContext, findings: Findings) -> None:
         """See `Stage.run`.
@@ -51,12 +58,15 @@ class FinalTraining(Stage):
         final, pass_rows = settings.final, context.dataset.rows("train")
         others = other_learning_rates(final)
         finalists = [
-            Candidate(result.candidate.network, final.recipe)
+            Candidate(result.candidate.network, final.recipe, settings.inputs)
             for result in (best_of(findings.ranked, final.top_k, context.costs.point) if findings.ranked else ())
         ]
-        rates = [final.optimization.learning_rate, *others]
-        baselines = [Candidate(network, at(final.recipe, rate)) for network in self._baselines for rate in rates]
+        # What was tuned has been trained.
+        baselines = [] if findings.tuned else baseline_candidates(settings, self._baselines)
         trained = {candidate.network_id: dict[str, Result]() for candidate in (*finalists, *baselines)}
+        trained |= findings.tuned
+        for inputs in dict.fromkeys(candidate.inputs for candidate in (*finalists, *baselines)):
+            keep_inputs(context.run, inputs, open_data(settings, inputs))
         total = final.epochs * pass_rows
         strategy = SuccessiveHalving(
             finalists,
@@ -67,7 +77,7 @@ class FinalTraining(Stage):
         )
         # Baselines that were added to a finished run, or begun to be, stand behind what is asked for after them.
         context.history.disregard_order(self.name)
-        planned = planned_rows(final, len(finalists), len(self._baselines), pass_rows)
+        planned = planned_rows(final, len(finalists), self._epochs(settings), pass_rows)
         with console.bar(planned, self.name, "rows") as bar:
             rounds = _Rounds(context, strategy)
 
@@ -76,7 +86,7 @@ class FinalTraining(Stage):
                 before = recipes.get(result.candidate.id)
                 rows = result.evaluation.rows(pass_rows) - (before.evaluation.rows(pass_rows) if before else 0)
                 recipes[result.candidate.id] = result
-                console.say(_described(result, total))
+                console.say(described(result, result.candidate.recipe.epochs * pass_rows))
                 (bar.skip if known else bar.update)(rows)
 
             pursue(strategy, context.history, self.name, context.train, each, rounds.end)
@@ -98,11 +108,6 @@ class FinalTraining(Stage):
             if result.training is not None and candidate.id not in trained.get(candidate.network_id, {}):
                 ModelFolder(context.run, candidate).drop_weights()
         findings.trained, findings.chosen = trained, chosen
-
-
-def at(recipe: Recipe, learning_rate: float) -> Recipe:
-    """A recipe with another learning rate."""
-    return replace(recipe, optimization=replace(recipe.optimization, learning_rate=learning_rate))
 
 
 def best_finished(results: Iterable[Result]) -> Result | None:
@@ -149,14 +154,16 @@ class _Rounds:
         self._field = left
 
 
-def _described(result: Result, total: int) -> str:
+def described(result: Result, total: int) -> str:
     """How a training went, in one line for a person; `total` are the rows of a whole one."""
     training, recipe = result.training, result.candidate.recipe
     name = f"{result.candidate.network_id} at learning rate {recipe.optimization.learning_rate:g}"
     if training.diverged is not None:
         return f"{name}: diverged, {training.diverged}"
     shown = training.best if training.finished else training.lowest
-    when = f"epoch {training.epoch}" if training.finished else f"{100 * training.rows / total:.3g} % of the training"
+    when = (
+        f"epoch {training.epoch:.3g}" if training.finished else f"{100 * training.rows / total:.3g} % of the training"
+    )
     return (
         f"{name}: validation log loss {shown.validation.log_loss:.4f}, AUC {shown.validation.auc:.4f} "
         f"({when}, {training.seconds:.0f} s)"

@@ -16,10 +16,11 @@ from recnas.candidates.candidate import Candidate
 from recnas.data import Batch, Dataset
 from recnas.execution.executor import computing_with
 from recnas.nn.embeddings import WholeEmbeddings
-from recnas.nn.model import default_device, searched_network
-from recnas.nn.network import EMBEDDING_DIM
+from recnas.nn.model import default_device
+from recnas.nn.networks import build_network
 from recnas.runs.folder import LATENCIES
 from recnas.runs.settings import Settings
+from recnas.search.feeding import open_data
 from recnas.search.scoring import stage_seed
 from recnas.search.training import restore
 from recnas.space import Architecture
@@ -68,25 +69,30 @@ class Latencies:
         """The time of a finally trained model as a whole, with the weights that the run kept."""
 
         def measure() -> float:
-            model = restore(Path(self._settings.run), self._dataset.schema, candidate).to(self._device)
-            return self._median_ms(lambda: model(self._batch))
+            dataset = open_data(self._settings, candidate.inputs)
+            model = restore(Path(self._settings.run), dataset.schema, candidate).to(self._device)
+            batch = self._batch if dataset is self._dataset else self._batch_of(dataset)
+            return self._median_ms(lambda: model(batch))
 
         return self._once("trained", candidate.id, measure)
 
     def _lookup(self) -> float:
-        embeddings = WholeEmbeddings(self._dataset.schema, EMBEDDING_DIM, self._device)
+        embeddings = WholeEmbeddings(self._dataset.schema, self._settings.final.embedding_dim, self._device)
         return self._median_ms(lambda: embeddings(self._batch.sparse))
 
     def _network(self, arch: Architecture) -> float:
-        schema = self._dataset.schema
-        network = searched_network(schema, arch).to(self._device).eval()
-        fields = torch.randn(len(self._batch), schema.num_sparse, EMBEDDING_DIM, device=self._device)
+        schema, dim = self._dataset.schema, self._settings.final.embedding_dim
+        network = build_network(arch, schema, dim).to(self._device).eval()
+        fields = torch.randn(len(self._batch), schema.num_sparse, dim, device=self._device)
         return self._median_ms(lambda: network(self._batch.dense, fields))
 
     @cached_property
     def _batch(self) -> Batch:
+        return self._batch_of(self._dataset)
+
+    def _batch_of(self, dataset: Dataset) -> Batch:
         rows = self._limits.latency_batch
-        loader = self._dataset.batches("train", rows, seed=stage_seed(self._settings, "latency"), rows=rows)
+        loader = dataset.batches("train", rows, seed=stage_seed(self._settings, "latency"), rows=rows)
         return next(iter(loader)).to(self._device)
 
     @cached_property

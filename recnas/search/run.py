@@ -27,6 +27,7 @@ from recnas.search.context import RunContext, RunOptions
 from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
 from recnas.search.exploring import check_limits, named_strategy
+from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.scoring import check_proxy_rows
 from recnas.search.stage import Findings
 from recnas.search.stages import go_through, plan_search, stages_of
@@ -75,7 +76,7 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
         return current(results)
     for name in settings.ranking.names:
         check_proxy_name(name)
-    dataset = Dataset(settings.data)
+    dataset = open_data(settings)
     costs = Costs(settings, dataset)
     costs.check_counts()
     started = time.perf_counter()
@@ -84,7 +85,7 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
         strategy = named_strategy(settings)
     if strategy is not None and settings.limits.bounds and not timed:
         check_limits(strategy, settings, costs)
-    check_openable(settings, dataset.schema, options.overwrite, options.resume)
+    check_openable(settings, dataset.own_schema, options.overwrite, options.resume)
     # Code of the user's own is imported when nothing else can be refused but for what its proxies declare, and before
     # anything is replaced.
     plan = plan_search(settings, {split: dataset.rows(split) for split in SPLITS})
@@ -103,6 +104,7 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
             costs.check_latency()
             check_limits(strategy, settings, costs)
         describe_data(context.run, dataset)
+        keep_inputs(context.run, settings.inputs, dataset)
         say_warm_up(console, settings)
         findings = go_through(context, stages_of(settings, strategy))
         results = conclude(context, findings)
@@ -133,7 +135,7 @@ def open_context(
     # Workers are started first: in a script without a main guard that fails before anything is replaced.
     with (
         open_executor(settings.workers, settings.ray, Worker, (settings.as_seen_by_workers,), console.say) as executor,
-        open_run(settings, dataset.schema, options.overwrite, options.resume) as run,
+        open_run(settings, dataset.own_schema, options.overwrite, options.resume) as run,
         tracked(run, options.log_to, console),
     ):
         executor.check_files(shared_files(run, dataset.path))

@@ -15,7 +15,6 @@ from recnas.candidates.evaluation import Evaluation, Result
 from recnas.data import Dataset
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device, sizes
-from recnas.nn.network import EMBEDDING_DIM
 from recnas.nn.processes import Processes
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.expression import Expression
@@ -67,7 +66,7 @@ def build_supernet(settings: Settings, dataset: Dataset, processes: Processes | 
     device = default_device()
     embeddings = ShardedEmbeddings(
         schema,
-        EMBEDDING_DIM,
+        settings.final.embedding_dim,
         optimization.of_tables,
         device,
         processes=processes,
@@ -83,10 +82,11 @@ def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:
     A latency is not looked at: to measure it takes longer than to learn a path.
     """
     rng, warmup, space = random.Random(f"{settings.seed}/warmup"), settings.warmup, supernet.network.space
-    smallest = space.smallest(lambda arch: cost.macs(arch, *sizes(supernet.schema)))
+    counted = sizes(supernet.schema, supernet.embeddings.dim)
+    smallest = space.smallest(lambda arch: cost.macs(arch, *counted))
 
     def draw(rng: random.Random) -> Architecture:
-        return space.sample_within(rng, lambda arch: settings.limits.admits(arch, *sizes(supernet.schema)), smallest)
+        return space.sample_within(rng, lambda arch: settings.limits.admits(arch, *counted), smallest)
 
     return PathLearner(supernet, warmup.optimization, rng, warmup.full_path_steps, warmup.paths, draw)
 
@@ -116,11 +116,12 @@ def build_scoring_context(settings: Settings, dataset: Dataset, warm: bool) -> S
         stage_seed(settings, "tuning"),
         default_device(),
     )
-    short_training = replace(settings.final.optimization, batch_size=proxy.short_training_batch_size)
+    recipe = settings.final.recipe
+    optimization = replace(recipe.optimization, batch_size=proxy.short_training_batch_size)
     training = ShortTraining(
         dataset,
         proxy.short_training_rows,
-        short_training,
+        replace(recipe, optimization=optimization),
         stage_seed(settings, "brief"),
         settings.warmup.max_rows_per_table,
         default_device(),

@@ -22,6 +22,7 @@ class Findings:
         reranked: The best of them with their scores of the second ranking; None where there was none.
         seconds: What both took.
         warmup_rows: Training rows of the warm-up.
+        tuned: What the trials of each tuned family came to, by the family's id and the candidate's.
         trained: What the trainings of each network came to, by the network's id and the candidate's; finalists first.
         chosen: The best training of each network that has one, by the network's id.
         test: How well these predict the test rows.
@@ -31,6 +32,7 @@ class Findings:
     reranked: list[Result] | None = None
     seconds: float = 0.0
     warmup_rows: int = 0
+    tuned: dict[str, dict[str, Result]] = field(default_factory=dict)
     trained: dict[str, dict[str, Result]] = field(default_factory=dict)
     chosen: dict[str, Result] = field(default_factory=dict)
     test: dict[str, Quality] = field(default_factory=dict)

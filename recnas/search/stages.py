@@ -12,6 +12,7 @@ from recnas.search.final_training import FinalTraining
 from recnas.search.reranking import ReRanking
 from recnas.search.stage import Findings, Stage
 from recnas.search.testing import Test
+from recnas.search.tuning import Tuning
 from recnas.search.warmup_stage import WarmUp
 from recnas.strategies.base import Strategy
 
@@ -23,7 +24,8 @@ def stages_of(settings: Settings, strategy: Strategy | None = None) -> list[Stag
         settings: The run's.
         strategy: What proposes candidates; None: the one that the settings name.
     """
-    last = [FinalTraining(settings.final.baselines), Test()]
+    tuning = [Tuning(settings.final.baselines)] if settings.final.tuning.wanted else []
+    last = [*tuning, FinalTraining(settings.final.baselines), Test()]
     if not settings.searches:
         return last
     warm_up = [WarmUp()] if settings.warms_up else []

@@ -20,26 +20,30 @@ from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device
-from recnas.nn.networks import build_network, embedding_dim, reads_first_order
+from recnas.nn.networks import build_network, dim_of, reads_first_order
 from recnas.nn.processes import Processes, all_processes
 from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
+from recnas.search.feeding import open_data
 from recnas.search.scoring import stage_seed
 from recnas.space import SearchSpace
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
 from recnas.train.divergence import Diverged
 from recnas.train.log import ProgressLog
 from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, train
+from recnas.train.schedule import is_exhausted
 
 
-def train_candidate(settings: Settings, dataset: Dataset, evaluation: Evaluation) -> Result:
+def train_candidate(settings: Settings, evaluation: Evaluation) -> Result:
     """Trains a candidate to a fidelity: from scratch, or from where it paused or a killed process left it.
 
     The learning rate follows the schedule of the whole training. So a training that paused and was resumed is, bit for
     bit, the one that never paused. What came of it is kept beside the weights of its best epoch, and is not done again.
     """
     import_code(settings, evaluation.candidate)
-    candidate, pass_rows = evaluation.candidate, dataset.rows("train")
+    candidate = evaluation.candidate
+    dataset = open_data(settings, candidate.inputs)
+    pass_rows = dataset.rows("train")
     # However small the fidelity, a batch is learned from.
     rows = candidate.recipe.in_whole_batches(max(1, evaluation.rows(pass_rows)), pass_rows)
     folder = ModelFolder(Path(settings.run), candidate)
@@ -59,16 +63,17 @@ def train_candidate(settings: Settings, dataset: Dataset, evaluation: Evaluation
 def restore(run: Path, schema: Schema, candidate: Candidate) -> CTRModel:
     """A trained candidate with the weights that the run kept, for inference."""
     path, network = ModelFolder(run, candidate).weights, candidate.network
-    embeddings = WholeEmbeddings(schema, embedding_dim(network), first_order=reads_first_order(network))
-    model = CTRModel(schema, embeddings, build_network(network, schema))
+    dim = dim_of(candidate)
+    embeddings = WholeEmbeddings(schema, dim, first_order=reads_first_order(network))
+    model = CTRModel(schema, embeddings, build_network(network, schema, dim, candidate.recipe.dropout))
     load_model_tensors(model, load_tensors(path), path)
     return model.eval()
 
 
-def measure_on_test(settings: Settings, dataset: Dataset, candidate: Candidate) -> Quality:
+def measure_on_test(settings: Settings, candidate: Candidate) -> Quality:
     """Measures a trained candidate, with the weights that the run kept, on the test rows."""
     import_code(settings, candidate)
-    device = default_device()
+    device, dataset = default_device(), open_data(settings, candidate.inputs)
     return evaluate(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
 
 
@@ -95,20 +100,23 @@ class _TrainingRun:
 
     def __post_init__(self) -> None:
         settings, dataset, network = self.settings, self.dataset, self.candidate.network
-        optimization, self.device = self.candidate.recipe.optimization, default_device()
+        recipe, self.device = self.candidate.recipe, default_device()
+        optimization = recipe.optimization
         # By the network alone: its recipes begin with the same weights.
         torch.manual_seed(stage_seed(settings, f"train/{network.id}"))
         embeddings = ShardedEmbeddings(
             dataset.schema,
-            embedding_dim(network),
+            dim := dim_of(self.candidate),
             optimization.of_tables,
             self.device,
             reads_first_order(network),
             self.processes,
             settings.sharding,
             optimization.batch_size,
+            recipe.embedding_std,
         )
-        self.model = CTRModel(dataset.schema, embeddings, build_network(network, dataset.schema)).to(self.device)
+        made = build_network(network, dataset.schema, dim, recipe.dropout)
+        self.model = CTRModel(dataset.schema, embeddings, made).to(self.device)
         self.learner = ModelLearner(self.model, optimization)
         self.order = stage_seed(settings, "train")
         kept = self.checkpoint.restore(self.learner) or {"epochs": [], "tally": {}}
@@ -121,15 +129,15 @@ class _TrainingRun:
         self.rate_flag = "--learning-rate" if settings.searches else "--learning-rates"
 
     def to(self, rows: int) -> Training:
-        """Trains until so many rows were seen, a whole number of batches, or the training diverges."""
+        """Trains until so many rows were seen, a whole number of batches, or the training diverges or is exhausted."""
         diverged = None
-        while (self.epochs[-1].rows if self.epochs else 0) < rows:
+        while self._seen < rows and not self._is_exhausted:
             try:
                 self._to_next_measurement(rows)
             except Diverged as error:
                 diverged = str(error)
                 break
-        finished = diverged is None and rows == self.candidate.recipe.epochs * self.pass_rows
+        finished = diverged is None and (self._is_exhausted or rows == self.candidate.recipe.epochs * self.pass_rows)
         parameters = count_dense_parameters(self.model)
         training = Training(tuple(self.epochs), finished, diverged, self.checkpoint.spent, parameters)
         if training.paused:
@@ -140,18 +148,33 @@ class _TrainingRun:
             self.checkpoint.remove()
         return training
 
+    @property
+    def _seen(self) -> int:
+        """Training rows seen at the last measurement."""
+        return self.epochs[-1].rows if self.epochs else 0
+
+    @property
+    def _measured(self) -> list[float]:
+        """Validation log losses where the recipe asks for them."""
+        return [item.validation.log_loss for item in self.epochs if item.planned]
+
+    @property
+    def _is_exhausted(self) -> bool:
+        return is_exhausted(self._measured, self.candidate.recipe.patience)
+
     def _to_next_measurement(self, rows: int) -> None:
-        """Trains to the end of the pass, or to where the training pauses, and measures it there."""
+        """Trains to where the recipe asks for a measurement, or to where the training pauses, and measures it there."""
         recipe = self.candidate.recipe
-        batch_size, learning_rate = recipe.optimization.batch_size, recipe.optimization.learning_rate
-        passes = (self.epochs[-1].rows if self.epochs else 0) // self.pass_rows
-        stop = math.ceil(min(rows - passes * self.pass_rows, self.pass_rows) / batch_size)
+        batch_size = recipe.optimization.batch_size
+        passes = self._seen // self.pass_rows
+        planned = recipe.measured_after(self.pass_rows)
+        stop = min(rows, next(point for point in planned if point > self._seen))
         loss = train(
             self.learner,
-            islice(self._batches(passes), stop - self.tally.steps),
+            islice(self._batches(passes), math.ceil((stop - passes * self.pass_rows) / batch_size) - self.tally.steps),
             steps=self.pass_steps * recipe.epochs,
             first_step=self.pass_steps * passes + self.tally.steps,
-            learning_rate=learning_rate,
+            measured=self._measured,
             device=self.device,
             report=partial(self._report, passes * self.pass_rows),
             before_step=self._seed_step,
@@ -166,9 +189,10 @@ class _TrainingRun:
             raise Diverged(
                 f"the validation log loss is {quality.log_loss} after epoch {epoch:g}; try a smaller {self.rate_flag}"
             )
-        if whole and all(quality.log_loss < item.validation.log_loss for item in self.epochs if item.whole):
+        if seen in planned and all(quality.log_loss < before for before in self._measured):
             save_model(self.folder.weights, self.model)
-        self.epochs.append(Epoch(learning_rate, epoch, seen, loss, quality, self.checkpoint.spent))
+        rate = recipe.optimization.learning_rate
+        self.epochs.append(Epoch(rate, epoch, seen, loss, quality, self.checkpoint.spent, seen in planned))
         if whole:
             self.tally = Tally()
 

@@ -15,6 +15,7 @@ from recnas.runs.folder import WARM_UP
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.context import RunContext
+from recnas.search.feeding import open_data
 from recnas.search.plan import plan_warmup
 from recnas.search.scoring import SUPERNET_WEIGHTS, build_learner, build_supernet, stage_seed
 from recnas.search.stage import Findings, Stage
@@ -153,7 +154,7 @@ def say_warm_up(console: Console, settings: Settings) -> None:
 def join_warm_up(worker: Worker, settings: Settings) -> None:
     """What another process does while the first one is in `warm_up_supernet`."""
     with computing_with(threads=1):
-        warm_up_supernet(Path(settings.run), settings, Dataset(settings.data), lambda: None, Console(False))
+        warm_up_supernet(Path(settings.run), settings, open_data(settings), lambda: None, Console(False))
 
 
 def describe_levels(levels: list[Level], candidates: int, constant: float) -> list[str]:

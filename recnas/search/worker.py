@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Quality, Result
-from recnas.data import Dataset
 from recnas.runs.settings import Settings
+from recnas.search.feeding import open_data
 from recnas.search.scoring import Scorer, build_scoring_context
 from recnas.search.training import import_code, measure_on_test, train_candidate
 
@@ -44,14 +44,14 @@ class Worker:
         """Trains a candidate to a fidelity; see `train_candidate`."""
         self.release()
         try:
-            return train_candidate(self._settings, Dataset(self._settings.data), evaluation)
+            return train_candidate(self._settings, evaluation)
         finally:
             gc.collect()  # frees the model now: TorchRec's modules refer to one another in circles
 
     def test(self, candidate: Candidate) -> Quality:
         """How well a trained candidate predicts the test rows."""
         self.release()
-        return measure_on_test(self._settings, Dataset(self._settings.data), candidate)
+        return measure_on_test(self._settings, candidate)
 
     def release(self) -> None:
         """Gives the memory of the supernet back."""
@@ -66,7 +66,7 @@ class Worker:
         with self._building:
             if self._scorers is None:
                 import_code(settings, evaluation.candidate)
-                context = build_scoring_context(settings, Dataset(settings.data), warm=settings.warms_up)
+                context = build_scoring_context(settings, open_data(settings), warm=settings.warms_up)
                 context.prepare(ranking.proxies.values())
                 self._scorers = [Scorer(context, expression) for expression in ranking.stages]
             scorer = self._scorers[stage]

@@ -38,6 +38,7 @@ from recnas.runs.outlook import Outlook
 from recnas.runs.plan import Plan, write_plan
 from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
+from recnas.search.feeding import open_data
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warmup_stage import warm_up_supernet
 from recnas.space import SearchSpace
@@ -96,13 +97,13 @@ def study(
         return results
     for name in proxy_names(settings):
         check_proxy_name(name)
-    dataset = Dataset(settings.data)
+    dataset = open_data(settings)
     if num_started() > 1:
         raise InputError("a study runs in one process with --workers; start it without torchrun")
     costs = Costs(settings, dataset)
     costs.check_counts()
     candidates = draw_candidates(settings, costs)
-    check_openable(settings, dataset.schema, overwrite, resume)
+    check_openable(settings, dataset.own_schema, overwrite, resume)
     if before is None:
         # A module of the user's own is imported when nothing else can be refused but for what its proxies declare, and
         # before anything is replaced.
@@ -124,7 +125,7 @@ def study(
             (settings.as_seen_by_workers,),
             console.say,
         ) as executor,
-        open_run(settings, dataset.schema, overwrite, resume) as run,
+        open_run(settings, dataset.own_schema, overwrite, resume) as run,
     ):
         write_plan(run, plan)
         executor.check_files(shared_files(run, dataset.path))

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from recnas.candidates.evaluation import Evaluation, Quality
-from recnas.data import Dataset
 from recnas.runs.models import ModelFolder
 from recnas.runs.rungs import rows_after
+from recnas.search.feeding import open_data
 from recnas.search.scoring import stage_seed
 from recnas.search.training import measure_on_test, train_candidate
 from recnas.study.folder import RESULT, training_folder
@@ -85,12 +85,12 @@ def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
     if file.exists():
         _forget_all_but(file)
         return RepetitionResult.from_json(read_json(file, form=forms.StudyTraining))
-    dataset = Dataset(settings.data)
+    dataset = open_data(settings)
     total = candidate.recipe.epochs * dataset.rows("train")
     try:
         for rows in stops(settings, dataset.rows("train")):
-            training = train_candidate(own, dataset, replace(repetition.evaluation, fidelity=rows / total)).training
-        test = measure_on_test(own, dataset, candidate) if training.finished else None
+            training = train_candidate(own, replace(repetition.evaluation, fidelity=rows / total)).training
+        test = measure_on_test(own, candidate) if training.finished else None
     finally:
         gc.collect()
     early = [item for item in training.epochs if item.rows < total]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 import threading
 
-from recnas.data import Dataset
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
+from recnas.search.feeding import open_data
 from recnas.search.scoring import build_scoring_context
 from recnas.space import SearchSpace
 from recnas.study.scores import Scoring, ScoringResult, find_proxies, settings_of
@@ -63,6 +63,6 @@ class StudyWorker:
         settings = settings_of(self._settings, warmup)
         proxies = find_proxies(settings).values()
         warm = any(proxy.declaration.inherits for proxy in proxies)
-        context = build_scoring_context(settings, Dataset(settings.data), warm=warm)
+        context = build_scoring_context(settings, open_data(settings), warm=warm)
         context.prepare(proxies)
         return context

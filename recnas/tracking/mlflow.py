@@ -136,7 +136,7 @@ class TrackedRun:
             figures = _figures({split: model.get(split) for split in ("validation", "test")})
             figures |= {name: model[name] for name in ("parameters", "macs") if model.get(name) is not None}
             if model.get("learning_rate") is not None:
-                series = final_training(model["id"], model["learning_rate"])
+                series = final_training(model["id"], model["learning_rate"], model.get("candidate"))
                 self._log_figures(self._mlflow_run(series), figures)
             if model["id"] == results["best"]:
                 self._log_figures(self._runs[SEARCH], figures)
@@ -208,7 +208,8 @@ def _run_of_model(client: MlflowClient, source: Path, id: str, rate: float) -> s
     if run.data.tags.get(BEST, id) == id:
         return known
     nested = _nested(client, run.info.experiment_id, known)
-    return next((item.info.run_id for item in nested if item.info.run_name == final_training(id, rate)), known)
+    series = final_training(id, rate, None)
+    return next((item.info.run_id for item in nested if item.info.run_name.startswith(series)), known)
 
 
 def _nested(client: MlflowClient, experiment: str, parent: str) -> list[Run]:

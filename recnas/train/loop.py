@@ -24,7 +24,8 @@ from recnas.nn.processes import Processes, shared
 from recnas.train.divergence import explain
 from recnas.train.losses import training_loss
 from recnas.train.metrics import Metrics
-from recnas.train.schedule import cosine_with_warmup
+from recnas.train.optimizers import dense_optimizer, dense_state, set_rate
+from recnas.train.schedule import learning_rate
 
 REPORT_EVERY = 0.5
 """Seconds between two reports of a loop's progress."""
@@ -72,6 +73,8 @@ class Progress:
 class Learner(Protocol):
     """Something that turns a batch into a loss and learns from it."""
 
+    optimization: Optimization
+
     @property
     def model(self) -> CTRModel:
         """The model that is trained."""
@@ -93,7 +96,7 @@ class Learner(Protocol):
 
 
 class ModelLearner:
-    """Trains a whole model: Adagrad for the dense part, the fused optimiser for the tables.
+    """Trains a whole model: an optimiser for the dense part, a fused one for the tables.
 
     Where several processes hold the tables, each has all of the dense part, and they learn by their mean gradient.
     """
@@ -112,17 +115,10 @@ class ModelLearner:
         by_factor: dict[float, list[nn.Parameter]] = {}
         for parameter in self.parameters:
             by_factor.setdefault(optimization.width_factor(columns[parameter]), []).append(parameter)
-        self.optimizer = torch.optim.Adagrad(
-            [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()],
-            lr=0.0,
-            eps=optimization.eps,
-            weight_decay=optimization.weight_decay,
-            fused=True,
-        )
+        self.optimizer = dense_optimizer(by_factor, optimization)
 
     def set_learning_rate(self, lr: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["factor"]
+        set_rate(self.optimizer, lr)
         set_embedding_learning_rate(self.model, lr * self.optimization.embedding_rate)
 
     def loss(self, batch: Batch) -> Tensor:
@@ -136,7 +132,7 @@ class ModelLearner:
         self.optimizer.zero_grad()
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        return {name: self.optimizer.state[item]["sum"] for name, item in self.model.network.named_parameters()}
+        return dense_state(self.optimizer, dict(self.model.network.named_parameters()))
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -218,8 +214,8 @@ def train(
     batches: Iterable[Batch],
     *,
     steps: int,
-    learning_rate: float,
     first_step: int = 0,
+    measured: Sequence[float] = (),
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
     before_step: Callable[[int], None] | None = None,
@@ -227,20 +223,20 @@ def train(
     tally: Tally | None = None,
     rate_flag: str = "--learning-rate",
 ) -> float:
-    """One update a batch, from `first_step` of a schedule of `steps`.
+    """One update a batch, from `first_step` of the learner's schedule over `steps`.
 
     Args:
         learner: The model and how it learns.
         batches: The batches to learn from.
         steps: The length of the whole schedule.
-        learning_rate: The peak of the schedule.
         first_step: Where in the schedule these batches begin.
+        measured: Validation log losses of the measurements so far, by which `plateau` cuts the learning rate.
         device: The device that batches are moved to.
         report: Called about twice a second and at the end.
         before_step: Called before each update with its number.
         after_step: Called after each update with the number of the next, and what was done so far.
         tally: What was done before in this pass, if it is resumed in its middle.
-        rate_flag: The flag that sets `learning_rate`, to be named if it is too large.
+        rate_flag: The flag that sets the learning rate, to be named if it is too large.
 
     Returns:
         The mean training loss over these batches, and over what `tally` holds.
@@ -255,7 +251,7 @@ def train(
         batch = batch.to(device, non_blocking=True)
         if before_step is not None:
             before_step(step)
-        lr = cosine_with_warmup(step, steps, learning_rate)
+        lr = learning_rate(learner.optimization, step, steps, measured)
         learner.set_learning_rate(lr)
         loss = learner.loss(batch)
         mean_of_all = processes.start_mean(loss)

@@ -76,7 +76,7 @@ class SlicedAdagrad:
                 lr=lr * settings.width_factor(input_columns(item.layer, item.leaf)),
                 weight_decay=settings.weight_decay,
                 lr_decay=0.0,
-                eps=settings.eps,
+                eps=settings.dense_eps,
                 maximize=False,
             )
 
@@ -300,7 +300,6 @@ def warm_up(
                 batches(),
                 steps=steps,
                 first_step=tally.steps,
-                learning_rate=optimization.learning_rate,
                 device=device,
                 report=report,
                 before_step=measure,

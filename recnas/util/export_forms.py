@@ -39,6 +39,12 @@ class Quantization(TypedDict):
 class TrainedBy(TypedDict):
     """The part of `training.json` that checks itself."""
 
+    recipe: dict[str, Any]
+
+
+class TrainedBy1(TypedDict):
+    """The same in version 1."""
+
     optimization: dict[str, Any]
 
 

@@ -184,6 +184,7 @@ class Epoch(TypedDict):
     train_loss: float
     validation: Quality
     seconds: Seconds
+    planned: NotRequired[bool]
 
 
 class Training(TypedDict):

@@ -73,6 +73,12 @@ def to_plain(settings: Any) -> dict[str, Any]:
     return _plain(asdict(settings))
 
 
+def without_defaults(settings: Any) -> dict[str, Any]:
+    """The nested plain values of settings, but for those that are as by default."""
+    plain = to_plain(settings)
+    return {item.name: plain[item.name] for item in fields(settings) if getattr(settings, item.name) != item.default}
+
+
 def known_only(kind: type, values: Any) -> Any:
     """Nested values without the keys that are no settings of a kind."""
     if not isinstance(values, Mapping):

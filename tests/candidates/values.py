@@ -10,7 +10,8 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.embedding_optimizer import NAMES
 from recnas.candidates.evaluation import Epoch, Quality, Training
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe import Optimization, Recipe
+from recnas.candidates.recipe import OPTIMIZERS, SCHEDULES, Optimization, Recipe
+from recnas.features.inputs import NUMBERS, Inputs
 from recnas.space import SPACES, SearchSpace
 
 POSITIVE = st.floats(1e-6, 1e6) | st.integers(1, 10**6)
@@ -31,23 +32,40 @@ RECIPES = st.builds(
         Optimization,
         learning_rate=POSITIVE,
         batch_size=st.integers(1, 10**6),
-        eps=POSITIVE,
+        eps=st.none() | POSITIVE,
         embedding_optimizer=st.sampled_from(NAMES),
+        optimizer=st.sampled_from(OPTIMIZERS),
         embedding_rate=POSITIVE,
-        embedding_eps=POSITIVE,
+        embedding_eps=st.none() | POSITIVE,
+        embedding_penalty=st.floats(0, 1),
+        cross_penalty=st.none() | st.floats(0, 1),
         weight_decay=st.floats(0, 1),
+        schedule=st.sampled_from(SCHEDULES),
+        lr_warmup_share=st.floats(0, 0.9),
         fan_in_scale=st.none() | st.floats(1, 1e6),
         clip=st.none() | POSITIVE,
     ),
     st.integers(1, 100),
+    st.integers(1, 8),
+    st.none() | st.integers(1, 8),
+    st.none() | st.floats(0, 0.9),
+    st.integers(1, 16).map(lambda quarter: 4 * quarter),
+    st.none() | POSITIVE,
 )
-CANDIDATES = st.builds(Candidate, ARCHITECTURES | BASELINES, RECIPES)
+INPUTS = st.builds(
+    Inputs,
+    st.lists(st.sampled_from(NUMBERS), unique=True).map(tuple),
+    bins=st.integers(16, 1024),
+    crosses=st.lists(st.sampled_from(["a:b", "b:c:d"])).map(tuple),
+    min_count=st.integers(1, 10),
+)
+CANDIDATES = st.builds(Candidate, ARCHITECTURES | BASELINES, RECIPES, INPUTS)
 
 
 def training_of(losses: list[float], rows: int, diverged: bool, finished: bool) -> Training:
     """A training that was measured after so many rows each time, every second time at the end of a pass."""
     epochs = tuple(
-        Epoch(0.1, place / 2, place * rows, 0.6, Quality(loss, 0.5), float(place))
+        Epoch(0.1, place / 2, place * rows, 0.6, Quality(loss, 0.5), float(place), place % 2 == 0)
         for place, loss in enumerate(losses, start=1)
     )
     return Training(epochs, finished and not diverged, "nan" if diverged else None, float(len(losses)), 10)

@@ -116,7 +116,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         dataset.schema, ShardedEmbeddings(dataset.schema, 16), searched_network(dataset.schema, ARCHITECTURE)
     )
     batches = dataset.batches("train", OPTIMIZATION.batch_size, seed=0)
-    train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=OPTIMIZATION.learning_rate)
+    train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches))
     entry = keep_model(run, ARCHITECTURE, model, dataset)
     ARCHITECTURE.save(run / "architecture.json")
     dataset.schema.save(run)

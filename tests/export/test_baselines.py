@@ -29,7 +29,7 @@ def trained_baseline(name: str, data: Path) -> CTRModel:
     embeddings = ShardedEmbeddings(dataset.schema, embedding_dim(baseline), first_order=reads_first_order(baseline))
     model = CTRModel(dataset.schema, embeddings, build_network(baseline, dataset.schema))
     batches = dataset.batches("train", OPTIMIZATION.batch_size, seed=0)
-    train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=OPTIMIZATION.learning_rate)
+    train(ModelLearner(model, OPTIMIZATION), batches, steps=len(batches))
     return model
 
 

@@ -104,7 +104,6 @@ def losses_of(learner: Learner, dataset: Dataset, first: int, stop: int) -> list
         learner,
         taken(),
         steps=EPOCHS * 10,
-        learning_rate=learner.optimization.learning_rate,
         first_step=first,
         after_step=after,
     )

@@ -51,7 +51,7 @@ def test_it_is_the_loss_at_the_end_of_the_training_of_a_model_with_whole_tables(
             losses.append(found.item())
             return found
 
-    train(Listening(model, OPTIMIZATION), batches, steps=len(batches), learning_rate=0.02)
+    train(Listening(model, OPTIMIZATION), batches, steps=len(batches))
     assert len(losses) == steps
     assert short_training.log_loss(arch) == pytest.approx(sum(losses[-measured:]) / measured, rel=1e-5)
 

@@ -87,7 +87,7 @@ def test_its_steps_are_those_of_adagrad_on_a_linear_layer(space, make_supernet, 
         with torch.no_grad():
             layer.weight.copy_(torch.cat(parts))
             layer.bias.copy_(last.bias)
-        optimizer = torch.optim.Adagrad(layer.parameters(), eps=tuning.optimization.eps)
+        optimizer = torch.optim.Adagrad(layer.parameters(), eps=tuning.optimization.dense_eps)
         for step, batch in enumerate(islice(training_batches(tuning), tuning.steps)):
             optimizer.param_groups[0]["lr"] = cosine_with_warmup(step, tuning.steps, 0.1)
             loss = F.binary_cross_entropy_with_logits(layer(last_inputs(model, batch)).squeeze(1), batch.label)

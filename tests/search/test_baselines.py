@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,31 @@ import yaml
 import recnas
 from benchmarks.kills import outcome_of
 from recnas.candidates.candidate import Candidate
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
 from recnas.candidates.families import FAMILIES
+from recnas.candidates.network import Baseline
 from recnas.data import Dataset
+from recnas.features.inputs import Inputs
 from recnas.report import read_run, write_report
 from recnas.runs.presets import load_preset
 from recnas.runs.status import read_status
-from recnas.search import BASELINE_LEARNING_RATES, run_search
+from recnas.search import run_search
+from recnas.search.baseline_candidates import at, baseline_candidates
 from recnas.search.training import restore
 from recnas.train.loop import evaluate
 from recnas.util.errors import InputError, RunError
+from tests.searches import as_published
 from tests.stopping import Stopped, stop_at
 
 # Without embeddings, and with dropout.
 MODELS = ["lr", "deepfm"]
-SETTINGS: dict[str, Any] = {
-    "seed": 3,
-    "checkpoint_seconds": 0.0,
-    "final": {"optimization": {"batch_size": 400, "embedding_rate": 10.0}},
-}
+SETTINGS: dict[str, Any] = as_published(
+    {
+        "seed": 3,
+        "checkpoint_seconds": 0.0,
+        "final": {"optimization": {"batch_size": 400, "embedding_rate": 10.0}},
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -189,20 +197,40 @@ def test_what_cannot_be_trained_is_named(data: Path, tmp_path: Path, arguments: 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("preset", [None, "demo"])
-def test_all_models_are_trained_at_the_learning_rates_of_the_preset_or_the_default_ones(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str | None
-) -> None:
+def candidates_of(monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> list[Candidate]:
+    """What `recnas.baselines` would train."""
     taken: list[Any] = []
     monkeypatch.setattr("recnas.search.baselines.train_baselines", lambda settings, options: taken.append(settings))
-    recnas.baselines(data, tmp_path / "run", preset=preset, progress=False)
+    recnas.baselines(run="nowhere", progress=False, **arguments)
     (settings,) = taken
-    assert settings.final.baselines == tuple(FAMILIES)
     assert not settings.searches
-    rates = (settings.final.optimization.learning_rate, *settings.final.other_learning_rates)
+    return baseline_candidates(settings, settings.final.baselines)
+
+
+def test_each_family_is_trained_by_its_own_recipe_where_nothing_else_is_said(data: Path, monkeypatch) -> None:
+    assert candidates_of(monkeypatch, data=data) == [own_candidate(name) for name in FAMILIES]
+
+
+def test_own_recipes_are_tried_at_learning_rates_that_are_given(data: Path, monkeypatch) -> None:
+    found = candidates_of(monkeypatch, data=data, models=["dlrm"], learning_rates=[0.01, 0.003])
+    own = own_candidate("dlrm")
+    assert found == [replace(own, recipe=at(own.recipe, rate)) for rate in (0.01, 0.003)]
+
+
+def test_with_a_preset_all_are_trained_at_its_learning_rates(data: Path, monkeypatch) -> None:
+    found = candidates_of(monkeypatch, data=data, models=["dlrm"], preset="demo")
     final = load_preset("demo")["final"]
-    published = (final["optimization"]["learning_rate"], *final["other_learning_rates"])
-    assert rates == (BASELINE_LEARNING_RATES if preset is None else published)
+    rates = [final["optimization"]["learning_rate"], *final["other_learning_rates"]]
+    assert [item.recipe.optimization.learning_rate for item in found] == rates
+    assert {item.recipe.optimization.optimizer for item in found} == {"adagrad"}
+    assert all(item.inputs.as_prepared for item in found)
+
+
+def test_who_says_how_to_train_means_all_of_them(data: Path, monkeypatch) -> None:
+    (found,) = candidates_of(monkeypatch, data=data, models=["dcnv2"], final={"dropout": 0.4})
+    assert found == Candidate(Baseline("dcnv2"), replace(DEFAULT_RECIPE, dropout=0.4), DEFAULT_INPUTS)
+    (found,) = candidates_of(monkeypatch, data=data, models=["dcnv2"], inputs={"numbers": ["field"]})
+    assert found == Candidate(Baseline("dcnv2"), DEFAULT_RECIPE, Inputs(numbers=("field",)))
 
 
 def test_a_run_without_a_search_has_a_report_of_its_models(alone: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ ANY = SearchSpace.named("nasrec-small").sample(random.Random(0))
 
 
 def trained(name: int, log_loss: float, diverged: bool) -> Result:
-    epochs = (Epoch(0.1, 0.5, 100, 0.7, Quality(log_loss, 0.5), 1.0),)
+    epochs = (Epoch(0.1, 0.5, 100, 0.7, Quality(log_loss, 0.5), 1.0, planned=False),)
     # Candidates are told apart by their recipes.
     candidate = Candidate(ANY, Recipe(Optimization(0.1, 100), epochs=1 + name))
     training = Training(epochs, False, "nan" if diverged else None, 1.0, 10)

@@ -22,6 +22,7 @@ from tensorboard.util import tensor_util
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe import Optimization, Recipe
+from recnas.runs.curves import final_training
 from recnas.runs.models import ModelFolder
 from recnas.search import run_baselines, run_search
 from recnas.tracking import TRACKERS, check_trackers, follow, mlflow, tensorboard, tracked
@@ -98,6 +99,12 @@ def reranked(loss: float) -> dict:
     return {"stage": "re-ranking", "score": None, "proxies": {"short_training": loss}}
 
 
+def series_of(model: ModelFolder) -> str:
+    """What a training's curves are called."""
+    candidate = model.candidate
+    return final_training(candidate.network_id, candidate.recipe.optimization.learning_rate, candidate.id)
+
+
 def begin_model(run: Path, name: str, learning_rate: float) -> ModelFolder:
     """The folder of a model whose training begins."""
     folder = ModelFolder(run, Candidate(Baseline(name), Recipe(Optimization(learning_rate, 64))))
@@ -139,7 +146,7 @@ def test_what_a_run_writes_down_is_there_once_though_it_was_killed(
     assert points["search"]["score/best so far"] == [(1, 1.0), (2, 3.0), (3, 3.0)]
     assert points["search"]["proxy/zico"] == [(1, 2.0), (2, 6.0), (3, 4.0)]
     assert points["search"]["re-ranking/short_training"] == [(1, 0.5), (2, 0.25)]
-    assert points["abc at 0.05"] == {
+    assert points[series_of(model)] == {
         "final training/train_loss": [(10, 1.0), (20, 0.5)],
         "final training/validation_log_loss": [(20, 0.5)],
         "final training/validation_auc": [(20, 0.75)],
@@ -288,14 +295,14 @@ def test_a_run_whose_number_cannot_be_kept_is_not_made_again_and_again(
 
 
 def test_trainings_that_had_ended_keep_their_end(run: Path) -> None:
-    append(begin_model(run, "abc", 0.05).progress, report(1))
+    append((finished := begin_model(run, "abc", 0.05)).progress, report(1))
     with tracked(run, ["mlflow"], Console(False)):
         pass
-    append(begin_model(run, "abc", 0.1).progress, report(1))
+    append((killed := begin_model(run, "abc", 0.1)).progress, report(1))
     with pytest.raises(KeyboardInterrupt), tracked(run, ["mlflow"], Console(False)):
         raise KeyboardInterrupt
     ends = {series: item.info.status for series, item in mlflow_runs(run).items()}
-    assert ends == {"search": "KILLED", "abc at 0.05": "FINISHED", "abc at 0.1": "KILLED"}
+    assert ends == {"search": "KILLED", series_of(finished): "FINISHED", series_of(killed): "KILLED"}
 
 
 @pytest.mark.parametrize("variable", ["MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"])

@@ -69,7 +69,7 @@ def test_a_loop_tells_of_the_rows_of_its_last_two_steps(make_learner, make_batch
         batches[2].dense[0, 1] = value
         learner.loss = lambda batch: loss(batch) * (torch.nan if torch.equal(batch.label, batches[3].label) else 1.0)
         with pytest.raises(Diverged) as caught:
-            train(learner, batches, steps=4, learning_rate=0.01)
+            train(learner, batches, steps=4)
         return str(caught.value)
 
     assert said(1.0) == "the training loss is nan at step 4; try a smaller --learning-rate"

@@ -1,0 +1,98 @@
+"""What can be chosen of a recipe and of inputs: one table, from which candidates are drawn, tuned and described."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
+
+from recnas.candidates.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class Span:
+    """Numbers between two bounds, drawn evenly in their logarithm.
+
+    Attributes:
+        least: The lower bound, above 0.
+        most: The upper bound.
+    """
+
+    least: float
+    most: float
+
+    def draw(self, rng: random.Random) -> float:
+        """A number of it, with three digits: what is written is what is meant."""
+        return rounded(math.exp(rng.uniform(math.log(self.least), math.log(self.most))))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Some values, each as likely.
+
+    Attributes:
+        values: The values, in their order if they have one.
+    """
+
+    values: tuple[Any, ...]
+
+    def draw(self, rng: random.Random) -> Any:
+        """One of them."""
+        return rng.choice(self.values)
+
+
+RECIPE_CHOICES: Mapping[str, Span | Options] = {
+    "recipe.optimization.learning_rate": Span(3e-4, 1e-2),
+    "recipe.optimization.embedding_rate": Options((1.0, 3.0, 10.0)),
+    "recipe.optimization.embedding_penalty": Span(1e-7, 1e-1),
+    "recipe.optimization.batch_size": Options((512, 1024, 2048, 4096)),
+    "recipe.optimization.weight_decay": Options((0.0, 1e-6, 1e-5, 1e-4)),
+    "recipe.optimization.schedule": Options(("plateau", "linear", "cosine")),
+    "recipe.dropout": Options((0.0, 0.1, 0.2, 0.3, 0.5)),
+    "recipe.embedding_dim": Options((8, 16, 32, 64)),
+    "recipe.embedding_std": Options((0.003, 0.01, 0.03, None)),
+    "inputs.numbers": Options(
+        (("columns",), ("columns", "bins"), ("columns", "bins", "piecewise"), ("piecewise",), ("bins",))
+    ),
+    "inputs.min_count": Options((1, 2, 3, 5, 10)),
+}
+"""By its place in a candidate each choice that tuning makes."""
+
+
+def with_choices(candidate: Candidate, chosen: Mapping[str, Any]) -> Candidate:
+    """A candidate with other values in some places.
+
+    Args:
+        candidate: To begin with.
+        chosen: Values by the dotted places of `RECIPE_CHOICES`.
+
+    Raises:
+        InputError: A value is out of its range.
+    """
+    for place, value in chosen.items():
+        candidate = _replaced(candidate, place.split("."), value)
+    return candidate
+
+
+def chosen_of(candidate: Candidate) -> dict[str, Any]:
+    """The values of a candidate in the places of `RECIPE_CHOICES`."""
+    found = {}
+    for place in RECIPE_CHOICES:
+        value: Any = candidate
+        for name in place.split("."):
+            value = getattr(value, name)
+        found[place] = value
+    return found
+
+
+def rounded(value: float) -> float:
+    """A number with three digits."""
+    return float(f"{value:.3g}")
+
+
+def _replaced(value: Any, path: list[str], chosen: Any) -> Any:
+    first, *rest = path
+    assert is_dataclass(value), f"{first} is no place of {value!r}"
+    return replace(value, **{first: _replaced(getattr(value, first), rest, chosen) if rest else chosen})

@@ -1,0 +1,64 @@
+"""The data set of a run as its candidates are fed it: fitted once a run, kept in the run's folder, read by workers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from recnas.data import Dataset, fit_inputs
+from recnas.features.inputs import Inputs
+from recnas.features.schema import FILE_NAME, Schema
+from recnas.runs.folder import inputs_folder
+from recnas.runs.settings import Settings
+
+KEPT = 8
+"""Data sets that a process keeps open, by what is fed of them."""
+
+
+def open_data(settings: Settings, inputs: Inputs | None = None) -> Dataset:
+    """A run's data set as candidates are fed it.
+
+    Args:
+        settings: The run's.
+        inputs: What they are fed; None for the run's own.
+
+    Raises:
+        InputError: The data set cannot be read, or has nothing that they could be fed so.
+    """
+    file = Path(settings.data) / FILE_NAME
+    about = file.stat() if file.exists() else None
+    return _open_data(
+        settings.data,
+        settings.run,
+        settings.inputs if inputs is None else inputs,
+        # Of a data set that was prepared anew in its place nothing is known.
+        None if about is None else (about.st_mtime_ns, about.st_size),
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _open_data(data: str, run: str, inputs: Inputs, written: tuple[int, int] | None) -> Dataset:
+    dataset = Dataset(data)
+    if inputs.as_prepared:
+        return dataset
+    folder = inputs_folder(Path(run), inputs)
+    if (folder / FILE_NAME).exists():
+        known, own = Schema.load(folder), dataset.schema
+        # A run that is to be replaced may have been of other rows.
+        if (known.source, known.splits) == (own.source, own.splits):
+            return dataset.fed(known)
+    return dataset.fed(fit_inputs(dataset, inputs))
+
+
+def keep_inputs(run: Path, inputs: Inputs, dataset: Dataset) -> None:
+    """Writes down what was fitted, so that workers, a resumed run and exports have the same.
+
+    Args:
+        run: The run's folder.
+        inputs: What is fed.
+        dataset: Of `open_data`.
+    """
+    folder = inputs_folder(run, inputs)
+    if not inputs.as_prepared:
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset.schema.save(folder)

@@ -1,0 +1,98 @@
+"""A run's tuning of baselines: each family is searched over its choices, inputs and recipe, in the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Result
+from recnas.runs.folder import TUNING
+from recnas.runs.models import ModelFolder
+from recnas.runs.plan import PlannedStage
+from recnas.runs.settings import Settings, TuningSettings
+from recnas.search.baseline_candidates import baseline_candidates
+from recnas.search.context import RunContext
+from recnas.search.feeding import keep_inputs, open_data
+from recnas.search.final_training import best_finished, described
+from recnas.search.loop import pursue
+from recnas.search.scoring import stage_seed
+from recnas.search.stage import Findings, Stage
+from recnas.strategies.tuning import FamilyTuning
+
+
+class Tuning(Stage):
+    """Tunes families; what they came to stands beside the final training's models.
+
+    Args:
+        baselines: The families' names.
+    """
+
+    name = TUNING
+
+    def __init__(self, baselines: Sequence[str]) -> None:
+        self._baselines = list(dict.fromkeys(baselines))
+
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """See `Stage.planned`."""
+        tuning = settings.final.tuning
+        if tuning.trials is None:
+            return PlannedStage(self.name, tuning.seconds, "seconds", trains=False)
+        own = baseline_candidates(settings, self._baselines)
+        mean = sum(candidate.recipe.epochs for candidate in own) / len(own) * rows["train"]
+        return PlannedStage(self.name, tuning.trials * len(own), "trials", mean)
+
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """See `Stage.run`."""
+        settings, tuning = context.settings, context.settings.final.tuning
+        own = _first_of_each(baseline_candidates(settings, self._baselines))
+        strategy = FamilyTuning(
+            own, tuning.trials, stage_seed(settings, "tuning/families"), _Clock(tuning, settings.processes).goes_on
+        )
+        pass_rows = context.dataset.rows("train")
+        found: dict[str, dict[str, Result]] = {candidate.network_id: {} for candidate in own}
+        planned = self.planned(settings, {"train": pass_rows}).total
+        with context.console.bar(planned, self.name, "trials" if tuning.trials else "seconds") as bar:
+
+            def each(result: Result, known: bool) -> None:
+                found[result.candidate.network_id][result.candidate.id] = result
+                context.console.say(described(result, result.candidate.recipe.epochs * pass_rows))
+                (bar.skip if known else bar.update)(1 if tuning.trials else result.seconds / settings.processes)
+
+            def end(results: Sequence[Result]) -> None:
+                # A family's trials are many, and only one of them is wanted in the end.
+                for tried in found.values():
+                    best = best_finished(tried.values())
+                    for result in tried.values():
+                        if result in results and result is not best:
+                            ModelFolder(context.run, result.candidate).drop_weights()
+
+            def evaluate(evaluations):
+                for inputs in dict.fromkeys(item.candidate.inputs for item in evaluations):
+                    keep_inputs(context.run, inputs, open_data(settings, inputs))
+                return context.train(evaluations)
+
+            pursue(strategy, context.history, self.name, evaluate, each, end)
+            bar.skip(bar.total - bar.done)
+        findings.tuned = found
+
+
+class _Clock:
+    """Whether the time for tuning is up, by the seconds that the recorded trials took: the same in a resumed run.
+
+    Args:
+        settings: How much there is.
+        processes: That work side by side.
+    """
+
+    def __init__(self, settings: TuningSettings, processes: int) -> None:
+        self._settings, self._processes = settings, processes
+
+    def goes_on(self, results: Sequence[Result]) -> bool:
+        """Whether there is time for another round."""
+        seconds = self._settings.seconds
+        return seconds is None or sum(result.seconds for result in results) / self._processes < seconds
+
+
+def _first_of_each(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The first candidate of each family."""
+    return list({candidate.network_id: candidate for candidate in reversed(candidates)}.values())[::-1]

@@ -1,0 +1,162 @@
+"""Tuning: each family of baselines is searched over its choices, inputs and recipe by the TPE of Optuna."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.families import FAMILIES
+from recnas.candidates.network import Baseline
+from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, rounded, with_choices
+from recnas.strategies.base import Strategy
+
+AT_ONCE = 2
+"""Trials of a family that are asked for together; the same whatever the number of workers."""
+RANDOM_TRIALS = 6
+"""Trials of a family before its model of what is good has a say, its own candidate among them."""
+MOST_REPEATS = 20
+"""Draws in a row of candidates that were tried before, after which a family has nothing more to try."""
+CHOICE = "network."
+"""What precedes the name of a family's own choice."""
+
+
+class FamilyTuning(Strategy):
+    """Tunes families side by side: each begins with its own candidate, then TPE (Bergstra et al. 2011) proposes.
+
+    Args:
+        families: The candidate that each family begins with.
+        trials: Trainings of each family at most; None: as many as `goes_on` allows.
+        seed: Where the samplers' choices start.
+        goes_on: Asked before each round, with the results so far, whether there is time for one.
+    """
+
+    def __init__(
+        self,
+        families: Sequence[Candidate],
+        trials: int | None,
+        seed: int,
+        goes_on: Callable[[Sequence[Result]], bool] = lambda results: True,
+    ) -> None:
+        self._families = [_Family(candidate, trials, seed + place) for place, candidate in enumerate(families)]
+        self._goes_on = goes_on
+        self._results: list[Result] = []
+        self._asked: list[tuple[_Family, Any, Evaluation]] = []
+
+    def ask(self) -> list[Evaluation]:
+        """The next trials of every family that has some left; nothing when none has, or time is up."""
+        if self._results and not self._goes_on(self._results):
+            return []
+        self._asked = [
+            (family, trial, Evaluation(candidate, 1.0))
+            for family in self._families
+            for trial, candidate in family.ask()
+        ]
+        return [evaluation for _, _, evaluation in self._asked]
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """What the trials came to."""
+        for (family, trial, _), result in zip(self._asked, results, strict=True):
+            family.tell(trial, result)
+        self._results.extend(results)
+
+
+class _Family:
+    """One family's trials.
+
+    Args:
+        own: The candidate that it begins with.
+        trials: At most so many; None for no bound.
+        seed: The sampler's.
+    """
+
+    def __init__(self, own: Candidate, trials: int | None, seed: int) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=RANDOM_TRIALS
+            )
+        self._study = optuna.create_study(sampler=sampler)
+        self._failed = optuna.trial.TrialState.FAIL
+        self._own, self._trials, self._tried = own, trials, set[str]()
+        self._table = tuning_choices(own)
+        self._study.enqueue_trial({name: _word(choice, _value(own, name)) for name, choice in self._table.items()})
+
+    def ask(self) -> list[tuple[Any, Candidate]]:
+        """Trials with their candidates, none of which was tried before."""
+        found: list[tuple[Any, Candidate]] = []
+        # The own candidate comes alone, so that all others may learn from it.
+        wanted = AT_ONCE if self._tried else 1
+        repeats = 0
+        while len(found) < wanted and repeats < MOST_REPEATS:
+            if self._trials is not None and len(self._tried) >= self._trials:
+                break
+            trial = self._study.ask()
+            candidate = self._candidate({name: _suggested(trial, name, item) for name, item in self._table.items()})
+            if candidate.id in self._tried:
+                self._study.tell(trial, state=self._failed)
+                repeats += 1
+                continue
+            self._tried.add(candidate.id)
+            found.append((trial, candidate))
+        return found
+
+    def tell(self, trial: Any, result: Result) -> None:
+        """What a trial came to."""
+        if result.training.validation is None or result.training.diverged is not None:
+            self._study.tell(trial, state=self._failed)
+        else:
+            self._study.tell(trial, result.training.validation.log_loss)
+
+    def _candidate(self, chosen: Mapping[str, Any]) -> Candidate:
+        if not self._tried:
+            # As it is, though one of its values may lie between those of the table.
+            return self._own
+        network = self._own.network
+        own = {name.removeprefix(CHOICE): value for name, value in chosen.items() if name.startswith(CHOICE)}
+        if own:
+            network = Baseline(network.name, {**dict(network.choices), **own})
+        others = {name: value for name, value in chosen.items() if not name.startswith(CHOICE)}
+        return with_choices(Candidate(network, self._own.recipe, self._own.inputs), others)
+
+
+def tuning_choices(candidate: Candidate) -> dict[str, Span | Options]:
+    """What tuning chooses of a family: its own choices, then those of the recipe and the inputs."""
+    assert isinstance(candidate.network, Baseline), f"{candidate.id} is of no family"
+    family = FAMILIES.get(candidate.network.name)
+    own = {} if family is None else {CHOICE + name: Options(values) for name, values in family.choices.items()}
+    return own | dict(RECIPE_CHOICES)
+
+
+def _value(candidate: Candidate, name: str) -> Any:
+    if name.startswith(CHOICE):
+        own = dict(candidate.network.choices)
+        key = name.removeprefix(CHOICE)
+        return own.get(key, FAMILIES[candidate.network.name].choices[key][0])
+    value: Any = candidate
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _suggested(trial: Any, name: str, choice: Span | Options) -> Any:
+    if isinstance(choice, Span):
+        return rounded(trial.suggest_float(name, choice.least, choice.most, log=True))
+    words = [json.dumps(value) for value in choice.values]
+    return choice.values[words.index(trial.suggest_categorical(name, words))]
+
+
+def _word(choice: Span | Options, value: Any) -> Any:
+    """A value as Optuna knows it; of one that is not in the table the nearest."""
+    if isinstance(choice, Span):
+        return min(max(value or choice.least, choice.least), choice.most)
+    if value in choice.values:
+        return json.dumps(value)
+    numbers = [item for item in choice.values if isinstance(item, int | float)]
+    return json.dumps(min(numbers, key=lambda item: abs(item - value)) if numbers else choice.values[0])
