@@ -41,7 +41,7 @@ FEATURES = (
 )
 DENSE = (
     DenseFeature("age", {"name": "standardize", "mean": 30.0, "std": 10.0}),
-    DenseFeature("visits", {"name": "log1p"}),
+    DenseFeature("visits", {"name": "none"}),
     DenseFeature("price", {"name": "log1p"}),
 )
 OPTIMIZATION = Optimization(learning_rate=0.1, batch_size=50)
@@ -78,9 +78,9 @@ def write_data_set(folder: Path, seed: int = 0) -> Path:
         table = pa.table(
             {
                 "click": pa.array(labels, pa.int8()),
-                "age": pa.array(generator.normal(size=size), pa.float64()),
+                "age": pa.array(30 + 10 * generator.normal(size=size), pa.float64()),
                 "visits": pa.array(generator.normal(size=size), pa.float64()),
-                "price": pa.array(generator.random(size), pa.float64()),
+                "price": pa.array(np.expm1(generator.random(size)), pa.float64()),
                 "user": pa.array(users, pa.uint32()),
                 "tags": pa.array([ids(n, 30) for n in generator.integers(4, size=size)], pa.list_(pa.uint32())),
                 "item": pa.array(ids(size, 2**32), pa.uint32()),

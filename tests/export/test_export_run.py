@@ -149,7 +149,6 @@ def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pat
         ("results.json", '{"best": 7}', "best: input should be a valid string, it is 7"),
         ("candidate.json", "{}", "a candidate has a network and a recipe"),
         ("candidate.json", '{"network": {}, "recipe": {}}', "an object with 'version' and 'blocks' is expected"),
-        ("candidate.json", '{"inputs": {"user": 1}}', "inputs are chosen ones, which this version"),
         ("config.yaml", "a: [", "not YAML"),
         ("config.yaml", "seed: 1", "do not say how the model was trained .*final"),
         ("config.yaml", "final: {optimization: {batch_size: 0}}", "batch_size"),
