@@ -198,11 +198,8 @@ class _Fitting:
         for start in range(0, len(crosses), at_once):
             group = crosses[start : start + at_once]
             for parts, values in zip(group, self._joint_values(group), strict=True):
-                values.sort()
-                firsts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-                counts = np.diff(np.append(firsts, len(values)))
-                often = counts >= max(JOINT_COUNT, self._inputs.min_count)
-                kept = _most_frequent(values[firsts][often], counts[often], self._inputs.cross_rows)
+                often = _met_often(values, max(JOINT_COUNT, self._inputs.min_count))
+                kept = _most_frequent(*often, self._inputs.cross_rows)
                 name = self._free(" × ".join(part.number or part.name for part in parts))
                 result.append(
                     SparseFeature(name, len(kept) + 2, kept=tuple(kept.tolist()), unseen=SHARED, joint=tuple(parts))
@@ -259,6 +256,18 @@ def _with_kept(feature: SparseFeature, ids: np.ndarray, counts: np.ndarray) -> S
     found = replace(feature, kept=kept, unseen=unseen, rows=max(2, len(kept) + beside), words=())
     words = tuple(word for word in feature.words if found.id_of(word) not in (None, found.shared_id))
     return replace(found, words=words)
+
+
+def _met_often(values: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Those of values `[N]` that are there so many times at least, ascending, and how often. The values get sorted."""
+    values.sort()
+    # Of most of very many there is but one: nothing is made for each of them.
+    first = np.ones(max(0, len(values) - least + 1), dtype=bool)
+    np.not_equal(values[1 : len(first)], values[: len(first) - 1], out=first[1:])
+    first &= values[: len(first)] == values[len(values) - len(first) :]
+    starts = np.flatnonzero(first)
+    often = values[starts]
+    return often, np.searchsorted(values, often, side="right") - starts
 
 
 def _most_frequent(ids: np.ndarray, counts: np.ndarray, most: int) -> np.ndarray:
