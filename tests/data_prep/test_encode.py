@@ -5,6 +5,7 @@ The code that an export writes for those who have no recnas must read the same.
 
 import datetime
 import json
+import math
 import random
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recnas.data import Dataset, batch_of
+from recnas.data import Dataset, batch_of, fit_inputs
 from recnas.data_prep import prepare
 from recnas.data_prep.avazu import FORM as AVAZU
 from recnas.data_prep.avazu import HEXADECIMAL
@@ -26,6 +27,7 @@ from recnas.data_prep.criteo import FORM as CRITEO
 from recnas.data_prep.kdd import FORM as KDD
 from recnas.data_prep.synthetic import generate
 from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.inputs import Inputs
 from recnas.features.raw_values import raw_value
 from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
@@ -142,6 +144,39 @@ def test_a_table_of_typed_values(tmp_path) -> None:
     roles = {"label": "y", "dense": ["x"], "sparse": ["user"], "multi": ["tags"]}
     prepare("tabular", tmp_path / "out", tmp_path / "in.jsonl", progress=False, **roles)
     assert_same_as_prepared(tmp_path / "out", rows)
+
+
+ODD_NUMBERS = ["", " ", "NA", " NULL", "nan", "NaN", "inf", "-inf", "Infinity", "+inf", "1e999", "-1e400", "0x1", "1_0"]
+ODD_NUMBERS += ["1e308", "-1e308", "-0.0", "007", " 7 ", "5e-324", None, math.nan, math.inf, -math.inf, 1e300, 0]
+
+
+@pytest.mark.parametrize("odd", ODD_NUMBERS)
+def test_odd_numbers_are_served_as_they_were_prepared_however_they_are_fed(tmp_path, odd) -> None:
+    rows = [{"y": n % 2, "x": str(n % 19 / 4) if n % 5 else "", "user": f"u{n % 4}"} for n in range(60)]
+    table = [*rows, {"y": 1, "x": odd, "user": "u1"}]
+    roles = {"label": "y", "dense": ["x"], "sparse": ["user"], "on_bad_row": "skip", "progress": False}
+    first = tmp_path / "first"
+    prepare("tabular", first, pd.DataFrame(rows, dtype=object), **roles)
+    inputs = Inputs(("columns", "field", "bins", "piecewise", "missing"), bins=16, crosses=("user:x",))
+    schema = fit_inputs(Dataset(first), inputs)
+    frame = pd.DataFrame(table, dtype=object)
+    if isinstance(odd, float):
+        # Numbers as numbers.
+        frame = frame.assign(x=pd.to_numeric(frame["x"]))
+    schema.save(tmp_path)
+    prepare("tabular", tmp_path / "out", frame, like=tmp_path, split="test", on_bad_row="skip", progress=False)
+    dataset = Dataset(tmp_path / "out", needed=("test",)).fed(schema)
+    *_, last = (example for batch in dataset.batches("test", 64) for example in examples_of(batch))
+    served = frame.iloc[-1:]
+    if dataset.rows("test") == len(table):
+        for given_rows in (served, served.to_dict("records")[0]):
+            (example,) = examples_of(batch_of(schema.encode(given_rows), schema))
+            assert example == last
+        return
+    assert dataset.rows("test") == len(rows)
+    for given_rows in (served, served.to_dict("records")[0]):
+        with pytest.raises(InputError, match=r"x is .*, which is not a finite number"):
+            schema.encode(given_rows)
 
 
 SCHEMA = Schema(

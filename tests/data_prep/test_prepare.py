@@ -1,6 +1,7 @@
 """Where a data set appears, when, and what stands in its way."""
 
 import errno
+import math
 import os
 import signal
 import subprocess
@@ -217,6 +218,12 @@ def test_a_number_beyond_float32_is_its_largest(tmp_path, kind):
     schema = _write(tmp_path, _table([chunk], {"x": kind}))
     values = pl.concat([pl.read_parquet(tmp_path / split / "*.parquet")["x"] for split in SPLITS])
     assert np.isfinite(schema.dense[0].apply(values.to_numpy())).all()
+
+
+def test_a_recipe_that_gives_an_infinite_number_is_told_so(tmp_path):
+    chunk = _chunks(1, 200)[0].with_columns(x=pl.Series([math.inf, *([0.5] * 199)]))
+    with pytest.raises(InputError, match="x is infinite in some row; a recipe leaves such a row out, or the number"):
+        _write(tmp_path, _table([chunk], {"x": "none"}))
 
 
 def test_splits_that_cannot_be_learned_from_are_refused(tmp_path, train_txt, criteo_lines):
