@@ -25,7 +25,7 @@ from recnas.nn.baselines.registry import baseline
 class SumOfFields(nn.Module):
     """A network on the sum of all fields."""
 
-    def __init__(self, num_dense, num_sparse, dim):
+    def __init__(self, num_dense, num_fields, dim):
         super().__init__()
         self.deep = nn.Sequential(MLP(dim, (64,)), nn.Linear(64, 1))
 

@@ -23,11 +23,19 @@ class Candidate:
         network: An architecture, or a baseline.
         recipe: How it is trained.
         inputs: What it is fed.
+
+    Raises:
+        InputError: The network cannot be trained by the recipe.
     """
 
     network: Network
     recipe: Recipe
     inputs: Inputs = AS_PREPARED
+
+    def __post_init__(self) -> None:
+        is_normed = isinstance(self.network, Baseline) and self.network.norms_batches
+        if is_normed and self.recipe.optimization.batch_size < 2:
+            raise InputError(f"batch norm needs batches of two rows or more; {self.network.name} has some")
 
     @cached_property
     def network_id(self) -> str:

@@ -53,6 +53,17 @@ class Baseline:
         """Its name, as that of a file, whatever was chosen: a family's candidates are listed together."""
         return as_file_name(self.name)
 
+    @property
+    def all_choices(self) -> dict[str, Choice]:
+        """Every choice with its value, the default ones too; of a user's own those that were given."""
+        family, given = FAMILIES.get(self.name), dict(self.choices)
+        return given if family is None else with_defaults(self.name, family.choices, given)
+
+    @property
+    def norms_batches(self) -> bool:
+        """Whether it has batch norm, so that rows of a step are seen together."""
+        return self.all_choices.get("norm") == "batch"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is as by default is left out."""
         choices = {key: list(value) if isinstance(value, tuple) else value for key, value in self.choices}

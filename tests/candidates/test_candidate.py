@@ -61,6 +61,16 @@ def test_the_ids_of_a_version_are_those_of_the_next() -> None:
     assert Candidate(Baseline("dlrm"), replace(recipe, epochs=2)).id == "dlrm-4ad7c816"
 
 
+def test_batch_norm_has_batches() -> None:
+    with pytest.raises(InputError, match="batch norm needs batches of two rows or more; dnn has some"):
+        Candidate(Baseline("dnn", {"norm": "batch"}), Recipe(Optimization(0.1, 1)))
+    with pytest.raises(InputError, match="finalnet has some"):
+        Candidate(Baseline("finalnet"), Recipe(Optimization(0.1, 1)))
+    for baseline in (Baseline("dnn"), Baseline("dnn", {"norm": "layer"}), Baseline("lr")):
+        Candidate(baseline, Recipe(Optimization(0.1, 1)))
+    Candidate(Baseline("finalnet"), Recipe(Optimization(0.1, 2)))
+
+
 def paths_in(value: Any) -> list[tuple[Any, ...]]:
     """Where there is something in nested plain values."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

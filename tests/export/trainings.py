@@ -50,6 +50,8 @@ CASES = {
     ),
     "clipped": Case(Optimization(0.05, BATCH, clip=0.1, fan_in_scale=16, weight_decay=1e-3), "nasrec-full"),
     "first_order": Case(Optimization(0.005, BATCH), baseline="deepfm"),
+    "own_loss": Case(Optimization(0.005, BATCH), baseline="fcn"),
+    "batch_norm": Case(Optimization(0.005, BATCH), baseline="finalnet"),
     "warm_up": Case(Optimization(0.02, BATCH, clip=0.3, fan_in_scale=16), "nasrec-cross", paths=2),
 }
 
@@ -72,7 +74,7 @@ def learner_of(case: Case, dataset: Dataset) -> Learner:
         return PathLearner(supernet, case.optimization, random.Random(0), paths=case.paths)
     arch = space.sample(random.Random(3))
     # Each process's dropout is its own.
-    network = baseline.network(dataset.schema).eval() if baseline else searched_network(dataset.schema, arch)
+    network = baseline.network(dataset.schema, dropout=0.0) if baseline else searched_network(dataset.schema, arch)
     return ModelLearner(CTRModel(dataset.schema, embeddings, network), case.optimization)
 
 

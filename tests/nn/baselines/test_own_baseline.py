@@ -64,7 +64,7 @@ def test_an_own_baseline_is_trained_reported_and_exported_with_its_title(run: Pa
     continue_training(model, data, here / "more")
     assert load(here / "more").schema == load(model).schema
     program = torch.export.load(model / "program.pt2").module()
-    batch = next(iter(Dataset(data).batches("test", 4)))
+    batch = next(iter(Dataset(data).fed(load(model).schema).batches("test", 4)))
     expected = torch.sigmoid(load(model)(batch))
     torch.testing.assert_close(program(*program_inputs(batch, load(model).schema)), expected)
     forget(here)
@@ -137,7 +137,7 @@ def test_an_own_baseline_that_fails_is_said_in_one_line_before_anything_is_made(
         ("own_columns", r"ValueError: forward gives \[3, 1\] for 3 rows, where \[3\] is expected"),
         ("own_sizes", "RuntimeError: mat1 and mat2"),
     ):
-        said = rf"baseline {module}:SumOfFields: failed on 3 columns and 8 fields \({reason}"
+        said = rf"baseline {module}:SumOfFields: failed on 3 columns and 11 fields \({reason}"
         with pytest.raises(InputError, match=said):
             recnas.baselines(data, here / "run", models=[NAME, f"{module}:SumOfFields"], progress=False)
     assert not (here / "run").exists()
