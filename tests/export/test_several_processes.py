@@ -15,7 +15,7 @@ from recnas.train.checkpoint import newest_state, read_notes, state_tensors
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("rowwise", "columns", "clipped", "first_order", "own_loss", "batch_norm", "warm_up")
+NAMES = ("rowwise", "columns", "clipped", "first_order", "adam", "decay", "own_loss", "batch_norm", "warm_up")
 KEPT_AT = 11
 
 

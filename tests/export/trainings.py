@@ -50,6 +50,14 @@ CASES = {
     ),
     "clipped": Case(Optimization(0.05, BATCH, clip=0.1, fan_in_scale=16, weight_decay=1e-3), "nasrec-full"),
     "first_order": Case(Optimization(0.005, BATCH), baseline="deepfm"),
+    "adam": Case(
+        Optimization(0.003, BATCH, optimizer="adam", embedding_optimizer="rowwise-adam", embedding_eps=1e-6),
+        baseline="dlrm",
+    ),
+    "decay": Case(
+        Optimization(0.003, BATCH, embedding_optimizer="adam", embedding_eps=1e-6, embedding_penalty=3e-3),
+        baseline="deepfm",
+    ),
     "own_loss": Case(Optimization(0.005, BATCH), baseline="fcn"),
     "batch_norm": Case(Optimization(0.005, BATCH), baseline="finalnet"),
     "warm_up": Case(Optimization(0.02, BATCH, clip=0.3, fan_in_scale=16), "nasrec-cross", paths=2),
