@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
 from llvmlite import ir
@@ -14,6 +18,7 @@ from numba.extending import intrinsic, overload
 
 from recnas.util.compiled import compiled
 
+T = TypeVar("T")
 Array = np.ndarray[Any, Any]
 LOG_2 = math.log(2)
 PREFETCH = "llvm.prefetch.p0i8"
@@ -83,4 +88,22 @@ def prefetch(context: Any, array: Any, place: Any) -> Any:
         builder.call(function, [address, number(0), number(3), number(1)])
         return context.get_dummy_value()
 
-    return types.void(array, types.int64), generate
+    return types.void(array, place), generate
+
+
+def in_threads(loop: Callable[[int, int], T], bounds: Sequence[int]) -> list[T]:
+    """Calls a loop for each two neighbouring bounds, `loop(first, stop)`, at the same time; gives what it gave.
+
+    Numba's own threads would end the process where two of Python's use them at once, or after a fork.
+    """
+    first, *others = pairwise(bounds)
+    if not others:
+        return [loop(*first)]
+    under_way = [_pool(os.getpid()).submit(loop, *each) for each in others]
+    return [loop(*first), *(each.result() for each in under_way)]
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Threads of this process, which a fork does not have."""
+    return ThreadPoolExecutor(os.cpu_count(), "compiled")

@@ -250,7 +250,7 @@ class ShardedEmbeddings(Embeddings):
             is_mean = kernel.config.pooling == PoolingType.MEAN
             rows = FusedRows(kernel.emb_module, is_mean, self.optimizer, of_tables, self._rates)
         kernel._emb_module = rows
-        kernel._optim = EmbeddingFusedOptimizer(kernel.config, rows, kernel._pg, all_optimizer_states=rows.states)
+        kernel._optim = EmbeddingFusedOptimizer(kernel.config, rows, kernel._pg)
 
     def forward(self, sparse: KeyedJaggedTensor) -> Tensor:
         """Looks up and pools, see `Embeddings`; a backward pass through it is one step of the tables."""
@@ -289,19 +289,22 @@ class ShardedEmbeddings(Embeddings):
         return self._divided({table: state[f"embedding_bags.{table}.weight"] for table in names}, first_order)
 
     def divided_optimizer_state(self, first_order: bool = False) -> dict[str, dict[str, Divided]]:
-        """The optimiser's state by name, and by feature, each divided as the feature's table is; see `divided_tables`.
+        """The optimiser's state by name and by feature, each divided as the feature's table is; see `divided_tables`.
 
-        It is the sum of squared gradients, `sum`, or of Adam `exp_avg`, `exp_avg_sq` and the number of updates of each
-        row, `row_counter`; `[rows, E]`, or `[rows]` if there is one of a row. With a penalty there is `rates_then
-        [rows]`, too: the sum of all steps' learning rates up to a row's last update.
+        The names are `EmbeddingOptimizer.state_names`. Moments are `[rows, E]`, or `[rows]` if there is one of a row;
+        all else is `[rows]`.
         """
         states: dict[str, dict[str, ShardedTensor]] = {name: {} for name in self.optimizer.state_names}
         for kernel in self._kernels:
+            # TorchRec gives the first one a name of its own.
+            first = next(iter(kernel.emb_module.get_optimizer_state()[0]))
             for of_table in kernel.fused_optimizer.state_dict()["state"].values():
                 for name, tensor in of_table.items():
                     table, _, state = name.partition(".")
-                    # TorchRec gives the first one this name.
-                    states[self.optimizer.state_names[0] if state == "momentum1" else state][table] = tensor
+                    state = first if state == "momentum1" else state
+                    # FBGEMM keeps first moments that are not used, too.
+                    if state in states:
+                        states[state][table] = tensor
         names = self._names(first_order).values()
         return {
             state: self._divided({table: tensors[table] for table in names if table in tensors}, first_order)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
+from recnas.candidates.embedding_optimizer import COUNTS, EXP_AVG, RATES_THEN, EmbeddingOptimizer
 from recnas.nn import row_kernels
-from recnas.nn.compiled import Array
-from recnas.nn.row_decay import COUNTS, RATES_THEN
+from recnas.nn.compiled import Array, in_threads
 
-KINDS = {
-    "rowwise-adagrad": row_kernels.ROWWISE_ADAGRAD,
-    "adagrad": row_kernels.ADAGRAD,
-    "rowwise-adam": row_kernels.ROWWISE_ADAM,
-    "adam": row_kernels.ADAM,
-}
+IDS_OF_THREAD = 4096
+"""Rows to look up that are worth a thread of their own."""
 
 
 class FusedRows(nn.Module):
@@ -45,32 +41,33 @@ class FusedRows(nn.Module):
         self.learning_rate = 0.0
         self._tables: list[Tensor] = fused.split_embedding_weights()
         self._weights: Tensor = fused.weights_host.detach().flatten()
+        self._penalties = np.array(penalties, dtype=np.float64)
         rows = np.array([len(table) for table in self._tables])
         dims = np.array([table.shape[1] for table in self._tables])
         starts = np.array([table.storage_offset() for table in self._tables]) - self._weights.storage_offset()
-        self._first_rows = np.cumsum(rows) - rows
-        self._shape = (starts, rows, dims, np.cumsum(dims) - dims)
-        self.dim = int(dims.sum())
-        self._penalties = np.array(penalties, dtype=np.float64)
-        self._corrections = row_kernels.corrections()
-        adam = optimizer.name.endswith("adam")
-        # What is not needed is a single element, as loops want an array. NumPy asks for large pages.
+        first_rows, columns = (np.cumsum(sizes) - sizes for sizes in (rows, dims))
+        self._places = tuple(item.astype(np.uint64) for item in (starts, rows, first_rows, dims, columns))
+        self.dim, adam, momentum = int(dims.sum()), optimizer.is_adam, optimizer.has_momentum
+        self._kernels = row_kernels.kernels(optimizer.elementwise, adam, momentum, optimizer.decays)
+        self._corrections = [row_kernels.corrections(beta) for beta in (optimizer.beta1, row_kernels.BETA_2)]
+        # Of what is not needed there is one element, as the loops take arrays.
         elements, total = self._weights.numel(), int(rows.sum())
-        self._first = _zeros(elements if adam else 1)
+        self._first = _zeros(elements if momentum else 1)
         self._second = _zeros(elements if optimizer.elementwise else total)
         self._counts = _zeros(total if adam else 1)
         self._rates_then = _zeros(total if optimizer.decays else 1, np.float64)
-        second = "exp_avg_sq" if adam else "sum"
-        self.states: list[dict[str, Tensor]] = []
-        for table, first, start in zip(self._tables, self._first_rows.tolist(), starts.tolist(), strict=True):
-            row_part, part = slice(first, first + len(table)), slice(start, start + table.numel())
-            state = {"exp_avg": self._first[part].view_as(table)} if adam else {}
-            state[second] = self._second[part].view_as(table) if optimizer.elementwise else self._second[row_part]
-            if adam:
-                state[COUNTS] = self._counts[row_part]
-            if optimizer.decays:
-                state[RATES_THEN] = self._rates_then[row_part]
-            self.states.append(state)
+        self._states: list[dict[str, Tensor]] = []
+        for table, start, row in zip(self._tables, starts.tolist(), first_rows.tolist(), strict=True):
+            elements, rows = slice(start, start + table.numel()), slice(row, row + len(table))
+            state = {
+                EXP_AVG: self._first[elements].view_as(table) if momentum else None,
+                optimizer.second_moment: self._second[elements].view_as(table)
+                if optimizer.elementwise
+                else self._second[rows],
+                COUNTS: self._counts[rows],
+                RATES_THEN: self._rates_then[rows],
+            }
+            self._states.append({name: state[name] for name in optimizer.state_names})
         # Autograd calls the update only if something that is looked up wants a gradient.
         self._wants_gradient = torch.zeros(0, requires_grad=True)
 
@@ -92,55 +89,51 @@ class FusedRows(nn.Module):
 
     def lookup(self, ids: Array, offsets: Array, rates: float) -> Tensor:
         """What `forward` gives, when the sum of learning rates is `rates`."""
-        result = torch.empty((len(offsets) - 1) // len(self._tables), self.dim)
-        wrong = row_kernels.lookup(ids, offsets, *self._arrays(rates), result.numpy())
-        if wrong >= 0:
-            raise IndexError(f"an embedding table has no row {ids[wrong]}")
+        bags = (len(offsets) - 1) // len(self._tables)
+        result = torch.empty(bags, self.dim)
+        parts = _threads(len(ids))
+        bounds = [bags * part // parts for part in range(parts + 1)]
+        lookup = partial(self._kernels.lookup, ids, offsets, *self._arrays(rates), result.numpy())
+        for wrong in in_threads(lookup, bounds):
+            if wrong >= 0:
+                raise IndexError(f"an embedding table has no row {ids[wrong]}")
         return result
 
     def update(self, ids: Array, offsets: Array, rates: float, rate: float, gradient: Tensor) -> None:
         """Updates the rows of a lookup that was made at the sum of learning rates `rates`, by its gradient."""
-        row_kernels.update(
+        # Tables are shared out by the number of ids.
+        parts, ends = _threads(len(ids)), offsets[len(gradient) :: max(1, len(gradient))]
+        inner = np.searchsorted(ends, [len(ids) * part / parts for part in range(1, parts)], "right").tolist()
+        update = partial(
+            self._kernels.update,
             ids,
             offsets,
             *self._arrays(rates),
             self._first.numpy(),
             self._corrections[0],
+            self.optimizer.beta1,
             rate,
             gradient.detach().contiguous().numpy(),
         )
+        in_threads(update, [0, *inner, len(self._tables)])
 
     def _arrays(self, rates: float) -> tuple[Any, ...]:
-        return (
-            self._weights.numpy(),
-            *self._shape,
-            self.mean,
-            self._penalties,
-            rates,
-            KINDS[self.optimizer.name],
-            self.optimizer.eps,
-            self._second.numpy(),
-            self._first_rows,
-            self._counts.numpy(),
-            self._rates_then.numpy(),
-            self._corrections[1],
-        )
+        moments = (self._second.numpy(), self._counts.numpy(), self._rates_then.numpy())
+        decay = (self._penalties, rates, self.optimizer.eps, self._corrections[1])
+        return (self._weights.numpy(), *self._places, self.mean, *moments, *decay)
 
     def settle(self) -> None:
         """Brings all rows up to date."""
-        adam = self.optimizer.name.endswith("adam")
-        for table, state, penalty in zip(self._tables, self.states, self._penalties.tolist(), strict=True):
+        for table, state, penalty in zip(self._tables, self._states, self._penalties.tolist(), strict=True):
             if penalty:
-                second = state["exp_avg_sq" if adam else "sum"].view(len(table), -1)
-                row_kernels.settle(
+                self._kernels.settle(
                     table.numpy(),
-                    second.numpy(),
-                    penalty,
-                    self.rates.item(),
-                    adam,
-                    self.optimizer.eps,
+                    state[self.optimizer.second_moment].view(len(table), -1).numpy(),
                     state.get(COUNTS, self._counts).numpy(),
                     state[RATES_THEN].numpy(),
+                    penalty,
+                    self.rates.item(),
+                    self.optimizer.eps,
                     self._corrections[1],
                 )
 
@@ -154,6 +147,10 @@ class FusedRows(nn.Module):
     def split_embedding_weights(self) -> list[Tensor]:
         """The tables' weights, sharing memory; of a row, those after its last update or `settle`."""
         return self._tables
+
+    def get_optimizer_state(self) -> list[dict[str, Tensor]]:
+        """The optimiser's state of each table by name, sharing memory."""
+        return self._states
 
     def flush(self) -> None:
         """There is no cache of rows."""
@@ -173,6 +170,11 @@ class _Lookup(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, ...]:
         ctx.rows.update(ctx.ids, ctx.offsets, ctx.rates, ctx.rate, gradient)
         return None, None, None, None
+
+
+def _threads(ids: int) -> int:
+    """How many of torch's threads are worth it for so many ids."""
+    return max(1, min(torch.get_num_threads(), ids // IDS_OF_THREAD))
 
 
 def _zeros(size: int, kind: type = np.float32) -> Tensor:

@@ -20,7 +20,7 @@ from torchrec.distributed.planner.types import PlannerError, ShardingOption, Sta
 from torchrec.distributed.types import ShardingPlan
 
 from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
-from recnas.nn.row_kernels import BETA_1, BETA_2
+from recnas.nn.row_kernels import BETA_2
 from recnas.nn.sharding import Sharding
 from recnas.util.errors import InputError, first_line
 
@@ -148,7 +148,7 @@ def _lack_of_memory_as_input_error() -> Iterator[None]:
 
 def learns_by_fbgemm(optimizer: EmbeddingOptimizer, device: str) -> bool:
     """Whether FBGEMM's kernels update the tables; a penalty may come on top where they do on CUDA devices."""
-    return device != "cpu" or (optimizer.name.endswith("adagrad") and not optimizer.decays)
+    return device != "cpu" or not (optimizer.is_adam or optimizer.decays)
 
 
 def _fused_params(optimizer: EmbeddingOptimizer, device: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _fused_params(optimizer: EmbeddingOptimizer, device: str) -> dict[str, Any]:
         )
     params = {"optimizer": OPTIMIZERS[optimizer.name], "learning_rate": 0.0, "eps": optimizer.eps}
     if optimizer.name == "adam":
-        params |= {"beta1": BETA_1, "beta2": BETA_2}
+        params |= {"beta1": optimizer.beta1, "beta2": BETA_2}
         params["extra_optimizer_config"] = UserEnabledConfigDefinition(use_rowwise_bias_correction=True)
     return params
 

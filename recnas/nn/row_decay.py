@@ -8,12 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from recnas.candidates.embedding_optimizer import COUNTS, EXP_AVG_SQ, RATES_THEN, SUM
 from recnas.nn.row_kernels import BETA_2
-
-SECOND_MOMENTS = ("sum", "exp_avg_sq")
-"""Of the Adagrads and of the Adams."""
-COUNTS, RATES_THEN = "row_counter", "rates_then"
-"""Of each row: its updates (FBGEMM's name), and the sum of all steps' learning rates up to the last of them."""
 
 
 def remainder(state: Mapping[str, Tensor], penalty: float, rates: float, eps: float) -> Tensor:
@@ -28,7 +24,7 @@ def remainder(state: Mapping[str, Tensor], penalty: float, rates: float, eps: fl
     Returns:
         Factors, `[n, E]`, or `[n, 1]` if there is a moment a row.
     """
-    second = next(state[name] for name in SECOND_MOMENTS if name in state)
+    second = state[SUM] if SUM in state else state[EXP_AVG_SQ]
     second = second.reshape(len(second), -1)
     if COUNTS in state:
         second = second / -torch.expm1(state[COUNTS].double() * torch.log(torch.tensor(BETA_2).double())).unsqueeze(1)
@@ -53,7 +49,7 @@ class DecayingRows(nn.Module):
         super().__init__()
         self.fused, self.penalties, self.eps, self.rates = fused, list(penalties), eps, rates
         self._tables = fused.split_embedding_weights()
-        self.states = [
+        self._states = [
             state | {RATES_THEN: torch.zeros(len(table), dtype=torch.float64, device=table.device)}
             for state, table in zip(fused.get_optimizer_state(), self._tables, strict=True)
         ]
@@ -70,7 +66,7 @@ class DecayingRows(nn.Module):
     @torch.no_grad()
     def _decay(self, table: int, rows: Tensor | slice) -> None:
         """Brings rows up to date; each may be there several times, as all of them are given the same."""
-        penalty, weights, state = self.penalties[table], self._tables[table], self.states[table]
+        penalty, weights, state = self.penalties[table], self._tables[table], self._states[table]
         if penalty:
             some = {name: values[rows] for name, values in state.items()}
             weights[rows] = weights[rows] * remainder(some, penalty, self.rates.item(), self.eps)
@@ -91,6 +87,10 @@ class DecayingRows(nn.Module):
     def split_embedding_weights(self) -> list[Tensor]:
         """The tables' weights, sharing memory; of a row, those after its last lookup."""
         return self._tables
+
+    def get_optimizer_state(self) -> list[dict[str, Tensor]]:
+        """The optimiser's state of each table by name, sharing memory."""
+        return self._states
 
     def flush(self) -> None:
         """The device has no cache of rows."""

@@ -24,11 +24,12 @@ from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceSt
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.planner import WriteItem
 
+from recnas.candidates.embedding_optimizer import COUNTS, EXP_AVG_SQ, RATES_THEN, SUM
 from recnas.nn.divided import Divided
 from recnas.nn.embeddings import WEIGHT_COLUMNS
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
-from recnas.nn.row_decay import COUNTS, RATES_THEN, SECOND_MOMENTS, remainder
+from recnas.nn.row_decay import remainder
 from recnas.train.loop import Learner
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -349,7 +350,7 @@ def _settle(tensors: Mapping[str, Tensor]) -> None:
         penalty = tensors[OPTIMIZER + PENALTY + name.removeprefix(kind)].item()
         of_table = {
             state: tensors[place]
-            for state in (*SECOND_MOMENTS, COUNTS, RATES_THEN)
+            for state in (SUM, EXP_AVG_SQ, COUNTS, RATES_THEN)
             if (place := OPTIMIZER + state_prefix(state) + name) in tensors
         }
         table *= remainder(of_table, penalty / (WEIGHT_COLUMNS if KINDS[kind] else 1), rates, eps)
@@ -436,7 +437,7 @@ def _optimizer_parts(learner: Learner) -> dict[str, Divided]:
 
 def state_prefix(state: str) -> str:
     """What comes before a parameter's name in the name of its optimizer state; nothing for Adagrad's sums."""
-    return "" if state == "sum" else f"{state}."
+    return "" if state == SUM else f"{state}."
 
 
 def _copy(own: Mapping[str, Divided], tensors: Mapping[str, Tensor | LazyTensor], source: Path) -> None:
