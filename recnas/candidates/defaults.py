@@ -5,12 +5,15 @@ docs/recipes.md says how they were found.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from recnas.candidates.candidate import Candidate
+from recnas.candidates.families import Choice
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.features.inputs import Inputs
 
-DEFAULT_INPUTS = Inputs(numbers=("columns", "bins"))
+DEFAULT_INPUTS = Inputs(numbers=("columns", "bins"), min_count=3)
 DEFAULT_RECIPE = Recipe(
     Optimization(
         learning_rate=3e-3,
@@ -18,18 +21,33 @@ DEFAULT_RECIPE = Recipe(
         optimizer="adam",
         embedding_optimizer="adam",
         embedding_rate=10.0,
-        embedding_penalty=2e-4,
-        schedule="plateau",
-        lr_warmup_share=0.0,
+        embedding_beta1=0.0,
+        embedding_penalty=3e-4,
+        schedule="linear",
+        lr_warmup_share=0.05,
         clip=10.0,
     ),
-    epochs=10,
+    epochs=5,
     evaluations=2,
-    patience=3,
-    dropout=0.2,
+    patience=4,
+    dropout=0.1,
+    embedding_std=0.01,
 )
+_DEEP = {"hidden": (256, 128), "norm": "batch"}
+OWN_CHOICES: Mapping[str, Mapping[str, Choice]] = {
+    "dnn": _DEEP,
+    "dlrm": {"norm": "batch"},
+    "deepfm": _DEEP,
+    "xdeepfm": _DEEP | {"feature_maps": (64, 64)},
+    "autoint+": _DEEP,
+    "fibinet": _DEEP,
+    "dcnv2": _DEEP,
+    "gdcn": _DEEP,
+    "finalmlp": {"norm": "batch"},
+}
+"""By family the choices that are not the published ones."""
 
 
 def own_candidate(family: str) -> Candidate:
     """A baseline with the choices, inputs and recipe that are its family's own: good ones, as far as is known."""
-    return Candidate(Baseline(family), DEFAULT_RECIPE, DEFAULT_INPUTS)
+    return Candidate(Baseline(family, OWN_CHOICES.get(family, {})), DEFAULT_RECIPE, DEFAULT_INPUTS)

@@ -47,6 +47,7 @@ class Optimization:
     )
     embedding_rate: float = setting(1.0, help="the tables' learning rate, as a multiple of the dense part's")
     embedding_eps: float | None = setting(None, help="the optimiser's eps for the tables; none: likewise")
+    embedding_beta1: float = setting(0.9, help="share of a row's first moment that an update of adam leaves; 0: none")
     embedding_penalty: float = setting(
         0.0, help="L2 penalty on the embeddings, which all rows feel at every step, not only those looked up"
     )
@@ -83,7 +84,7 @@ class Optimization:
         """The tables' fused optimiser."""
         name = self.embedding_optimizer
         eps = _usual_eps(name) if self.embedding_eps is None else self.embedding_eps
-        return EmbeddingOptimizer(name, eps, self.embedding_penalty, self.cross_penalty)
+        return EmbeddingOptimizer(name, eps, self.embedding_penalty, self.cross_penalty, self.embedding_beta1)
 
     @property
     def dense_eps(self) -> float:
@@ -102,7 +103,7 @@ def _usual_eps(optimizer: str) -> float:
 _ALWAYS_TOLD = (
     "learning_rate", "batch_size", "embedding_optimizer", "embedding_rate", "weight_decay", "fan_in_scale", "clip",
 )  # fmt: skip
-_AT_LEAST_0 = ("weight_decay", "embedding_penalty", "cross_penalty", "lr_warmup_share")
+_AT_LEAST_0 = ("weight_decay", "embedding_beta1", "embedding_penalty", "cross_penalty", "lr_warmup_share")
 _NAMED = {"optimizer": OPTIMIZERS, "embedding_optimizer": NAMES, "schedule": SCHEDULES}
 
 

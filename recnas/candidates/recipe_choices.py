@@ -45,11 +45,12 @@ class Options:
 
 RECIPE_CHOICES: Mapping[str, Span | Options] = {
     "recipe.optimization.learning_rate": Span(3e-4, 1e-2),
-    "recipe.optimization.embedding_rate": Options((1.0, 3.0, 10.0)),
+    "recipe.optimization.embedding_rate": Options((1.0, 3.0, 10.0, 20.0)),
     "recipe.optimization.embedding_penalty": Span(1e-7, 1e-1),
     "recipe.optimization.batch_size": Options((512, 1024, 2048, 4096)),
     "recipe.optimization.weight_decay": Options((0.0, 1e-6, 1e-5, 1e-4)),
-    "recipe.optimization.schedule": Options(("plateau", "linear", "cosine")),
+    "recipe.optimization.schedule": Options(("linear", "cosine", "plateau")),
+    "recipe.epochs": Options((2, 3, 5, 8)),
     "recipe.dropout": Options((0.0, 0.1, 0.2, 0.3, 0.5)),
     "recipe.embedding_dim": Options((8, 16, 32, 64)),
     "recipe.embedding_std": Options((0.003, 0.01, 0.03, None)),

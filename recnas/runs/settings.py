@@ -199,7 +199,8 @@ class FinalSettings:
     )
     baseline_recipes: str = setting(
         OWN,
-        help=f"how baselines are trained: {OWN}, each by its family's own recipe and inputs, or {LIKE_FINALISTS}",
+        help=f"how baselines are trained: {OWN}, each by its family's own recipe and inputs but for what flags say, or "
+        f"{LIKE_FINALISTS}",
     )
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from recnas.candidates.families import FAMILIES
 from recnas.runs.presets import read_settings, resolve, with_preset
-from recnas.runs.settings import LIKE_FINALISTS, OWN, CodeFlag, Settings
+from recnas.runs.settings import OWN, CodeFlag, Settings
 from recnas.strategies.base import Strategy
 from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.strategies.registry import strategy_name
@@ -22,9 +22,6 @@ from recnas.util.errors import InputError, suggested
 from recnas.util.plain_values import merge
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
-
-RECIPE = ("epochs", "optimization", "evaluations", "patience", "dropout", "embedding_dim", "embedding_std")
-"""Settings of the final training that make a recipe."""
 
 
 def run_search(
@@ -94,9 +91,9 @@ def run_baselines(
 ) -> dict[str, Any]:
     """Trains baselines: in a run of their own, or for a finished run, to whose results they are added.
 
-    Each is trained by its family's own recipe, unless a preset or settings say how: then all are trained alike. Of
-    several trainings of one, the best on validation counts. Those that are added to a finished run are trained as its
-    settings say.
+    Each is trained by its family's own recipe, with what settings change of it, or as a preset says. Of several
+    trainings of one, the best on validation counts. Those that are added to a finished run are trained as its settings
+    say.
 
     Args:
         data: The data set's folder; a finished run knows its own.
@@ -145,9 +142,6 @@ def run_baselines(
         wanted |= {"top_k": 0} if models is None else {"top_k": 0, "baselines": list(models)}
     if before is None or not (finished or resume):
         before = {"final": {"baselines": list(FAMILIES)}}
-        if preset is None and ("inputs" in settings or any(name in RECIPE for name in settings.get("final", {}))):
-            # Who says how to train means all of them.
-            wanted = {"baseline_recipes": LIKE_FINALISTS} | wanted
     if learning_rates is not None:
         final = merge(before, given).get("final", {}) | wanted
         wanted |= _rates(learning_rates, final.get("baseline_recipes", OWN))

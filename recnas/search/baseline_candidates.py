@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import TypeVar
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.defaults import own_candidate
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe import Recipe
+from recnas.candidates.recipe import Optimization, Recipe
+from recnas.features.inputs import Inputs
+from recnas.features.schema import Schema
+from recnas.nn.baselines.registry import check_baselines, imported_baseline
 from recnas.runs.rungs import other_learning_rates
 from recnas.runs.settings import OWN, Settings
+from recnas.util.errors import InputError
+
+Value = TypeVar("Value", Optimization, Recipe, Inputs)
 
 
 def baseline_candidates(settings: Settings, names: Sequence[str]) -> list[Candidate]:
@@ -22,7 +29,7 @@ def baseline_candidates(settings: Settings, names: Sequence[str]) -> list[Candid
     """
     final = settings.final
     if final.baseline_recipes == OWN:
-        own = [own_candidate(name) for name in names]
+        own = [_with_what_is_said(own_candidate(name), settings) for name in names]
         rates = final.baseline_learning_rates
         return [
             replace(candidate, recipe=at(candidate.recipe, rate))
@@ -31,6 +38,41 @@ def baseline_candidates(settings: Settings, names: Sequence[str]) -> list[Candid
         ]
     rates = [final.optimization.learning_rate, *other_learning_rates(final)]
     return [Candidate(Baseline(name), at(final.recipe, rate), settings.inputs) for name in names for rate in rates]
+
+
+def check_baseline_candidates(settings: Settings, names: Sequence[str], schema: Schema) -> None:
+    """Checks the baselines of a run before anything is trained; modules of a user's own are imported, and tried.
+
+    Args:
+        settings: The run's.
+        names: The baselines'.
+        schema: The features that they read as the run's settings say.
+
+    Raises:
+        InputError: There is no such baseline, it cannot read these features, or it cannot be trained so.
+    """
+    check_baselines(names, schema)
+    for candidate in baseline_candidates(settings, names):
+        chosen = imported_baseline(candidate.network.name).chosen(candidate.network)
+        if chosen.get("norm") == "batch" and candidate.recipe.optimization.batch_size < 2:
+            raise InputError(
+                f"{candidate.network.name}: batch norm takes batches of two rows or more; raise --batch-size"
+            )
+
+
+def _with_what_is_said(own: Candidate, settings: Settings) -> Candidate:
+    """A family's own candidate with those settings of recipe and inputs that are not as by default."""
+    said = settings.final.recipe
+    optimization = _changed(own.recipe.optimization, said.optimization, DEFAULT_RECIPE.optimization)
+    recipe = _changed(replace(own.recipe, optimization=optimization), said, DEFAULT_RECIPE, without="optimization")
+    return replace(own, recipe=recipe, inputs=_changed(own.inputs, settings.inputs, DEFAULT_INPUTS))
+
+
+def _changed(own: Value, said: Value, default: Value, without: str = "") -> Value:
+    """A value with those fields of another that are not the default's."""
+    names = [item.name for item in fields(said) if item.name != without]
+    found = {name: value for name in names if (value := getattr(said, name)) != getattr(default, name)}
+    return replace(own, **found)
 
 
 def at(recipe: Recipe, learning_rate: float) -> Recipe:

@@ -13,12 +13,12 @@ import yaml
 from recnas.candidates.network import BASELINE, Baseline
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
-from recnas.nn.baselines.registry import check_baselines
 from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import write_plan
 from recnas.runs.results import best_trained, check_judged, read_results
 from recnas.runs.settings import Settings
+from recnas.search.baseline_candidates import check_baseline_candidates
 from recnas.search.conclusion import model_entries
 from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
@@ -59,7 +59,7 @@ def _train_baselines(settings: Settings, options: RunOptions) -> dict[str, Any]:
     console = Console(options.progress, plan.names)
     console.outlook = Outlook(plan)
     costs, started = Costs(settings, dataset), time.perf_counter()
-    check_baselines(settings.final.baselines, dataset.schema)
+    check_baseline_candidates(settings, settings.final.baselines, dataset.schema)
     say_rows(console, dataset)
     with open_context(settings, dataset, costs, console, options) as context:
         write_plan(context.run, plan)
@@ -94,7 +94,7 @@ def _add_baselines(settings: Settings, names: tuple[str, ...], options: RunOptio
     check_trackers(options.log_to)
     console, dataset = Console(options.progress, (FINAL_TRAINING, TEST)), open_data(settings)
     costs = Costs(settings, dataset)
-    check_baselines(names, dataset.schema)
+    check_baseline_candidates(settings, names, dataset.schema)
     with open_context(settings, dataset, costs, console, replace(options, overwrite=False, resume=True)) as context:
         run = context.run
         results = read_results(run)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from recnas.candidates.defaults import DEFAULT_INPUTS
 from recnas.data import Dataset, fit_inputs
-from recnas.features.inputs import Inputs
+from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.features.schema import FILE_NAME, Schema
 from recnas.runs.folder import inputs_folder
 from recnas.runs.settings import Settings
+from recnas.util.errors import InputError
 
 KEPT = 8
 """Data sets that a process keeps open, by what is fed of them."""
@@ -41,6 +43,8 @@ def _open_data(data: str, run: str, inputs: Inputs, written: tuple[int, int] | N
     dataset = Dataset(data)
     if inputs.as_prepared:
         return dataset
+    if not dataset.own_schema.dense and inputs.numbers not in (AS_PREPARED.numbers, DEFAULT_INPUTS.numbers):
+        raise InputError(f"{data}: there are no numbers to be fed as {', '.join(inputs.numbers)}; leave --numbers out")
     folder = inputs_folder(Path(run), inputs)
     if (folder / FILE_NAME).exists():
         known, own = Schema.load(folder), dataset.schema

@@ -15,13 +15,13 @@ from recnas.data import Dataset, describe
 from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
-from recnas.nn.baselines.registry import check_baselines
 from recnas.proxies.registry import check_proxy_name
 from recnas.runs.folder import ARCHITECTURE, DATA, RESULTS, check_openable, finished, open_run, shared_files
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import write_plan
 from recnas.runs.results import best_trained, current
 from recnas.runs.settings import Settings
+from recnas.search.baseline_candidates import check_baseline_candidates
 from recnas.search.conclusion import front, model_entries
 from recnas.search.context import RunContext, RunOptions
 from recnas.search.costs import Costs
@@ -92,7 +92,7 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
     console.stages, console.outlook = plan.names, Outlook(plan)
-    check_baselines(settings.final.baselines, dataset.schema)
+    check_baseline_candidates(settings, settings.final.baselines, dataset.schema)
     if strategy is None:
         strategy = named_strategy(settings)
     say_rows(console, dataset)

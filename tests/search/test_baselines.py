@@ -14,11 +14,9 @@ import yaml
 import recnas
 from benchmarks.kills import outcome_of
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
+from recnas.candidates.defaults import own_candidate
 from recnas.candidates.families import FAMILIES
-from recnas.candidates.network import Baseline
 from recnas.data import Dataset
-from recnas.features.inputs import Inputs
 from recnas.report import read_run, write_report
 from recnas.runs.presets import load_preset
 from recnas.runs.status import read_status
@@ -226,11 +224,14 @@ def test_with_a_preset_all_are_trained_at_its_learning_rates(data: Path, monkeyp
     assert all(item.inputs.as_prepared for item in found)
 
 
-def test_who_says_how_to_train_means_all_of_them(data: Path, monkeypatch) -> None:
-    (found,) = candidates_of(monkeypatch, data=data, models=["dcnv2"], final={"dropout": 0.4})
-    assert found == Candidate(Baseline("dcnv2"), replace(DEFAULT_RECIPE, dropout=0.4), DEFAULT_INPUTS)
-    (found,) = candidates_of(monkeypatch, data=data, models=["dcnv2"], inputs={"numbers": ["field"]})
-    assert found == Candidate(Baseline("dcnv2"), DEFAULT_RECIPE, Inputs(numbers=("field",)))
+def test_what_is_said_of_recipes_and_inputs_changes_all_own_ones(data: Path, monkeypatch) -> None:
+    own = own_candidate("dcnv2")
+    said = {"final": {"dropout": 0.4, "optimization": {"clip": 3.0}}, "inputs": {"numbers": ["field"]}}
+    (found,) = candidates_of(monkeypatch, data=data, models=["dcnv2"], **said)
+    optimization = replace(own.recipe.optimization, clip=3.0)
+    assert found.recipe == replace(own.recipe, dropout=0.4, optimization=optimization)
+    assert found.inputs == replace(own.inputs, numbers=("field",))
+    assert found.network == own.network
 
 
 def test_a_run_without_a_search_has_a_report_of_its_models(alone: Path, tmp_path: Path) -> None:

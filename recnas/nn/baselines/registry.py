@@ -91,10 +91,17 @@ class BaselineSpec:
         if is_user_code(self.name):
             _count(self, baseline or Baseline(self.name), _Sizes.of(schema, self.dim))
 
+    def chosen(self, baseline: Baseline) -> dict[str, Choice]:
+        """A value for every choice of the family.
+
+        Raises:
+            InputError: There is no such choice or value.
+        """
+        return with_defaults(self.name, self.choices, dict(baseline.choices))
+
     def _made(self, sizes: _Sizes, baseline: Baseline, dropout: float | None = None) -> nn.Module:
         shares = {"dropout": dropout} if dropout is not None and self.has_dropout else {}
-        chosen = with_defaults(self.name, self.choices, dict(baseline.choices))
-        network = self.make(sizes.num_dense, sizes.num_fields, sizes.dim, **shares, **chosen)
+        network = self.make(sizes.num_dense, sizes.num_fields, sizes.dim, **shares, **self.chosen(baseline))
         network.baseline = baseline
         return network
 
