@@ -216,8 +216,8 @@ def test_own_recipes_are_tried_at_learning_rates_that_are_given(data: Path, monk
 
 
 def test_with_a_preset_all_are_trained_at_its_learning_rates(data: Path, monkeypatch) -> None:
-    found = candidates_of(monkeypatch, data=data, models=["dlrm"], preset="demo")
-    final = load_preset("demo")["final"]
+    found = candidates_of(monkeypatch, data=data, models=["dlrm"], preset="criteo")
+    final = load_preset("criteo")["final"]
     rates = [final["optimization"]["learning_rate"], *final["other_learning_rates"]]
     assert [item.recipe.optimization.learning_rate for item in found] == rates
     assert {item.recipe.optimization.optimizer for item in found} == {"adagrad"}
