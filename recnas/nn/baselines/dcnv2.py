@@ -17,7 +17,7 @@ class CrossNetwork(nn.Module):
     Args:
         inputs: Number of columns.
         layers: Number of layers.
-        rank: Of the matrices, W = U Vᵀ (equation 2); 0 for full ones.
+        rank: Of the matrices, W = U Vᵀ; 0 for full ones.
     """
 
     def __init__(self, inputs: int, layers: int, rank: int = 0) -> None:

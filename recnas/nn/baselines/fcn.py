@@ -16,7 +16,7 @@ DROPOUT = 0.1
 
 
 class CrossLayer(nn.Module):
-    """x ∘ ([h ; h ∘ ReLU(norm(h))] + b) + x_l with h = W x_l, which has half the columns (equation 5).
+    """x ∘ ([h ; h ∘ ReLU(norm(h))] + b) + x_l with h = W x_l, which has half the columns.
 
     Args:
         inputs: Number of columns.
@@ -41,7 +41,7 @@ class CrossLayer(nn.Module):
 class FCN(nn.Module):
     """logit = the mean of two: of layers that multiply x_l by itself, and of layers that multiply it by x₀.
 
-    Training minimises L + Σ max(0, L_i - L) · L_i, with the log losses L of the mean and L_i of the two (equation 8).
+    Training minimises L + Σ max(0, L_i - L) · L_i, with the log losses L of the mean and L_i of the two ("Tri-BCE").
 
     Args:
         num_dense: d₀; 0 where there is no column.

@@ -12,7 +12,7 @@ from recnas.nn.baselines.registry import baseline
 
 
 class FieldWeights(nn.Module):
-    """SENET: each field times its weight, an MLP of all fields' means (section 3.3); `[B, m, E]` → `[B, m, E]`.
+    """SENET: each field times its weight, an MLP of all fields' means; `[B, m, E]` → `[B, m, E]`.
 
     Args:
         fields: Number of fields, m.
@@ -31,7 +31,7 @@ class FieldWeights(nn.Module):
 
 
 class BilinearProducts(nn.Module):
-    """v_i W ∘ v_j for all pairs i < j of fields (section 3.4); `[B, m, E]` → `[B, m (m - 1) / 2, E]`.
+    """v_i W ∘ v_j for all pairs i < j of fields; `[B, m, E]` → `[B, m (m - 1) / 2, E]`.
 
     Args:
         fields: Number of fields, m.
@@ -64,7 +64,7 @@ class BilinearProducts(nn.Module):
 
 @baseline("fibinet", first_order=True)
 class FiBiNET(nn.Module):
-    """logit = linear + deep(bilinear products of the fields, and of the weighted fields) (equation 12).
+    """logit = linear + deep(bilinear products of the fields, and of the weighted fields).
 
     Args:
         num_dense: d₀; 0 where there is no column. Columns are in the linear and the deep part.

@@ -14,7 +14,7 @@ from recnas.nn.baselines.registry import baseline
 
 
 class FactorizedInteraction(nn.Module):
-    """ReLU(norm([h₂ ; h₁ ∘ h₂])) with (h₂, h₁) = W x + b (section 3.1), then dropout; `[B, inputs]` → `[B, columns]`.
+    """ReLU(norm([h₂ ; h₁ ∘ h₂])) with (h₂, h₁) = W x + b, then dropout; `[B, inputs]` → `[B, columns]`.
 
     Args:
         inputs: Columns read.
@@ -52,9 +52,9 @@ class FieldGates(nn.Module):
 
 @baseline("finalnet")
 class FinalNet(nn.Module):
-    """logit = the mean of one or two blocks' logits (section 3.2).
+    """logit = the mean of one or two blocks' logits.
 
-    With two, each learns the mean's prediction besides (section 3.3): they are each other's teachers.
+    With two, each learns the mean's prediction besides: they are each other's teachers.
 
     Args:
         num_dense: d₀; 0 where there is no column.

@@ -12,7 +12,7 @@ from recnas.nn.baselines.registry import baseline
 
 
 class GatedCrossLayer(nn.Module):
-    """x_{l+1} = x₀ ∘ (W x_l + b) ∘ sigmoid(W_g x_l) + x_l (equation 2).
+    """x_{l+1} = x₀ ∘ (W x_l + b) ∘ sigmoid(W_g x_l) + x_l.
 
     Args:
         inputs: Number of columns.
@@ -29,7 +29,7 @@ class GatedCrossLayer(nn.Module):
 
 @baseline("gdcn")
 class GDCN(nn.Module):
-    """The parallel structure: logit = wᵀ concat(gated cross, deep) + b (section 3.3).
+    """The parallel structure: logit = wᵀ concat(gated cross, deep) + b.
 
     Args:
         num_dense: d₀; 0 where there is no column.

@@ -14,7 +14,7 @@ from recnas.nn.baselines.registry import baseline
 
 
 class MaskBlock(nn.Module):
-    """ReLU(norm(W (mask(v) ∘ h))), where the mask is an MLP of one hidden layer (section 3.2).
+    """ReLU(norm(W (mask(v) ∘ h))), where the mask is an MLP of one hidden layer.
 
     Args:
         inputs: Columns of v.
@@ -37,7 +37,7 @@ class MaskBlock(nn.Module):
 
 
 class FieldNorm(nn.Module):
-    """Layer norm of each field by itself, with weights of its own (section 3.1); `[B, m, E]` → `[B, m, E]`.
+    """Layer norm of each field by itself, with weights of its own; `[B, m, E]` → `[B, m, E]`.
 
     Args:
         fields: Number of fields, m.
@@ -54,7 +54,7 @@ class FieldNorm(nn.Module):
 
 @baseline("masknet")
 class MaskNet(nn.Module):
-    """Mask blocks one after the other, or side by side below an MLP (section 3.3); a linear layer gives the logit.
+    """Mask blocks one after the other, or side by side below an MLP; a linear layer gives the logit.
 
     Args:
         num_dense: d₀; 0 where there is no column. Columns are beside the fields in masks and in what they mask.

@@ -39,7 +39,7 @@ class QNN(nn.Module):
     """logit = wᵀ (quadratic layers of all that it is given side by side) + b.
 
     With dropout, training passes a batch twice: the mean of both predictions learns the labels, and each of them the
-    mean (section 4.4).
+    mean.
 
     Args:
         num_dense: d₀; 0 where there is no column.
