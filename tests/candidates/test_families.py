@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recnas.candidates.candidate import Candidate
 from recnas.candidates.families import FAMILIES, Family
 from recnas.candidates.network import Baseline, network_from_json
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.util.errors import InputError
 
 TABLE = {"hidden": ((400, 400), (256, 128), (64,)), "layers": (3, 1, 2), "norm": ("none", "batch"), "share": (0.5, 1.0)}
+RECIPE = Recipe(Optimization(learning_rate=0.1, batch_size=256))
 CHOSEN = st.fixed_dictionaries({}, optional={key: st.sampled_from(values) for key, values in TABLE.items()})
 
 
@@ -27,15 +30,22 @@ def whole(chosen: dict[str, Any]) -> dict[str, Any]:
     return {key: chosen.get(key, values[0]) for key, values in TABLE.items()}
 
 
+def id_of(baseline: Baseline) -> str:
+    return Candidate(baseline, RECIPE).id
+
+
 @given(CHOSEN, CHOSEN, st.randoms())
 def test_baselines_are_the_same_exactly_where_all_that_is_chosen_is(first, second, rng) -> None:
     one, two = Baseline("crossed", first), Baseline("crossed", second)
-    assert (one == two) == (whole(first) == whole(second))
+    assert (one == two) == (id_of(one) == id_of(two)) == (whole(first) == whole(second))
+    # Whatever is chosen, they are of one family and listed together.
+    assert one.id == two.id == Candidate(one, RECIPE).network_id == "crossed"
     pairs = list(whole(first).items())
     rng.shuffle(pairs)
     again = Baseline("crossed", tuple(pairs))
     assert again == one
     assert hash(again) == hash(one)
+    assert id_of(again) == id_of(one)
 
 
 @given(CHOSEN)
@@ -46,8 +56,9 @@ def test_a_baseline_survives_json_which_leaves_out_what_is_as_by_default(chosen)
     assert {key for key, value in chosen.items() if value != TABLE[key][0]} == values.get("choices", {}).keys()
 
 
-def test_a_family_s_baselines_have_its_name_for_an_id() -> None:
-    assert Baseline("crossed", {"layers": 1.0}).id == Baseline("crossed").id == "crossed"
+def test_only_what_is_not_as_by_default_has_its_say_in_a_candidate_s_id() -> None:
+    assert id_of(Baseline("crossed", {"layers": 3, "hidden": [400, 400]})) == f"crossed-{RECIPE.id}"
+    assert id_of(Baseline("crossed", {"layers": 1.0})) == id_of(Baseline("crossed", {"layers": 1})) == "crossed-5a000533"
     assert Baseline("my.models:TwoTower").id == "my.models.TwoTower"
 
 

@@ -43,11 +43,11 @@ def test_stages_to_come_take_what_their_rows_take_at_the_rate_of_the_last_traini
 
 
 def test_before_anything_was_trained_a_look_at_gradients_tells_how_fast_rows_go() -> None:
-    evolution, final = {"population": 20, "iterations": 0}, {"top_k": 5, "baselines": [], "other_learning_rates": []}
+    evolution, final = {"population": 20, "iterations": 0}, {"top_k": 5, "baselines": [], "epochs": 2}
     default = Outlook(plan_search(Settings.from_mapping({"evolution": evolution, "final": final}), ROWS))
     # Ten candidates a second with 128 rows each.
     default.measured("search", 10.0)
-    after = 20 * (8192 + 128) + 5 * 1000 + 5 * 100
+    after = 20 * (8192 + 128) + 5 * 2 * 1000 + 5 * 100
     assert default.left("search", 1.0) == pytest.approx(1 + after / 1280)
     # What was trained says more, and is not forgotten for another look.
     default.measured("re-ranking", 1.0)

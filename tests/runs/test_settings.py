@@ -109,6 +109,10 @@ def test_settings_are_read_by_their_former_names_too_but_not_by_both(tmp_path: P
         Settings.from_mapping({"limits": {"max_flops": 5, "max_macs": 5}}, "my.yaml")
 
 
+LEAST = {"bins": 16, "pieces": 8, "embedding_dim": 4, "fan_in_scale": 1}
+"""What cannot be smaller, by itself."""
+
+
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     return {path[0]: nested(path[1:], value) if len(path) > 1 else value}
 
@@ -116,7 +120,7 @@ def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "small"),
     [
-        (path, 2 if int in (kind, *get_args(kind)) or path[-1] == "fan_in_scale" else 0.5)
+        (path, LEAST.get(path[-1], 2 if int in (kind, *get_args(kind)) else 0.5))
         for path, kind, _ in leaves(Settings)
         if {int, float} & {kind, *get_args(kind)} and get_origin(kind) is not tuple
     ],

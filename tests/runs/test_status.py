@@ -40,7 +40,13 @@ def settings_of(run: Path, data: Path, **final: Any) -> Settings:
         "warmup": {"amount": 2},
         "proxy": {"score": "zico | short_training", "rerank": 4},
         "evolution": {"population": 4, "iterations": 2, "tournament": 2, "children": 2},
-        "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], **final},
+        "final": {
+            "top_k": 2,
+            "epochs": 2,
+            "other_learning_rates": [0.02],
+            "baseline_recipes": "like-finalists",
+            **final,
+        },
         "workers": 2,
     }
     return Settings.from_mapping({"data": str(data), "run": str(run), **values})

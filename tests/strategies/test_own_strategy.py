@@ -167,7 +167,7 @@ def settings(small: dict) -> dict:
         (
             "ask",
             "self): return [Evaluation(Candidate(Baseline('lr'), self.problem.recipe))]",
-            "asked for proxies of Baseline(name='lr'); only architectures have some",
+            "asked for proxies of Baseline(name='lr', choices=()); only architectures have some",
         ),
         ("ask", "self): return []", "asked for no candidate"),
         ("tell", "self, results): raise KeyError('two\\nlines')", "failed when it was told results (KeyError: "),
