@@ -66,12 +66,12 @@ def test_rungs_are_growing_whole_batches_and_the_last_is_the_whole_training(
 
 
 def test_fifteen_finalists_are_halved_three_times() -> None:
-    final = final_settings(100, strategy="halving", first_share=0.125)
+    final = final_settings(100, strategy="halving", first_share=0.125, epochs=1)
     stops = rungs(final, 15, 80_000)
     assert stops == [10_000, 20_000, 40_000, 80_000]
     dlrm = 80_000
     assert planned_rows(final, 15, 1, 80_000) == 15 * 10_000 + 8 * 10_000 + 4 * 20_000 + 2 * 40_000 + dlrm
-    assert rungs(final_settings(100), 15, 80_000) == [80_000]
+    assert rungs(final_settings(100, epochs=1), 15, 80_000) == [80_000]
 
 
 ANY = SearchSpace.named("nasrec-small").sample(random.Random(0))
@@ -223,7 +223,8 @@ def test_the_order_in_which_a_rung_is_trained_changes_nothing(
 def test_two_finalists_are_both_trained_to_the_end(data: Path, tmp_path: Path, history: list[Result]) -> None:
     results = finals(data, tmp_path / "run", history, strategy="halving", top_k=2, epochs=1)
     assert [model["status"] for model in results["models"]] == ["trained", "trained"]
-    assert [line["epoch"] for line in lines_of(tmp_path / "run", results["best"])] == [1, 1]
+    # At each of two learning rates.
+    assert [line["epoch"] for line in lines_of(tmp_path / "run", results["best"])] == [0.5, 1] * 2
 
 
 def breaking(monkeypatch: pytest.MonkeyPatch, broken: set[str], from_step: int) -> None:
@@ -231,9 +232,9 @@ def breaking(monkeypatch: pytest.MonkeyPatch, broken: set[str], from_step: int) 
     train, train_candidate = training_module.train, training_module.train_candidate
     current: list[str] = []
 
-    def remembering(settings: Settings, dataset: Dataset, evaluation: Evaluation) -> Result:
+    def remembering(settings: Settings, evaluation: Evaluation) -> Result:
         current[:] = [evaluation.candidate.network_id]
-        return train_candidate(settings, dataset, evaluation)
+        return train_candidate(settings, evaluation)
 
     def failing(*arguments: Any, first_step: int, **options: Any) -> float:
         if current[0] in broken and first_step >= from_step:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recnas.candidates.defaults import DEFAULT_RECIPE
 from recnas.runs.plan import read_plan, write_plan
 from recnas.runs.settings import Settings
 from recnas.search.stages import plan_search
@@ -20,7 +21,8 @@ def test_a_run_s_stages_have_the_rows_that_its_settings_say() -> None:
     assert {stage.name: stage.total for stage in default.stages} == {
         "search": 20,
         "re-ranking": 20,
-        "final training": 6 * 2 * 1000,
+        # DLRM is trained by its own recipe.
+        "final training": (5 * 2 + DEFAULT_RECIPE.epochs) * 1000,
         "test": 6,
     }
     assert [stage.unit for stage in default.stages] == ["candidates", "candidates", "rows", "models"]
@@ -31,8 +33,19 @@ def test_a_run_s_stages_have_the_rows_that_its_settings_say() -> None:
     plan = plan_search(Settings.from_mapping(published), ROWS)
     assert list(plan.names) == ["warm-up", "search", "final training", "test"]
     assert (plan["warm-up"].total, plan["warm-up"].rows) == (100, 2)
-    alone = plan_search(Settings.from_mapping({"final": final | {"top_k": 0}}), ROWS)
-    assert {stage.name: stage.total for stage in alone.stages} == {"final training": 2000, "test": 1}
+    alike = final | {"top_k": 0, "baseline_recipes": "like-finalists", "other_learning_rates": [0.1, 0.2]}
+    alone = plan_search(Settings.from_mapping({"final": alike}), ROWS)
+    assert {stage.name: stage.total for stage in alone.stages} == {"final training": 3 * 2 * 1000, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("tuning", "unit", "total"), [({"trials": 3}, "trials", 6), ({"trials": 3, "budget": "2m"}, "trials", 6)]
+)
+def test_tuning_has_its_trials_and_leaves_nothing_to_train(tuning: dict, unit: str, total: float) -> None:
+    final = {"top_k": 0, "baselines": ["lr", "dlrm"], "tuning": tuning}
+    plan = plan_search(Settings.from_mapping({"final": final}), ROWS)
+    assert {stage.name: stage.total for stage in plan.stages} == {"tuning": total, "final training": 0, "test": 2}
+    assert (plan["tuning"].unit, plan["tuning"].rows) == (unit, DEFAULT_RECIPE.epochs * 1000)
 
 
 @pytest.mark.parametrize(
