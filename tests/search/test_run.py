@@ -11,7 +11,11 @@ import yaml
 
 import recnas
 from recnas.candidates.candidate import Candidate, network_id_in
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
 from recnas.data import Dataset, describe
+from recnas.features.schema import Schema
+from recnas.nn.model import sizes
+from recnas.runs.folder import inputs_folder
 from recnas.search import run_search
 from recnas.search.training import restore
 from recnas.space import Architecture, cost
@@ -62,14 +66,18 @@ def test_a_run_holds_everything_it_decided_measured_and_made(finished: Path, dat
         0.1,
         1.0,
     ]
+    fed = Schema.load(inputs_folder(finished, DEFAULT_INPUTS))
+    assert sizes(fed) == (3, 8 + 3, 16)
     for model in searched:
         arch = Architecture.from_json(next(h for h in history_of(finished) if h["id"] == model["id"])["architecture"])
-        assert model["parameters"] == cost.parameters(arch, 3, 8, 16)
+        assert model["parameters"] == cost.parameters(arch, *sizes(fed))
         assert (finished / "models" / model["candidate"] / "weights.safetensors").is_file()
-    rates = {
-        line["learning_rate"] for file in finished.glob("models/dlrm-*/metrics.jsonl") for line in read_lines_of(file)
-    }
-    assert rates == {0.05, 0.02}
+    for network, rates in (
+        (results["best_searched"], {0.05, 0.02}),
+        ("dlrm", {DEFAULT_RECIPE.optimization.learning_rate}),
+    ):
+        files = finished.glob(f"models/{network}-*/metrics.jsonl")
+        assert {line["learning_rate"] for file in files for line in read_lines_of(file)} == rates
 
 
 def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Path) -> None:
@@ -84,12 +92,13 @@ def test_finalists_are_the_best_distinct_candidates_of_the_history(finished: Pat
 
 
 def test_kept_weights_give_the_reported_figures(finished: Path, data: Path) -> None:
-    results, dataset = json.loads((finished / "results.json").read_text()), Dataset(data)
+    results = json.loads((finished / "results.json").read_text())
     best = next(model for model in results["models"] if model["id"] == results["best_searched"])
     candidate = Candidate.from_json(
         json.loads((finished / "models" / best["candidate"] / "candidate.json").read_text())
     )
     assert candidate.network == Architecture.load(finished / "architecture.json")
+    dataset = Dataset(data).fed(Schema.load(inputs_folder(finished, candidate.inputs)))
     for split in ("validation", "test"):
         quality = evaluate(restore(finished, dataset.schema, candidate), dataset, split)
         assert quality.to_json() == pytest.approx(best[split], abs=1e-6)
