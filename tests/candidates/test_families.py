@@ -58,7 +58,8 @@ def test_a_baseline_survives_json_which_leaves_out_what_is_as_by_default(chosen)
 
 def test_only_what_is_not_as_by_default_has_its_say_in_a_candidate_s_id() -> None:
     assert id_of(Baseline("crossed", {"layers": 3, "hidden": [400, 400]})) == f"crossed-{RECIPE.id}"
-    assert id_of(Baseline("crossed", {"layers": 1.0})) == id_of(Baseline("crossed", {"layers": 1})) == "crossed-5a000533"
+    for layers in (1, 1.0):
+        assert id_of(Baseline("crossed", {"layers": layers})) == "crossed-5a000533"
     assert Baseline("my.models:TwoTower").id == "my.models.TwoTower"
 
 

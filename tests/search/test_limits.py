@@ -177,7 +177,10 @@ def test_a_wrong_limit_or_objective_is_named(values: dict, message: str) -> None
     ("limits", "message"),
     [
         ({"max_macs": 100}, r"--max-macs 100 cannot be met: the smallest candidate of nasrec-small costs 2,368 mult"),
-        ({"max_parameters": 99}, r"--max-parameters 99 cannot be met: .* costs \d+ dense parameters on 3 columns and 8 fields"),
+        (
+            {"max_parameters": 99},
+            r"--max-parameters 99 cannot be met: .* costs \d+ dense parameters on 3 columns and 8",
+        ),
         ({"max_latency_ms": 1e-6}, r"--max-latency-ms 1e-06 cannot be met: .* ms for 512 rows"),
         ({"max_latency_ms": 9.0, "latency_batch": 9999}, r"--latency-batch 9999 needs as many training rows"),
     ],

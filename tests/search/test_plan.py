@@ -21,8 +21,7 @@ def test_a_run_s_stages_have_the_rows_that_its_settings_say() -> None:
     assert {stage.name: stage.total for stage in default.stages} == {
         "search": 20,
         "re-ranking": 20,
-        # DLRM is trained by its own recipe.
-        "final training": (5 * 2 + DEFAULT_RECIPE.epochs) * 1000,
+        "final training": 6 * 2 * 1000,
         "test": 6,
     }
     assert [stage.unit for stage in default.stages] == ["candidates", "candidates", "rows", "models"]
