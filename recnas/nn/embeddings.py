@@ -219,9 +219,7 @@ class ShardedEmbeddings(Embeddings):
                 [planning.sharder],
             )
         self.penalties = {
-            # A feature that is made of others names them.
-            feature.name: self.optimizer.penalty_of(joint=getattr(feature, "joint", None) is not None)
-            for feature in schema.sparse
+            feature.name: self.optimizer.penalty_of(joint=bool(feature.joint)) for feature in schema.sparse
         }
         # The sum of all steps' learning rates, by which rows know for how long they have to decay.
         self._rates, self._rate = torch.zeros(1, dtype=torch.float64), 0.0
