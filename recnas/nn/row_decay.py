@@ -25,7 +25,7 @@ def remainder(state: Mapping[str, Tensor], penalty: float, rates: float, eps: fl
         Factors, `[n, E]`, or `[n, 1]` if there is a moment a row.
     """
     second = state[SUM] if SUM in state else state[EXP_AVG_SQ]
-    second = second.reshape(len(second), -1)
+    second = second.unsqueeze(1) if second.ndim == 1 else second
     if COUNTS in state:
         second = second / -torch.expm1(state[COUNTS].double() * torch.log(torch.tensor(BETA_2).double())).unsqueeze(1)
     amount = penalty * (rates - state[RATES_THEN]).unsqueeze(1)
