@@ -17,6 +17,7 @@ from recnas.features.schema import SPLITS, Schema
 from recnas.nn import embeddings as embeddings_module
 from recnas.nn import planning
 from recnas.nn.embeddings import ShardedEmbeddings
+from recnas.util.errors import InputError
 
 DIM = 4
 PARTS = (SparseFeature("a", 3), SparseFeature("b", 4))
@@ -306,7 +307,5 @@ def test_embeddings_start_with_the_deviation_that_is_asked_for(schema: Schema) -
     ],
 )
 def test_an_optimiser_that_cannot_be_is_refused(changes: dict, message: str) -> None:
-    from recnas.util.errors import InputError
-
     with pytest.raises(InputError, match=message):
         EmbeddingOptimizer(**changes)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -48,11 +49,12 @@ def make_learner(schema: Schema, space: SearchSpace) -> Callable[..., PathLearne
         schema: Schema = schema,
         full_path_steps: int = 0,
         paths: int = 1,
-        clip: float | None = None,
+        **optimization: Any,
     ) -> PathLearner:
         torch.manual_seed(seed)
-        supernet = Supernet(schema, ShardedEmbeddings(schema, 16), space)
-        return PathLearner(supernet, Optimization(0.1, ROWS, clip=clip), random.Random(seed), full_path_steps, paths)
+        how = Optimization(0.1, ROWS, **optimization)
+        supernet = Supernet(schema, ShardedEmbeddings(schema, 16, how.of_tables), space)
+        return PathLearner(supernet, how, random.Random(seed), full_path_steps, paths)
 
     return make
 

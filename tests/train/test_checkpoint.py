@@ -12,19 +12,25 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from recnas.candidates.embedding_optimizer import NAMES
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, searched_network
 from recnas.train import checkpoint
 from recnas.train.checkpoint import (
+    Checkpoint,
     load_model_tensors,
     load_supernet,
     load_tensors,
     model_tensors,
+    newest_state,
     save_supernet,
     save_tensors,
+    state_tensors,
 )
 from recnas.util.errors import InputError, RunError
 from recnas.util.exits import Terminated
+
+DECAY = {"embedding_optimizer": "rowwise-adam", "embedding_penalty": 0.03}
 
 
 def _model(schema, arch, seed: int) -> CTRModel:
@@ -42,9 +48,9 @@ def test_a_models_weights_are_written_and_read_back(tmp_path: Path, schema, samp
         assert [file.name for file in path.parent.iterdir()] == ["weights.safetensors"]
 
 
-@pytest.mark.parametrize("paths", [1, 3])
-def test_a_supernet_goes_on_as_if_it_had_never_stopped(tmp_path: Path, make_learner, take_steps, paths: int) -> None:
-    first, second = make_learner(0, paths=paths), make_learner(1, paths=paths)
+@pytest.mark.parametrize("options", [{"paths": 1}, {"paths": 3}, {"embedding_optimizer": "adam"}, DECAY])
+def test_a_supernet_goes_on_as_if_it_had_never_stopped(tmp_path: Path, make_learner, take_steps, options: dict) -> None:
+    first, second = make_learner(0, **options), make_learner(1, **options)
     take_steps(first, range(4))
     save_supernet(tmp_path, first)
     load_supernet(tmp_path, second)
@@ -53,6 +59,49 @@ def test_a_supernet_goes_on_as_if_it_had_never_stopped(tmp_path: Path, make_lear
     tensors = [model_tensors(learner.supernet) for learner in (first, second)]
     assert tensors[0].keys() == tensors[1].keys()
     assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.03])
+@pytest.mark.parametrize("optimizer", NAMES)
+def test_a_training_goes_on_from_its_state_as_if_it_had_never_stopped(
+    tmp_path: Path, make_learner, take_steps, optimizer: str, penalty: float
+) -> None:
+    options = {"embedding_optimizer": optimizer, "embedding_penalty": penalty}
+    never, stopped, resumed = (make_learner(seed, **options) for seed in (0, 0, 1))
+    losses = take_steps(never, range(8))
+    kept = Checkpoint(tmp_path, 0.0, never.processes)
+    assert take_steps(stopped, range(5)) == losses[:5]
+    kept.save(stopped, {})
+    assert kept.restore(resumed) == {}
+    # Neither writing nor reading a state changes what is learned.
+    for learner in (stopped, resumed):
+        assert take_steps(learner, range(5, 8)) == losses[5:]
+        own, other = _all_tensors(learner), _all_tensors(never)
+        assert own.keys() == other.keys()
+        assert all(torch.equal(tensor, other[name]) for name, tensor in own.items())
+
+
+def _all_tensors(learner) -> dict[str, torch.Tensor]:
+    embeddings = learner.model.embeddings
+    state = {
+        f"{name} {feature}": tensor
+        for name, tensors in embeddings.optimizer_state().items()
+        for feature, tensor in tensors.items()
+    }
+    return model_tensors(learner.model) | state | embeddings.decay_state()
+
+
+@pytest.mark.parametrize("optimizer", NAMES)
+def test_the_weights_of_a_state_are_those_of_its_model(
+    tmp_path: Path, make_learner, take_steps, optimizer: str
+) -> None:
+    learner = make_learner(embedding_optimizer=optimizer, embedding_penalty=0.03)
+    take_steps(learner, range(5))
+    Checkpoint(tmp_path, 0.0, learner.processes).save(learner, {})
+    read, own = state_tensors(newest_state(tmp_path)), model_tensors(learner.model)
+    assert read.keys() == own.keys()
+    for name, tensor in own.items():
+        torch.testing.assert_close(read[name], tensor, rtol=1e-4, atol=1e-6)
 
 
 def test_a_file_that_is_missing_damaged_or_foreign_is_named(tmp_path: Path, schema, sample) -> None:
