@@ -399,6 +399,43 @@ class TrainingTimes(TypedDict):
     seconds: Seconds
 
 
+class ListedValue(TypedDict):
+    """A value of a multi-valued feature that has a column of its own."""
+
+    __pydantic_config__ = CLOSED
+
+    feature: str
+    row: Count
+
+
+class CategoryColumn(TypedDict):
+    """A feature that is a column of categories."""
+
+    __pydantic_config__ = CLOSED
+
+    feature: str
+    kept: NotRequired[list[Count]]
+
+
+class TreeColumns(TypedDict):
+    """The columns of a matrix that trees take."""
+
+    __pydantic_config__ = CLOSED
+
+    numbers: list[str]
+    listed: list[ListedValue]
+    categories: list[CategoryColumn]
+
+
+class Trees(TypedDict):
+    """`trees.json`, what a model of trees is."""
+
+    version: Count
+    family: str
+    sha256: str
+    columns: TreeColumns
+
+
 class ProxyDeclaration(TypedDict):
     """What a proxy says of itself; see `recnas.proxies.declaration`."""
 

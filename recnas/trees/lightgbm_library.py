@@ -1,0 +1,198 @@
+"""LightGBM (Ke et al. 2017): trees grown leaf by leaf on histograms; a column of categories is split into two sets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from recnas.trees.library import EVERY, NotGrown, Round, Task, unreadable
+from recnas.trees.rows import CHUNK, MatrixRows
+
+# Data sets are made without a look at `verbosity`.
+_LOGGER = logging.getLogger(__name__)
+_LOGGER.setLevel(logging.ERROR)
+lightgbm.register_logger(_LOGGER)
+
+
+AUTO = "auto"
+"""The value of cat_smooth that is found out."""
+SMOOTHINGS = (10, 50, 200)
+"""What it may be."""
+TRIAL_TREES = 20
+"""Trees that are grown with each, of which the best are kept."""
+
+
+class LightGBM:
+    """See `Library`. Rows are read in parts into LightGBM's binned data set, which has a byte or two for each cell."""
+
+    file = "model.txt"
+    most_categories = 1 << 15
+    most_cells = 1 << 32
+
+    def grow(self, task: Task, after_round: Callable[[Round], bool]) -> LightGBMTrees:
+        """See `Library.grow`."""
+        try:
+            return LightGBMTrees(_grown(task, after_round))
+        except lightgbm.basic.LightGBMError as error:
+            raise NotGrown(error) from None
+
+    def load(self, path: Path, columns: int) -> LightGBMTrees:
+        """See `Library.load`."""
+        try:
+            booster = lightgbm.Booster(model_file=path)
+        except lightgbm.basic.LightGBMError as error:
+            raise unreadable(path, "LightGBM", error) from None
+        if booster.num_feature() != columns:
+            raise unreadable(path, "LightGBM", f"it takes {booster.num_feature()} columns, not {columns}")
+        return LightGBMTrees(booster)
+
+
+class LightGBMTrees:
+    """See `Ensemble`.
+
+    Args:
+        booster: LightGBM's model.
+    """
+
+    def __init__(self, booster: lightgbm.Booster) -> None:
+        self._booster, self._trees = booster, booster.current_iteration()
+
+    @property
+    def trees(self) -> int:
+        """See `Ensemble`."""
+        return self._trees
+
+    @property
+    def leaves(self) -> int:
+        """See `Ensemble`."""
+        described = self._booster.dump_model(num_iteration=self._trees)["tree_info"]
+        return sum(tree["num_leaves"] for tree in described)
+
+    def logits(self, matrix: np.ndarray, threads: int) -> np.ndarray:
+        """See `Ensemble`."""
+        return self._booster.predict(matrix, num_iteration=self._trees, raw_score=True, num_threads=threads)
+
+    def cut(self, trees: int) -> None:
+        """See `Ensemble`."""
+        self._trees = trees
+
+    def save(self, path: Path) -> None:
+        """See `Ensemble`."""
+        self._booster.save_model(path, num_iteration=self._trees)
+
+
+def _grown(task: Task, after_round: Callable[[Round], bool]) -> lightgbm.Booster:
+    """Grows trees; see `Library.grow`."""
+    parameters: dict[str, Any] = {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "num_threads": task.threads,
+        "seed": task.seed,
+        # Otherwise a clock decides which of two ways is taken, and their sums are rounded differently.
+        "deterministic": True,
+        "force_col_wise": True,
+        "bagging_freq": 1,
+        "verbosity": -1,
+        **task.choices,
+    }
+    smoothing = parameters.pop("cat_smooth")
+    train = _binned(task.train, parameters)
+    validation = _binned(task.validation, parameters, train)
+
+    def begun(cat_smooth: float) -> lightgbm.Booster:
+        booster = lightgbm.Booster(parameters | {"cat_smooth": cat_smooth}, train)
+        return booster.add_valid(validation, "validation")
+
+    booster = _best_begun(map(begun, SMOOTHINGS), task) if smoothing == AUTO else begun(smoothing)
+    grows = True
+    while True:
+        trees = booster.current_iteration()
+        is_last = not grows or trees == task.most_trees
+        if trees and (is_last or trees % EVERY == 0):
+            ((_, _, train_loss, _),) = booster.eval_train()
+            (_, _, log_loss, _), (_, _, auc, _) = booster.eval_valid(_auc)
+            is_last |= not after_round(Round(trees, float(train_loss), float(log_loss), auc))
+        if is_last:
+            break
+        grows = not booster.update()
+    return booster
+
+
+def _best_begun(boosters: Iterable[lightgbm.Booster], task: Task) -> lightgbm.Booster:
+    """Grows some trees with each; that whose trees are best on validation.
+
+    Whether ids with few rows say something (users who rate films) or only seem to (tail numbers of planes) is worth
+    more than all else that is chosen, and seen after few trees.
+    """
+
+    def loss(booster: lightgbm.Booster) -> float:
+        for _ in range(min(TRIAL_TREES, task.most_trees)):
+            if booster.update():
+                break
+        ((_, _, log_loss, _),) = booster.eval_valid()
+        return log_loss
+
+    return min(boosters, key=loss)
+
+
+def _auc(predicted: np.ndarray, rows: lightgbm.Dataset) -> tuple[str, float, bool]:
+    return "auc", float(roc_auc_score(rows.get_label(), predicted)), True
+
+
+def _binned(
+    rows: MatrixRows, parameters: dict[str, Any], reference: lightgbm.Dataset | None = None
+) -> lightgbm.Dataset:
+    """Rows as LightGBM keeps them.
+
+    Args:
+        rows: The rows.
+        parameters: LightGBM's.
+        reference: Binned training rows, whose bins are taken; None: these are the training rows.
+    """
+    columns = rows.columns
+    sequence = _Sequence(rows)
+    binned = lightgbm.Dataset(
+        sequence,
+        # Known when they have been read.
+        label=np.zeros(len(rows), dtype=np.float32),
+        reference=reference,
+        feature_name=columns.names,
+        categorical_feature=list(range(columns.first_category, len(columns))),
+        params=parameters,
+    ).construct()
+    return binned.set_label(sequence.labels)
+
+
+class _Sequence(lightgbm.Sequence):
+    """Rows for LightGBM, which asks for some of them one by one, in ascending order, and then for all in parts."""
+
+    batch_size = CHUNK
+
+    def __init__(self, rows: MatrixRows) -> None:
+        self._rows, self.labels = rows, np.zeros(len(rows), dtype=np.float32)
+        self._chunks: Iterator[tuple[np.ndarray, np.ndarray]] = iter(())
+        self._chunk, self._start = np.zeros((0, len(rows.columns)), dtype=np.float32), len(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        first = index.start if isinstance(index, slice) else int(index)
+        if first < self._start:
+            self._chunks, self._chunk, self._start = self._rows.chunks(), self._chunk[:0], 0
+        while first >= self._start + len(self._chunk):
+            self._start += len(self._chunk)
+            self._chunk, labels = next(self._chunks)
+            self.labels[self._start : self._start + len(labels)] = labels
+        if isinstance(index, slice):
+            return self._chunk[first - self._start : index.stop - self._start]
+        return self._chunk[first - self._start].astype(np.float64)
+
+
+LIBRARY = LightGBM()

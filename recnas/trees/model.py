@@ -1,0 +1,100 @@
+"""A model of trees: what it takes of a data set's rows, and the trees; on disk, and measured."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from recnas.candidates.evaluation import Quality
+from recnas.data import Batch, Dataset
+from recnas.features.schema import Schema
+from recnas.train.metrics import Metrics
+from recnas.trees.columns import TreeColumns
+from recnas.trees.library import Ensemble, library
+from recnas.trees.rows import CHUNK
+from recnas.util import forms
+from recnas.util.errors import InputError
+from recnas.util.files import read_json, replacing, write_json
+
+TREES, VERSION = "trees.json", 1
+"""Beside the library's own file, what it is of, and the columns that the trees take."""
+REMEDY = "it must be made anew"
+
+
+@dataclass
+class TreeModel:
+    """Predicts clicks with trees.
+
+    Attributes:
+        family: `lightgbm` or `catboost`.
+        schema: The features it takes.
+        columns: What becomes of them.
+        ensemble: The trees.
+    """
+
+    family: str
+    schema: Schema
+    columns: TreeColumns
+    ensemble: Ensemble
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Logits `[B]` of a batch, as a network gives them; computed with as many threads as torch has."""
+        logits = self.ensemble.logits(self.columns.matrix(batch, self.schema), torch.get_num_threads())
+        return torch.from_numpy(np.asarray(logits, dtype=np.float64))
+
+    def evaluate(self, dataset: Dataset, split: str) -> Quality:
+        """Log loss and AUC over a whole split."""
+        metrics = Metrics()
+        for batch in dataset.batches(split, CHUNK):
+            metrics.update(self(batch), batch.label)
+        return metrics.compute()
+
+    def save(self, folder: Path) -> None:
+        """Writes it as text files; `trees.json` is there when all is.
+
+        Raises:
+            RunError: The disk is full.
+        """
+        file = folder / library(self.family).file
+        with replacing(file) as partial:
+            self.ensemble.save(partial)
+        values = {"version": VERSION, "family": self.family, "sha256": _digest(file), "columns": self.columns.to_json()}
+        write_json(folder / TREES, values)
+
+
+def load_trees(folder: Path, family: str, schema: Schema) -> TreeModel:
+    """Reads what `TreeModel.save` wrote.
+
+    The libraries do not look at a file as closely as recnas does: a damaged one may end the process. So it is given to
+    them only if it is, byte for byte, what was written.
+
+    Args:
+        folder: Where it is.
+        family: `lightgbm` or `catboost`.
+        schema: The features it takes.
+
+    Raises:
+        InputError: A file is missing or damaged, they belong to different models, or the library is not installed.
+    """
+    used, about = library(family), folder / TREES
+    file = folder / used.file
+    values = read_json(about, REMEDY, forms.Trees)
+    if (values["version"], values["family"]) != (VERSION, family):
+        raise InputError(
+            f"{about}: of {values['family']}, version {values['version']}; {family}, {VERSION} is expected"
+        )
+    columns = TreeColumns.from_json(values["columns"], schema, about)
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; {REMEDY}")
+    if _digest(file) != values["sha256"]:
+        raise InputError(f"{file}: damaged, or of another model than {about.name}; {REMEDY}")
+    return TreeModel(family, schema, columns, used.load(file, len(columns)))
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
