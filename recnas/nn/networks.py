@@ -11,11 +11,17 @@ from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import imported_baseline
 from recnas.nn.model import searched_network
 from recnas.nn.network import EMBEDDING_DIM
-from recnas.nn.number_fields import count_number_macs, inner_network
+from recnas.nn.number_fields import FedNetwork, count_number_macs, inner_network
 from recnas.space import cost
 
 
-def build_network(network: Network, schema: Schema, dim: int | None = None, dropout: float | None = None) -> nn.Module:
+def build_network(
+    network: Network,
+    schema: Schema,
+    dim: int | None = None,
+    dropout: float | None = None,
+    embedding_std: float | None = None,
+) -> nn.Module:
     """A model's dense part, with fresh weights.
 
     Args:
@@ -23,14 +29,19 @@ def build_network(network: Network, schema: Schema, dim: int | None = None, drop
         schema: The features.
         dim: Columns of the embeddings; None for those that it is published or searched with.
         dropout: Chance that what a hidden layer gives is set to zero in training; None for the network's own share.
+        embedding_std: Standard deviation of embeddings at the start, for numbers that are fields; None: Xavier's.
 
     Raises:
         InputError: A baseline of a user's own has no such choice or value.
     """
     dim = embedding_dim(network) if dim is None else dim
     if isinstance(network, Baseline):
-        return imported_baseline(network.name).network(schema, network, dim, dropout)
-    return searched_network(schema, network, dim, dropout or 0.0)
+        made = imported_baseline(network.name).network(schema, network, dim, dropout)
+    else:
+        made = searched_network(schema, network, dim, dropout or 0.0)
+    if embedding_std is not None and isinstance(made, FedNetwork) and made.numbers is not None:
+        made.numbers.start(embedding_std)
+    return made
 
 
 def count_macs(network: Network, schema: Schema, dim: int | None = None) -> int:

@@ -53,6 +53,12 @@ class NumberFields(nn.Module):
                 deviation = (2 / (lows.shape[1] + dim)) ** 0.5 / lows.shape[1] ** 0.5
                 self.pieces[..., :dim].normal_(std=deviation)
 
+    @torch.no_grad()
+    def start(self, deviation: float) -> None:
+        """Begins anew, as embeddings that have this standard deviation at the start."""
+        for parameter in self.parameters():
+            parameter[..., : self.columns - self.first_order].normal_(std=deviation)
+
     def forward(self, dense: Tensor, slices: WeightSlices | None = None) -> Tensor:
         """Dense features `[B, d]` → `[B, k, E]`, or `[B, k, E + 1]`."""
         parts = []

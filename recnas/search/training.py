@@ -115,7 +115,7 @@ class _TrainingRun:
             optimization.batch_size,
             recipe.embedding_std,
         )
-        made = build_network(network, dataset.schema, dim, recipe.dropout)
+        made = build_network(network, dataset.schema, dim, recipe.dropout, recipe.embedding_std)
         self.model = CTRModel(dataset.schema, embeddings, made).to(self.device)
         self.learner = ModelLearner(self.model, optimization)
         self.order = stage_seed(settings, "train")

@@ -88,6 +88,19 @@ def test_first_order_weights_begin_at_zero(schema: Schema) -> None:
     assert NumberFields(schema, 0, first_order=True)(dense).shape == (ROWS, 2, 1)
 
 
+def test_fields_begin_as_embeddings_do(schema: Schema) -> None:
+    schema = fed_schema(schema, [("field", (), True), ("piecewise", tuple(map(float, range(200))), False)])
+    for baseline in (Baseline("deepfm"), Baseline("dnn")):
+        numbers = build_network(baseline, schema, embedding_std=0.01).numbers
+        for name, parameter in numbers.named_parameters():
+            assert parameter[..., :16].std().item() == pytest.approx(0.01, rel=0.5), name
+            assert not parameter[..., 16:].any(), name
+        larger = build_network(baseline, schema).numbers
+        assert larger.vectors[..., :16].std() > 0.1
+        assert larger(torch.tensor([[0.0, 1.0, 0.0, 200.0]])).std() < 1
+    build_network(Baseline("dnn"), replace(schema, number_fields=()), embedding_std=0.01)
+
+
 def test_what_a_batch_has_as_it_is_needs_nothing_before_the_network(schema: Schema) -> None:
     network = nn.Linear(1, 1)
     for same in (
