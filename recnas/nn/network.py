@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from recnas.nn.dropout import dropout
 from recnas.nn.elastic import PLAIN, InputSegment, WeightSlices, take
 from recnas.nn.operators import Inputs, Read, Shapes, build, build_branch, submodule_name
 from recnas.nn.operators.mergers import DenseToSparse, FactorizationMachine
@@ -194,7 +194,7 @@ class ChoiceNetwork(nn.Module):
         for index, (module, block) in enumerate(zip(self.blocks, arch.blocks, strict=True), start=1):
             dense_output, block_fields, merged = module(block, dense_outputs, sparse_outputs, slices)
             if self.dropout and dense_output is not None:
-                dense_output = F.dropout(dense_output, self.dropout, self.training)
+                dense_output = dropout(dense_output, self.dropout, self.training)
             dense_outputs.append(None if dense_output is None else InputSegment.of(str(index), dense_output))
             sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
         parts = {"dense": dense_output, "fields": block_fields, "merged": merged}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.linear import Linear
 
 
 class InteractingLayer(nn.Module):
@@ -25,7 +26,7 @@ class InteractingLayer(nn.Module):
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value, self.residual = (
-            nn.Linear(inputs, heads * head_dim, bias=False) for _ in range(4)
+            Linear(inputs, heads * head_dim, bias=False) for _ in range(4)
         )
 
     def forward(self, fields: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.linear import Linear
 
 
 class CrossNetwork(nn.Module):
@@ -33,8 +34,8 @@ class CrossNetwork(nn.Module):
 
 def _linear(inputs: int, rank: int) -> nn.Module:
     if not rank:
-        return nn.Linear(inputs, inputs)
-    return nn.Sequential(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, inputs))
+        return Linear(inputs, inputs)
+    return nn.Sequential(Linear(inputs, rank, bias=False), Linear(rank, inputs))
 
 
 @baseline("dcnv2")

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import NORMS, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.dropout import dropout
+from recnas.nn.linear import Linear
 
 DROPOUT = 0.1
 """Of the authors' settings for Criteo, where the linear network has 0.2."""
@@ -27,14 +29,14 @@ class CrossLayer(nn.Module):
     def __init__(self, inputs: int, dropout: float, norm: str) -> None:
         super().__init__()
         half = (inputs + 1) // 2
-        self.linear, self.norm, self.dropout = nn.Linear(inputs, half, bias=False), NORMS[norm](half), dropout
+        self.linear, self.norm, self.dropout = Linear(inputs, half, bias=False), NORMS[norm](half), dropout
         self.bias = nn.Parameter(torch.zeros(inputs))
 
     def forward(self, base: Tensor, x: Tensor) -> Tensor:
         """What the crossing multiplies by and x_l, both `[B, inputs]` → x_{l+1}."""
         h = self.linear(x)
         crossed = torch.cat([h, h * F.relu(self.norm(h))], dim=1)[:, : x.shape[1]]
-        return F.dropout(torch.addcmul(x, base, crossed + self.bias), self.dropout, self.training)
+        return dropout(torch.addcmul(x, base, crossed + self.bias), self.dropout, self.training)
 
 
 @baseline("fcn")

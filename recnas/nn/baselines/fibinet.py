@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, FirstOrder, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.linear import Linear
 
 
 class FieldWeights(nn.Module):
@@ -23,7 +24,7 @@ class FieldWeights(nn.Module):
         super().__init__()
         between = max(1, fields // reduction)
         self.excitation = nn.Sequential(
-            nn.Linear(fields, between, bias=False), nn.ReLU(), nn.Linear(between, fields, bias=False), nn.ReLU()
+            Linear(fields, between, bias=False), nn.ReLU(), Linear(between, fields, bias=False), nn.ReLU()
         )
 
     def forward(self, fields: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.linear import Linear
 
 
 class FeatureGate(nn.Module):
@@ -23,7 +24,7 @@ class FeatureGate(nn.Module):
     def __init__(self, inputs: int, dim: int, hidden: int) -> None:
         super().__init__()
         self.context = nn.Parameter(torch.zeros(1, dim))
-        self.gate = nn.Sequential(MLP(dim, (hidden,)), nn.Linear(hidden, inputs), nn.Sigmoid())
+        self.gate = nn.Sequential(MLP(dim, (hidden,)), Linear(hidden, inputs), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, inputs]` → `[B, inputs]`."""

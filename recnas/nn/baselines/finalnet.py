@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import NORMS, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.dropout import dropout
+from recnas.nn.linear import Linear
 
 
 class FactorizedInteraction(nn.Module):
@@ -25,12 +27,12 @@ class FactorizedInteraction(nn.Module):
 
     def __init__(self, inputs: int, columns: int, dropout: float, norm: str) -> None:
         super().__init__()
-        self.linear, self.norm, self.dropout = nn.Linear(inputs, columns), NORMS[norm](columns), dropout
+        self.linear, self.norm, self.dropout = Linear(inputs, columns), NORMS[norm](columns), dropout
 
     def forward(self, x: Tensor) -> Tensor:
         second, first = self.linear(x).chunk(2, dim=1)
         outputs = F.relu(self.norm(torch.cat([second, first * second], dim=1)))
-        return F.dropout(outputs, self.dropout, self.training)
+        return dropout(outputs, self.dropout, self.training)
 
 
 class FieldGates(nn.Module):
@@ -42,7 +44,7 @@ class FieldGates(nn.Module):
 
     def __init__(self, fields: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(fields, fields)
+        self.linear = Linear(fields, fields)
 
     def forward(self, fields: Tensor) -> Tensor:
         """`[B, m, E]` → `[B, 2 m, E]`."""

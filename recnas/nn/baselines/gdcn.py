@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.linear import Linear
 
 
 class GatedCrossLayer(nn.Module):
@@ -20,7 +21,7 @@ class GatedCrossLayer(nn.Module):
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.cross, self.gate = nn.Linear(inputs, inputs), nn.Linear(inputs, inputs, bias=False)
+        self.cross, self.gate = Linear(inputs, inputs), Linear(inputs, inputs, bias=False)
 
     def forward(self, base: Tensor, x: Tensor) -> Tensor:
         """x₀ and x_l, both `[B, inputs]` → x_{l+1}."""

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recnas.nn.batch_norm import BatchNorm
+from recnas.nn.dropout import dropout
+from recnas.nn.linear import Linear
 
 NORMS = {"none": nn.Identity, "batch": BatchNorm, "layer": nn.LayerNorm}
 """What stands between a linear layer and its activation, by the names of the choice `norm`."""
@@ -57,12 +59,12 @@ class Hidden(nn.Module):
 
     def __init__(self, inputs: int, columns: int, dropout: float = 0.0, norm: str = "none", bias: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(inputs, columns, bias=bias)
+        self.linear = Linear(inputs, columns, bias=bias)
         self.norm = NORMS[norm](columns)
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.dropout(F.relu(self.norm(self.linear(x))), self.dropout, self.training)
+        return dropout(F.relu(self.norm(self.linear(x))), self.dropout, self.training)
 
 
 class MLP(nn.Sequential):

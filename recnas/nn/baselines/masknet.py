@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import MLP, Hidden, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.linear import Linear
 
 
 class MaskBlock(nn.Module):
@@ -28,7 +29,7 @@ class MaskBlock(nn.Module):
     def __init__(self, inputs: int, masked: int, columns: int, reduction: float, dropout: float, norm: str) -> None:
         super().__init__()
         between = max(1, int(masked * reduction))
-        self.mask = nn.Sequential(MLP(inputs, (between,)), nn.Linear(between, masked))
+        self.mask = nn.Sequential(MLP(inputs, (between,)), Linear(between, masked))
         self.hidden = Hidden(masked, columns, dropout, norm, bias=False)
 
     def forward(self, v: Tensor, h: Tensor) -> Tensor:

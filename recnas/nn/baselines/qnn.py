@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import Hidden, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.dropout import dropout
 
 DROPOUT = 0.1
 """Of the authors' settings."""
@@ -31,7 +32,7 @@ class QuadraticLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         factors = self.factors(x).unflatten(1, (self.rows, -1)).sum(1)
-        return F.dropout(torch.addcmul(x, x, factors), self.dropout, self.training)
+        return dropout(torch.addcmul(x, x, factors), self.dropout, self.training)
 
 
 @baseline("qnn")

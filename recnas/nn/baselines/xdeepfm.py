@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, FirstOrder, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.linear import Linear
 
 
 class CompressedInteractionLayer(nn.Module):
@@ -24,7 +25,7 @@ class CompressedInteractionLayer(nn.Module):
     def __init__(self, fields: int, before: int, after: int) -> None:
         super().__init__()
         self.fields = fields
-        self.linear = nn.Linear(fields * before, after)
+        self.linear = Linear(fields * before, after)
 
     def forward(self, base: Tensor, x: Tensor) -> Tensor:
         """x⁰ `[B, E, m]` and xᵏ⁻¹ `[B, E, before]` → xᵏ `[B, E, after]`."""
