@@ -30,12 +30,12 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     place.add_argument("--in-place", action="store_true", help="replace the model by the trained one")
     parser.add_argument("--overwrite", action="store_true", help="replace an exported model at --output")
     parser.add_argument("--resume", action="store_true", help="resume a training that was stopped, if there is one")
-    parser.add_argument("--epochs", type=int, default=1, help="passes over the training rows (default: 1)")
+    parser.add_argument("--epochs", type=int, default=1, help="passes over the training rows, at most (default: 1)")
     parser.add_argument(
         "--keep",
         choices=("best", "last"),
         default="best",
-        help="which epoch's weights are written: the best on validation, or the last (default: best)",
+        help="which measurement's weights are written: the best on validation, or the last (default: best)",
     )
     parser.add_argument("--learning-rate", type=float, help="peak of the schedule (default: as before)")
     parser.add_argument("--batch-size", type=int, help="rows a step, of all processes together (default: as before)")
@@ -68,13 +68,13 @@ def _run(arguments: argparse.Namespace) -> None:
     if result.worse:
         print(
             f"WARNING: the model is worse on validation than it was: log loss {result.before.log_loss:.6f} before this "
-            f"training, {result.after.log_loss:.6f} after epoch {result.kept}, which was kept; a smaller "
+            f"training, {result.after.log_loss:.6f} after epoch {result.kept:g}, which was kept; a smaller "
             "--learning-rate may help"
         )
 
 
 def _shown(result: Continued) -> str:
-    """What a training came to: a line for each epoch, with a mark at the one that was kept."""
+    """What a training came to: a line for each measurement, with a mark at the one that was kept."""
     if not result.epochs:
         after = f"validation log loss {result.after.log_loss:.6f}  AUC {result.after.auc:.6f}"
         return f"{result.directory} is finished\n{after}"
@@ -86,7 +86,7 @@ def _shown(result: Continued) -> str:
     for epoch in result.epochs:
         mark = "  <- kept" if epoch.number == result.kept else ""
         figures = f"{epoch.train_loss:>10.6f}{epoch.validation.log_loss:>12.6f}{epoch.validation.auc:>10.6f}"
-        lines.append(f"{epoch.number:<8}{figures}{mark}")
+        lines.append(f"{epoch.number:<8.4g}{figures}{mark}")
     return "\n".join([*lines, f"written to {result.directory}"])
 
 
@@ -108,7 +108,7 @@ def _progress_bar() -> Iterator[Callable[[Progress], None]]:
 TRAIN = Command(
     "train",
     "exported model, data set -> the model, trained further",
-    "train an exported model further with its optimiser's settings, and export the epoch that is best on validation",
+    "train an exported model further by its recipe, and export what is best on validation",
     "recnas train models/criteo --data data/criteo --output models/criteo-2\n"
     "torchrun --nproc-per-node 8 -m -- recnas train models/criteo --data data/criteo --output models/criteo-2",
     _add_flags,

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,13 @@ from recnas.train.checkpoint import (
 )
 from recnas.train.divergence import Diverged
 from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, largest_table, train
+from recnas.train.schedule import is_exhausted
 from recnas.util.errors import InputError
 
 CHECKPOINT = ".checkpoint"
 """What the name of a folder ends in that holds the state of a training under way."""
 KEEP = ("best", "last")
-"""Which epoch's weights a training may leave."""
+"""Which measurement's weights a training may leave."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,15 @@ class Continued:
         directory: The folder of the new export.
         after: Quality of the exported weights on the validation split.
         before: The same at the beginning; None when all had been done before.
-        epochs: Every pass over the training rows; none when all had been done before.
-        kept: The number of the epoch whose weights were exported.
+        epochs: Every measurement on validation; none when all had been done before.
+        kept: Passes over the training rows up to the measurement whose weights were exported.
     """
 
     directory: Path
     after: Quality
     before: Quality | None = None
     epochs: tuple[Epoch, ...] = ()
-    kept: int | None = None
+    kept: float | None = None
 
     @property
     def worse(self) -> bool:
@@ -98,21 +100,22 @@ def continue_training(
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
 ) -> Continued:
-    """Trains an exported model further with its optimiser's settings, and exports the epoch that is best on validation.
+    """Trains an exported model further by its recipe, and exports what is best on validation.
 
-    The optimiser's state begins anew, under a schedule of its own: a linear rise, then a half cosine to 0. Of
-    several processes that `torchrun` started all call this; the outcome is one process's, but for rounding. The state
-    is kept beside `output` until the training has ended, in a folder whose name ends in `.checkpoint`.
+    The optimisers' states begin anew, and so does the schedule. The model as it was counts as the first measurement, by
+    which `plateau` cuts the learning rate and patience comes to an end. Of several processes that `torchrun` started
+    all call this; the outcome is one process's, but for rounding. The state is kept beside `output` until the training
+    has ended, in a folder whose name ends in `.checkpoint`.
 
     Args:
         directory: The folder of the exported model.
         data: A data set with the features that the model was trained on.
         output: The new export's folder, which may be `directory` with `overwrite`.
-        epochs: Passes over the training rows.
+        epochs: Passes over the training rows, at most.
         learning_rate: Peak of the schedule; None: as before.
         batch_size: Rows a step, of all processes together; None: as before.
         seed: Decides the rows' order.
-        keep: Which epoch's weights are exported: `best` on validation, or the `last`.
+        keep: Which measurement's weights are exported: the `best` on validation, or the `last`.
         overwrite: Replace an exported model at `output`.
         resume: Resume a training that was stopped, if there is one; the number of processes may be another.
         checkpoint_seconds: Between two writes of the training's state.
@@ -140,7 +143,7 @@ def continue_training(
     given = {"learning_rate": learning_rate, "batch_size": batch_size}
     given = {name: value for name, value in given.items() if value is not None}
     recipe = replace(record.recipe, optimization=replace(record.recipe.optimization, **given))
-    optimization = recipe.optimization
+    optimization, now = recipe.optimization, replace(recipe, epochs=epochs)
     dataset = Dataset(data)
     network, weights = load_network(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
@@ -163,7 +166,7 @@ def continue_training(
                 "that folder it starts anew"
             )
         )
-    settings = {"epochs": epochs, "seed": seed, "keep": keep, "recipe": recipe.to_json()}
+    settings = {"seed": seed, "keep": keep, "recipe": now.to_json()}
     rows = {"name": name, "rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
     in_place = output.absolute() == directory.absolute()
     ended = processes.first(partial(_ended, output, record.stages, in_place, settings, rows)) if resume else None
@@ -209,17 +212,19 @@ def continue_training(
         checkpoint.save(learner, about | notes)
         best.state_written(done)
 
-    done = _train_epochs(
+    planned = now.measured_after(dataset.rows("train"))
+    done = _train_passes(
         learner,
         dataset,
-        epochs,
+        now,
         seed,
+        before,
         tally,
         known,
         report=report if processes.leads else None,
         save=lambda tally, done: save(tally, done) if checkpoint.due() else None,
-        # The last epoch's weights are the model's own.
-        ended=lambda done: best.keep(model, done) if keep == "best" and len(done) < epochs else None,
+        # The last weights are the model's own.
+        ended=lambda done: best.keep(model, done) if keep == "best" and len(done) < len(planned) else None,
     )
     chosen = done[-1] if keep == "last" else best_epoch(done)
     tensors = model_tensors(model) if chosen == done[-1] else None
@@ -236,11 +241,12 @@ def continue_training(
     return Continued(written, chosen.validation, before, tuple(done), chosen.number)
 
 
-def _train_epochs(
+def _train_passes(
     learner: ModelLearner,
     dataset: Dataset,
-    epochs: int,
+    recipe: Recipe,
     seed: int,
+    before: Quality,
     tally: Tally,
     known: Sequence[Epoch],
     *,
@@ -248,72 +254,80 @@ def _train_epochs(
     save: Callable[[Tally, Sequence[Epoch]], None],
     ended: Callable[[Sequence[Epoch]], None],
 ) -> list[Epoch]:
-    """Trains a model for some epochs, and measures it on validation after each.
+    """Trains a model, and measures it on validation where its recipe asks for it, until its patience is at an end.
 
     Args:
         learner: The model and its optimisers.
         dataset: Training and validation rows.
-        epochs: The number of epochs in all.
+        recipe: How it is trained.
         seed: Decides the rows' order, and with the step what dropout draws.
-        tally: What was done before in the epoch that is under way.
-        known: The epochs that have ended before.
+        before: Quality of the model before, which counts as the first measurement.
+        tally: What was done before in the pass that is under way.
+        known: The measurements that were made before.
         report: Called with the progress.
-        save: Called after each step but the last with what was done in its epoch, and with the epochs that have ended.
-        ended: Called after each epoch with those that have ended.
+        save: Called after each step but the last with what was done in its pass, and with the measurements so far.
+        ended: Called after each measurement with all of them.
 
     Raises:
         Diverged: A loss is not a finite number.
     """
-    model, optimization, processes = learner.model, learner.optimization, learner.processes
-    cap, device = largest_table(model), processes.device
-    an_epoch, done = len(dataset.batches("train", optimization.batch_size)), list(known)
+    model, processes, batch_size = learner.model, learner.processes, recipe.optimization.batch_size
+    cap, device, done = largest_table(model), processes.device, list(known)
+    pass_rows, pass_steps = dataset.rows("train"), len(dataset.batches("train", batch_size))
+    planned, steps = recipe.measured_after(pass_rows), pass_steps * recipe.epochs
+
+    def measured() -> list[float]:
+        return [quality.log_loss for quality in (before, *(epoch.validation for epoch in done))]
 
     def seed_step(step: int) -> None:
         # What dropout draws hangs on the step alone: a training that goes on draws what it would have drawn.
         torch.manual_seed((seed + step) * processes.size + processes.rank)
 
     def save_if_more(step: int, tally: Tally) -> None:
-        if step < an_epoch * epochs:
+        if step < steps:
             save(tally, done)
 
-    while len(done) < epochs:
-        rows_before = len(done) * dataset.rows("train")
+    while len(done) < len(planned) and not is_exhausted(measured(), recipe.patience):
+        passes, stop = (planned[len(done) - 1] if done else 0) // pass_rows, planned[len(done)]
 
-        def report_all(now: Progress, rows_before: int = rows_before) -> None:
+        def report_all(now: Progress, rows_before: int = passes * pass_rows) -> None:
             report(replace(now, rows=rows_before + now.rows))
 
+        batches = dataset.batches(
+            "train",
+            batch_size,
+            seed=seed,
+            epoch=passes,
+            max_rows_per_table=cap,
+            rank=processes.rank,
+            world_size=processes.size,
+            first_batch=tally.steps,
+        )
         loss = train(
             learner,
-            dataset.batches(
-                "train",
-                optimization.batch_size,
-                seed=seed,
-                epoch=len(done),
-                max_rows_per_table=cap,
-                rank=processes.rank,
-                world_size=processes.size,
-                first_batch=tally.steps,
-            ),
-            steps=an_epoch * epochs,
-            first_step=an_epoch * len(done) + tally.steps,
-            measured=[epoch.validation.log_loss for epoch in done],
+            islice(batches, math.ceil((stop - passes * pass_rows) / batch_size) - tally.steps),
+            steps=steps,
+            first_step=pass_steps * passes + tally.steps,
+            measured=measured(),
             device=device,
             report=None if report is None else report_all,
             before_step=seed_step,
             after_step=save_if_more,
             tally=tally,
         )
+        whole = tally.steps == pass_steps
+        number = passes + 1 if whole else stop / pass_rows
         quality = evaluate(model, dataset, "validation", device=device)
         if not math.isfinite(quality.log_loss):
             raise shared(
                 Diverged(
-                    f"the validation log loss is {quality.log_loss} after epoch {len(done) + 1}; try a smaller "
+                    f"the validation log loss is {quality.log_loss} after epoch {number:g}; try a smaller "
                     "--learning-rate"
                 )
             )
-        done.append(Epoch(len(done) + 1, loss, quality))
+        done.append(Epoch(number, loss, quality))
         ended(done)
-        tally = Tally()
+        tally = Tally() if whole else tally
     return done
 
 
@@ -372,7 +386,8 @@ def export_checkpoint(folder: str | Path, output: str | Path, overwrite: bool = 
         raise InputError(f"{state}: the state of a run's training, not of `recnas train`")
     base = Path(notes["model"])
     check_export(base)
-    record, recipe = TrainingRecord.load(base), Recipe.from_json(notes["settings"]["recipe"])
+    record = TrainingRecord.load(base)
+    recipe = replace(Recipe.from_json(notes["settings"]["recipe"]), epochs=record.recipe.epochs)
     model = read_model(base / ARCHITECTURE, Schema.load(base), base / WEIGHTS)
     load_model_tensors(model, state_tensors(state), state)
     stage = Stage(notes["data"], None, recipe.optimization.learning_rate)

@@ -17,15 +17,15 @@ from recnas.train.checkpoint import load_tensors, save_model
 
 @dataclass(frozen=True)
 class Epoch:
-    """A pass over the training rows, and how good the model was after it.
+    """How good the model was after some passes over the training rows.
 
     Attributes:
-        number: The number of the epoch, from 1.
-        train_loss: Mean log loss over the training rows, each before the model learned from it.
+        number: Passes, of which the last may have come to a part only.
+        train_loss: Mean log loss over the training rows of the last pass, each before the model learned from it.
         validation: The quality on the whole validation split.
     """
 
-    number: int
+    number: float
     train_loss: float
     validation: Quality
 
@@ -82,7 +82,7 @@ class BestWeights:
         return load_tensors(self._file(epoch))
 
     def _file(self, epoch: Epoch) -> Path:
-        return self.folder / f"epoch-{epoch.number}.safetensors"
+        return self.folder / f"epoch-{epoch.number:g}.safetensors"
 
     def _forget_all_but(self, *epochs: Epoch | None) -> None:
         needed = {self._file(epoch) for epoch in epochs if epoch is not None}

@@ -27,7 +27,7 @@ def test_going_on_lowers_the_loss_and_makes_an_export_of_the_same_form(finished,
     assert reports[-1].step == reports[-1].steps == 36
     assert {path.name for path in exported.iterdir()} == {path.name for path in (tmp_path / "more").iterdir()}
     was, now = (json.loads((folder / "training.json").read_text()) for folder in (exported, tmp_path / "more"))
-    assert now["optimization"] == was["optimization"]
+    assert now["recipe"] == was["recipe"]
     assert now["stages"][:-1] == was["stages"]
     assert now["stages"][-1]["epochs"] == 3
     assert "| toy | 3 | 0.1 |" in (tmp_path / "more" / "README.md").read_text()
@@ -40,7 +40,7 @@ def test_tables_and_dense_part_both_learn(finished, exported, tmp_path):
         assert not torch.equal(table, old.embeddings.tables()[name])
     for (name, parameter), other in zip(new.network.named_parameters(), old.network.parameters(), strict=True):
         assert not torch.equal(parameter, other), name
-    settings = json.loads((tmp_path / "more" / "training.json").read_text())["optimization"]
+    settings = json.loads((tmp_path / "more" / "training.json").read_text())["recipe"]["optimization"]
     assert (settings["batch_size"], settings["learning_rate"]) == (300, 0.01)
 
 
@@ -99,7 +99,9 @@ def test_data_of_other_features_is_refused(finished, model_folder, tmp_path):
     ("text", "message"),
     [
         ("[", "not JSON"),
-        ('{"version": 2}', "version 2 where 1 is expected"),
+        ('{"version": 3}', "version 3 where 2 is expected"),
+        ('{"version": 2}', "damaged"),
+        ('{"version": 2, "recipe": {"optimization": {}}, "stages": []}', "batch_size is missing"),
         ('{"version": 1}', "damaged"),
         ('{"version": 1, "optimization": {"learning_rate": 0.1}, "stages": []}', "batch_size is missing"),
         ('{"version": 1, "optimization": {"learning_rate": true, "batch_size": 4}, "stages": []}', "learning_rate is"),

@@ -23,6 +23,7 @@ from recnas.nn.model import count_dense_parameters
 from recnas.space import Architecture, cost
 from recnas.util.errors import InputError, RunError
 from tests.export.conftest import OPTIMIZATION
+from tests.old_layout import as_version_0_1
 
 
 def test_a_loaded_export_is_the_trained_model(finished, exported, make_batch):
@@ -150,9 +151,7 @@ def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pat
         ("candidate.json", "{}", "a candidate has a network and a recipe"),
         ("candidate.json", '{"network": {}, "recipe": {}}', "an object with 'version' and 'blocks' is expected"),
         ("config.yaml", "a: [", "not YAML"),
-        ("config.yaml", "seed: 1", "do not say how the model was trained .*final"),
         ("config.yaml", "final: {optimization: {batch_size: 0}}", "batch_size"),
-        ("config.yaml", "final: {optimization: {momentum: 1}}", "no setting 'momentum'"),
         ("config.yaml", "final: {optimization: {batch_size: ten}}", "batch_size is 'ten'"),
         ("config.yaml", "!!python/object/apply:os.getcwd []", "not YAML"),
     ],
@@ -163,6 +162,20 @@ def test_a_damaged_piece_is_named(run, tmp_path, piece, text, message):
         export_run(run, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("seed: 1", "do not say how the model was trained .*final"),
+        ("final: {optimization: {momentum: 1}}", "unknown setting 'optimization.momentum'"),
+    ],
+)
+def test_a_run_of_version_0_1_says_in_its_settings_how_models_were_trained(run, tmp_path, config, message):
+    as_version_0_1(run)
+    (run / "config.yaml").write_text(config)
+    with pytest.raises(InputError, match=rf"{re.escape(str(run))}.*{message}"):
+        export_run(run, tmp_path / "out")
 
 
 def test_the_architecture_of_another_model_is_refused(run, tmp_path, sample):
