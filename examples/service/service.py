@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recnas.candidates.network import load_network
 from recnas.features.encoding import column_of
+from recnas.features.feature import parts_of
 from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 from recnas.util.printable import one_line
@@ -88,9 +89,10 @@ class Predictor:
     def columns(self) -> dict[str, str]:
         """The columns of a raw row, and what each holds: `number`, `id` or `list of ids`."""
         kinds = {column_of(feature): "number" for feature in self.schema.dense}
-        for feature in self.schema.sparse:
+        for feature in parts_of(self.schema.sparse):
             # A time may be read as a number and as an hour.
-            kinds.setdefault(column_of(feature), "list of ids" if feature.multi_valued else "id")
+            kind = "list of ids" if feature.multi_valued else "id" if feature.number is None else "number"
+            kinds.setdefault(column_of(feature), kind)
         return kinds
 
 

@@ -14,6 +14,7 @@ from recnas.data.encoded import batch_of
 from recnas.export.folder import ARCHITECTURE, load
 from recnas.export.record import TrainingRecord
 from recnas.features.encoding import column_of
+from recnas.features.feature import parts_of
 from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 from recnas.tracking.mlflow import log_model
@@ -35,7 +36,7 @@ def log_export(source: str | Path, folder: str | Path) -> str:
         split: None if quality is None else quality.to_json()
         for split, quality in (("validation", latest.validation), ("test", latest.test))
     }
-    columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *schema.sparse))
+    columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *parts_of(schema.sparse)))
     id = load_network(folder / ARCHITECTURE).id
     return log_model(source, folder, __name__, list(columns), qualities, id, latest.learning_rate)
 

@@ -66,6 +66,7 @@ class NetworkCode:
 
     Args:
         network: The network of one architecture.
+        dropout: Whether a share of each block's dense output is left out in training.
 
     Attributes:
         blocks: The live parts of each choice block, then the branches, then the last layer.
@@ -73,7 +74,7 @@ class NetworkCode:
         helpers: Source of the classes and functions that the code calls, in the order of their definition.
     """
 
-    def __init__(self, network: ChoiceNetwork) -> None:
+    def __init__(self, network: ChoiceNetwork, dropout: bool = False) -> None:
         arch = network.architecture
         if arch is None:
             raise ValueError(f"{network.space.name} holds many architectures; only a finished network can be written")
@@ -81,6 +82,7 @@ class NetworkCode:
         self.blocks: list[Written] = []
         self.weights: dict[str, Tensor] = {}
         self._used: set[str] = set()
+        self._dropout = dropout
         self._own = dict(network.state_dict())
         self._dense = [_Value("dense_0", network.num_dense, "0")]
         self._sparse = [[_Value("fields_0", network.num_sparse, "0")]]
@@ -126,6 +128,8 @@ class NetworkCode:
             sparse.append(self._merger(dense.name, block))
         if block.fm:
             self._factorization_machine(dense.name, fields.name, block)
+        if self._dropout and block.dense_operators:
+            self._now.steps.append(f"{dense.name} = F.dropout({dense.name}, DROPOUT, self.training)")
         self._dense.append(_Value(dense.name, block.dense_width, str(number)))
         self._sparse.append(sparse)
 

@@ -4,24 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from unicodedata import east_asian_width
 
 LINE, INDENT = 120, 8
 """Columns of a line of code, and those before a method's statements."""
 
 
-def call(head: str, arguments: Sequence[str], tail: str) -> list[str]:
-    """A call on one line, or broken over several; each is to be indented by `INDENT`.
+@dataclass(frozen=True)
+class Call:
+    """A call among the arguments of another.
 
-    >>> call("x = f(", ["a", "b"], ")")
-    ['x = f(a, b)']
+    Attributes:
+        function: What is called.
+        arguments: Its arguments.
     """
-    inside = ", ".join(arguments)
-    if INDENT + _width(head + inside + tail) <= LINE:
+
+    function: str
+    arguments: Sequence[str | Call]
+
+    def __str__(self) -> str:
+        return f"{self.function}({', '.join(map(str, self.arguments))})"
+
+
+def call(head: str, arguments: Sequence[str | Call], tail: str, indent: int = INDENT) -> list[str]:
+    """A call on one line, or broken over several.
+
+    Args:
+        head: What stands before the arguments, to the opening bracket.
+        arguments: The arguments.
+        tail: What stands after them, from the closing bracket.
+        indent: Columns by which each line is to be indented.
+
+    >>> call("x = f(", ["a", Call("g", ["b"])], ")")
+    ['x = f(a, g(b))']
+    """
+    inside = ", ".join(map(str, arguments))
+    if indent + _width(head + inside + tail) <= LINE:
         return [head + inside + tail]
-    if INDENT + 4 + _width(inside) <= LINE:
+    if indent + 4 + _width(inside) <= LINE:
         return [head, f"    {inside}", tail]
-    return [head, *(f"    {argument}," for argument in arguments), tail]
+    lines = [head]
+    for argument in arguments:
+        if isinstance(argument, Call):
+            lines += [f"    {line}" for line in call(f"{argument.function}(", argument.arguments, "),", indent + 4)]
+        else:
+            lines.append(f"    {argument},")
+    return [*lines, tail]
 
 
 def literal(value: object) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
 from typing import Any
 
 from recnas.export.onnx import OUTPUT, input_names
 from recnas.export.record import TrainingRecord
 from recnas.export.rows_code import example_lines
 from recnas.export.templates import render
+from recnas.export.words import inputs_in_words, recipe_in_words
+from recnas.features.fed import is_as_prepared
 from recnas.nn.model import CTRModel, count_dense_parameters
 from recnas.nn.networks import count_macs, network_of, title_of
 from recnas.space import Architecture, Block
@@ -31,6 +32,8 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         singles=[feature for feature in schema.sparse if not feature.multi_valued],
         lists=[feature for feature in schema.sparse if feature.multi_valued],
         example=example_lines(schema),
+        derived=not is_as_prepared(schema),
+        kept=any(feature.kept is not None for feature in schema.sparse),
         blocks=[] if arch is None else _blocks(arch),
         branches=[] if arch is None else [(BRANCHES[name], depth) for name, depth in arch.branches],
         dim=dim,
@@ -40,7 +43,8 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         table_rows=sum(feature.rows for feature in schema.sparse),
         stages=record.stages,
         latest=record.stages[-1],
-        settings=asdict(record.recipe.optimization),
+        inputs=inputs_in_words(schema),
+        recipe=recipe_in_words(record.recipe),
         quantization=record.quantization,
         formats=formats,
         onnx_inputs=input_names(schema),

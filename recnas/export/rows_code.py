@@ -1,4 +1,4 @@
-"""How a schema reads raw rows, as lines of Python: each feature, and the readers and helpers that these need."""
+"""How raw rows are read, as Python: the reader of each number and id, and the helpers that these need."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from recnas.export.python_text import call, literal
+from recnas.export.features_code import FeaturesCode
+from recnas.export.python_text import literal
 from recnas.features import raw_values
 from recnas.features.encoding import A_LIST, AN_ID, column_of
-from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.feature import DenseFeature, SparseFeature, parts_of
 from recnas.features.id_parsers import bounds, wanted
 from recnas.features.schema import Schema
 from recnas.util.errors import InputError
@@ -66,28 +67,29 @@ class WrittenParser:
 
 
 class RowsCode:
-    """The reading of raw rows, written out for the features of a schema.
+    """The reading of raw rows, written out for the numbers and ids that are read.
 
     Args:
-        schema: A schema whose raw rows can be read.
+        made: What is made of them.
 
     Attributes:
-        dense: The lines of dense features, one call each.
-        sparse: Lines, one call for each sparse feature.
+        readers: By the names of ids the functions that read them.
         uses: Names of the helpers that the code needs.
         id_parsers: The id parsers that it needs.
         wanted: By the name of a reader of single ids, what a value should be.
         wanted_in_lists: The same of one that reads lists.
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, made: FeaturesCode) -> None:
         self.uses: set[str] = set()
         self.id_parsers: list[WrittenParser] = []
         self.wanted: dict[str, str] = {}
         self.wanted_in_lists: dict[str, str] = {}
-        self.dense = [line for feature in schema.dense for line in self._dense_feature(feature)]
-        self.sparse = [line for feature in schema.sparse for line in self._sparse_feature(feature)]
+        for number in made.numbers.features.values():
+            self.uses |= {"numbers"} | ({"missing numbers"} if number.missing else set()) | self._column(number)
+        self.readers = {name: self._id(feature) for name, feature in made.ids.features.items()}
         self.id_parsers.sort(key=lambda parser: parser.name)
+        self.uses |= made.uses & {"joint"}
 
     @property
     def modules(self) -> list[str]:
@@ -115,26 +117,19 @@ class RowsCode:
         needed = {name for use in self.uses & _COPIED.keys() for name in _COPIED[use]}
         return {name: text for name, text in _definitions().items() if name in needed}
 
-    def _dense_feature(self, feature: DenseFeature) -> list[str]:
-        function = {"none": "unchanged", "standardize": "standardized"}.get(feature.transform["name"], "log1p")
-        numbers = [f"{key}={feature.transform[key]!r}" for key in ("mean", "std") if key in feature.transform]
-        self.uses |= {function, "numbers"} | ({"missing numbers"} if feature.missing else set())
-        return call(f"{function}(", ["rows", literal(feature.name), *numbers, *self._column(feature)], "),")
-
-    def _sparse_feature(self, feature: SparseFeature) -> list[str]:
-        function = "several" if feature.multi_valued else "single"
-        self.uses |= {function} | ({"missing ids", "id_text"} if feature.missing else set())
+    def _id(self, feature: SparseFeature) -> str:
+        """The name of the function that reads the ids of a feature."""
+        self.uses |= {"several"} if feature.multi_valued else {"single"}
+        self.uses |= {"missing ids", "id_text"} if feature.missing else set()
+        self.uses |= {"separator"} if feature.multi_valued and feature.separator is not None else set()
+        self.uses |= self._column(feature)
         listed = [key for key in ("vocabulary", "kept") if getattr(feature, key) is not None]
         if listed:
             self.uses.add("not shared" if feature.shared_id is None else "shared")
         self.uses |= {*listed, "known" if listed else "unlisted"}
-        separator = [] if feature.separator is None or not feature.multi_valued else [feature.separator]
-        self.uses |= {"separator"} if separator else set()
-        arguments = ["rows", literal(feature.name), self._reader(feature), *self._column(feature)]
-        return call(f"{function}(", [*arguments, *(f"separator={literal(text)}" for text in separator)], "),")
+        return self._reader(feature)
 
     def _reader(self, feature: SparseFeature) -> str:
-        """The name of the function that reads an id."""
         if feature.id_parser is not None:
             parser = WrittenParser.of(feature.id_parser)
             if parser not in self.id_parsers:
@@ -148,11 +143,8 @@ class RowsCode:
         (self.wanted_in_lists if feature.multi_valued else self.wanted)[name] = what
         return name
 
-    def _column(self, feature: DenseFeature | SparseFeature) -> list[str]:
-        if feature.column is None:
-            return []
-        self.uses.add("column")
-        return [f"column={literal(feature.column)}"]
+    def _column(self, feature: DenseFeature | SparseFeature) -> set[str]:
+        return set() if feature.column is None else {"column"}
 
 
 @cache
@@ -176,7 +168,7 @@ def _definitions() -> dict[str, str]:
 def example_row(schema: Schema) -> dict[str, Any]:
     """A raw row that the schema can read."""
     row: dict[str, Any] = {}
-    features = (*schema.dense, *schema.sparse)
+    features = (*schema.dense, *parts_of(schema.sparse))
     for feature in features:
         row.setdefault(column_of(feature), _example(feature))
     try:
@@ -203,6 +195,8 @@ def _example(feature: DenseFeature | SparseFeature) -> Any:
     if isinstance(feature, DenseFeature):
         mean = float(f"{feature.transform.get('mean', 2):.3g}")
         return int(mean) if mean.is_integer() else mean
+    if feature.number is not None:
+        return feature.edges[len(feature.edges) // 2] if feature.edges else 2
     if feature.words:
         return list(feature.words[:2]) if feature.multi_valued else feature.words[0]
     kind = (feature.id_parser or {}).get("name")

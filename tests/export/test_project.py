@@ -128,8 +128,8 @@ def test_standard_input_is_utf_8_whatever_the_locale(project, monkeypatch, capsy
 
 def serve_of(project: Path) -> ModuleType:
     """The project's `serve.py`, in this process."""
-    data, model = (module_of(project / f"{name}.py") for name in ("data", "model"))
-    return module_of(project / "serve.py", model=model, rows=module_of(project / "rows.py", data=data))
+    features, model = (module_of(project / f"{name}.py") for name in ("features", "model"))
+    return module_of(project / "serve.py", model=model, rows=module_of(project / "rows.py", features=features))
 
 
 def test_many_rows_are_served_in_batches(project, monkeypatch):

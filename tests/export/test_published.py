@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from recnas.candidates.recipe import Recipe
 from recnas.export.folder import write_export
 from recnas.export.record import Stage, TrainingRecord
 from recnas.features.feature import DenseFeature, SparseFeature
@@ -27,7 +28,11 @@ def test_a_published_subnets_files_hold_its_parameters_and_no_more(published, ma
     model: CTRModel = make_model(schema, arch)
     stir(model.network)
     folder = write_export(
-        tmp_path / "m", model, TrainingRecord(OPTIMIZATION, (Stage("toy", 1, 0.1),)), False, formats=["torchrec"]
+        tmp_path / "m",
+        model,
+        TrainingRecord(Recipe(OPTIMIZATION), (Stage("toy", 1, 0.1),)),
+        False,
+        formats=["torchrec"],
     )
     program = torch.export.load(folder / "program.pt2")
     for tensors in (load_file(folder / "weights.safetensors"), program.state_dict):

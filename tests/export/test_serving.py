@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset, batch_of
 from recnas.data_prep import prepare
 from recnas.export import load
@@ -51,7 +52,7 @@ def test_the_probability_of_a_raw_row_is_that_of_the_prepared_one(finished, raw_
     own.save(folder)
     save_tensors(folder / "weights.safetensors", model_tensors(model))
     save_program(model, folder / "program.pt2")
-    write_project(folder / "torchrec", model, TrainingRecord(OPTIMIZATION, (Stage("toy", 1, 0.1),)))
+    write_project(folder / "torchrec", model, TrainingRecord(Recipe(OPTIMIZATION), (Stage("toy", 1, 0.1),)))
 
     with torch.inference_mode():
         offline = [

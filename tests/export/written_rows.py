@@ -11,8 +11,11 @@ import numpy as np
 import torch
 
 from recnas.data import batch_of
-from recnas.export.rows_code import RowsCode, example_row
+from recnas.export.project import READING, reading_code
+from recnas.export.rows_code import example_row
 from recnas.export.templates import render
+from recnas.features.encoding import column_of
+from recnas.features.feature import parts_of
 from recnas.features.schema import Schema
 from recnas.util.errors import InputError
 
@@ -43,16 +46,15 @@ def write_rows(schema: Schema, folder: Path) -> Path:
     """The part of a project that reads data."""
     folder.mkdir(parents=True, exist_ok=True)
     schema.save(folder)
-    for name in ("data.py", "rows.py"):
-        code = RowsCode(schema) if schema.unreadable is None else None
-        (folder / name).write_text(render(name, code=code, unreadable=schema.unreadable), encoding="utf-8")
+    for name in READING:
+        (folder / name).write_text(render(name, **reading_code(schema)), encoding="utf-8")
     return folder
 
 
 def written_rows(schema: Schema, folder: Path) -> ModuleType:
     """The project's `rows.py`, written and imported."""
     write_rows(schema, folder)
-    return module_of(folder / "rows.py", data=module_of(folder / "data.py"))
+    return module_of(folder / "rows.py", features=module_of(folder / "features.py"))
 
 
 def outcome_of_encode(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> str | list[list]:
@@ -90,7 +92,7 @@ def assert_project_reads(schema: Schema, folder: Path, rows: Sequence[Mapping[st
     assert_read_alike(schema, module, rows)
     good = rows[0]
     assert_read_alike(schema, module, [dict.fromkeys(good), good])
-    for column in {feature.column or feature.name for feature in (*schema.dense, *schema.sparse)}:
+    for column in {column_of(feature) for feature in (*schema.dense, *parts_of(schema.sparse))}:
         for odd in ODD:
             assert_read_alike(schema, module, [good, good | {column: odd}])
         assert_read_alike(schema, module, [{name: value for name, value in good.items() if name != column}])
