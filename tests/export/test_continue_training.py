@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.cli import main
 from recnas.export import continue_training, evaluate_export, export_checkpoint, is_checkpoint, load
+from recnas.export.record import TrainingRecord
 from recnas.features.schema import Schema
 from recnas.train.best_epoch import BestWeights
 from recnas.train.checkpoint import Checkpoint
+from recnas.train.loop import ModelLearner
 from recnas.util.errors import InputError
 
 
@@ -227,3 +230,59 @@ def test_a_training_that_was_stopped_goes_on_and_gives_the_same_model(finished, 
     assert (again.after, again.before, again.epochs) == (undisturbed.after, None, ())
     with pytest.raises(InputError, match="--overwrite replaces it"):
         continue_training(exported, finished.data, output, epochs=3, resume=True)
+
+
+RECIPE = Recipe(
+    Optimization(
+        0.02,
+        50,
+        optimizer="adam",
+        embedding_optimizer="adam",
+        embedding_penalty=1e-3,
+        schedule="plateau",
+        clip=1.0,
+    ),
+    epochs=7,
+    evaluations=3,
+    patience=2,
+    dropout=0.2,
+)
+
+
+def test_a_recipe_with_measurements_within_passes_is_gone_on_with_and_resumed(
+    finished, model_folder, tmp_path, monkeypatch
+):
+    record = TrainingRecord.load(model_folder)
+    replace(record, recipe=RECIPE).save(model_folder)
+    alone, output = tmp_path / "alone", tmp_path / "stopped"
+    rates, set_rate = set(), ModelLearner.set_learning_rate
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelLearner, "set_learning_rate", lambda self, rate: (rates.add(rate), set_rate(self, rate)))
+        whole = continue_training(model_folder, finished.data, alone, epochs=9)
+    # Measured after 4, 8 and 12 of 12 steps, until two in succession are no better than the best.
+    numbers, losses = zip(*((epoch.number, epoch.validation.log_loss) for epoch in whole.epochs), strict=True)
+    assert numbers == pytest.approx([place / 3 for place in range(1, len(losses) + 1)])
+    measured = [whole.before.log_loss, *losses]
+    assert measured.index(min(measured)) == len(measured) - 3
+    assert len(losses) < 27
+    assert min(rates) < 0.02 / 9, "a measurement that is worse cuts it"
+    assert TrainingRecord.load(alone).recipe == RECIPE
+    assert TrainingRecord.load(alone).stages[-1].epochs == whole.kept
+    save = Checkpoint.save
+    # In the middle, and where a measurement is due.
+    places = [(1, 6), (1, 8)]
+
+    def save_and_stop(self, learner, notes):
+        save(self, learner, notes)
+        if places and (len(notes["epochs"]), notes["tally"]["steps"]) == places[0]:
+            del places[0]
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save_and_stop)
+        while places:
+            with pytest.raises(KeyboardInterrupt):
+                continue_training(model_folder, finished.data, output, epochs=9, checkpoint_seconds=0, resume=True)
+    resumed = continue_training(model_folder, finished.data, output, epochs=9, resume=True)
+    assert replace(resumed, directory=alone) == whole
+    assert (output / "weights.safetensors").read_bytes() == (alone / "weights.safetensors").read_bytes()
