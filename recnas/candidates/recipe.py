@@ -76,8 +76,9 @@ class Optimization:
                 raise InputError(f"{name} is {value}; it must be 1 or more")
             elif value is not None and not value > 0:
                 raise InputError(f"{name} is {value}; it must be above 0")
-        if self.lr_warmup_share >= 1:
-            raise InputError(f"lr_warmup_share is {self.lr_warmup_share}; it must be below 1")
+        for name in ("lr_warmup_share", "embedding_beta1"):
+            if getattr(self, name) >= 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be below 1")
 
     @property
     def of_tables(self) -> EmbeddingOptimizer:

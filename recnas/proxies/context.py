@@ -20,6 +20,7 @@ class ScoringContext:
 
     Args:
         schema: The features, with tables as large as the supernet's.
+        dim: Columns of the embeddings.
         make_supernet: Gives the supernet whose weights candidates inherit.
         make_batches: Gives the rows that they are measured on, with the supernet's embeddings looked up.
         tuning: What one-shot search trains and judges them on; None where no proxy asks for it.
@@ -29,12 +30,13 @@ class ScoringContext:
     def __init__(
         self,
         schema: Schema,
+        dim: int,
         make_supernet: Callable[[], Supernet],
         make_batches: Callable[[Supernet], ProxyBatches],
         tuning: LastLayerTuning | None = None,
         training: ShortTraining | None = None,
     ) -> None:
-        self.schema, self.tuning, self.training = schema, tuning, training
+        self.schema, self.dim, self.tuning, self.training = schema, dim, tuning, training
         self._make_supernet, self._make_batches = make_supernet, make_batches
         self._supernet: Supernet | None = None
         self._batches: ProxyBatches | None = None
@@ -48,7 +50,7 @@ class ScoringContext:
         training: ShortTraining | None = None,
     ) -> Self:
         """Of parts that are there."""
-        return cls(supernet.schema, lambda: supernet, lambda _: batches, tuning, training)
+        return cls(supernet.schema, supernet.embeddings.dim, lambda: supernet, lambda _: batches, tuning, training)
 
     @property
     def supernet(self) -> Supernet:

@@ -11,10 +11,10 @@ from recnas.space import cost
 @proxy(direction="higher", weights="none", reads="arch")
 def parameters(inputs: ProxyInputs) -> float:
     """Dense parameters that reach the logit."""
-    return cost.parameters(inputs.arch, *sizes(inputs.schema))
+    return cost.parameters(inputs.arch, *sizes(inputs.schema, inputs.dim))
 
 
 @proxy(direction="higher", weights="none", reads="arch")
 def macs(inputs: ProxyInputs) -> float:
     """Multiply–accumulates a row of all matrix products that reach the logit."""
-    return cost.macs(inputs.arch, *sizes(inputs.schema))
+    return cost.macs(inputs.arch, *sizes(inputs.schema, inputs.dim))

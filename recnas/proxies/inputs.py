@@ -49,6 +49,11 @@ class ProxyInputs:
         return self.context.schema
 
     @property
+    def dim(self) -> int:
+        """Columns of the embeddings that the candidate reads."""
+        return self.context.dim
+
+    @property
     def supernet(self) -> Supernet:
         """The network whose weights the candidate inherits."""
         return self.context.supernet

@@ -59,7 +59,7 @@ class ShortTraining:
     Args:
         dataset: Training rows.
         rows: So many of them, at most those that there are; each is seen once.
-        recipe: The final training's, with the batch size of the short one.
+        recipe: The final training's, with the batch size of the short one; nothing is dropped out.
         seed: Chooses the rows, their order and the start values.
         max_rows_per_table: Cap on the tables that the rows are looked up in.
         device: Where to compute.
@@ -120,7 +120,8 @@ class ShortTraining:
                 self.device,
             )
             torch.manual_seed(self.seed)
-            network = build_network(arch, shared.schema, dim, recipe.dropout)
+            # What dropout draws in one thread would hang on the others, and a pass over so few rows needs none.
+            network = build_network(arch, shared.schema, dim, dropout=0.0)
             model = CTRModel(shared.schema, embeddings, network).to(self.device)
         embeddings.load_tables(shared.tables)
         steps = len(shared.batches)
@@ -153,7 +154,8 @@ class ShortTraining:
 
 def _with_rows(schema: Schema, rows: Sequence[int]) -> Schema:
     sparse = (
-        SparseFeature(feature.name, count, feature.pooling, feature.multi_valued)
+        # Of a joint id it is known that it is one: it may have a penalty of its own.
+        SparseFeature(feature.name, count, feature.pooling, feature.multi_valued, joint=feature.joint)
         for feature, count in zip(schema.sparse, rows, strict=True)
     )
     return replace(schema, sparse=tuple(sparse))

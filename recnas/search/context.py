@@ -19,6 +19,7 @@ from recnas.nn.processes import num_started
 from recnas.runs.history import History
 from recnas.runs.settings import Settings
 from recnas.search.costs import Costs
+from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.worker import Worker
 from recnas.util.console import Console
 
@@ -82,7 +83,12 @@ class RunContext:
         return self._by_proxies(Worker.score_again, evaluations)
 
     def train(self, evaluations: Sequence[Evaluation]) -> Iterator[Result]:
-        """Trains candidates; of several processes that `torchrun` started all train each model together."""
+        """Trains candidates; of several processes that `torchrun` started all train each model together.
+
+        What they are fed is fitted before, once, and written down for workers and for what comes after the run.
+        """
+        for inputs in dict.fromkeys(evaluation.candidate.inputs for evaluation in evaluations):
+            keep_inputs(self.run, inputs, open_data(self.settings, inputs))
         if num_started() > 1:
             return map_joined(Worker.train, self.worker, evaluations)
         return self.executor.map(Worker.train, evaluations, self.effort, apart=True)

@@ -36,6 +36,7 @@ def make_problem(settings: Settings, costs: Costs) -> Problem:
         costs.affordable,
         costs.smallest,
         costs.point,
+        settings.inputs,
     )
 
 

@@ -47,10 +47,10 @@ def _open_data(data: str, run: str, inputs: Inputs, written: tuple[int, int] | N
         raise InputError(f"{data}: there are no numbers to be fed as {', '.join(inputs.numbers)}; leave --numbers out")
     folder = inputs_folder(Path(run), inputs)
     if (folder / FILE_NAME).exists():
-        known, own = Schema.load(folder), dataset.schema
-        # A run that is to be replaced may have been of other rows.
-        if (known.source, known.splits) == (own.source, own.splits):
-            return dataset.fed(known)
+        # A run that is to be replaced may have been of other data.
+        begun_with = Path(run) / FILE_NAME
+        if begun_with.exists() and Schema.load(Path(run)).to_json() == dataset.own_schema.to_json():
+            return dataset.fed(Schema.load(folder))
     return dataset.fed(fit_inputs(dataset, inputs))
 
 
@@ -63,6 +63,6 @@ def keep_inputs(run: Path, inputs: Inputs, dataset: Dataset) -> None:
         dataset: Of `open_data`.
     """
     folder = inputs_folder(run, inputs)
-    if not inputs.as_prepared:
+    if not inputs.as_prepared and not (folder / FILE_NAME).exists():
         folder.mkdir(parents=True, exist_ok=True)
         dataset.schema.save(folder)

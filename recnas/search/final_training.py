@@ -15,7 +15,6 @@ from recnas.runs.rungs import other_learning_rates, planned_rows, rungs
 from recnas.runs.settings import Settings
 from recnas.search.baseline_candidates import at, baseline_candidates
 from recnas.search.context import RunContext
-from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.loop import pursue
 from recnas.search.stage import Findings, Stage
 from recnas.strategies.choice import best_of
@@ -65,8 +64,6 @@ class FinalTraining(Stage):
         baselines = [] if findings.tuned else baseline_candidates(settings, self._baselines)
         trained = {candidate.network_id: dict[str, Result]() for candidate in (*finalists, *baselines)}
         trained |= findings.tuned
-        for inputs in dict.fromkeys(candidate.inputs for candidate in (*finalists, *baselines)):
-            keep_inputs(context.run, inputs, open_data(settings, inputs))
         total = final.epochs * pass_rows
         strategy = SuccessiveHalving(
             finalists,

@@ -127,7 +127,8 @@ def build_scoring_context(settings: Settings, dataset: Dataset, warm: bool) -> S
         default_device(),
     )
     schema = dataset.schema.capped(settings.warmup.max_rows_per_table)
-    return ScoringContext(schema, make_supernet, partial(read_proxy_batches, settings, dataset), tuning, training)
+    make_batches = partial(read_proxy_batches, settings, dataset)
+    return ScoringContext(schema, recipe.embedding_dim, make_supernet, make_batches, tuning, training)
 
 
 def read_proxy_batches(settings: Settings, dataset: Dataset, supernet: Supernet) -> ProxyBatches:

@@ -34,15 +34,21 @@ from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, train
 from recnas.train.schedule import is_exhausted
 
 
-def train_candidate(settings: Settings, evaluation: Evaluation) -> Result:
+def train_candidate(settings: Settings, evaluation: Evaluation, dataset: Dataset | None = None) -> Result:
     """Trains a candidate to a fidelity: from scratch, or from where it paused or a killed process left it.
 
     The learning rate follows the schedule of the whole training. So a training that paused and was resumed is, bit for
-    bit, the one that never paused. What came of it is kept beside the weights of its best epoch, and is not done again.
+    bit, the one that never paused. What came of it is kept beside the weights of its best measurement, and is not done
+    again.
+
+    Args:
+        settings: The run's.
+        evaluation: The candidate and the fidelity.
+        dataset: What the candidate is fed; None: as the run's folder says.
     """
     import_code(settings, evaluation.candidate)
     candidate = evaluation.candidate
-    dataset = open_data(settings, candidate.inputs)
+    dataset = open_data(settings, candidate.inputs) if dataset is None else dataset
     pass_rows = dataset.rows("train")
     # However small the fidelity, a batch is learned from.
     rows = candidate.recipe.in_whole_batches(max(1, evaluation.rows(pass_rows)), pass_rows)
@@ -70,10 +76,11 @@ def restore(run: Path, schema: Schema, candidate: Candidate) -> CTRModel:
     return model.eval()
 
 
-def measure_on_test(settings: Settings, candidate: Candidate) -> Quality:
-    """Measures a trained candidate, with the weights that the run kept, on the test rows."""
+def measure_on_test(settings: Settings, candidate: Candidate, dataset: Dataset | None = None) -> Quality:
+    """Measures a trained candidate, with the weights that the run kept, on the test rows; see `train_candidate`."""
     import_code(settings, candidate)
-    device, dataset = default_device(), open_data(settings, candidate.inputs)
+    device = default_device()
+    dataset = open_data(settings, candidate.inputs) if dataset is None else dataset
     return evaluate(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
 
 

@@ -12,7 +12,6 @@ from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings, TuningSettings
 from recnas.search.baseline_candidates import baseline_candidates
 from recnas.search.context import RunContext
-from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.final_training import best_finished, described
 from recnas.search.loop import pursue
 from recnas.search.scoring import stage_seed
@@ -50,6 +49,7 @@ class Tuning(Stage):
         )
         pass_rows = context.dataset.rows("train")
         found: dict[str, dict[str, Result]] = {candidate.network_id: {} for candidate in own}
+        dropped = set[str]()
         planned = self.planned(settings, {"train": pass_rows}).total
         with context.console.bar(planned, self.name, "trials" if tuning.trials else "seconds") as bar:
 
@@ -62,16 +62,12 @@ class Tuning(Stage):
                 # A family's trials are many, and only one of them is wanted in the end.
                 for tried in found.values():
                     best = best_finished(tried.values())
-                    for result in tried.values():
-                        if result in results and result is not best:
+                    for id_, result in tried.items():
+                        if result is not best and id_ not in dropped:
                             ModelFolder(context.run, result.candidate).drop_weights()
+                            dropped.add(id_)
 
-            def evaluate(evaluations):
-                for inputs in dict.fromkeys(item.candidate.inputs for item in evaluations):
-                    keep_inputs(context.run, inputs, open_data(settings, inputs))
-                return context.train(evaluations)
-
-            pursue(strategy, context.history, self.name, evaluate, each, end)
+            pursue(strategy, context.history, self.name, context.train, each, end)
             bar.skip(bar.total - bar.done)
         findings.tuned = found
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.recipe import Recipe
+from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.space import PATIENCE, Architecture, SearchSpace
 from recnas.strategies.pareto import Point, objectives
 
@@ -43,6 +44,7 @@ class Problem:
         affordable: Whether an architecture is within the limits, asked of each that is new; None for no limits.
         smallest: An architecture that is, for others to be pulled to.
         point: What a candidate came to in each objective, smaller is better: the score alone, or costs beside it.
+        inputs: What they are fed.
 
     Raises:
         ValueError: One of `affordable` and `smallest` is given without the other.
@@ -57,10 +59,11 @@ class Problem:
         affordable: Callable[[Architecture], bool] | None = None,
         smallest: Architecture | None = None,
         point: Callable[[Result], Point] = lambda result: objectives(result.score, ()),
+        inputs: Inputs = AS_PREPARED,
     ) -> None:
         if (affordable is None) != (smallest is None):
             raise ValueError("affordable and smallest belong together")
-        self.space, self.recipe, self.rng, self.budget = space, recipe, rng, budget
+        self.space, self.recipe, self.inputs, self.rng, self.budget = space, recipe, inputs, rng, budget
         self.point, self._affordable, self._smallest = point, affordable, smallest
         self._drawn: set[str] = set()
         self._refused_in_a_row = 0
@@ -98,7 +101,7 @@ class Problem:
                 if (name := arch.id) in self._drawn:
                     continue
             self._drawn.add(name)
-            return Candidate(arch, self.recipe)
+            return Candidate(arch, self.recipe, self.inputs)
         return None
 
     def within_limits(self, arch: Architecture, towards: Architecture | None = None) -> Architecture:

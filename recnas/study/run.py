@@ -18,6 +18,7 @@ from recnas.data import Dataset
 from recnas.execution.executor import Executor, computing_with
 from recnas.execution.opening import open_executor
 from recnas.features.schema import SPLITS
+from recnas.nn.model import sizes
 from recnas.nn.networks import count_macs
 from recnas.nn.processes import num_started
 from recnas.proxies.declaration import Declaration
@@ -38,7 +39,7 @@ from recnas.runs.outlook import Outlook
 from recnas.runs.plan import Plan, write_plan
 from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
-from recnas.search.feeding import open_data
+from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
 from recnas.search.warmup_stage import warm_up_supernet
 from recnas.space import SearchSpace
@@ -128,6 +129,7 @@ def study(
         open_run(settings, dataset.own_schema, overwrite, resume) as run,
     ):
         write_plan(run, plan)
+        keep_inputs(run, settings.inputs, dataset)
         executor.check_files(shared_files(run, dataset.path))
 
         context = StudyContext(run, settings, dataset, candidates, plan, executor, console)
@@ -182,7 +184,7 @@ def draw_candidates(settings: StudySettings, costs: Costs) -> list[Candidate]:
     for _ in range(100 * settings.candidates):
         arch = space.sample(rng)
         if costs.affordable(arch):
-            found.setdefault(arch.id, Candidate(arch, recipe))
+            found.setdefault(arch.id, Candidate(arch, recipe, settings.inputs))
         if len(found) == settings.candidates:
             return list(found.values())
     within = " within the limits" if settings.limits.bounds else ""
@@ -324,7 +326,8 @@ def _conclude(
         raise RunError(
             f"only {len(whole)} architectures were trained without diverging; {reason or 'lower --learning-rate'}"
         )
-    candidates = candidate_rows(dataset.schema, whole, by_arch, scored, declarations)
+    counted = sizes(dataset.schema, settings.final.embedding_dim)
+    candidates = candidate_rows(counted, whole, by_arch, scored, declarations)
     bootstrap = Bootstrap(len(whole), stage_seed(settings, "bootstrap"))
     agreement = agreement_rows(settings, candidates, declarations, bootstrap)
     results = {

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from recnas.features.schema import Schema
-from recnas.nn.model import sizes
 from recnas.proxies.declaration import Declaration
 from recnas.proxies.expression import Expression
 from recnas.space import Architecture, cost
@@ -22,7 +20,7 @@ Rows = list[dict[str, Any]]
 
 
 def candidate_rows(
-    schema: Schema,
+    counted: tuple[int, int, int],
     archs: Sequence[Architecture],
     trained: Mapping[str, Sequence[RepetitionResult]],
     scored: Sequence[ScoringResult],
@@ -30,7 +28,8 @@ def candidate_rows(
 ) -> Rows:
     """A row for each architecture that no training of which diverged, with what these proxies say of it.
 
-    `loss` is its mean test log loss over seeds: the truth that rankings are held against.
+    `counted` are the sizes that costs hang on, see `recnas.nn.model.sizes`. `loss` is its mean test log loss over
+    seeds: the truth that rankings are held against.
     """
 
     def only(figures: Mapping[str, float]) -> dict[str, float]:
@@ -43,8 +42,8 @@ def candidate_rows(
         rows.append(
             {
                 "id": arch.id,
-                "parameters": cost.parameters(arch, *sizes(schema)),
-                "macs": cost.macs(arch, *sizes(schema)),
+                "parameters": cost.parameters(arch, *counted),
+                "macs": cost.macs(arch, *counted),
                 "loss": float(np.mean([item.test.log_loss for item in runs])),
                 "auc": float(np.mean([item.test.auc for item in runs])),
                 "test": [item.test.log_loss for item in runs],

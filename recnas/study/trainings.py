@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from recnas.candidates.evaluation import Evaluation, Quality
+from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Training
 from recnas.runs.models import ModelFolder
 from recnas.runs.rungs import rows_after
 from recnas.search.feeding import open_data
@@ -85,23 +85,26 @@ def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
     if file.exists():
         _forget_all_but(file)
         return RepetitionResult.from_json(read_json(file, form=forms.StudyTraining))
-    dataset = open_data(settings)
-    total = candidate.recipe.epochs * dataset.rows("train")
+    dataset = open_data(settings, candidate.inputs)
+    pass_rows = dataset.rows("train")
+    total = candidate.recipe.epochs * pass_rows
     try:
-        for rows in stops(settings, dataset.rows("train")):
-            training = train_candidate(own, replace(repetition.evaluation, fidelity=rows / total)).training
-        test = measure_on_test(own, candidate) if training.finished else None
+        for rows in stops(settings, pass_rows):
+            training = train_candidate(own, replace(repetition.evaluation, fidelity=rows / total), dataset).training
+        test = measure_on_test(own, candidate, dataset) if training.finished else None
     finally:
         gc.collect()
-    early = [item for item in training.epochs if item.rows < total]
+    looks = sorted({*stops(settings, pass_rows), *candidate.recipe.measured_after(pass_rows)} - {total})
+    # A training whose patience was at an end before stays as it was; one that diverged was not measured so late.
+    early = {rows: _last_by(rows, training) for rows in looks if training.finished or rows <= training.rows}
     result = RepetitionResult(
         candidate.network_id,
         repetition.seed,
         training.validation if training.finished else None,
         test,
-        tuple(item.validation.log_loss for item in early),
-        tuple(item.rows / total for item in early),
-        tuple(item.seconds for item in early),
+        tuple(item.validation.log_loss for item in early.values()),
+        tuple(rows / total for rows in early),
+        tuple(item.seconds for item in early.values()),
         training.seconds,
         training.parameters,
         training.diverged,
@@ -111,6 +114,11 @@ def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
     write_json(file, asdict(result))
     _forget_all_but(file)
     return result
+
+
+def _last_by(rows: int, training: Training) -> Epoch:
+    """The last measurement of a training by the time that so many rows were seen."""
+    return [item for item in training.epochs if item.rows <= rows][-1]
 
 
 def _forget_all_but(file: Path) -> None:

@@ -63,6 +63,6 @@ class StudyWorker:
         settings = settings_of(self._settings, warmup)
         proxies = find_proxies(settings).values()
         warm = any(proxy.declaration.inherits for proxy in proxies)
-        context = build_scoring_context(settings, open_data(settings), warm=warm)
+        context = build_scoring_context(settings, open_data(self._settings), warm=warm)
         context.prepare(proxies)
         return context

@@ -213,7 +213,7 @@ def dataset(schema: Schema, tmp_path_factory: pytest.TempPathFactory) -> Dataset
         splits[split] = {"rows": size, "positives": int(label.sum())}
         columns = {"label": pa.array(label)}
         for feature in schema.dense:
-            columns[feature.name] = pa.array(random.normal(size=size).astype(np.float32) + label)
+            columns[feature.name] = pa.array(random.normal(size=size) + label)
         for feature in schema.sparse:
             ids = [random.integers(2**32, size=random.integers(1, 4)).tolist() for _ in range(size)]
             columns[feature.name] = (

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.proxies import inputs as proxy_inputs
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
@@ -113,7 +113,7 @@ def test_no_proxy_changes_a_weight_an_optimiser_state_or_a_batch(space, make_sup
     supernet.embeddings.set_learning_rate(1.0)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = ShortTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    training = ShortTraining(dataset, 40, Recipe(Optimization(0.1, 16)), seed=0)
     context = ScoringContext.of(supernet, batches, tuning, training)
     held = [
         *supernet.network.parameters(),
@@ -136,7 +136,7 @@ def test_every_proxy_gives_the_same_twice(name, make_supernet, make_batch, datas
     supernet, generator = make_supernet("nasrec-full", narrow=True), torch.Generator().manual_seed(1)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(2)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = ShortTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    training = ShortTraining(dataset, 40, Recipe(Optimization(0.1, 16)), seed=0)
     context = ScoringContext.of(supernet, batches, tuning, training)
     arch = supernet.network.space.sample(random.Random(1))
     first, second = (PROXIES[name](ProxyInputs(context, its)) for its in (arch, arch.canonical()))

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 import torch
 
-from recnas.candidates.recipe import Optimization
+from recnas.candidates.recipe import Optimization, Recipe
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.declaration import Declaration, Reads
 from recnas.proxies.inputs import ProxyInputs
@@ -28,7 +28,7 @@ def test_every_proxy_gives_random_candidates_a_finite_number(space: str, make_su
     supernet, generator, rng = make_supernet(space), torch.Generator().manual_seed(1), random.Random(1)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = ShortTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    training = ShortTraining(dataset, 40, Recipe(Optimization(0.1, 16)), seed=0)
     context = ScoringContext.of(supernet, batches, tuning, training)
     for _ in range(3):
         candidate = ProxyInputs(context, supernet.network.space.sample(rng))
@@ -99,7 +99,7 @@ def test_every_proxy_reads_what_it_declares(make_supernet, make_batch, dataset, 
     supernet, generator = make_supernet("nasrec-full", narrow=True), torch.Generator().manual_seed(1)
     batches = ProxyBatches(supernet, [make_batch(generator) for _ in range(4)])
     tuning = LastLayerTuning(dataset, 3, 16, 40, Optimization(0.1, 16), seed=0)
-    training = ShortTraining(dataset, 40, Optimization(0.1, 16), seed=0)
+    training = ShortTraining(dataset, 40, Recipe(Optimization(0.1, 16)), seed=0)
     arch, asked = supernet.network.space.sample(random.Random(1)), set()
 
     class Watched(ProxyInputs):
