@@ -7,7 +7,8 @@ python -m benchmarks.same_outcomes compare before after             # exit code 
 
 A run for each way to search: evolution by SiGeo, one-shot, random, two stages, NASRec-Full and NASRec-Cross, halving,
 limits, objectives; a run of baselines; a study. One thread, one process. Only the command line and what it
-leaves are used; a run that is there and has ended is not made again.
+leaves are used; a run that is there and has ended is not made again. Before recnas 0.3 all baselines but LR and DLRM
+made fields of numbers themselves: there their figures are others.
 """
 
 from __future__ import annotations
@@ -19,11 +20,45 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+PUBLISHED: dict[str, Any] = {
+    "inputs": {"numbers": ["columns"], "min_count": 1},
+    "final": {
+        "epochs": 1,
+        "evaluations": 1,
+        "patience": None,
+        "dropout": None,
+        "embedding_dim": 16,
+        "embedding_std": None,
+        "baseline_recipes": "like-finalists",
+        "optimization": {
+            "learning_rate": 0.1,
+            "batch_size": 256,
+            "optimizer": "adagrad",
+            "eps": 1e-2,
+            "embedding_optimizer": "rowwise-adagrad",
+            "embedding_rate": 1.0,
+            "embedding_eps": 1e-4,
+            "embedding_penalty": 0.0,
+            "weight_decay": 0.0,
+            "schedule": "cosine",
+            "lr_warmup_share": 0.1,
+            "fan_in_scale": None,
+            "clip": None,
+        },
+    },
+}
+"""How recnas 0.2 trained where nothing else was said: close to NASRec's recipe. Presets of published logs say all that
+they train by."""
+AS_PUBLISHED = "{published}"
+"""Stands for the file of these settings."""
 POPULATION = "--population 12 --iterations 6 --tournament 5 --children 3"
 EVOLUTION = f"--strategy evolution {POPULATION}"
 RANDOM = "--strategy random --population 8 --iterations 2 --tournament 4 --children 4"
@@ -37,34 +72,57 @@ ALL_PROXIES = (
 ONE_SHOT = "--proxy one_shot --tune-steps 20 --tune-batch-size 64 --tune-validation-rows 800"
 RUNS: dict[str, tuple[str, str]] = {
     "sigeo": ("search", f"--preset criteo --seed 1 {EVOLUTION} --warmup 0.1 {SCORING} {FINAL}"),
-    "one-shot": ("search", f"--seed 2 {EVOLUTION} --warmup 0.2 {ONE_SHOT} {SCORING} {FINAL}"),
-    "random": ("search", f"--seed 3 {RANDOM} --proxy zico {SCORING} {FINAL}"),
-    "two-stages": ("search", f"--seed 4 {POPULATION} --rerank 5 --short-training-rows 1024 {SCORING} {FINAL}"),
+    "one-shot": (
+        "search",
+        f"--preset {AS_PUBLISHED} --seed 2 {EVOLUTION} --warmup 0.2 {ONE_SHOT} {SCORING} {FINAL}",
+    ),
+    "random": ("search", f"--preset {AS_PUBLISHED} --seed 3 {RANDOM} --proxy zico {SCORING} {FINAL}"),
+    "two-stages": (
+        "search",
+        f"--preset {AS_PUBLISHED} --seed 4 {POPULATION} --rerank 5 --short-training-rows 1024 {SCORING} {FINAL}",
+    ),
     "full": ("search", f"--preset criteo --space nasrec-full --seed 5 {EVOLUTION} --warmup 0.05 {SCORING} {FINAL}"),
-    "cross": ("search", f"--preset demo --seed 6 {POPULATION} --warmup 0.05 {SCORING} --top-k 2 --workers 1"),
+    "cross": (
+        "search",
+        f"--preset {AS_PUBLISHED} --space nasrec-cross --strategy random --seed 6 {POPULATION} --proxy loss"
+        f" --warmup 0.05 --warmup-paths 4 --max-macs 1000000 {SCORING} --top-k 2 --learning-rate 0.01"
+        " --other-learning-rates 0.005 0.02 --eps 1e-4 --embedding-rate 20 --embedding-eps 1e-4 --fan-in-scale 64",
+    ),
     "halving": (
         "search",
-        f"--seed 7 {RANDOM} --proxy jacov {SCORING} --top-k 4 --finalists halving --epochs 2 --batch-size 256",
+        f"--preset {AS_PUBLISHED} --seed 7 {RANDOM} --proxy jacov {SCORING} --top-k 4 --finalists halving --epochs 2"
+        " --batch-size 256",
     ),
     "limits": (
         "search",
-        f"--seed 8 {EVOLUTION} --proxy zico --max-macs 60000 --max-parameters 50000 {SCORING} {FINAL}",
+        f"--preset {AS_PUBLISHED} --seed 8 {EVOLUTION} --proxy zico --max-macs 60000 --max-parameters 50000 {SCORING}"
+        f" {FINAL}",
     ),
-    "objectives": ("search", f"--seed 9 {EVOLUTION} --proxy zico --objectives score,macs {SCORING} {FINAL}"),
+    "objectives": (
+        "search",
+        f"--preset {AS_PUBLISHED} --seed 9 {EVOLUTION} --proxy zico --objectives score,macs {SCORING} {FINAL}",
+    ),
     "all-proxies": (
         "search",
-        f"--seed 10 {RANDOM} --warmup 0.1 --warmup-paths 2 --proxy '{ALL_PROXIES}' {SCORING} {TRAINING} --top-k 1",
+        f"--preset {AS_PUBLISHED} --seed 10 {RANDOM} --warmup 0.1 --warmup-paths 2 --proxy '{ALL_PROXIES}' {SCORING}"
+        f" {TRAINING} --top-k 1",
     ),
-    "baselines": ("baselines", f"--seed 11 {TRAINING} --learning-rates 0.05 0.02"),
+    "baselines": (
+        "baselines",
+        f"--preset {AS_PUBLISHED} --seed 11 {TRAINING} --learning-rates 0.05 0.02 --models lr dlrm deepfm xdeepfm"
+        " autoint+ dcnv2 finalmlp",
+    ),
     "study": (
         "study",
-        f"--seed 12 --candidates 4 --seeds 2 --warmup 0,0.1 --proxy zico,loss,jacov {SCORING} {TRAINING}",
+        f"--preset {AS_PUBLISHED} --seed 12 --candidates 4 --seeds 2 --warmup 0,0.1 --proxy zico,loss,jacov {SCORING}"
+        f" {TRAINING}",
     ),
 }
 """Each run's command and flags, as a user gives them."""
 TIMES = ("seconds", "training_seconds", "early_seconds", "training_times")
-UNEQUAL = (*TIMES, "created", "version", "run", "path", "data")
-"""Keys of what two runs never share."""
+SINCE_0_3 = ("inputs", "recipe", "choices", "planned")
+UNEQUAL = (*TIMES, *SINCE_0_3, "created", "version", "run", "path", "data")
+"""Keys of what two runs never share, or what recnas 0.2 did not tell of a model or a measurement."""
 LEFT_OUT = ("data.json", "plan.json", "candidate.json", "chosen.json", "schema.json")
 """Files that tell of the data, or how a run goes."""
 NAMES = {"flops": "macs", "brief": "short_training", "found": "searched", "shortlist": "reranked"}
@@ -91,6 +149,13 @@ def main() -> int:
 def make(data: Path, folder: Path, names: Sequence[str]) -> int:
     """Makes the runs that have not ended; returns the exit code of the first that fails."""
     folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        published = Path(elsewhere) / "published.yaml"
+        published.write_text(yaml.safe_dump(PUBLISHED), encoding="utf-8")
+        return _make(data, folder, names, published)
+
+
+def _make(data: Path, folder: Path, names: Sequence[str], published: Path) -> int:
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     for name in names:
         run = folder / name
@@ -98,6 +163,7 @@ def make(data: Path, folder: Path, names: Sequence[str]) -> int:
             print(f"{name}: there already", flush=True)
             continue
         command, flags = RUNS[name]
+        flags = flags.replace(AS_PUBLISHED, shlex.quote(str(published)))
         places = ["--data", str(data), "--run", str(run), "--quiet"] + ["--overwrite"] * run.exists()
         start = time.perf_counter()
         done = subprocess.run(
@@ -156,7 +222,8 @@ def outcome_of(run: Path) -> dict[str, Any]:
             continue
         else:
             for model in values.get("models", []) if isinstance(values, dict) else []:
-                model.pop("candidate", None)
+                for entry in (model, *model.get("learning_rates", [])):
+                    entry.pop("candidate", None)
             if isinstance(values, dict):
                 # What a study's proxies declare was not kept before recnas 0.2.
                 values.pop("proxies", None)
