@@ -157,7 +157,8 @@ def _remove_if_fruitless(run: Path) -> None:
     # What has been done is in none of these, nor in a file that was opened for it and has nothing yet.
     begun_with = {CONFIG, FILE_NAME, LATENCIES, DATA, PLAN, TRACKED}
     files = [path for path in run.rglob("*") if not path.is_dir()]
-    if all(path.relative_to(run).as_posix() in begun_with or not path.stat().st_size for path in files):
+    places = [path.relative_to(run) for path in files if path.stat().st_size]
+    if all(place.as_posix() in begun_with or place.parts[0] == INPUTS for place in places):
         # What cannot be removed is no reason to say anything else than why the run was refused.
         shutil.rmtree(run, ignore_errors=True)
 

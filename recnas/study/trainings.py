@@ -94,9 +94,9 @@ def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
         test = measure_on_test(own, candidate, dataset) if training.finished else None
     finally:
         gc.collect()
-    looks = sorted({*stops(settings, pass_rows), *candidate.recipe.measured_after(pass_rows)} - {total})
     # A training whose patience was at an end before stays as it was; one that diverged was not measured so late.
-    early = {rows: _last_by(rows, training) for rows in looks if training.finished or rows <= training.rows}
+    asked = [rows for rows in stops(settings, pass_rows)[:-1] if training.finished or rows <= training.rows]
+    early = {rows: _last_by(rows, training) for rows in asked}
     result = RepetitionResult(
         candidate.network_id,
         repetition.seed,

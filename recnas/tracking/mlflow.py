@@ -208,8 +208,10 @@ def _run_of_model(client: MlflowClient, source: Path, id: str, rate: float) -> s
     if run.data.tags.get(BEST, id) == id:
         return known
     nested = _nested(client, run.info.experiment_id, known)
-    series = final_training(id, rate, None)
-    return next((item.info.run_id for item in nested if item.info.run_name.startswith(series)), known)
+    models = read_results(source)["models"] if is_finished(source) else []
+    candidate = next((model.get("candidate") for model in models if model["id"] == id), None)
+    series = final_training(id, rate, candidate)
+    return next((item.info.run_id for item in nested if item.info.run_name == series), known)
 
 
 def _nested(client: MlflowClient, experiment: str, parent: str) -> list[Run]:

@@ -32,6 +32,7 @@ def test_a_study_leaves_figures_and_tables_and_no_weights(undisturbed: Path) -> 
         "agreement.csv",
         "candidates.csv",
         "config.yaml",
+        "inputs",
         "plan.json",
         "results.json",
         "schema.json",

@@ -219,7 +219,7 @@ def test_a_search_and_its_baselines_are_one_run_of_mlflow_with_results_and_files
     assert before["search"].data.metrics["test_log_loss"] == best["test"]["log_loss"]
     assert before["search"].data.tags["recnas.best"] == best["id"]
     assert before["search"].data.params["evolution.population"] == "4"
-    trained = before[f"{best['id']} at {best['learning_rate']:g}"]
+    trained = before[final_training(best["id"], best["learning_rate"], best["candidate"])]
     assert trained.data.metrics["macs"] == best["macs"]
     assert trained.data.metrics["final training/validation_auc"] == best["validation"]["auc"]
     kept = MlflowClient().download_artifacts(before["search"].info.run_id, "architecture.json")
