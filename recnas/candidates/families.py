@@ -107,9 +107,9 @@ FAMILIES: dict[str, Family] = {
         "FinalMLP",
         {
             "hidden": _hidden((400, 400, 400)),
-            "second": ((400, 400, 400), (400,), (800,)),
+            "second": ((400, 400, 400), (128,), (400,), (800,)),
             "gate_hidden": (64, 400, 800),
-            "heads": (1, 2, 4),
+            "heads": (1, 2, 4, 8),
             "norm": _NORM,
         },
     ),

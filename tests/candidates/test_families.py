@@ -97,3 +97,11 @@ def test_the_values_of_a_choice_are_all_different_and_of_one_kind(name: str) -> 
     for key, values in FAMILIES[name].choices.items():
         assert len(set(values)) == len(values) > 1, key
         assert len({type(value) for value in values}) == 1, key
+
+
+def test_all_that_can_be_chosen_goes_together() -> None:
+    finalmlp, finalnet = FAMILIES["finalmlp"].choices, FAMILIES["finalnet"].choices
+    for heads in finalmlp["heads"]:
+        assert all(widths[-1] % heads == 0 for widths in (*finalmlp["hidden"], *finalmlp["second"]))
+    # Its layers have halves.
+    assert all(width % 2 == 0 for widths in (*finalnet["hidden"], *finalnet["second"]) for width in widths)
