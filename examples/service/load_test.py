@@ -97,14 +97,10 @@ def offline(model: Path, data: Path) -> np.ndarray:
     from recnas.data import Dataset
     from recnas.features.schema import SPLITS
 
-    loaded, dataset = recnas.load(model), Dataset(data)
-    most_rows = max(feature.rows for feature in loaded.schema.sparse)
+    loaded = recnas.load(model)
+    dataset = Dataset(data).fed(loaded.schema)
     with torch.inference_mode():
-        parts = [
-            torch.sigmoid(loaded(batch)).numpy()
-            for split in SPLITS
-            for batch in dataset.batches(split, 4096, max_rows_per_table=most_rows)
-        ]
+        parts = [torch.sigmoid(loaded(batch)).numpy() for split in SPLITS for batch in dataset.batches(split, 4096)]
     return np.concatenate(parts)
 
 

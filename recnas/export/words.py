@@ -41,17 +41,17 @@ def inputs_in_words(schema: Schema) -> list[tuple[str, list[str]]]:
             "the bin of a number",
             [f"{item.number} ({len(item.edges) + 1} bins)" for item in schema.sparse if item.number is not None],
         ),
-        ("an id", [_with_kept(item) for item in plain if not item.multi_valued]),
-        ("a list of ids", [_with_kept(item) for item in plain if item.multi_valued]),
-        ("an id of several features together", [_with_kept(item) for item in schema.sparse if item.joint]),
+        *_ids("an id", [item for item in plain if not item.multi_valued]),
+        *_ids("a list of ids", [item for item in plain if item.multi_valued]),
+        *_ids("an id of several features together", [item for item in schema.sparse if item.joint]),
     ]
     return [(what, names) for what, names in found if names]
 
 
-def _with_kept(feature: SparseFeature) -> str:
-    if feature.kept is None or feature.unseen != SHARED:
-        return feature.name
-    return f"{feature.name} ({len(feature.kept):,} values; others share one embedding)"
+def _ids(what: str, features: list[SparseFeature]) -> Iterator[tuple[str, list[str]]]:
+    yield what, [item.name for item in features if item.unseen != SHARED]
+    shared = [f"{item.name} ({len(item.kept):,} alone)" for item in features if item.unseen == SHARED]
+    yield f"{what}, of which rare and unseen values share an embedding", shared
 
 
 def recipe_in_words(recipe: Recipe) -> list[tuple[str, str]]:

@@ -21,8 +21,10 @@ import numpy as np
 import pytest
 import torch
 
+from recnas.data import Dataset, fit_inputs
 from recnas.data_prep import prepare
 from recnas.export.onnx import save_onnx
+from recnas.features.inputs import Inputs
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, searched_network
 from recnas.space import Architecture, SearchSpace
@@ -49,11 +51,13 @@ def raw_rows() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def folder(raw_rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds the raw rows, the data set that was prepared from them, and a model."""
+    """Holds the raw rows, the data set that was prepared from them, and a model that is fed all kinds of inputs."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in raw_rows))
     roles = {"label": "click", "dense": ["price"], "sparse": ["user"], "multi": ["tags"]}
-    schema = prepare("tabular", folder / "data", folder / "rows.jsonl", progress=False, **roles)
+    prepare("tabular", folder / "data", folder / "rows.jsonl", progress=False, **roles)
+    inputs = Inputs(("columns", "bins", "piecewise", "missing"), 16, crosses=("user:price",), min_count=2)
+    schema = fit_inputs(Dataset(folder / "data"), inputs)
     arch = SearchSpace.named("nasrec-small").sample(random.Random(0))
     torch.manual_seed(0)
     model = CTRModel(schema, WholeEmbeddings(schema, 16), searched_network(schema, arch)).eval()

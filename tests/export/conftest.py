@@ -24,10 +24,12 @@ from recnas.candidates.recipe import Optimization, Recipe
 from recnas.data import Batch, Dataset
 from recnas.export import export_run
 from recnas.features.feature import DenseFeature, SparseFeature
+from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.features.schema import SPLITS, Schema
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, searched_network
 from recnas.runs.models import ModelFolder
+from recnas.search.feeding import keep_inputs
 from recnas.space import Architecture, Block
 from recnas.train.checkpoint import model_tensors, save_tensors
 from recnas.train.loop import ModelLearner, evaluate, train
@@ -94,14 +96,22 @@ def write_data_set(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def keep_model(run: Path, network: Network, model: CTRModel, dataset: Dataset) -> dict[str, Any]:
+def keep_model(
+    run: Path,
+    network: Network,
+    model: CTRModel,
+    dataset: Dataset,
+    recipe: Recipe = Recipe(OPTIMIZATION),  # noqa: B008
+    inputs: Inputs = AS_PREPARED,
+) -> dict[str, Any]:
     """Writes a trained model into a run's folder; gives its entry of the results."""
-    candidate = Candidate(network, Recipe(OPTIMIZATION))
+    candidate = Candidate(network, recipe, inputs)
+    keep_inputs(run, inputs, dataset)
     folder = ModelFolder(run, candidate)
     folder.begin()
     save_tensors(folder.weights, model_tensors(model))
     entry = {"id": network.id, "candidate": candidate.id, "kind": kind_of(network), "status": "trained"}
-    entry |= {"learning_rate": OPTIMIZATION.learning_rate, "epoch": 1}
+    entry |= {"learning_rate": recipe.optimization.learning_rate, "epoch": 1}
     return entry | {split: evaluate(model, dataset, split).to_json() for split in SPLITS[1:]}
 
 

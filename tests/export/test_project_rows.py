@@ -11,75 +11,11 @@ from recnas.export.project import READING
 from recnas.export.rows_code import example_row
 from recnas.features.encoding import column_of
 from recnas.features.feature import DenseFeature, SparseFeature, parts_of
-from recnas.features.schema import SPLITS, Schema
+from recnas.features.schema import Schema
 from recnas.util.errors import InputError
-from tests.export.fed_schemas import fed_schemas
+from tests.export.fed_schemas import COUNTS, VALUES, fed_schemas, schemas
 from tests.export.test_project import lint
-from tests.export.written_rows import ODD, assert_read_alike, outcome_of_encode, write_rows, written_rows
-
-COUNTS = {name: {"rows": 10, "positives": 4} for name in SPLITS}
-NAMES = ["a", "price", "ad id", "Children's", 'the "top"', "\\n", "naïve", "区域", "😀", "x" * 80, "y " * 40]
-WORDS = st.sampled_from(["NA", "Rome", "94043", "7", "a", "b", "", "14102123", "ff"])
-VALUES = st.one_of(
-    st.sampled_from(ODD),
-    WORDS,
-    st.integers(),
-    st.integers(-3, 2**32 + 3),
-    st.floats(),
-    st.text(max_size=3),
-    st.from_regex(r"-?[0-9]{1,20}(\.0)?|[0-9a-f]{1,9}", fullmatch=True),
-    st.lists(st.one_of(WORDS, st.integers(0, 9), st.none()), max_size=4),
-    st.lists(WORDS, max_size=3).map("|".join),
-    st.sampled_from([" 7 ", "7.", "5e0", "0.7e1", "0e7", "\u2003NA\t", "\x1c7", "-0.0", "1e18", "[7, 5]", "['NA', b]"]),
-    st.from_regex(r"\A\[[0-9abNone.,'\" ]{0,8}\]\Z"),
-)
-missing = st.lists(WORDS, max_size=2, unique=True).map(tuple)
-id_parsers = st.one_of(
-    st.sampled_from([{}, {"modulus": 1}, {"modulus": 2147483647}]).map(lambda most: {"name": "hexadecimal"} | most),
-    st.sampled_from([{}, {"modulus": 97}, {"modulus": 2**32}]).map(lambda most: {"name": "decimal"} | most),
-    st.just({"name": "decimal", "modulus": 97, "signed": True}),
-    st.fixed_dictionaries(
-        {
-            "name": st.just("time"),
-            "form": st.sampled_from(["seconds", "YYMMDDHH"]),
-            "part": st.sampled_from(["hour", "weekday"]),
-        }
-    ),
-)
-known = st.one_of(
-    st.just({}),
-    st.lists(WORDS, min_size=1, max_size=4, unique=True).map(lambda words: {"vocabulary": tuple(words)}),
-    st.builds(
-        lambda values, unseen, words: {"kept": tuple(sorted(values)), "unseen": unseen, "words": words},
-        st.lists(st.integers(0, 9), max_size=4, unique=True),
-        st.sampled_from(["missing", "shared"]),
-        st.lists(WORDS, max_size=3).map(tuple),
-    ),
-    id_parsers.map(lambda parser: {"id_parser": parser}),
-)
-transforms = st.one_of(
-    st.sampled_from([{"name": "log1p"}, {"name": "none"}]),
-    st.builds(
-        lambda mean, std: {"name": "standardize", "mean": mean, "std": std},
-        st.floats(-1e6, 1e6) | st.integers(-9, 9),
-        st.floats(1e-9, 1e9),
-    ),
-)
-
-
-@st.composite
-def schemas(draw) -> Schema:
-    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=6, unique=True))
-    num_dense = draw(st.integers(0, len(names) - 1))
-    columns = st.sampled_from([None, None, "hour", "a", "col\tumn"])
-    dense = [DenseFeature(name, draw(transforms), draw(columns), draw(missing)) for name in names[:num_dense]]
-    sparse = []
-    for name in names[num_dense:]:
-        options = draw(known) | {"column": draw(columns), "missing": draw(missing)}
-        if draw(st.booleans()):
-            options |= {"multi_valued": True, "separator": draw(st.sampled_from([None, "|", " "]))}
-        sparse.append(SparseFeature(name, draw(st.sampled_from([2, 5, 2**31 - 1])), **options))
-    return Schema("label", tuple(dense), tuple(sparse), COUNTS)
+from tests.export.written_rows import assert_read_alike, outcome_of_encode, write_rows, written_rows
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
