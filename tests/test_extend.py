@@ -95,7 +95,7 @@ def test_an_operator_is_searched_trained_drawn_counted_and_exported(folder: Path
     assert weights == cost.parameters(arch, schema.num_dense, schema.num_sparse, 16)
     # The project's code computes the same.
     project = folder / "models/swish/torchrec"
-    network, kept = module_of(project / "model.py").Network(), load_file(project / "weights.safetensors")
+    network, kept = module_of(project / "model.py").Network().eval(), load_file(project / "weights.safetensors")
     network.load_state_dict({name[8:]: tensor for name, tensor in kept.items() if name.startswith("network.")})
     dense, fields = torch.randn(5, schema.num_dense), torch.randn(5, schema.num_sparse, 16)
     with torch.no_grad():
