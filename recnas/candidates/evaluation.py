@@ -177,8 +177,10 @@ class Result:
     @classmethod
     def of_training(cls, evaluation: Evaluation, training: Training) -> Result:
         """The result of a training that has come as far as was asked, or diverged before."""
-        diverged = training.diverged is not None or training.lowest is None
-        score = -math.inf if diverged else -training.lowest.validation.log_loss
+        # One that has ended is what is kept of it, wherever it paused on its way.
+        judged = training.lowest if training.paused else training.best
+        diverged = training.diverged is not None or judged is None
+        score = -math.inf if diverged else -judged.validation.log_loss
         return cls(evaluation, score, training.seconds, training=training)
 
     @property
