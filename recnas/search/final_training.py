@@ -136,11 +136,11 @@ class _Rounds:
             # Without a search, the baselines are what the run is about.
             judged = results[: len(left)] or results
             if not self._is_judged and best_finished(judged) is None:
-                raise _none_left(judged)
+                raise none_left(judged)
             self._is_judged = True
             return
         if not left:
-            raise _none_left(results)
+            raise none_left(results)
         for candidate in self._field:
             if candidate not in left:
                 ModelFolder(self._context.run, candidate).drop_weights()
@@ -167,7 +167,8 @@ def described(result: Result, total: int) -> str:
     )
 
 
-def _none_left(results: Sequence[Result]) -> RunError:
+def none_left(results: Sequence[Result]) -> RunError:
+    """Says that all of these trainings diverged, and why."""
     reason = next((result.training.diverged for result in results if result.training.diverged), "")
     what = "finalist" if kind_of(results[0].candidate.network) == SEARCHED else "model"
     return RunError(f"every {what}'s training diverged: {reason}")

@@ -12,7 +12,7 @@ from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings, TuningSettings
 from recnas.search.baseline_candidates import baseline_candidates
 from recnas.search.context import RunContext
-from recnas.search.final_training import best_finished, described
+from recnas.search.final_training import best_finished, described, none_left
 from recnas.search.loop import pursue
 from recnas.search.scoring import stage_seed
 from recnas.search.stage import Findings, Stage
@@ -41,7 +41,11 @@ class Tuning(Stage):
         return PlannedStage(self.name, tuning.trials * len(own), "trials", mean)
 
     def run(self, context: RunContext, findings: Findings) -> None:
-        """See `Stage.run`."""
+        """See `Stage.run`.
+
+        Raises:
+            RunError: Without a search, no trial of any family came to its end.
+        """
         settings, tuning = context.settings, context.settings.final.tuning
         own = _first_of_each(baseline_candidates(settings, self._baselines))
         strategy = FamilyTuning(
@@ -69,6 +73,10 @@ class Tuning(Stage):
 
             pursue(strategy, context.history, self.name, context.train, each, end)
             bar.skip(bar.total - bar.done)
+        tried = [result for results in found.values() for result in results.values()]
+        # Without a search, the baselines are what the run is about.
+        if not settings.searches and best_finished(tried) is None:
+            raise none_left(tried)
         findings.tuned = found
 
 

@@ -158,5 +158,5 @@ def _word(choice: Span | Options, value: Any) -> Any:
         return min(max(value or choice.least, choice.least), choice.most)
     if value in choice.values:
         return json.dumps(value)
-    numbers = [item for item in choice.values if isinstance(item, int | float)]
+    numbers = [item for item in choice.values if isinstance(item, int | float) and isinstance(value, int | float)]
     return json.dumps(min(numbers, key=lambda item: abs(item - value)) if numbers else choice.values[0])
