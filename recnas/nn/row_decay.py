@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from recnas.candidates.embedding_optimizer import COUNTS, EXP_AVG_SQ, RATES_THEN, SUM
+from recnas.candidates.embedding_optimizer import COUNTS, EXP_AVG, EXP_AVG_SQ, RATES_THEN, SUM
 from recnas.nn.row_kernels import BETA_2
 
 
@@ -27,7 +27,7 @@ def remainder(state: Mapping[str, Tensor], penalty: float, rates: float, eps: fl
     second = state[SUM] if SUM in state else state[EXP_AVG_SQ]
     second = second.unsqueeze(1) if second.ndim == 1 else second
     if COUNTS in state:
-        second = second / -torch.expm1(state[COUNTS].double() * torch.log(torch.tensor(BETA_2).double())).unsqueeze(1)
+        second = second / (1 - BETA_2 ** state[COUNTS].double()).unsqueeze(1)
     amount = penalty * (rates - state[RATES_THEN]).unsqueeze(1)
     left = torch.exp(-amount / (second.sqrt() + eps))
     return torch.where(second > 0, left, 1.0).float()
@@ -68,7 +68,7 @@ class DecayingRows(nn.Module):
         """Brings rows up to date; each may be there several times, as all of them are given the same."""
         penalty, weights, state = self.penalties[table], self._tables[table], self._states[table]
         if penalty:
-            some = {name: values[rows] for name, values in state.items()}
+            some = {name: values[rows] for name, values in state.items() if name != EXP_AVG}
             weights[rows] = weights[rows] * remainder(some, penalty, self.rates.item(), self.eps)
             state[RATES_THEN][rows] = self.rates.to(weights.device)
 

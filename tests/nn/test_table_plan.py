@@ -64,6 +64,14 @@ def test_ways_are_those_that_are_allowed() -> None:
         (["criteo", "--world-size", "2", "--sharding", "row_wise"], "row_wise is not offered on a cpu"),
         (["criteo", "--world-size", "2", "--sharding", "rowwise"], "no way to split a table is named 'rowwise'"),
         (["criteo", "--world-size", "2", "--sharding", "column_wise"], "take --embedding-optimizer adagrad"),
+        (
+            ["criteo", "--world-size", "2", "--sharding", "column_wise", "--embedding-optimizer", "adam"],
+            "whose state is kept whole by adam",
+        ),
+        (
+            ["criteo", "--world-size", "2", "--device", "cuda", "--embedding-optimizer", "rowwise-adam"],
+            "rowwise-adam is not offered on cuda; rowwise-adagrad, adagrad, adam are",
+        ),
         (["criteo", "--world-size", "2", "--table-sharding", "C99=table_wise"], "no such sparse feature"),
         (["criteo", "--world-size", "2", "--table-sharding", "C1"], "write it as item=row_wise"),
         (["criteo", "--world-size", "2", "--table-memory", "fused_uvm"], "a CPU has one memory"),
@@ -90,8 +98,11 @@ def test_it_is_printed_as_text_and_as_json(capsys: pytest.CaptureFixture[str]) -
     assert {table["feature"] for table in found["tables"]} >= {"query", "user"}
 
 
-def test_adagrad_has_a_sum_for_each_weight() -> None:
+def test_elementwise_optimisers_keep_more_of_each_weight() -> None:
     found = plan("avazu", 2, optimizer="adagrad")
     assert sum(table.size for table in found.tables) == sum(table.rows for table in found.tables) * 32 * 4
+    # And Adam two moments, and how often a row was updated.
+    found = plan("avazu", 2, optimizer="adam")
+    assert sum(table.size for table in found.tables) == sum(table.rows for table in found.tables) * 49 * 4
     with pytest.raises(InputError, match="no embedding optimiser is named"):
         plan("avazu", 2, optimizer="sgd")
