@@ -50,7 +50,7 @@ class FusedRows(nn.Module):
         self.dim, adam, momentum = int(dims.sum()), optimizer.is_adam, optimizer.has_momentum
         self._kernels = row_kernels.kernels(optimizer.elementwise, adam, momentum, optimizer.decays)
         self._corrections = [row_kernels.corrections(beta) for beta in (optimizer.beta1, row_kernels.BETA_2)]
-        # Of what is not needed there is one element, as the loops take arrays.
+        # Of what is not needed there is one element, as the loops take arrays. NumPy's zeros are in large pages.
         elements, total = self._weights.numel(), int(rows.sum())
         self._first = _zeros(elements if momentum else 1)
         self._second = _zeros(elements if optimizer.elementwise else total)
@@ -58,14 +58,13 @@ class FusedRows(nn.Module):
         self._rates_then = _zeros(total if optimizer.decays else 1, np.float64)
         self._states: list[dict[str, Tensor]] = []
         for table, start, row in zip(self._tables, starts.tolist(), first_rows.tolist(), strict=True):
-            elements, rows = slice(start, start + table.numel()), slice(row, row + len(table))
+            part, of_rows = slice(start, start + table.numel()), slice(row, row + len(table))
+            second = self._second[part].view_as(table) if optimizer.elementwise else self._second[of_rows]
             state = {
-                EXP_AVG: self._first[elements].view_as(table) if momentum else None,
-                optimizer.second_moment: self._second[elements].view_as(table)
-                if optimizer.elementwise
-                else self._second[rows],
-                COUNTS: self._counts[rows],
-                RATES_THEN: self._rates_then[rows],
+                EXP_AVG: self._first[part].view_as(table) if momentum else None,
+                optimizer.second_moment: second,
+                COUNTS: self._counts[of_rows],
+                RATES_THEN: self._rates_then[of_rows],
             }
             self._states.append({name: state[name] for name in optimizer.state_names})
         # Autograd calls the update only if something that is looked up wants a gradient.

@@ -259,8 +259,8 @@ def kernels(elementwise: bool, adam: bool, momentum: bool, decays: bool) -> Kern
         eps, (rows, dim) = np.float32(eps), table.shape
         for row in range(rows):
             amount = np.float32(penalty * (rates - rates_then[row]) / LOG_2)
-            rates_then[row] = rates
             if amount > _ZERO:
+                rates_then[row] = rates
                 correction = _of(second_corrections, counts[row]) if adam else _ALL
                 for i in range(dim):
                     table[row, i] *= _kept(amount, second[row, i if elementwise else 0], correction, eps)
