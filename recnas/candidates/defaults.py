@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recnas.candidates.candidate import Candidate
-from recnas.candidates.families import Choice
+from recnas.candidates.candidate import TREE_NUMBERS, Candidate
+from recnas.candidates.families import TREES, Choice
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.features.inputs import Inputs
@@ -48,6 +48,12 @@ OWN_CHOICES: Mapping[str, Mapping[str, Choice]] = {
 """By family the choices that are not the published ones."""
 
 
+TREE_INPUTS = Inputs(numbers=TREE_NUMBERS)
+"""What trees are fed: numbers as they are, and where one is missing nothing."""
+
+
 def own_candidate(family: str) -> Candidate:
     """A baseline with the choices, inputs and recipe that are its family's own: good ones, as far as is known."""
+    if family in TREES:
+        return Candidate(Baseline(family), None, TREE_INPUTS)
     return Candidate(Baseline(family, OWN_CHOICES.get(family, {})), DEFAULT_RECIPE, DEFAULT_INPUTS)

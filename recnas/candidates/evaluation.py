@@ -34,12 +34,12 @@ class Evaluation:
             raise ValueError(f"a fidelity of {self.fidelity}; it is 0 for proxies, and up to 1 for the whole training")
 
     def rows(self, pass_rows: int) -> int:
-        """Training rows that it is to have seen.
+        """Training rows that it is to have seen; of trees as many as `TREES_A_PASS` says.
 
         Args:
             pass_rows: Training rows in a pass.
         """
-        return round(self.fidelity * self.candidate.recipe.epochs * pass_rows)
+        return round(self.fidelity * self.candidate.passes * pass_rows)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Epoch:
 
     Attributes:
         learning_rate: The schedule's peak.
-        epoch: Passes so far: a whole number after one.
-        rows: Training rows seen so far.
+        epoch: Passes so far: a whole number after one. Of trees their number.
+        rows: Training rows seen so far. Of trees as many as `TREES_A_PASS` says.
         train_loss: Mean training loss of this pass.
         validation: Log loss and AUC.
         seconds: Wall-clock time so far.
@@ -96,7 +96,9 @@ class Training:
         finished: Whether it came to its end, or to where its patience was at an end; if not, it paused or diverged.
         diverged: Why the training was given up, if it was.
         seconds: Wall-clock time.
-        parameters: Of the dense part.
+        parameters: Of the dense part; of trees their leaves.
+        of_rows: How many of the training rows it is of, drawn at random, where they were too many for a library of
+            trees; None: all.
     """
 
     epochs: tuple[Epoch, ...]
@@ -104,6 +106,7 @@ class Training:
     diverged: str | None
     seconds: float
     parameters: int
+    of_rows: int | None = None
 
     @property
     def paused(self) -> bool:
@@ -147,7 +150,10 @@ class Training:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "epochs": [item.to_json() for item in self.epochs]}
+        values = {**asdict(self), "epochs": [item.to_json() for item in self.epochs]}
+        if self.of_rows is None:
+            del values["of_rows"]
+        return values
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Training:

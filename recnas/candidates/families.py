@@ -1,7 +1,7 @@
 """Families of baselines: published models by name, their titles and the choices that each leaves. Needs no torch.
 
-To add one: a class that `recnas.nn.baselines.registry.baseline` declares, in a file of its own in that package,
-and its entry here. One of a user's own is named `module:Class` wherever a family is named, and has no entry.
+To add one of networks: a class that `recnas.nn.baselines.registry.baseline` declares, in a file of its own in that
+package, and its entry here. One of a user's own is named `module:Class` wherever a family is named, and has no entry.
 """
 
 from __future__ import annotations
@@ -126,24 +126,61 @@ FAMILIES: dict[str, Family] = {
     "fcn": Family("FCN", {"layers": (3, 1, 2, 4), "linear_layers": (4, 2, 3, 5), "norm": ("layer", "none", "batch")}),
     "qnn": Family("QNN-α", {"layers": (3, 1, 2, 4), "rows": (3, 1, 2, 4), "norm": ("batch", "none", "layer")}),
 }
-"""Each by its name in settings and folders."""
+"""Those of networks, each by its name in settings and folders."""
+
+TREES: dict[str, Family] = {
+    "lightgbm": Family(
+        "LightGBM",
+        {
+            "num_leaves": (255, 31, 63, 127, 511),
+            "learning_rate": (0.05, 0.02, 0.03, 0.1),
+            "min_child_samples": (100, 20, 50, 200),
+            "cat_smooth": ("auto", 10, 20, 50, 100, 200),
+            "cat_l2": (50, 10, 20, 100, 200),
+            "min_data_per_group": (100, 10, 50, 200),
+            "max_cat_threshold": (128, 32, 64, 256, 512),
+            "feature_fraction": (0.4, 0.6, 0.8, 1.0),
+            "bagging_fraction": (1.0, 0.6, 0.8),
+            "lambda_l2": (1.0, 0.0, 10.0),
+        },
+    ),
+    "catboost": Family(
+        "CatBoost",
+        {
+            "depth": (8, 4, 6, 10),
+            "learning_rate": (0.1, 0.03, 0.05, 0.2),
+            "l2_leaf_reg": (3, 1, 10, 30),
+            "max_ctr_complexity": (2, 1, 3, 4),
+            "one_hot_max_size": (32, 2, 8, 128),
+            "random_strength": (1.0, 0.0, 3.0),
+            "bagging_temperature": (1.0, 0.0, 3.0),
+        },
+    ),
+}
+"""Those of gradient-boosted trees, likewise; choices are the libraries' parameters. `recnas.trees` grows them, which
+needs an extra, so they are trained where they are asked for by name."""
+
+
+def find_family(name: str) -> Family | None:
+    """A family by its name; None for code of a user's own, of which nothing is known here."""
+    return FAMILIES.get(name) or TREES.get(name)
 
 
 def check_family_name(name: str) -> None:
-    """Checks what `registry.find_baseline` would be given, and imports nothing.
+    """Checks the name of a family, and imports nothing.
 
     Raises:
-        InputError: It is none of `FAMILIES`, nor written as `module:Class`.
+        InputError: It is none of `FAMILIES` and `TREES`, nor written as `module:Class`.
     """
-    if not isinstance(name, str) or (name not in FAMILIES and not is_user_code(name)):
-        raise InputError(
-            f"no baseline is named {name!r}; known are {', '.join(FAMILIES)}, and module:Class for one of your own"
-        )
+    if not isinstance(name, str) or (find_family(name) is None and not is_user_code(name)):
+        known = ", ".join((*FAMILIES, *TREES))
+        raise InputError(f"no baseline is named {name!r}; known are {known}, and module:Class for one of your own")
 
 
 def family_title(name: str) -> str:
     """A family's title, such as DCN-V2; of a user's own without one, the name of its class."""
-    return FAMILIES[name].title if name in FAMILIES else name.rpartition(":")[2]
+    family = find_family(name)
+    return name.rpartition(":")[2] if family is None else family.title
 
 
 def with_defaults(name: str, table: Mapping[str, tuple[Choice, ...]], given: Mapping[str, Choice]) -> dict[str, Choice]:

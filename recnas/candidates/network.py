@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recnas.candidates.families import FAMILIES, Choice, plain_choices, with_defaults
+from recnas.candidates.families import TREES, Choice, find_family, plain_choices, with_defaults
 from recnas.space import Architecture
 from recnas.util.errors import InputError
 from recnas.util.files import read_json, write_json
@@ -24,7 +24,7 @@ class Baseline:
     """A baseline: a family and what is chosen of what it leaves; `recnas.nn.baselines` has them.
 
     Attributes:
-        name: Of the family, as in `FAMILIES`, or `module:Class`.
+        name: Of the family, as in `FAMILIES` or `TREES`, or `module:Class`.
         choices: Names and values of those choices that are not as by default, in the order of names. They may be given
             in any order, as a mapping, and with defaults. Those of a user's own are not looked at before its module is
             imported, so they stay as they were given.
@@ -42,8 +42,8 @@ class Baseline:
 
     def __post_init__(self) -> None:
         given = plain_choices(self.choices)
-        if self.name in FAMILIES:
-            table = FAMILIES[self.name].choices
+        if (family := find_family(self.name)) is not None:
+            table = family.choices
             chosen = with_defaults(self.name, table, given)
             given = {key: chosen[key] for key in sorted(table) if chosen[key] != table[key][0]}
         object.__setattr__(self, "choices", tuple(given.items()))
@@ -56,7 +56,7 @@ class Baseline:
     @property
     def all_choices(self) -> dict[str, Choice]:
         """Every choice with its value, the default ones too; of a user's own those that were given."""
-        family, given = FAMILIES.get(self.name), dict(self.choices)
+        family, given = find_family(self.name), dict(self.choices)
         return given if family is None else with_defaults(self.name, family.choices, given)
 
     @property
@@ -71,7 +71,15 @@ class Baseline:
 
 
 Network = Architecture | Baseline
-"""Either of them: a frozen value with an `id` and a `to_json`. `recnas.nn.networks` makes it compute."""
+"""Either of them: a frozen value with an `id` and a `to_json`. `recnas.nn.networks` makes it compute.
+
+A baseline may be of trees, which stand in the place of a network; `recnas.trees` grows those.
+"""
+
+
+def are_trees(network: Network) -> bool:
+    """Whether it is a family of trees, which have no weights and no recipe of a network's."""
+    return isinstance(network, Baseline) and network.name in TREES
 
 
 def kind_of(network: Network) -> str:

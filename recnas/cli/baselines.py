@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from recnas.candidates.families import FAMILIES
+from recnas.candidates.families import FAMILIES, TREES
 from recnas.cli.base import Command
 from recnas.cli.flags import add_setting_flags, joined, reader
 from recnas.cli.run_flags import add_log_to, add_run_flags, next_commands, of_run
@@ -34,7 +34,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         type=reader(tuple[str, ...]),
         nargs="*",
         metavar="NAME",
-        help=f"some of {', '.join(FAMILIES)}; module:Class is one of your own",
+        help=f"some of {', '.join(FAMILIES)} (default: all of these); {' and '.join(TREES)} (trees; need the extra "
+        "recnas[gbdt]); module:Class is one of your own",
     )
     parser.add_argument(
         "--learning-rates",

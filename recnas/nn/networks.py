@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.families import written
+from recnas.candidates.families import family_title, written
 from recnas.candidates.network import Baseline, Network
 from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import imported_baseline
@@ -13,6 +13,7 @@ from recnas.nn.model import searched_network
 from recnas.nn.network import EMBEDDING_DIM
 from recnas.nn.number_fields import FedNetwork, count_number_macs, inner_network
 from recnas.space import cost
+from recnas.util.user_code import is_user_code
 
 
 def build_network(
@@ -84,6 +85,6 @@ def title_of(network: Network) -> str:
     """What a person calls it: DLRM, DCN-V2 (layers 2), or the architecture's id."""
     if not isinstance(network, Baseline):
         return network.id
-    title = imported_baseline(network.name).title
+    title = imported_baseline(network.name).title if is_user_code(network.name) else family_title(network.name)
     chosen = ", ".join(f"{key} {written(value)}" for key, value in network.choices)
     return f"{title} ({chosen})" if chosen else title

@@ -14,6 +14,7 @@ from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.study import study_page
 from recnas.report.summary import outcome, ranked, searched_model
+from recnas.report.tree_figure import tree_figure
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
 from recnas.runs.folder import command_of
 from recnas.runs.reader import Run, read_run
@@ -77,6 +78,7 @@ def _figures(run: Run) -> dict[str, Markup | None]:
         "search": lambda: figures.search_figure(run.history, finalists, best) if run.history else None,
         "proxy": lambda: figures.proxy_figure(run.history, models, run.epochs, best),
         "final": lambda: training_figures.final_training_figure(run.epochs, models, best, run.curves),
+        "trees": lambda: tree_figure(run.tree_rounds, models),
         "drawing": lambda: draw_architecture(run.best_architecture, run.data) if run.best_architecture else None,
     }
     return {name: figure_html(name, make()) for name, make in makers.items()}

@@ -23,7 +23,7 @@ class Point:
         series: `SEARCH` for everything up to the final training, or a final training.
         name: What was measured.
         value: What it was.
-        step: Rows learned from, or the number of the candidate.
+        step: Rows learned from, or the number of trees, or of the candidate.
     """
 
     series: str
@@ -91,11 +91,14 @@ class RunPoints:
         for rate, file in files.progress.items():
             series = final_training(files.network_id, rate, files.candidate)
             for line in self._new(file):
-                yield Point(series, "final training/train_loss", line["loss"], line["rows"])
+                yield Point(
+                    series, "final training/train_loss", line["loss"], line["step" if files.are_trees else "rows"]
+                )
         for line in self._new(files.metrics):
             series = final_training(files.network_id, line["learning_rate"], files.candidate)
             for name, value in line["validation"].items():
-                yield Point(series, f"final training/validation_{name}", value, line["rows"])
+                step = line["epoch" if files.are_trees else "rows"]
+                yield Point(series, f"final training/validation_{name}", value, int(step))
 
     def _levels(self) -> list[dict[str, Any]]:
         summary = self._run / "supernet" / "warmup.json"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Training
+from recnas.trees.files import ENSEMBLES, TREES
 from recnas.util import forms
 from recnas.util.errors import InputError
 from recnas.util.files import read_json, write_json, write_text
@@ -29,7 +30,7 @@ class ModelFolder:
 
     Attributes:
         path: The folder.
-        weights: The best epoch's weights.
+        weights: Those of the best measurement; of trees the file that is there when all is.
         progress: How the training comes along.
         checkpoint: The state of a training under way.
     """
@@ -37,7 +38,8 @@ class ModelFolder:
     def __init__(self, run: Path, candidate: Candidate) -> None:
         self.candidate = candidate
         self.path = run / MODELS / candidate.id
-        self.weights, self.progress = self.path / WEIGHTS, self.path / PROGRESS
+        self.weights = self.path / (WEIGHTS if candidate.recipe is not None else TREES)
+        self.progress = self.path / PROGRESS
         self.checkpoint = self.path / CHECKPOINT
 
     def begin(self) -> None:
@@ -79,6 +81,8 @@ class ModelFolder:
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)
         self.weights.unlink(missing_ok=True)
+        if self.candidate.recipe is None:
+            (self.path / ENSEMBLES[self.candidate.network.name]).unlink(missing_ok=True)
 
     def _recorded(self) -> tuple[Training, bool] | None:
         file = self.path / TRAINING

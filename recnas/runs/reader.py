@@ -50,6 +50,7 @@ class Model:
         seconds: Training time of the learning rate that was kept.
         share: Of the whole training, what one that was dropped has done.
         title: What the code of a user's own baseline calls it.
+        trees: Number of trees; None of a network.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Model:
     over_limits: tuple[str, ...] = ()
     title: str | None = None
     candidate: str | None = None
+    trees: int | None = None
 
     @property
     def training(self) -> str | None:
@@ -159,7 +161,7 @@ class TrainingPoint:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a final training's metrics; `epoch` is a whole number at the end of a pass.
+    """One line of a final training's metrics; `epoch` is a whole number at the end of a pass, or a number of trees.
 
     Attributes:
         training: Which of its network's, as `TrainedFiles.training` says.
@@ -182,7 +184,8 @@ class Run:
         data: What was found in the data set; runs from before that was written have none.
         history: Every explored candidate; those that were ranked once more with the proxies of both stages.
         reranked: What the second stage of the ranking measured.
-        curves: The training loss on the way of each final training, by model and training.
+        tree_rounds: The measurements of trees, by family.
+        curves: The training loss on the way of each final training of a network, by model and training.
         notes: What was tolerated while reading, one sentence each.
     """
 
@@ -196,6 +199,7 @@ class Run:
     reranked: tuple[Candidate, ...] = ()
     results: Results | None = None
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
+    tree_rounds: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -263,7 +267,8 @@ def read_run(path: Path | str) -> Run:
         history=history,
         reranked=reranked,
         results=results,
-        epochs=_epochs(path, notes),
+        epochs=_epochs(path, notes, are_trees=False),
+        tree_rounds=_epochs(path, notes, are_trees=True),
         curves=_curves(path, notes),
         notes=tuple(notes),
     )
@@ -272,11 +277,11 @@ def read_run(path: Path | str) -> Run:
     return run
 
 
-def _epochs(path: Path, notes: list[str]) -> dict[str, tuple[Epoch, ...]]:
-    """The measurements of every network's trainings."""
+def _epochs(path: Path, notes: list[str], are_trees: bool) -> dict[str, tuple[Epoch, ...]]:
+    """The measurements of every network's trainings, or of trees'."""
     epochs: dict[str, tuple[Epoch, ...]] = {}
     for files in trained_files(path):
-        if files.metrics.exists():
+        if files.are_trees == are_trees and files.metrics.exists():
             measured = tuple(_each(path, files.metrics, forms.EpochLine, partial(_epoch, files), notes))
             epochs[files.network_id] = epochs.get(files.network_id, ()) + measured
     return epochs
@@ -286,7 +291,7 @@ def _curves(path: Path, notes: list[str]) -> dict[str, dict[str, tuple[TrainingP
     curves: dict[str, dict[str, tuple[TrainingPoint, ...]]] = {}
     for files in trained_files(path):
         for rate, file in files.progress.items():
-            if not file.exists():
+            if files.are_trees or not file.exists():
                 continue
             points: list[TrainingPoint] = []
             try:
@@ -437,4 +442,5 @@ def _model(data: dict[str, Any]) -> Model:
         over_limits=tuple(data.get("over_limits") or ()),
         title=data.get("title"),
         candidate=data.get("candidate"),
+        trees=data.get("trees"),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
-from recnas.candidates.families import FAMILIES, check_family_name
+from recnas.candidates.families import FAMILIES, TREES, check_family_name
 from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.features.inputs import Inputs
@@ -191,7 +191,8 @@ class FinalSettings:
     )
     baselines: tuple[str, ...] = setting(
         ("dlrm",),
-        help=f"baselines to train beside the finalists: {', '.join(FAMILIES)}; module:Class is one of your own",
+        help=f"baselines to train beside the finalists: {', '.join(FAMILIES)}; {' and '.join(TREES)} (need the extra "
+        "recnas[gbdt]); module:Class is one of your own",
     )
     tuning: TuningSettings = field(default_factory=TuningSettings)
     baseline_learning_rates: tuple[float, ...] = setting(

@@ -318,14 +318,15 @@ def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
     kinds = {model.id: model.kind for model in found.results.models} if found.results else {}
     candidates = {item.id for item in found.history}
     models = []
-    for name, epochs in found.epochs.items():
+    for name, epochs in (found.epochs | found.tree_rounds).items():
         best = min(
             (epoch.validation for epoch in epochs if epoch.validation and epoch.validation.log_loss is not None),
             key=lambda quality: quality.log_loss,
             default=None,
         )
         kind = kinds.get(name, SEARCHED if name in candidates else BASELINE)
-        share = max((epoch.epoch for epoch in epochs), default=0) / num_epochs
+        # Trees are measured at the end, when no more of them are of use.
+        share = 1.0 if name in found.tree_rounds else max((epoch.epoch for epoch in epochs), default=0) / num_epochs
         models.append(TrainedModel(name, kind, best and best.log_loss, best and best.auc, share))
     return tuple(sorted(models, key=lambda model: (-model.share, model.log_loss or 0.0)))
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recnas.candidates.candidate import kind_and_recipe, network_id_in
+from recnas.candidates.candidate import Outline, network_id_in
 from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.runs.models import CANDIDATE, METRICS, MODELS, PROGRESS, TRAINING, WEIGHTS
+from recnas.trees.files import TREES
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
 
@@ -28,6 +29,7 @@ class TrainedFiles:
         outcomes: What they came to, likewise; not every file is there.
         weights: Those of the best measurement.
         candidate: The id of the candidate; None in a run of recnas 0.1.
+        are_trees: Whether these are trees, which are measured by their number.
     """
 
     network_id: str
@@ -37,6 +39,7 @@ class TrainedFiles:
     outcomes: Mapping[float, Path] = field(default_factory=dict)
     weights: Path = Path()
     candidate: str | None = None
+    are_trees: bool = False
 
     def training(self, learning_rate: float) -> str:
         """What tells a training from the network's others: its candidate's id, or in recnas 0.1 the learning rate."""
@@ -53,19 +56,20 @@ def trained_files(run: Path) -> Iterator[TrainedFiles]:
     for file in sorted(run.glob(f"{MODELS}/*/{CANDIDATE}")):
         folder = file.parent
         try:
-            kind, recipe = kind_and_recipe(read_json(file))
+            outline = Outline.of(read_json(file))
         except InputError as error:
             raise InputError(str(error) if str(file) in str(error) else f"{file}: {error}") from None
-        rate = recipe.optimization.learning_rate
+        rate = outline.learning_rate
         found.append(
             TrainedFiles(
                 network_id_in(folder.name),
-                kind,
+                outline.kind,
                 folder / METRICS,
                 {rate: folder / PROGRESS},
                 {rate: folder / TRAINING},
-                folder / WEIGHTS,
+                folder / (TREES if outline.are_trees else WEIGHTS),
                 folder.name,
+                outline.are_trees,
             )
         )
     yield from sorted(found, key=lambda item: (item.kind != SEARCHED, item.network_id, -max(item.progress)))

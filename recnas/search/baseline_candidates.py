@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
+from recnas.candidates.families import TREES
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.features.inputs import Inputs
@@ -15,6 +16,7 @@ from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import check_baselines, imported_baseline
 from recnas.runs.rungs import other_learning_rates
 from recnas.runs.settings import OWN, Settings
+from recnas.trees.library import check_library
 from recnas.util.errors import InputError
 
 Value = TypeVar("Value", Optimization, Recipe, Inputs)
@@ -27,17 +29,22 @@ def baseline_candidates(settings: Settings, names: Sequence[str]) -> list[Candid
         settings: The run's.
         names: The baselines'.
     """
+    return [candidate for name in names for candidate in _trainings(settings, name)]
+
+
+def _trainings(settings: Settings, name: str) -> list[Candidate]:
+    """Those of one baseline."""
     final = settings.final
+    if name in TREES:
+        # No recipe and no learning rate of a network's is meant for them.
+        own = own_candidate(name)
+        return [replace(own, inputs=_changed(own.inputs, settings.inputs, DEFAULT_INPUTS, without="numbers"))]
     if final.baseline_recipes == OWN:
-        own = [_with_what_is_said(own_candidate(name), settings) for name in names]
-        rates = final.baseline_learning_rates
-        return [
-            replace(candidate, recipe=at(candidate.recipe, rate))
-            for candidate in own
-            for rate in rates or (candidate.recipe.optimization.learning_rate,)
-        ]
+        own = _with_what_is_said(own_candidate(name), settings)
+        rates = final.baseline_learning_rates or (own.learning_rate,)
+        return [replace(own, recipe=at(own.recipe, rate)) for rate in rates]
     rates = [final.optimization.learning_rate, *other_learning_rates(final)]
-    return [Candidate(Baseline(name), at(final.recipe, rate), settings.inputs) for name in names for rate in rates]
+    return [Candidate(Baseline(name), at(final.recipe, rate), settings.inputs) for rate in rates]
 
 
 def check_baseline_candidates(settings: Settings, names: Sequence[str], schema: Schema) -> None:
@@ -49,10 +56,15 @@ def check_baseline_candidates(settings: Settings, names: Sequence[str], schema: 
         schema: The features that they read as the run's settings say.
 
     Raises:
-        InputError: There is no such baseline, it cannot read these features, or it cannot be trained so.
+        InputError: There is no such baseline, its library is not installed, it cannot read these features, or it cannot
+            be trained so.
     """
-    check_baselines(names, schema)
-    for candidate in baseline_candidates(settings, names):
+    for name in names:
+        if name in TREES:
+            check_library(name)
+    networks = [name for name in names if name not in TREES]
+    check_baselines(networks, schema)
+    for candidate in baseline_candidates(settings, networks):
         chosen = imported_baseline(candidate.network.name).chosen(candidate.network)
         if chosen.get("norm") == "batch" and candidate.recipe.optimization.batch_size < 2:
             raise InputError(

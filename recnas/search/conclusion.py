@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recnas.candidates.evaluation import Quality, Result
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Quality, Result, Training
 from recnas.candidates.network import SEARCHED, Baseline, Network, kind_of
 from recnas.nn.networks import title_of
 from recnas.search.context import RunContext
@@ -60,12 +61,11 @@ def _entry(
         "validation": None if chosen is None else training.validation.to_json(),
         "test": None if test is None else test.to_json(),
         **costs.of_trained(candidate, training.parameters, chosen is not None),
-        "learning_rate": candidate.recipe.optimization.learning_rate,
+        "learning_rate": candidate.learning_rate,
         "learning_rates": [_tried(result) for result in results],
         **({"choices": choices} if (choices := candidate.network.to_json().get("choices")) else {}),
         "inputs": candidate.inputs.to_json(),
-        "recipe": candidate.recipe.to_json(),
-        "epoch": training.epoch,
+        **_how_trained(candidate, training),
         "seconds": sum(result.training.seconds for result in results),
     }
     if chosen is not None:
@@ -73,7 +73,15 @@ def _entry(
     if training.diverged is not None:
         return entry | {"status": "diverged", "reason": training.diverged}
     judged = {"validation": training.lowest.validation.to_json(), "epoch": training.lowest.epoch}
-    return entry | {"status": "dropped", **judged, "share": training.rows / (candidate.recipe.epochs * pass_rows)}
+    return entry | {"status": "dropped", **judged, "share": training.rows / (candidate.passes * pass_rows)}
+
+
+def _how_trained(candidate: Candidate, training: Training) -> dict[str, Any]:
+    """How a model was trained, and when it was best."""
+    if candidate.recipe is not None:
+        return {"recipe": candidate.recipe.to_json(), "epoch": training.epoch}
+    of_rows = {} if training.of_rows is None else {"of_rows": training.of_rows}
+    return {"trees": int(training.epoch)} | of_rows
 
 
 def _has_own_title(network: Network) -> bool:
@@ -85,5 +93,5 @@ def _tried(result: Result) -> dict[str, Any]:
     """What one of a network's recipes came to on validation; None where the training did not come to its end."""
     training = result.training
     finished = training.validation if training.finished else None
-    rate = result.candidate.recipe.optimization.learning_rate
+    rate = result.candidate.learning_rate
     return {"candidate": result.candidate.id, "learning_rate": rate, "log_loss": finished and finished.log_loss}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.data import Dataset
 from recnas.execution.executor import Executor, ThisProcess
 from recnas.execution.torchrun import map_joined
+from recnas.features.schema import Schema
 from recnas.nn.model import default_device
 from recnas.nn.networks import count_macs
 from recnas.nn.processes import num_started
@@ -39,6 +42,11 @@ class RunOptions:
     resume: bool = False
     progress: bool = True
     log_to: Collection[str] = ()
+
+
+def effort_of(candidate: Candidate, schema: Schema) -> float:
+    """How long work on a candidate takes, in some unit; that on trees longest."""
+    return math.inf if candidate.recipe is None else count_macs(candidate.network, schema)
 
 
 @dataclass
@@ -95,7 +103,7 @@ class RunContext:
 
     def effort(self, evaluation: Evaluation) -> float:
         """How long an evaluation takes, in some unit."""
-        return count_macs(evaluation.candidate.network, self.dataset.schema)
+        return effort_of(evaluation.candidate, self.dataset.schema)
 
     def _by_proxies(
         self, method: Callable[[Worker, Evaluation], Result], evaluations: Sequence[Evaluation]

@@ -88,7 +88,8 @@ class Costs:
         timed = self._latencies is not None and usable
         latency = self._latencies.trained(candidate) if timed else None
         schema = open_data(self._settings, candidate.inputs).schema
-        macs = count_macs(candidate.network, schema, dim_of(candidate))
+        # Trees compare, and multiply nothing.
+        macs = None if candidate.recipe is None else count_macs(candidate.network, schema, dim_of(candidate))
         costs = {"macs": macs, "parameters": parameters, "latency": latency}
         return {
             "parameters": parameters,

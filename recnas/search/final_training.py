@@ -45,7 +45,7 @@ class FinalTraining(Stage):
         """Passes over the training rows that all trainings of baselines make together, at most."""
         if settings.final.tuning.wanted:
             return 0
-        return sum(candidate.recipe.epochs for candidate in baseline_candidates(settings, self._baselines))
+        return sum(candidate.passes for candidate in baseline_candidates(settings, self._baselines))
 
     def run(self, context: RunContext, findings: Findings) -> None:
         """See `Stage.run`.
@@ -83,7 +83,7 @@ class FinalTraining(Stage):
                 before = recipes.get(result.candidate.id)
                 rows = result.evaluation.rows(pass_rows) - (before.evaluation.rows(pass_rows) if before else 0)
                 recipes[result.candidate.id] = result
-                console.say(described(result, result.candidate.recipe.epochs * pass_rows))
+                console.say(described(result, result.candidate.passes * pass_rows))
                 (bar.skip if known else bar.update)(rows)
 
             pursue(strategy, context.history, self.name, context.train, each, rounds.end)
@@ -153,14 +153,18 @@ class _Rounds:
 
 def described(result: Result, total: int) -> str:
     """How a training went, in one line for a person; `total` are the rows of a whole one."""
-    training, recipe = result.training, result.candidate.recipe
-    name = f"{result.candidate.network_id} at learning rate {recipe.optimization.learning_rate:g}"
+    training, candidate = result.training, result.candidate
+    name = f"{candidate.network_id} at learning rate {candidate.learning_rate:g}"
     if training.diverged is not None:
         return f"{name}: diverged, {training.diverged}"
     shown = training.best if training.finished else training.lowest
-    when = (
-        f"epoch {training.epoch:.3g}" if training.finished else f"{100 * training.rows / total:.3g} % of the training"
-    )
+    if candidate.recipe is None:
+        of_rows = "" if training.of_rows is None else f" of {training.of_rows:,} training rows"
+        when = f"{shown.epoch:,.0f} trees{of_rows}"
+    elif training.finished:
+        when = f"epoch {training.epoch:.3g}"
+    else:
+        when = f"{100 * training.rows / total:.3g} % of the training"
     return (
         f"{name}: validation log loss {shown.validation.log_loss:.4f}, AUC {shown.validation.auc:.4f} "
         f"({when}, {training.seconds:.0f} s)"

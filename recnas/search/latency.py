@@ -22,7 +22,7 @@ from recnas.runs.folder import LATENCIES
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.scoring import stage_seed
-from recnas.search.training import restore
+from recnas.search.training import restore, restore_trees
 from recnas.space import Architecture
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -70,7 +70,11 @@ class Latencies:
 
         def measure() -> float:
             dataset = open_data(self._settings, candidate.inputs)
-            model = restore(Path(self._settings.run), dataset.schema, candidate).to(self._device)
+            run, schema = Path(self._settings.run), dataset.schema
+            if candidate.recipe is None:
+                model = restore_trees(run, schema, candidate)
+            else:
+                model = restore(run, schema, candidate).to(self._device)
             batch = self._batch if dataset is self._dataset else self._batch_of(dataset)
             return self._median_ms(lambda: model(batch))
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recnas.nn.networks import count_macs
 from recnas.runs.folder import TEST
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
-from recnas.search.context import RunContext
+from recnas.search.context import RunContext, effort_of
 from recnas.search.stage import Findings, Stage
 from recnas.search.worker import Worker
 
@@ -31,7 +30,7 @@ class Test(Stage):
         candidates = {network: result.candidate for network, result in findings.chosen.items()}
         schema = context.dataset.schema
         measured = context.executor.map(
-            Worker.test, list(candidates.values()), lambda item: count_macs(item.network, schema), apart=True
+            Worker.test, list(candidates.values()), lambda item: effort_of(item, schema), apart=True
         )
         with context.console.bar(len(candidates), self.name, "models") as bar:
             for network, quality in zip(candidates, measured, strict=True):

@@ -14,7 +14,7 @@ import torch
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
-from recnas.candidates.network import Baseline
+from recnas.candidates.network import Baseline, are_trees
 from recnas.data import Dataset
 from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import find_baseline
@@ -26,12 +26,15 @@ from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.scoring import stage_seed
+from recnas.search.tree_training import grow_candidate
 from recnas.space import SearchSpace
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
 from recnas.train.divergence import Diverged
 from recnas.train.log import ProgressLog
 from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, train
 from recnas.train.schedule import is_exhausted
+from recnas.trees.library import check_library
+from recnas.trees.model import TreeModel, load_trees
 
 
 def train_candidate(settings: Settings, evaluation: Evaluation, dataset: Dataset | None = None) -> Result:
@@ -39,7 +42,7 @@ def train_candidate(settings: Settings, evaluation: Evaluation, dataset: Dataset
 
     The learning rate follows the schedule of the whole training. So a training that paused and was resumed is, bit for
     bit, the one that never paused. What came of it is kept beside the weights of its best measurement, and is not done
-    again.
+    again. Trees are grown from the start each time: see `grow_candidate`.
 
     Args:
         settings: The run's.
@@ -49,6 +52,10 @@ def train_candidate(settings: Settings, evaluation: Evaluation, dataset: Dataset
     import_code(settings, evaluation.candidate)
     candidate = evaluation.candidate
     dataset = open_data(settings, candidate.inputs) if dataset is None else dataset
+    if candidate.recipe is None:
+        # Of several processes one grows trees; the others wait.
+        of_trees = partial(grow_candidate, settings, dataset, evaluation)
+        return Result.of_training(evaluation, all_processes(default_device()).first(of_trees))
     pass_rows = dataset.rows("train")
     # However small the fidelity, a batch is learned from.
     rows = candidate.recipe.in_whole_batches(max(1, evaluation.rows(pass_rows)), pass_rows)
@@ -67,7 +74,7 @@ def train_candidate(settings: Settings, evaluation: Evaluation, dataset: Dataset
 
 
 def restore(run: Path, schema: Schema, candidate: Candidate) -> CTRModel:
-    """A trained candidate with the weights that the run kept, for inference."""
+    """A trained network with the weights that the run kept, for inference."""
     path, network = ModelFolder(run, candidate).weights, candidate.network
     dim = dim_of(candidate)
     embeddings = WholeEmbeddings(schema, dim, first_order=reads_first_order(network))
@@ -76,11 +83,18 @@ def restore(run: Path, schema: Schema, candidate: Candidate) -> CTRModel:
     return model.eval()
 
 
+def restore_trees(run: Path, schema: Schema, candidate: Candidate) -> TreeModel:
+    """Trees that the run kept."""
+    return load_trees(ModelFolder(run, candidate).path, candidate.network.name, schema)
+
+
 def measure_on_test(settings: Settings, candidate: Candidate, dataset: Dataset | None = None) -> Quality:
     """Measures a trained candidate, with the weights that the run kept, on the test rows; see `train_candidate`."""
     import_code(settings, candidate)
     device = default_device()
     dataset = open_data(settings, candidate.inputs) if dataset is None else dataset
+    if candidate.recipe is None:
+        return restore_trees(Path(settings.run), dataset.schema, candidate).evaluate(dataset, "test")
     return evaluate(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
 
 
@@ -88,7 +102,9 @@ def import_code(settings: Settings, candidate: Candidate) -> None:
     """Imports a baseline of the user's own in this process, or the space that brings the operators of an architecture;
     the run has these names from the user.
     """
-    if isinstance(candidate.network, Baseline):
+    if are_trees(candidate.network):
+        check_library(candidate.network.name)
+    elif isinstance(candidate.network, Baseline):
         find_baseline(candidate.network.name)
     else:
         SearchSpace.named(settings.space)

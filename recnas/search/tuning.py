@@ -37,7 +37,7 @@ class Tuning(Stage):
         if tuning.trials is None:
             return PlannedStage(self.name, tuning.seconds, "seconds", trains=False)
         own = baseline_candidates(settings, self._baselines)
-        mean = sum(candidate.recipe.epochs for candidate in own) / len(own) * rows["train"]
+        mean = sum(candidate.passes for candidate in own) / len(own) * rows["train"]
         return PlannedStage(self.name, tuning.trials * len(own), "trials", mean)
 
     def run(self, context: RunContext, findings: Findings) -> None:
@@ -59,7 +59,7 @@ class Tuning(Stage):
 
             def each(result: Result, known: bool) -> None:
                 found[result.candidate.network_id][result.candidate.id] = result
-                context.console.say(described(result, result.candidate.recipe.epochs * pass_rows))
+                context.console.say(described(result, result.candidate.passes * pass_rows))
                 (bar.skip if known else bar.update)(1 if tuning.trials else result.seconds / settings.processes)
 
             def end(results: Sequence[Result]) -> None:

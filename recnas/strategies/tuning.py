@@ -9,7 +9,7 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
-from recnas.candidates.families import FAMILIES
+from recnas.candidates.families import find_family
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, rounded, with_choices
 from recnas.strategies.base import Strategy
@@ -20,6 +20,8 @@ RANDOM_TRIALS = 6
 """Trials of a family before its model of what is good has a say, its own candidate among them."""
 MOST_REPEATS = 20
 """Draws in a row of candidates that were tried before, after which a family has nothing more to try."""
+OF_TREES = ("inputs.min_count",)
+"""Of what is chosen of recipe and inputs, what is chosen of trees, too."""
 CHOICE = "network."
 """What precedes the name of a family's own choice."""
 
@@ -129,16 +131,17 @@ class _Family:
 def tuning_choices(candidate: Candidate) -> dict[str, Span | Options]:
     """What tuning chooses of a family: its own choices, then those of the recipe and the inputs."""
     assert isinstance(candidate.network, Baseline), f"{candidate.id} is of no family"
-    family = FAMILIES.get(candidate.network.name)
+    family = find_family(candidate.network.name)
     own = {} if family is None else {CHOICE + name: Options(values) for name, values in family.choices.items()}
-    return own | dict(RECIPE_CHOICES)
+    shared = RECIPE_CHOICES if candidate.recipe is not None else {place: RECIPE_CHOICES[place] for place in OF_TREES}
+    return own | dict(shared)
 
 
 def _value(candidate: Candidate, name: str) -> Any:
     if name.startswith(CHOICE):
         own = dict(candidate.network.choices)
         key = name.removeprefix(CHOICE)
-        return own.get(key, FAMILIES[candidate.network.name].choices[key][0])
+        return own.get(key, find_family(candidate.network.name).choices[key][0])
     value: Any = candidate
     for part in name.split("."):
         value = getattr(value, part)

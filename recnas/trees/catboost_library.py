@@ -15,11 +15,13 @@ import pandas as pd
 from recnas.trees.library import EVERY, NotGrown, Round, Task, unreadable
 from recnas.trees.rows import MatrixRows
 
+ONCE_ONLY = {"model_guid", "train_finish_time"}
+"""What CatBoost writes of a model that no two of them share."""
+
 
 class CatBoost:
     """See `Library`. All rows are in memory at once: some ten bytes a cell."""
 
-    file = "model.json"
     most_categories = 1 << 22
     most_cells = 1 << 28
 
@@ -92,6 +94,9 @@ class CatBoostTrees:
 
     def save(self, path: Path) -> None:
         """See `Ensemble`."""
+        about = self._model.get_metadata()
+        for name in ONCE_ONLY & set(about):
+            del about[name]
         try:
             self._model.save_model(str(path), format="json", pool=self._train)
         except catboost.CatBoostError as error:

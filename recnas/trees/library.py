@@ -94,12 +94,10 @@ class Library(Protocol):
     """A library of gradient-boosted trees.
 
     Attributes:
-        file: The name of a model's file.
         most_categories: Categories of a column at most; of more ids the rarest share one.
         most_cells: Cells of a training matrix, rows times columns, at most; of more, a share of the rows is taken.
     """
 
-    file: str
     most_categories: int
     most_cells: int
 

@@ -31,7 +31,6 @@ TRIAL_TREES = 20
 class LightGBM:
     """See `Library`. Rows are read in parts into LightGBM's binned data set, which has a byte or two for each cell."""
 
-    file = "model.txt"
     most_categories = 1 << 15
     most_cells = 1 << 32
 

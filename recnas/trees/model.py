@@ -14,14 +14,14 @@ from recnas.data import Batch, Dataset
 from recnas.features.schema import Schema
 from recnas.train.metrics import Metrics
 from recnas.trees.columns import TreeColumns
+from recnas.trees.files import ENSEMBLES, TREES
 from recnas.trees.library import Ensemble, library
 from recnas.trees.rows import CHUNK
 from recnas.util import forms
 from recnas.util.errors import InputError
 from recnas.util.files import read_json, replacing, write_json
 
-TREES, VERSION = "trees.json", 1
-"""Beside the library's own file, what it is of, and the columns that the trees take."""
+VERSION = 1
 REMEDY = "it must be made anew"
 
 
@@ -42,8 +42,8 @@ class TreeModel:
     ensemble: Ensemble
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        """Logits `[B]` of a batch, as a network gives them; computed with as many threads as torch has."""
-        logits = self.ensemble.logits(self.columns.matrix(batch, self.schema), torch.get_num_threads())
+        """Logits `[B]` of a batch on whatever device; computed on the CPU, with as many threads as torch has."""
+        logits = self.ensemble.logits(self.columns.matrix(batch.to("cpu"), self.schema), torch.get_num_threads())
         return torch.from_numpy(np.asarray(logits, dtype=np.float64))
 
     def evaluate(self, dataset: Dataset, split: str) -> Quality:
@@ -59,7 +59,7 @@ class TreeModel:
         Raises:
             RunError: The disk is full.
         """
-        file = folder / library(self.family).file
+        file = folder / ENSEMBLES[self.family]
         with replacing(file) as partial:
             self.ensemble.save(partial)
         values = {"version": VERSION, "family": self.family, "sha256": _digest(file), "columns": self.columns.to_json()}
@@ -80,8 +80,7 @@ def load_trees(folder: Path, family: str, schema: Schema) -> TreeModel:
     Raises:
         InputError: A file is missing or damaged, they belong to different models, or the library is not installed.
     """
-    used, about = library(family), folder / TREES
-    file = folder / used.file
+    about, file = folder / TREES, folder / ENSEMBLES[family]
     values = read_json(about, REMEDY, forms.Trees)
     if (values["version"], values["family"]) != (VERSION, family):
         raise InputError(
@@ -92,7 +91,7 @@ def load_trees(folder: Path, family: str, schema: Schema) -> TreeModel:
         raise InputError(f"{file}: no such file; {REMEDY}")
     if _digest(file) != values["sha256"]:
         raise InputError(f"{file}: damaged, or of another model than {about.name}; {REMEDY}")
-    return TreeModel(family, schema, columns, used.load(file, len(columns)))
+    return TreeModel(family, schema, columns, library(family).load(file, len(columns)))
 
 
 def _digest(file: Path) -> str:

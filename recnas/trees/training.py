@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from recnas.candidates.candidate import MOST_TREES
 from recnas.data import Dataset
 from recnas.trees.columns import fit_columns
 from recnas.trees.library import EVERY, Round, Task, library
 from recnas.trees.model import TreeModel
 from recnas.trees.rows import CHUNK, MatrixRows
 
-MOST_TREES = 5_000
 PATIENCE = 50
 """Trees after the best number of them that may be of no use before no more are grown."""
 MOST_ROUNDS = 128
@@ -67,7 +67,7 @@ def grow(
     columns = fit_columns(dataset.schema, dataset.batches("train", CHUNK), used.most_categories)
     most_rows = max(1, used.most_cells // len(columns))
     train = MatrixRows(dataset, "train", columns, most_rows, seed)
-    validation = MatrixRows(dataset, "validation", columns, most_rows, seed)
+    validation = MatrixRows(dataset, "validation", columns)
     watch = _Watch(report)
     ensemble = used.grow(Task(train, validation, choices, most_trees, seed, threads), watch.after)
     best = watch.best

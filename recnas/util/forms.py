@@ -63,6 +63,8 @@ class ModelEntry(TypedDict, total=False):
     epoch: Finite | None
     seconds: Seconds | None
     share: Finite | None
+    trees: Count
+    of_rows: Count
     reason: str
 
 
@@ -197,6 +199,7 @@ class Training(TypedDict):
     diverged: str | None
     seconds: Seconds
     parameters: Count
+    of_rows: NotRequired[Count]
 
 
 class RecordedTraining(Training):

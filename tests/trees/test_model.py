@@ -9,8 +9,8 @@ import pytest
 
 from recnas.data import Dataset, fit_inputs
 from recnas.features.inputs import Inputs
-from recnas.trees.library import library
-from recnas.trees.model import TREES, TreeModel, load_trees
+from recnas.trees.files import ENSEMBLES, TREES
+from recnas.trees.model import TreeModel, load_trees
 from recnas.trees.training import grow
 from recnas.util.errors import InputError
 from tests.trees.conftest import LIBRARIES
@@ -39,7 +39,7 @@ def test_a_model_is_read_as_it_was_written(dataset: Dataset, model: TreeModel, f
 
 
 def test_all_of_it_is_text(model: TreeModel, folder: Path) -> None:
-    assert {file.name for file in folder.iterdir()} == {TREES, library(model.family).file}
+    assert {file.name for file in folder.iterdir()} == {TREES, ENSEMBLES[model.family]}
     for file in folder.iterdir():
         assert file.read_text(encoding="utf-8").isprintable() or "\n" in file.read_text(encoding="utf-8")
 
@@ -48,14 +48,14 @@ def test_all_of_it_is_text(model: TreeModel, folder: Path) -> None:
 def test_a_damaged_model_is_one_line_and_never_reaches_the_library(
     dataset: Dataset, model: TreeModel, folder: Path, cut: int
 ) -> None:
-    file = folder / library(model.family).file
+    file = folder / ENSEMBLES[model.family]
     file.write_bytes(file.read_bytes()[:-cut] if cut else b"tree")
     with pytest.raises(InputError, match=r"damaged, or of another model than trees\.json; it must be made anew"):
         load_trees(folder, model.family, dataset.schema)
 
 
 def test_a_file_that_is_missing_is_one_line(dataset: Dataset, model: TreeModel, folder: Path) -> None:
-    for name in (library(model.family).file, TREES):
+    for name in (ENSEMBLES[model.family], TREES):
         (folder / name).unlink()
         with pytest.raises(InputError, match=f"{name}: no such file"):
             load_trees(folder, model.family, dataset.schema)
