@@ -102,10 +102,10 @@ def continue_training(
 ) -> Continued:
     """Trains an exported model further by its recipe, and exports what is best on validation.
 
-    The optimisers' states begin anew, and so does the schedule. The model as it was counts as the first measurement, by
-    which `plateau` cuts the learning rate and patience comes to an end. Of several processes that `torchrun` started
-    all call this; the outcome is one process's, but for rounding. The state is kept beside `output` until the training
-    has ended, in a folder whose name ends in `.checkpoint`.
+    The optimisers' states begin anew, and so does the schedule; the schedule `plateau` cuts a learning rate that makes
+    the model worse than it was. Of several processes that `torchrun` started all call this; the outcome is one
+    process's, but for rounding and for what dropout draws. The state is kept beside `output` until the training has
+    ended, in a folder whose name ends in `.checkpoint`.
 
     Args:
         directory: The folder of the exported model.
@@ -261,7 +261,7 @@ def _train_passes(
         dataset: Training and validation rows.
         recipe: How it is trained.
         seed: Decides the rows' order, and with the step what dropout draws.
-        before: Quality of the model before, which counts as the first measurement.
+        before: Quality of the model before.
         tally: What was done before in the pass that is under way.
         known: The measurements that were made before.
         report: Called with the progress.
@@ -277,7 +277,7 @@ def _train_passes(
     planned, steps = recipe.measured_after(pass_rows), pass_steps * recipe.epochs
 
     def measured() -> list[float]:
-        return [quality.log_loss for quality in (before, *(epoch.validation for epoch in done))]
+        return [epoch.validation.log_loss for epoch in done]
 
     def seed_step(step: int) -> None:
         # What dropout draws hangs on the step alone: a training that goes on draws what it would have drawn.
@@ -308,7 +308,8 @@ def _train_passes(
             islice(batches, math.ceil((stop - passes * pass_rows) / batch_size) - tally.steps),
             steps=steps,
             first_step=pass_steps * passes + tally.steps,
-            measured=measured(),
+            # A rate that makes the model worse than it was is too large; but it may be small enough in the end.
+            measured=[before.log_loss, *measured()],
             device=device,
             report=None if report is None else report_all,
             before_step=seed_step,

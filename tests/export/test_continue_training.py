@@ -262,8 +262,7 @@ def test_a_recipe_with_measurements_within_passes_is_gone_on_with_and_resumed(
     # Measured after 4, 8 and 12 of 12 steps, until two in succession are no better than the best.
     numbers, losses = zip(*((epoch.number, epoch.validation.log_loss) for epoch in whole.epochs), strict=True)
     assert numbers == pytest.approx([place / 3 for place in range(1, len(losses) + 1)])
-    measured = [whole.before.log_loss, *losses]
-    assert measured.index(min(measured)) == len(measured) - 3
+    assert losses.index(min(losses)) == len(losses) - 3
     assert len(losses) < 27
     assert min(rates) < 0.02 / 9, "a measurement that is worse cuts it"
     assert TrainingRecord.load(alone).recipe == RECIPE

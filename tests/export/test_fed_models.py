@@ -198,8 +198,9 @@ def test_a_run_s_model_leaves_with_its_inputs_and_its_recipe(finished, run: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("inputs", INPUTS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "inputs"), [*((family, "all") for family in FAMILIES), *(("finalnet", inputs) for inputs in INPUTS)]
+)
 def test_every_familys_forms_agree_whatever_it_is_fed(
     data: Path,  # noqa: F811
     tmp_path: Path,

@@ -12,12 +12,18 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from recnas.data import batch_of
+from recnas.candidates.defaults import DEFAULT_RECIPE
+from recnas.candidates.network import Baseline
+from recnas.data import Dataset, batch_of, fit_inputs
 from recnas.export import load, log_export
-from recnas.export.record import TrainingRecord
+from recnas.export.folder import write_export
+from recnas.export.record import Stage, TrainingRecord
+from recnas.features.inputs import Inputs
 from recnas.tracking import tracked
 from recnas.util.console import Console
 from recnas.util.errors import RunError
+from tests.export.test_fed_models import RAW, model_of, probabilities
+from tests.export.test_project_data import data  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_mlflow")]
 
@@ -87,3 +93,14 @@ def test_another_model_than_the_best_goes_to_its_own_training(exported: Path, ru
 def test_no_rows_have_no_probabilities(exported: Path, tmp_path: Path) -> None:
     served = mlflow.pyfunc.load_model(log_export(tmp_path, exported))
     assert len(served.predict(pd.DataFrame(ROWS).astype(object)[:0])) == 0
+
+
+def test_what_a_model_is_fed_is_made_of_the_columns_of_raw_rows(data: Path, tmp_path: Path) -> None:  # noqa: F811
+    inputs = Inputs(("bins",), 16, crosses=("user:price", "city:shop:age"))
+    model = model_of(Baseline("dnn"), fit_inputs(Dataset(data), inputs))
+    record = TrainingRecord(DEFAULT_RECIPE, (Stage("toy", 1, 0.003),))
+    address = log_export(tmp_path, write_export(tmp_path / "model", model, record, False))
+    signature = mlflow.models.get_model_info(address).signature
+    assert {column["name"] for column in signature.inputs.to_dict()} == set(RAW[0])
+    served = mlflow.pyfunc.load_model(address).predict(pd.DataFrame(RAW).astype(object))
+    np.testing.assert_array_equal(served, probabilities(model, model.schema.encode(RAW)).double().numpy())
