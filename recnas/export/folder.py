@@ -1,5 +1,7 @@
 """An exported model on disk: written whole or not at all, read back as a model.
 
+Trees are written by `recnas.export.trees`, and read here as well.
+
 architecture.json    the canonical architecture, without dead parts, or the name of a baseline
 schema.json          the features and the size of their tables
 weights.safetensors  dense part and tables, by name
@@ -22,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 
 from recnas.candidates.evaluation import Quality
-from recnas.candidates.network import Baseline, Network, load_network, save_network
+from recnas.candidates.network import Baseline, Network, are_trees, load_network, save_network
 from recnas.data import Dataset
 from recnas.export.fit import check_finite, check_fits
 from recnas.export.former_baselines import is_former, with_number_fields, with_present_names
@@ -50,6 +52,8 @@ from recnas.train.checkpoint import (
     tensors_in,
 )
 from recnas.train.loop import evaluate
+from recnas.trees.files import TREES
+from recnas.trees.model import TreeModel, load_trees
 from recnas.util.errors import InputError, RunError, suggested
 from recnas.util.files import check_name
 
@@ -60,23 +64,27 @@ FORMATS = ("onnx", "torchrec")
 SCALES = "scales."
 """What precedes a feature's name for the scales of its rounded table, in the file of weights."""
 NEEDED = (ARCHITECTURE, SCHEMA, WEIGHTS)
-"""The files that a model is read from."""
+"""The files that a network is read from."""
+NEEDED_OF_TREES = (ARCHITECTURE, SCHEMA, TREES)
+"""The files that trees are read from, besides the library's own."""
 
 
-def load(directory: str | Path, device: torch.device | str = "cpu") -> CTRModel:
+def load(directory: str | Path, device: torch.device | str = "cpu") -> CTRModel | TreeModel:
     """The model of an exported folder, for inference.
 
-    It is read from JSON and safetensors files, so nothing in the folder can run code.
+    It is read from JSON and safetensors files, so nothing in the folder can run code; trees are read by their library
+    from its own text format.
 
     Args:
         directory: A folder that `recnas export` or `recnas train` wrote.
-        device: The device that the model is moved to.
+        device: The device that the model is moved to; trees stay on the CPU.
 
     Returns:
-        The model in evaluation mode, its tables held whole: `Batch` → logits `[B]`.
+        The model, a network in evaluation mode with its tables held whole: `Batch` → logits `[B]`.
 
     Raises:
-        InputError: A file is missing or damaged, or the files belong to different models.
+        InputError: A file is missing or damaged, the files belong to different models, or the library of trees is not
+            installed.
 
     Example:
         model = recnas.load("models/criteo")
@@ -86,7 +94,10 @@ def load(directory: str | Path, device: torch.device | str = "cpu") -> CTRModel:
     """
     directory = Path(directory)
     check_export(directory)
-    return read_model(directory / ARCHITECTURE, Schema.load(directory), directory / WEIGHTS, device)
+    network, schema = load_network(directory / ARCHITECTURE), Schema.load(directory)
+    if are_trees(network):
+        return load_trees(directory, network.name, schema)
+    return model_from(network, schema, directory / WEIGHTS, device)
 
 
 def evaluate_export(
@@ -112,7 +123,10 @@ def evaluate_export(
     dataset = Dataset(data, needed=(split,))
     model = load(directory, device)
     check_fits(model.schema, dataset, Path(directory))
-    quality = evaluate(model, dataset.fed(model.schema), split, batch_size, device)
+    fed = dataset.fed(model.schema)
+    if isinstance(model, TreeModel):
+        return model.evaluate(fed, split)
+    quality = evaluate(model, fed, split, batch_size, device)
     check_finite(quality, Path(directory), split)
     return quality
 
@@ -123,7 +137,7 @@ def check_export(directory: Path) -> None:
         raise InputError(
             f"{directory}: no such folder; `{suggested('recnas', 'export', 'RUN', '--output', directory)}` makes it"
         )
-    for name in NEEDED:
+    for name in NEEDED_OF_TREES if (directory / TREES).is_file() else NEEDED:
         if not (directory / name).is_file():
             raise InputError(f"{directory}: no {name}, so this is not an exported model; `recnas export` makes one")
 
@@ -283,7 +297,7 @@ def write_export(
     """
     network = network_of(model.network)
     check_formats(formats, rounded is not None, network)
-    with _new_folder(output, overwrite) as folder:
+    with new_folder(output, overwrite) as folder:
         save_network(network, folder / ARCHITECTURE)
         model.schema.save(folder)
         record.save(folder)
@@ -303,14 +317,14 @@ def check_free(output: Path, overwrite: bool) -> None:
     """Raises InputError if something at `output` may not be replaced; only an exported model ever may."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    if not all((output / name).is_file() for name in (*NEEDED, PROGRAM)):
+    if not any(all((output / name).is_file() for name in names) for names in ((*NEEDED, PROGRAM), NEEDED_OF_TREES)):
         raise InputError(f"{output}: is there already and is not an exported model; choose another --output")
     if not overwrite:
         raise InputError(f"{output}: an exported model is there already; --overwrite replaces it")
 
 
 @contextmanager
-def _new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
+def new_folder(output: Path, overwrite: bool) -> Iterator[Path]:
     """A folder beside `output` that takes its place when the `with` block ends without an error."""
     check_name(output, "--output")
     check_free(output, overwrite)

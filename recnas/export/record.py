@@ -69,15 +69,18 @@ class Quantization:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """How weights were learned, in stages from fresh weights to the present ones; and how they were rounded, if so."""
+    """How weights were learned, in stages from fresh weights to the present ones; and how they were rounded, if so.
 
-    recipe: Recipe
+    Trees have no recipe, and no passes that could be counted.
+    """
+
+    recipe: Recipe | None
     stages: tuple[Stage, ...]
     quantization: Quantization | None = None
 
     def save(self, folder: Path) -> None:
         """Writes `training.json`."""
-        record = {"version": VERSION, **asdict(self), "recipe": self.recipe.to_json()}
+        record = {"version": VERSION, **asdict(self), "recipe": self.recipe and self.recipe.to_json()}
         if self.quantization is None:
             del record["quantization"]
         (folder / FILE_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -100,7 +103,7 @@ class TrainingRecord:
                 recipe = Recipe.from_json({"optimization": record["optimization"]})
             else:
                 check_form(record, export_forms.TrainedBy)
-                recipe = Recipe.from_json(record["recipe"])
+                recipe = None if record["recipe"] is None else Recipe.from_json(record["recipe"])
             check_form(record, export_forms.TrainingRecord)
         except ValueError as error:
             raise InputError(f"{file}: damaged ({error}); export the model again") from None

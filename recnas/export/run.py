@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from recnas.candidates.evaluation import Quality
+from recnas.candidates.network import load_network
 from recnas.data import Dataset
 from recnas.export.fit import check_finite, check_fits
 from recnas.export.folder import (
+    ARCHITECTURE,
     PROGRAM,
     check_formats,
     check_free,
@@ -19,10 +21,12 @@ from recnas.export.folder import (
 )
 from recnas.export.quantize import RoundedTable, rounded
 from recnas.export.record import Quantization, Stage, TrainingRecord, quality
+from recnas.export.trees import check_trees_export, is_tree_export, write_trees
 from recnas.features.schema import FILE_NAME as SCHEMA
+from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 from recnas.nn.networks import network_of
-from recnas.runs.finished_model import finished_model
+from recnas.runs.finished_model import FinishedModel, finished_model
 from recnas.train.loop import evaluate
 from recnas.util.errors import InputError
 
@@ -65,13 +69,21 @@ def export_run(
     check_formats(formats, quantize)
     if data is not None and not quantize:
         raise InputError("--data is where the loss by --quantize is measured; without that it has no use")
+    if model is None and is_tree_export(run):
+        network = load_network(run / ARCHITECTURE)
+        check_trees_export(network, formats, quantize)
+        return write_trees(output, run, network, Schema.load(run), TrainingRecord.load(run), overwrite)
     if (run / PROGRAM).is_file() and model is None:
         found, record = load(run), TrainingRecord.load(run)
         if record.quantization is not None:
             raise InputError(f"{run}: its tables are rounded already; export the model that it was made from")
     else:
-        found, record, known = _read(run, model)
-        data = data if data is not None or not (known / SCHEMA).is_file() else known
+        known, record = _read(run, model)
+        if known.recipe is None:
+            check_trees_export(known.network, formats, quantize)
+            return write_trees(output, known.weights.parent, known.network, known.schema, record, overwrite)
+        found = model_from(known.network, known.schema, known.weights)
+        data = data if data is not None or not (known.data / SCHEMA).is_file() else known.data
     check_formats(formats, quantize, network_of(found.network))
     tables = None
     if quantize:
@@ -101,14 +113,14 @@ def _round(
     return tables, replace(record, quantization=Quantization(name, before=before, after=measured()))
 
 
-def _read(run: Path, model: str | None) -> tuple[CTRModel, TrainingRecord, Path]:
-    """A model of a run, how it was trained, and where its data set was."""
+def _read(run: Path, model: str | None) -> tuple[FinishedModel, TrainingRecord]:
+    """A model of a run, and how it was trained."""
     found = finished_model(run, model)
     stage = Stage(
         data=found.data_name,
         epochs=found.epochs,
-        learning_rate=found.recipe.optimization.learning_rate,
+        learning_rate=found.learning_rate,
         validation=quality(found.validation),
         test=quality(found.test),
     )
-    return model_from(found.network, found.schema, found.weights), TrainingRecord(found.recipe, (stage,)), found.data
+    return found, TrainingRecord(found.recipe, (stage,))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from recnas.candidates.evaluation import Quality
-from recnas.candidates.network import load_network
+from recnas.candidates.network import are_trees, load_network
 from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.export.fit import check_fits
@@ -135,6 +135,8 @@ def continue_training(
     if keep not in KEEP:
         raise InputError(f"keep is {keep!r}; it must be {' or '.join(KEEP)}")
     check_export(directory)
+    if are_trees(load_network(directory / ARCHITECTURE)):
+        raise InputError(f"{directory}: trees are not trained further; recnas baselines grows them anew on other rows")
     record = TrainingRecord.load(directory)
     if record.quantization is not None:
         raise InputError(

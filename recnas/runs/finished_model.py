@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.network import BASELINE, Baseline, Network, load_network
+from recnas.candidates.network import BASELINE, Baseline, Network, are_trees, load_network
 from recnas.candidates.recipe import Recipe
 from recnas.features.schema import FILE_NAME as SCHEMA
 from recnas.features.schema import Schema
@@ -16,6 +16,7 @@ from recnas.runs.folder import CONFIG, RESULTS, check_finished, inputs_folder, m
 from recnas.runs.results import read_results
 from recnas.runs.settings import Settings
 from recnas.runs.trained import weights_of
+from recnas.trees.files import TREES
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
 from recnas.util.user_code import from_file_name
@@ -28,11 +29,12 @@ class FinishedModel:
     Attributes:
         network: What the model is.
         schema: The features of its data set.
-        weights: The file of its weights.
+        weights: The file of its weights; of trees the one that says what they are.
         data: The folder of its data set, which may be gone.
         data_name: The name of its data set.
-        recipe: How it was trained.
-        epochs: The passes over the training rows up to the weights that were kept.
+        recipe: How it was trained; None for trees.
+        learning_rate: See `Candidate`.
+        epochs: The passes over the training rows up to the weights that were kept; None for trees.
         validation: Its figures on the validation split.
         test: Its figures on the test split.
     """
@@ -42,8 +44,9 @@ class FinishedModel:
     weights: Path
     data: Path
     data_name: str
-    recipe: Recipe
-    epochs: float
+    recipe: Recipe | None
+    learning_rate: float
+    epochs: float | None
     validation: Mapping[str, float] | None
     test: Mapping[str, float] | None
 
@@ -69,17 +72,22 @@ def finished_model(run: Path, name: str | None) -> FinishedModel:
     entry = _entry(run, results, best if name is None else name)
     weights, file = weights_of(run, entry["id"], entry.get("candidate"))
     network, candidate = _network(run, entry, file, remedy)
+    if are_trees(network):
+        weights = weights.with_name(TREES)
     if not weights.is_file():
         raise InputError(f"{weights}: no such file; {remedy}")
     config = read_config(run)
+    recipe = _recipe_in(run, config, entry.get("learning_rate")) if candidate is None else candidate.recipe
+    passes = Settings.known_in(config, str(run / CONFIG)).final.epochs
     return FinishedModel(
         network=network,
         schema=_schema(run, candidate),
         weights=weights,
         data=Path(data),
         data_name=str(results["data"].get("name") or Path(data).name),
-        recipe=_recipe_in(run, config, entry.get("learning_rate")) if candidate is None else candidate.recipe,
-        epochs=entry.get("epoch", Settings.known_in(config, str(run / CONFIG)).final.epochs),
+        recipe=recipe,
+        learning_rate=recipe.optimization.learning_rate if candidate is None else candidate.learning_rate,
+        epochs=None if recipe is None else entry.get("epoch", passes),
         validation=entry.get("validation"),
         test=entry.get("test"),
     )

@@ -22,7 +22,7 @@ ONCE_ONLY = {"model_guid", "train_finish_time"}
 class CatBoost:
     """See `Library`. All rows are in memory at once: some ten bytes a cell."""
 
-    most_categories = 1 << 22
+    most_categories = 1 << 17
     most_cells = 1 << 28
 
     def grow(self, task: Task, after_round: Callable[[Round], bool]) -> CatBoostTrees:

@@ -80,6 +80,15 @@ def load_trees(folder: Path, family: str, schema: Schema) -> TreeModel:
     Raises:
         InputError: A file is missing or damaged, they belong to different models, or the library is not installed.
     """
+    columns = read_columns(folder, family, schema)
+    return TreeModel(family, schema, columns, library(family).load(folder / ENSEMBLES[family], len(columns)))
+
+
+def read_columns(folder: Path, family: str, schema: Schema) -> TreeColumns:
+    """The columns that trees take, after a look at whether their file is what was written; without the library.
+
+    Args and errors are those of `load_trees`.
+    """
     about, file = folder / TREES, folder / ENSEMBLES[family]
     values = read_json(about, REMEDY, forms.Trees)
     if (values["version"], values["family"]) != (VERSION, family):
@@ -91,7 +100,7 @@ def load_trees(folder: Path, family: str, schema: Schema) -> TreeModel:
         raise InputError(f"{file}: no such file; {REMEDY}")
     if _digest(file) != values["sha256"]:
         raise InputError(f"{file}: damaged, or of another model than {about.name}; {REMEDY}")
-    return TreeModel(family, schema, columns, library(family).load(file, len(columns)))
+    return columns
 
 
 def _digest(file: Path) -> str:

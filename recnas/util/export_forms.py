@@ -39,7 +39,7 @@ class Quantization(TypedDict):
 class TrainedBy(TypedDict):
     """The part of `training.json` that checks itself."""
 
-    recipe: dict[str, Any]
+    recipe: dict[str, Any] | None
 
 
 class TrainedBy1(TypedDict):
