@@ -149,7 +149,11 @@ def test_a_run_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_pat
         ("results.json", '{"best": null, "models": []}', "no best model"),
         ("results.json", '{"best": 7}', "best: input should be a valid string, it is 7"),
         ("candidate.json", "{}", "a candidate has a network and a recipe"),
-        ("candidate.json", '{"network": {}, "recipe": {}}', "an object with 'version' and 'blocks' is expected"),
+        (
+            "candidate.json",
+            '{"network": {}, "recipe": {"optimization": {"learning_rate": 0.1, "batch_size": 8}}}',
+            "an object with 'version' and 'blocks' is expected",
+        ),
         ("config.yaml", "a: [", "not YAML"),
         ("config.yaml", "final: {optimization: {batch_size: 0}}", "batch_size"),
         ("config.yaml", "final: {optimization: {batch_size: ten}}", "batch_size is 'ten'"),
