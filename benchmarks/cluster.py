@@ -26,11 +26,11 @@ import torch
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
-from recnas.data import Dataset
 from recnas.execution.executor import Executor, LocalProcesses, ThisProcess, computing_with
 from recnas.execution.ray_workers import RayWorkers
 from recnas.nn.networks import count_macs
 from recnas.runs.settings import Settings
+from recnas.search.feeding import open_data
 from recnas.search.warmup_stage import warm_up_supernet
 from recnas.search.worker import Worker
 from recnas.space import SearchSpace
@@ -101,17 +101,17 @@ def main() -> None:
     parser.add_argument("--space", default="nasrec-small", help="search space")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    dataset, rng = Dataset(arguments.data), random.Random(0)
-    space = SearchSpace.named(arguments.space)
+    space, rng = SearchSpace.named(arguments.space), random.Random(0)
     archs = [space.sample(rng) for _ in range(arguments.candidates)]
-
-    def effort(evaluation: Evaluation) -> float:
-        return count_macs(evaluation.candidate.network, dataset.schema)
-
     with tempfile.TemporaryDirectory() as folder:
         values = {"data": str(arguments.data.absolute()), "run": folder, "space": arguments.space}
         settings = Settings.from_mapping(values | {"proxy": {"score": "sigeo"}, "warmup": {"probe_candidates": 0}})
         settings = replace(settings, warmup=replace(settings.warmup, amount=0.01))
+        dataset = open_data(settings)
+
+        def effort(evaluation: Evaluation) -> float:
+            return count_macs(evaluation.candidate.network, dataset.schema)
+
         with computing_with(threads=1):
             warm_up_supernet(Path(folder), settings, dataset, lambda: None, Console(False))
         kinds: dict[str, Callable[[], Executor]] = {
@@ -120,7 +120,7 @@ def main() -> None:
             "2 Ray actors": partial(RayWorkers, "local", 2, print, Worker, (settings,)),
         }
         recipe = settings.final.recipe
-        evaluations = [Evaluation(Candidate(arch, recipe)) for arch in archs]
+        evaluations = [Evaluation(Candidate(arch, recipe, settings.inputs)) for arch in archs]
         print(f"{len(archs)} random candidates of {arguments.space} by SiGeo, one thread each")
         print(f"{'':<14} {'start':>7} {'candidates':>11} {'seconds of one':>15} {'message':>9}")
         print(f"{'':<14} {'s':>7} {'a second':>11} {'median':>15} {'ms':>9}")

@@ -35,6 +35,7 @@ from recnas.runs.settings import Settings
 from recnas.search.conclusion import model_entries
 from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
+from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.final_training import FinalTraining
 from recnas.search.run import open_context
 from recnas.search.stage import Findings
@@ -90,7 +91,7 @@ def main() -> None:
         scored = scored_by(arguments.run) if arguments.run else random_candidates(arguments, dataset, seed)
         full: Outcome | None = None
         for way in ways:
-            outcome = train(arguments, dataset, scored, seed, way)
+            outcome = train(arguments, scored, seed, way)
             full = full or outcome
             regret, test = (difference(outcome, full, split) for split in ("validation", "test"))
             if "first_share" in way:
@@ -130,9 +131,7 @@ def scored_by(run: Path) -> dict[Architecture, float]:
     }
 
 
-def train(
-    arguments: argparse.Namespace, dataset: Dataset, scored: dict[Architecture, float], seed: int, way: dict[str, Any]
-) -> Outcome:
+def train(arguments: argparse.Namespace, scored: dict[Architecture, float], seed: int, way: dict[str, Any]) -> Outcome:
     """The final training of those with the highest scores, without baselines and other learning rates."""
     final = {"top_k": arguments.finalists, "baselines": [], "other_learning_rates": [], **way}
     with tempfile.TemporaryDirectory() as folder:
@@ -141,10 +140,14 @@ def train(
         values |= {"proxy": {"score": "none"}, "space": arguments.space, "limits": {"max_macs": None}}
         settings = Settings.from_mapping(merge(load_preset(arguments.preset), values))
         recipe = settings.final.recipe
-        explored = [Result(Evaluation(Candidate(arch, recipe)), score, 0.0) for arch, score in scored.items()]
+        explored = [
+            Result(Evaluation(Candidate(arch, recipe, settings.inputs)), score, 0.0) for arch, score in scored.items()
+        ]
         findings = Findings(explored)
+        dataset = open_data(settings)
         costs = Costs(settings, dataset)
         with open_context(settings, dataset, costs, Console(False), RunOptions()) as context:
+            keep_inputs(context.run, settings.inputs, dataset)
             start = time.process_time()
             for stage in (FinalTraining(()), Test()):
                 stage.run(context, findings)

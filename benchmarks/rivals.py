@@ -30,7 +30,6 @@ from scipy import stats
 import recnas
 from recnas.candidates.families import FAMILIES
 from recnas.cli.flags import add_setting_flags, given_settings
-from recnas.data import Dataset
 from recnas.runs.folder import is_finished
 from recnas.runs.presets import load_preset
 from recnas.runs.reader import read_run
@@ -39,6 +38,7 @@ from recnas.runs.rungs import other_learning_rates
 from recnas.runs.settings import Settings
 from recnas.runs.status import settings_in
 from recnas.search.costs import Costs
+from recnas.search.feeding import open_data
 from recnas.space import Architecture
 from recnas.util.errors import InputError, RunError
 from recnas.util.files import write_text
@@ -121,7 +121,7 @@ def affordable(settings: Settings, search: Results) -> int:
     trained = [model for model in search["models"] if model["status"] == "trained"]
     seconds = sum(model["seconds"] for model in trained)
     work = sum(model["macs"] * len(model["learning_rates"]) for model in trained)
-    costs = Costs(settings, Dataset(settings.data))
+    costs = Costs(settings, open_data(settings))
     history = read_run(settings.run).history
     drawn = [Architecture.from_json(item.architecture) for item in history if item.iteration == 0]
     mean = statistics.mean(costs.of(arch, "macs") for arch in drawn)

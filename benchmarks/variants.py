@@ -28,7 +28,6 @@ from functools import cached_property
 from pathlib import Path
 
 from recnas.candidates.network import SEARCHED
-from recnas.data import Dataset
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.declaration import Proxy
@@ -41,6 +40,7 @@ from recnas.runs.reader import read_run
 from recnas.runs.results import read_results
 from recnas.runs.settings import Settings
 from recnas.runs.status import settings_in
+from recnas.search.feeding import open_data
 from recnas.search.scoring import (
     build_learner,
     build_scoring_context,
@@ -201,7 +201,7 @@ def measure(truth: Truth, context: ScoringContext, proxies: Mapping[str, Proxy])
 
 def judge_fresh(truth: Truth) -> list[str]:
     """How the stages by default and the size agree with the truth: lines of a table."""
-    context = build_scoring_context(truth.settings, Dataset(truth.settings.data), warm=False)
+    context = build_scoring_context(truth.settings, open_data(truth.settings), warm=False)
     values = measure(truth, context, {name: PROXIES[name] for name in FRESH})
     losses, bootstrap = list(truth.losses.values()), Bootstrap(len(values), seed=0)
     scores = {name: [Expression.parse(name).score(own) for own in values] for name in FRESH}
@@ -232,7 +232,7 @@ def variants(truth: Truth, warmups: Sequence[float]) -> Iterator[Variant]:
         Diverged: A warm-up did.
     """
     settings, device = truth.settings, default_device()
-    dataset = Dataset(settings.data)
+    dataset = open_data(settings)
     for amount in warmups:
         for way in WAYS:
             supernet = build_supernet(settings, dataset)

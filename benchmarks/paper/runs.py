@@ -15,7 +15,6 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation
-from recnas.data import Dataset
 from recnas.execution.executor import computing_with
 from recnas.execution.opening import open_executor
 from recnas.nn.model import sizes
@@ -25,6 +24,7 @@ from recnas.runs.settings import Settings
 from recnas.search.baselines import train_baselines
 from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
+from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.final_training import FinalTraining, at
 from recnas.search.run import open_context
 from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows
@@ -118,7 +118,7 @@ class Runs:
     def __init__(self, output: Path, settings: Settings, candidates: int, console: Console) -> None:
         self.output, self.console = output, console
         self.settings = replace(settings, evolution=evolution_of(candidates))
-        self.dataset = Dataset(settings.data)
+        self.dataset = open_data(settings)
         check_proxy_rows(settings, self.dataset)
         self._begin(candidates)
 
@@ -146,6 +146,7 @@ class Runs:
             ranking = [stage for stage in stages_of(settings) if not isinstance(stage, FinalTraining | Test)]
             costs = Costs(settings, self.dataset)
             with open_context(settings, self.dataset, costs, self.console, RunOptions(resume=True)) as context:
+                keep_inputs(context.run, settings.inputs, self.dataset)
                 findings = go_through(context, ranking)
                 warmup = supernet / "warmup.json"
                 seconds = {
@@ -180,7 +181,7 @@ class Runs:
         recipe = settings.final.recipe
         if learning_rate is not None:
             recipe = at(recipe, learning_rate)
-        candidates = [Candidate(arch, recipe) for arch in {arch.id: arch for arch in archs}.values()]
+        candidates = [Candidate(arch, recipe, settings.inputs) for arch in {arch.id: arch for arch in archs}.values()]
         # What is done is only read: no processes are started for it.
         if all(is_done(settings, Repetition(Evaluation(candidate, 1.0), 0)) for candidate in candidates):
             settings = replace(settings, workers=1, ray=None)
@@ -190,6 +191,7 @@ class Runs:
             ) as executor,
             open_run(settings, self.dataset.schema, overwrite=False, resume=True) as run,
         ):
+            keep_inputs(run, settings.inputs, self.dataset)
             plan = Plan((PlannedStage(TRAINING, len(candidates), "trainings"),))
             trained = train_all(StudyContext(run, settings, self.dataset, candidates, plan, executor, self.console))
         return {item.id: item for item in trained}

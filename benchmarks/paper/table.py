@@ -1,7 +1,7 @@
 """The rows of SiGeo's Table 5 that we have, on one's own data, beside the published figures for Criteo.
 
-Baselines are trained as `recnas baselines` trains them: once with each learning rate. Searched models as
-`recnas search` does: the best candidates of a search at the first learning rate, the best of them at the others too.
+Baselines are trained as `recnas baselines` trains them: by their own recipes, or once with each learning rate where
+the preset has it so (`baseline_recipes: like-finalists`). Searched models as `recnas search` does: the best candidates of a search at the first learning rate, the best of them at the others too.
 What is best on validation counts; its figures on the test rows are shown.
 
 - Random search trains so many random candidates, and does not rank them.
@@ -11,8 +11,8 @@ What is best on validation counts; its figures on the test rows are shown.
 - `short_training`, a short training from scratch, and the two stages that `recnas search` takes by default, of random
   candidates; no paper has them.
 
-Published: Table 5 of SiGeo's Appendix I, whose search costs are in GPU days. It has neither DCN-V2 nor FinalMLP nor
-logistic regression, and for ZiCo no whole epoch of warm-up. Its data sets need an account at their publisher: compare
+Published: Table 5 of SiGeo's Appendix I, whose search costs are in GPU days. It has no other baselines than those
+with a figure there, and for ZiCo no whole epoch of warm-up. Its data sets need an account at their publisher: compare
 the order of the rows, not their figures.
 
 Times are seconds of one core; for baselines of one worker, which may have several. `search` is warm-up and

@@ -121,6 +121,6 @@ def test_what_is_no_random_search_is_refused(run: Path, tmp_path: Path) -> None:
     (other / "config.yaml").write_text(settings.replace("score: none", "score: jacov"))
     with pytest.raises(SystemExit, match="ranked its candidates"):
         main([str(other)])
-    (other / "config.yaml").write_text(settings.replace("batch_size: 256", "batch_size: 255"))
+    (other / "config.yaml").write_text(settings.replace("max_macs: 400000", "max_macs: 400001"))
     with pytest.raises(SystemExit, match="in more than its seed"):
         main([str(run), str(other)])
