@@ -1,8 +1,9 @@
 """The rows of SiGeo's Table 5 that we have, on one's own data, beside the published figures for Criteo.
 
 Baselines are trained as `recnas baselines` trains them: by their own recipes, or once with each learning rate where
-the preset has it so (`baseline_recipes: like-finalists`). Searched models as `recnas search` does: the best candidates of a search at the first learning rate, the best of them at the others too.
-What is best on validation counts; its figures on the test rows are shown.
+the preset has it so (`baseline_recipes: like-finalists`). Searched models as `recnas search` does: the best candidates
+of a search at the first learning rate, the best of them at the others too. What is best on validation counts; its
+figures on the test rows are shown.
 
 - Random search trains so many random candidates, and does not rank them.
 - One-shot is NASRec's: a whole epoch of warm-up, the last layer fine-tuned for 500 steps of 512

@@ -17,12 +17,12 @@ from benchmarks.rivals import affordable, best_of, difference, main, table
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.recipe import Recipe
-from recnas.data import Dataset
 from recnas.data_prep import prepare
 from recnas.nn.model import sizes
 from recnas.runs.folder import SEARCH
 from recnas.runs.history import History
 from recnas.runs.settings import Settings
+from recnas.search.feeding import open_data
 from recnas.space import SearchSpace, cost
 from recnas.util.files import read_json
 
@@ -87,10 +87,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path: Path) -> None:
-    schema = Dataset(data).schema
     space, rng = SearchSpace.named("nasrec-small"), random.Random(0)
     drawn = [space.sample(rng) for _ in range(20)]
-    mean = statistics.mean(cost.macs(arch, *sizes(schema)) for arch in drawn)
     # What evolution made of them later does not count.
     settings = Settings.from_mapping(
         {
@@ -100,6 +98,8 @@ def test_random_search_has_as_much_work_as_the_time_allows(data: Path, tmp_path:
             "final": {"other_learning_rates": [1, 2, 3], "optimization": {"learning_rate": 3}},
         }
     )
+    schema = open_data(settings).schema
+    mean = statistics.mean(cost.macs(arch, *sizes(schema)) for arch in drawn)
     recipe = Recipe(settings.final.optimization)
     evaluations = [Evaluation(Candidate(arch, recipe)) for arch in drawn]
     evaluations.append(Evaluation(Candidate(space.full_path(), recipe), iteration=1))
