@@ -260,9 +260,11 @@ def _with_kept(feature: SparseFeature, ids: np.ndarray, counts: np.ndarray) -> S
 
 def _met_often(values: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
     """Those of values `[N]` that are there so many times at least, ascending, and how often. The values get sorted."""
+    if len(values) < least:
+        return values[:0], np.zeros(0, dtype=np.int64)
     values.sort()
     # Of most of very many there is but one: nothing is made for each of them.
-    first = np.ones(max(0, len(values) - least + 1), dtype=bool)
+    first = np.ones(len(values) - least + 1, dtype=bool)
     np.not_equal(values[1 : len(first)], values[: len(first) - 1], out=first[1:])
     first &= values[: len(first)] == values[len(values) - len(first) :]
     starts = np.flatnonzero(first)

@@ -170,6 +170,13 @@ def test_a_joint_id_is_kept_that_is_met_often_enough(tmp_path_factory, rows, lea
     assert schema.sparse[-2].rows == len(schema.sparse[-2].kept) + 2
 
 
+def test_where_ids_have_to_be_seen_in_more_rows_than_there_are_all_joint_ids_share_one(small):
+    dataset = small()
+    for least in (60, 61, 62, 1000):
+        schema = fit_inputs(dataset, Inputs(crosses=("city:shared",), min_count=least))
+        assert len(schema.sparse[-1].kept) == (least == 60)
+
+
 @given(st.lists(st.lists(st.integers(0, 2**31 - 1), min_size=3, max_size=3), min_size=1, max_size=20))
 def test_joint_values_are_those_of_plain_python(rows):
     columns = np.array(rows, dtype=np.int32).T
