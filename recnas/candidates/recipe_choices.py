@@ -43,6 +43,8 @@ class Options:
         return rng.choice(self.values)
 
 
+NUMBERS = "inputs.numbers"
+"""The place of how numbers are fed."""
 RECIPE_CHOICES: Mapping[str, Span | Options] = {
     "recipe.optimization.learning_rate": Span(3e-4, 1e-2),
     "recipe.optimization.embedding_rate": Options((1.0, 3.0, 10.0, 20.0)),
@@ -54,7 +56,7 @@ RECIPE_CHOICES: Mapping[str, Span | Options] = {
     "recipe.dropout": Options((0.0, 0.1, 0.2, 0.3, 0.5)),
     "recipe.embedding_dim": Options((8, 16, 32, 64)),
     "recipe.embedding_std": Options((0.003, 0.01, 0.03, None)),
-    "inputs.numbers": Options(
+    NUMBERS: Options(
         (("columns",), ("columns", "bins"), ("columns", "bins", "piecewise"), ("piecewise",), ("bins",))
     ),
     "inputs.min_count": Options((1, 2, 3, 5, 10)),

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
+from recnas.candidates.recipe_choices import NUMBERS
+from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
 from recnas.runs.folder import TUNING
 from recnas.runs.models import ModelFolder
 from recnas.runs.plan import PlannedStage
@@ -49,7 +51,11 @@ class Tuning(Stage):
         settings, tuning = context.settings, context.settings.final.tuning
         own = _first_of_each(baseline_candidates(settings, self._baselines))
         strategy = FamilyTuning(
-            own, tuning.trials, stage_seed(settings, "tuning/families"), _Clock(tuning, settings.processes).goes_on
+            own,
+            tuning.trials,
+            stage_seed(settings, "tuning/families"),
+            _Clock(tuning, settings.processes).goes_on,
+            _fixed(context.dataset.own_schema),
         )
         pass_rows = context.dataset.rows("train")
         found: dict[str, dict[str, Result]] = {candidate.network_id: {} for candidate in own}
@@ -95,6 +101,11 @@ class _Clock:
         """Whether there is time for another round."""
         seconds = self._settings.seconds
         return seconds is None or sum(result.seconds for result in results) / self._processes < seconds
+
+
+def _fixed(own: Schema) -> tuple[str, ...]:
+    """What a data set leaves no choice of: how numbers are fed that it has not, or not as they were given."""
+    return () if own.dense and own.version >= RAW_NUMBERS_SINCE else (NUMBERS,)
 
 
 def _first_of_each(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
@@ -34,6 +34,7 @@ class FamilyTuning(Strategy):
         trials: Trainings of each family at most; None: as many as `goes_on` allows.
         seed: Where the samplers' choices start.
         goes_on: Asked before each round, with the results so far, whether there is time for one.
+        fixed: Places of `RECIPE_CHOICES` that stay as each family's own candidate has them.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class FamilyTuning(Strategy):
         trials: int | None,
         seed: int,
         goes_on: Callable[[Sequence[Result]], bool] = lambda results: True,
+        fixed: Collection[str] = (),
     ) -> None:
-        self._families = [_Family(candidate, trials, seed + place) for place, candidate in enumerate(families)]
+        self._families = [_Family(candidate, trials, seed + place, fixed) for place, candidate in enumerate(families)]
         self._goes_on = goes_on
         self._results: list[Result] = []
         self._asked: list[tuple[_Family, Any, Evaluation]] = []
@@ -73,9 +75,10 @@ class _Family:
         own: The candidate that it begins with.
         trials: At most so many; None for no bound.
         seed: The sampler's.
+        fixed: See `FamilyTuning`.
     """
 
-    def __init__(self, own: Candidate, trials: int | None, seed: int) -> None:
+    def __init__(self, own: Candidate, trials: int | None, seed: int, fixed: Collection[str]) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -87,7 +90,7 @@ class _Family:
         self._study = optuna.create_study(sampler=sampler)
         self._failed = optuna.trial.TrialState.FAIL
         self._own, self._trials, self._tried = own, trials, set[str]()
-        self._table = tuning_choices(own)
+        self._table = {name: item for name, item in tuning_choices(own).items() if name not in fixed}
         self._study.enqueue_trial({name: _word(choice, _value(own, name)) for name, choice in self._table.items()})
 
     def ask(self) -> list[tuple[Any, Candidate]]:

@@ -206,6 +206,14 @@ def test_tuned_baselines_stand_beside_what_a_search_found(data: Path, tmp_path: 
     assert stages == ["search"] * 2 + ["tuning"] * 2 + ["final training"] * 2
 
 
+def test_without_numbers_there_is_no_choice_of_how_they_are_fed(tmp_path: Path) -> None:
+    log, folder = tmp_path / "clicks.csv", tmp_path / "set"
+    log.write_text("click,user\n" + "".join(f"{n % 2},u{n % 7}\n" for n in range(200)))
+    recnas.prepare("tabular", folder, input=log, label="click", sparse=["user"], progress=False)
+    recnas.baselines(folder, tmp_path / "run", models=["lr"], progress=False, final={"tuning": {"trials": 6}})
+    assert len(read_lines_of(tmp_path / "run" / "history.jsonl")) == 6
+
+
 def test_families_whose_trials_all_diverge_are_one_line(data: Path, tmp_path: Path) -> None:
     diverging = {"epochs": 1, "evaluations": 1, "optimization": {"learning_rate": 1e30}, "tuning": {"trials": 1}}
     with pytest.raises(RunError, match=r"every model's training diverged: .*") as told:

@@ -75,6 +75,14 @@ def test_it_ends_when_time_is_up() -> None:
     assert count == 5
 
 
+def test_what_is_fixed_stays_as_the_own_candidate_has_it() -> None:
+    own = own_candidate("deepfm")
+    strategy = FamilyTuning([own], 12, 0, fixed=["inputs.numbers"])
+    while evaluations := strategy.ask():
+        assert all(item.candidate.inputs.numbers == own.inputs.numbers for item in evaluations)
+        strategy.tell([result_of(item) for item in evaluations])
+
+
 def test_a_candidate_off_the_table_is_trained_as_it_is() -> None:
     own = own_candidate("deepfm")
     own = replace(own, recipe=replace(own.recipe, dropout=0.17))
