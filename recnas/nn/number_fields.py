@@ -104,14 +104,15 @@ def _inverse(permutation: list[int]) -> list[int]:
 def _pieces(fields: list[NumberField]) -> tuple[Tensor, Tensor]:
     """Where each piece of each field begins, and one over its length, `[fields, pieces]`; what lacks pieces has zeros.
 
-    They are taken in double precision: edges may be close.
+    They are taken in double precision: edges may be close, though nothing is steeper than a number can say.
     """
+    kind = torch.get_default_dtype()
     most = max((len(item.edges) - 1 for item in fields), default=0)
     lows, slopes = torch.zeros(2, len(fields), most, dtype=torch.float64)
     for place, item in enumerate(fields):
         edges = torch.tensor(item.edges, dtype=torch.float64)
         lows[place, : len(edges) - 1], slopes[place, : len(edges) - 1] = edges[:-1], 1 / edges.diff()
-    return lows.to(torch.get_default_dtype()), slopes.to(torch.get_default_dtype())
+    return lows.to(kind), slopes.clamp(max=torch.finfo(kind).max).to(kind)
 
 
 class FedNetwork(nn.Module):

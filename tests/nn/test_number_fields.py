@@ -79,6 +79,11 @@ def _parts(numbers: NumberFields):
     return numbers.vectors, pieces, numbers.missing_vectors
 
 
+def test_edges_however_close_give_numbers(schema: Schema) -> None:
+    numbers = NumberFields(fed_schema(schema, [("piecewise", (0.0, 1e-40, 1.0), False)]), DIM)
+    assert numbers(torch.tensor([[0.0, 0.0], [0.0, 1e-40], [0.0, 0.5]])).isfinite().all()
+
+
 def test_first_order_weights_begin_at_zero(schema: Schema) -> None:
     schema = fed_schema(schema, [("field", (), True), ("piecewise", (0.0, 1.0), False)])
     dense = torch.rand(ROWS, 4)
