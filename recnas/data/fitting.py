@@ -156,10 +156,12 @@ class _Fitting:
 
     def _indicators(self) -> dict[str, DenseFeature]:
         """Of numbers that are missing in some training row."""
-        missing = self._training.select(_columns(self._numbers).null_count()) if self._numbers else None
+        missing = self._training.select(selectors.by_name(list(self._numbers)).null_count()) if self._numbers else None
         counts = {} if missing is None else missing.collect(engine="streaming").row(0, named=True)
         return {
-            name: replace(feature, name=self._free(f"{name} (missing)"), transform={"name": "missing"}, number=name)
+            name: replace(
+                feature, name=self._free(f"{name} (missing)"), transform={"name": MISSING_INDICATOR}, number=name
+            )
             for name, feature in self._numbers.items()
             if counts[name]
         }
@@ -231,10 +233,6 @@ class _Fitting:
             number, free = number + 1, f"{name} {number}"
         self._names.add(free)
         return free
-
-
-def _columns(names: Iterator[str] | Mapping[str, DenseFeature]) -> selectors.Selector:
-    return selectors.by_name(list(names))
 
 
 def _name_of(feature: DenseFeature | None) -> str | None:

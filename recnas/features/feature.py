@@ -15,6 +15,7 @@ import numpy as np
 
 from recnas.features.checks import check_keys, check_list, check_name, is_int, is_number, with_tuples
 from recnas.features.id_parsers import check_id_parser, parse_id
+from recnas.features.inputs import MOST_PARTS
 from recnas.features.raw_values import (
     checked_id_text,
     hash_text,
@@ -34,8 +35,6 @@ MISSING_INDICATOR = "missing"
 """The transform of a dense feature that says where a number is missing."""
 # Table rows are handled as 32-bit signed numbers between the disk and the model.
 MAX_ROWS = 2**31 - 1
-MOST_PARTS = 3
-"""Features of a joint id."""
 
 
 def table_rows(values: np.ndarray, rows: int, missing: np.ndarray | None = None) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +42,7 @@ class NumberField:
             if self.edges:
                 raise InputError(f"{where}: only a piecewise-linear one has edges")
             return
-        if not all(is_number(edge) and math.isfinite(edge) for edge in self.edges) or len(self.edges) < 2:
+        if not all(map(is_number, self.edges)) or len(self.edges) < 2:
             raise InputError(f"{where}: edges must be two finite numbers or more")
         if any(after <= before for before, after in zip(self.edges, self.edges[1:], strict=False)):
             raise InputError(f"{where}: edges must ascend")

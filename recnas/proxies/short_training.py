@@ -121,7 +121,7 @@ class ShortTraining:
             )
             torch.manual_seed(self.seed)
             # What dropout draws in one thread would hang on the others, and a pass over so few rows needs none.
-            network = build_network(arch, shared.schema, dim, dropout=0.0)
+            network = build_network(arch, shared.schema, dim, dropout=0.0, embedding_std=recipe.embedding_std)
             model = CTRModel(shared.schema, embeddings, network).to(self.device)
         embeddings.load_tables(shared.tables)
         steps = len(shared.batches)

@@ -21,7 +21,7 @@ class Epoch:
 
     Attributes:
         number: Passes, of which the last may have come to a part only.
-        train_loss: Mean log loss over the training rows of the last pass, each before the model learned from it.
+        train_loss: Mean training loss over the rows of the last pass, each before the model learned from it.
         validation: The quality on the whole validation split.
     """
 
