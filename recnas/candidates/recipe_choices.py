@@ -56,9 +56,7 @@ RECIPE_CHOICES: Mapping[str, Span | Options] = {
     "recipe.dropout": Options((0.0, 0.1, 0.2, 0.3, 0.5)),
     "recipe.embedding_dim": Options((8, 16, 32, 64)),
     "recipe.embedding_std": Options((0.003, 0.01, 0.03, None)),
-    NUMBERS: Options(
-        (("columns",), ("columns", "bins"), ("columns", "bins", "piecewise"), ("piecewise",), ("bins",))
-    ),
+    NUMBERS: Options((("columns",), ("columns", "bins"), ("columns", "bins", "piecewise"), ("piecewise",), ("bins",))),
     "inputs.min_count": Options((1, 2, 3, 5, 10)),
 }
 """By its place in a candidate each choice that tuning makes."""
