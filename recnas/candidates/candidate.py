@@ -105,11 +105,13 @@ class Outline:
     Attributes:
         kind: `searched` or `baseline`.
         learning_rate: See `Candidate`.
+        passes: See `Candidate`.
         are_trees: Whether it is a family of trees.
     """
 
     kind: str
     learning_rate: float
+    passes: int
     are_trees: bool = False
 
     @classmethod
@@ -122,8 +124,9 @@ class Outline:
         network, recipe = _parts(values)
         kind = BASELINE if network.get("kind") == BASELINE else SEARCHED
         if recipe is None:
-            return cls(kind, Candidate(network_from_json(network), None).learning_rate, are_trees=True)
-        return cls(kind, recipe.optimization.learning_rate)
+            trees = Candidate(network_from_json(network), None)
+            return cls(kind, trees.learning_rate, trees.passes, are_trees=True)
+        return cls(kind, recipe.optimization.learning_rate, recipe.epochs)
 
 
 def _parts(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], Recipe | None]:

@@ -15,7 +15,7 @@ from recnas.candidates.candidate import network_id_in
 from recnas.candidates.families import family_title
 from recnas.candidates.network import BASELINE
 from recnas.features.description import Description
-from recnas.runs.folder import DATA, RE_RANKING, RESULTS, SEARCH
+from recnas.runs.folder import DATA, RE_RANKING, RESULTS, SEARCH, TUNING
 from recnas.runs.results import current
 from recnas.runs.settings import Settings
 from recnas.runs.trained import TrainedFiles, trained_files
@@ -184,6 +184,7 @@ class Run:
         data: What was found in the data set; runs from before that was written have none.
         history: Every explored candidate; those that were ranked once more with the proxies of both stages.
         reranked: What the second stage of the ranking measured.
+        tuned: The trials of baselines that are tuned.
         tree_rounds: The measurements of trees, by family.
         curves: The training loss on the way of each final training of a network, by model and training.
         notes: What was tolerated while reading, one sentence each.
@@ -197,6 +198,7 @@ class Run:
     training: tuple[TrainingPoint, ...] = ()
     history: tuple[Candidate, ...] = ()
     reranked: tuple[Candidate, ...] = ()
+    tuned: tuple[Candidate, ...] = ()
     results: Results | None = None
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     tree_rounds: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
@@ -266,6 +268,7 @@ def read_run(path: Path | str) -> Run:
         training=tuple(_each(path, path / "supernet" / "metrics.jsonl", forms.ProgressLine, _training_point, notes)),
         history=history,
         reranked=reranked,
+        tuned=tuple(item for stage, item in lines if stage == TUNING),
         results=results,
         epochs=_epochs(path, notes, are_trees=False),
         tree_rounds=_epochs(path, notes, are_trees=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from recnas.runs.folder import (
     RE_RANKING,
     SEARCH,
     TEST,
+    TUNING,
     WARM_UP,
     is_at_work,
     other_version,
@@ -25,7 +26,7 @@ from recnas.runs.folder import (
 from recnas.runs.models import CHOSEN, MODELS
 from recnas.runs.outlook import RECENT_CANDIDATES, Outlook
 from recnas.runs.plan import Plan, read_plan
-from recnas.runs.reader import Run, read_run
+from recnas.runs.reader import Candidate, Run, read_run
 from recnas.runs.results import read_results
 from recnas.runs.rungs import rungs
 from recnas.runs.settings import Kind, Settings
@@ -198,7 +199,7 @@ def read_status(run: Path | str) -> Status:
         scored=len(found.history),
         best_id=best.id if best else None,
         best_score=best.score if best else None,
-        models=_models(found, settings.final.epochs),
+        models=_models(found, folder, settings.final.epochs),
         changed=changed,
         num_bytes=num_bytes,
         command=None if finished or at_work or other else suggested(*command),
@@ -252,7 +253,12 @@ def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[st
             return RE_RANKING, _measured(settings, reranked, count)
     if (folder / MODELS / CHOSEN).exists():
         return TEST, None
-    return FINAL_TRAINING, _trained(folder, settings, plan[FINAL_TRAINING].total)
+    if TUNING in plan and (tuning := _tuned(settings, found.tuned, plan[TUNING].total)).done < tuning.total:
+        return TUNING, tuning
+    # Where baselines alone are tuned, nothing is left to be trained.
+    if not (total := plan[FINAL_TRAINING].total):
+        return FINAL_TRAINING, None
+    return FINAL_TRAINING, _trained(folder, settings, total, {item.id for item in found.tuned})
 
 
 def _measured(settings: Settings, seconds: Sequence[float | None], total: float) -> Progress:
@@ -265,6 +271,16 @@ def _measured(settings: Settings, seconds: Sequence[float | None], total: float)
     return Progress(len(seconds), total, "candidates", workers / _mean(recent) if workers and recent else None)
 
 
+def _tuned(settings: Settings, trials: Sequence[Candidate], total: float) -> Progress:
+    """How far baselines are tuned: in trials, or where there is a budget alone, in the seconds that they took."""
+    seconds, tuning = [item.seconds for item in trials if item.seconds], settings.final.tuning
+    spent, workers = sum(seconds) / settings.processes, workers_of(settings)
+    if tuning.trials is None:
+        return Progress(min(spent, total), total, "seconds", 1.0)
+    done = total if tuning.budget is not None and spent >= tuning.seconds else len(trials)
+    return Progress(done, total, "trials", workers / _mean(seconds) if workers and seconds else None)
+
+
 def workers_of(settings: Settings) -> int | None:
     """How many workers a run has; None where the cluster, which is not asked, has one for each of its CPUs."""
     if settings.ray is None:
@@ -272,19 +288,20 @@ def workers_of(settings: Settings) -> int | None:
     return settings.workers or (available_cores() if settings.ray == LOCAL else None)
 
 
-def _trained(folder: Path, settings: Settings, total: float) -> Progress:
+def _trained(folder: Path, settings: Settings, total: float, tuned: Collection[str]) -> Progress:
     """How far the final trainings are, in rows: those that paused or ended, and those under way.
 
     Args:
         folder: The run's.
         settings: The run's.
         total: Rows of all of them.
+        tuned: The ids of baselines that were tuned before, whose trials are no part of it.
     """
     finalists = min(settings.final.top_k, settings.evolution.candidates)
     rows = Schema.load(folder).splits["train"]["rows"]
     first_stop = rungs(settings.final, finalists, rows)[0]
     done, rates, last_rates = 0.0, [], []
-    for file, outcome in _training_files(folder):
+    for file, outcome, passes in _training_files(folder, tuned):
         reports = read_json_lines(file, forms.SpeedLine)
         seen = 0
         if reports:
@@ -296,6 +313,9 @@ def _trained(folder: Path, settings: Settings, total: float) -> Progress:
         if known["diverged"] is not None:
             # What is left of it will not be done.
             seen = max(seen, first_stop)
+        elif known.get("finished") and passes is not None:
+            # Its patience may have been at an end before.
+            seen = passes * rows
         elif seen > measured:
             rates.append(last["rows_per_second"])
         done += max(seen, measured)
@@ -305,16 +325,18 @@ def _trained(folder: Path, settings: Settings, total: float) -> Progress:
     return Progress(min(done, total), total, "rows", rate)
 
 
-def _training_files(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """How each training comes along, and what it came to."""
+def _training_files(folder: Path, tuned: Collection[str]) -> Iterator[tuple[Path, Path, int | None]]:
+    """How each training comes along, what it came to, and its passes over the rows; see `_trained`."""
     for files in trained_files(folder):
         for rate, progress in files.progress.items():
-            if progress.exists():
-                yield progress, files.outcomes[rate]
+            if progress.exists() and files.network_id not in tuned:
+                yield progress, files.outcomes[rate], files.passes
 
 
-def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
+def _models(found: Run, folder: Path, num_epochs: int) -> tuple[TrainedModel, ...]:
     """Those that have come farthest first, of these the best on validation."""
+    # Trees are measured at the end, when no more of them are of use.
+    ended = set(found.tree_rounds) | _ended(folder)
     kinds = {model.id: model.kind for model in found.results.models} if found.results else {}
     candidates = {item.id for item in found.history}
     models = []
@@ -325,10 +347,15 @@ def _models(found: Run, num_epochs: int) -> tuple[TrainedModel, ...]:
             default=None,
         )
         kind = kinds.get(name, SEARCHED if name in candidates else BASELINE)
-        # Trees are measured at the end, when no more of them are of use.
-        share = 1.0 if name in found.tree_rounds else max((epoch.epoch for epoch in epochs), default=0) / num_epochs
+        share = 1.0 if name in ended else max((epoch.epoch for epoch in epochs), default=0) / num_epochs
         models.append(TrainedModel(name, kind, best and best.log_loss, best and best.auc, share))
     return tuple(sorted(models, key=lambda model: (-model.share, model.log_loss or 0.0)))
+
+
+def _ended(folder: Path) -> set[str]:
+    """The ids of networks of which a training came to its end, if only as its patience did."""
+    outcomes = [(files.network_id, file) for files in trained_files(folder) for file in files.outcomes.values()]
+    return {id_ for id_, file in outcomes if file.exists() and read_json(file, form=forms.TrainingEnd).get("finished")}
 
 
 def written(folder: Path) -> tuple[datetime, int]:

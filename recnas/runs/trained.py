@@ -30,6 +30,7 @@ class TrainedFiles:
         weights: Those of the best measurement.
         candidate: The id of the candidate; None in a run of recnas 0.1.
         are_trees: Whether these are trees, which are measured by their number.
+        passes: Passes over the training rows of a whole training, at most; None in a run of recnas 0.1.
     """
 
     network_id: str
@@ -40,6 +41,7 @@ class TrainedFiles:
     weights: Path = Path()
     candidate: str | None = None
     are_trees: bool = False
+    passes: int | None = None
 
     def training(self, learning_rate: float) -> str:
         """What tells a training from the network's others: its candidate's id, or in recnas 0.1 the learning rate."""
@@ -70,6 +72,7 @@ def trained_files(run: Path) -> Iterator[TrainedFiles]:
                 folder / (TREES if outline.are_trees else WEIGHTS),
                 folder.name,
                 outline.are_trees,
+                outline.passes,
             )
         )
     yield from sorted(found, key=lambda item: (item.kind != SEARCHED, item.network_id, -max(item.progress)))

@@ -231,6 +231,7 @@ class TrainingEnd(TypedDict):
 
     epochs: list[Measured]
     diverged: str | None
+    finished: NotRequired[bool]
 
 
 class Level(TypedDict):

@@ -342,3 +342,44 @@ def test_looking_changes_nothing_and_keeps_no_search_out(run: Path, data: Path) 
 def test_status_needs_neither_torch_nor_plotly() -> None:
     code = "import sys, recnas.runs.status; sys.exit(bool({'torch', 'plotly'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def tune(run: Path, trials: int) -> None:
+    line = {"stage": "tuning", "iteration": 0, "score": -0.6, "seconds": 4.0, "fidelity": 1.0}
+    write(run / "history.jsonl", *[line | {"id": f"dlrm-0000000{n}"} for n in range(trials)])
+
+
+def test_tuning_is_a_stage_of_trials_or_of_the_time_that_they_took(run: Path, data: Path) -> None:
+    begin(run, settings_of(run, data, top_k=0, tuning={"trials": 3}))
+    for trials in (0, 2):
+        tune(run, trials)
+        assert f"stopped, stage 1 of 3: tuning\nprogress      {trials} of 3 trials" in str(read_status(run))
+    # Four seconds each, in two processes.
+    assert read_status(run).progress.seconds_left == pytest.approx(4 / 2)
+    tune(run, 3)
+    assert str(read_status(run)).startswith(f"{run}: stopped, stage 2 of 3: final training\nlast change")
+    begin(run, settings_of(run, data, top_k=0, tuning={"budget": "10s"}))
+    assert read_status(run).progress == Progress(3 * 4 / 2, 10, "seconds", 1.0)
+    begin(run, settings_of(run, data, top_k=0, tuning={"trials": 9, "budget": "6s"}))
+    assert read_status(run).stage == "final training"
+
+
+def test_trials_are_no_part_of_the_final_training_that_follows(run: Path, data: Path) -> None:
+    begin(run, settings_of(run, data, baseline_recipes="own", tuning={"trials": 1}))
+    warm_up(run)
+    search(run, candidates=8, reranked=4)
+    lines = (run / "history.jsonl").read_text()
+    tune(run, 1)
+    (run / "history.jsonl").write_text(lines + (run / "history.jsonl").read_text())
+    train(run, "dlrm", 0.1, 2400, ended=True)
+    train(run, "c2", 0.1, 1000, ended=False)
+    assert (read_status(run).stage, read_status(run).progress.done) == ("final training", 1000)
+
+
+def test_a_training_that_ended_early_counts_as_a_whole_one(run: Path) -> None:
+    search(run, candidates=8, reranked=4)
+    train(run, "c2", 0.1, 1000, ended=True)
+    (outcome,) = run.glob("models/c2-*/training.json")
+    outcome.write_text(json.dumps(json.loads(outcome.read_text()) | {"finished": True}))
+    status = read_status(run)
+    assert (status.progress.done, [model.share for model in status.models]) == (2400, [1])
