@@ -209,6 +209,8 @@ class FinalSettings:
         _ = self.recipe  # checks its own
         if self.baseline_recipes not in (OWN, LIKE_FINALISTS):
             raise InputError(f"baseline_recipes is {self.baseline_recipes!r}; it is {OWN} or {LIKE_FINALISTS}")
+        if self.tuning.wanted and len(self.baseline_learning_rates) > 1:
+            raise InputError("tuning chooses learning rates; give one to begin with in --learning-rates, or none")
         if self.top_k == 0 and not self.baselines:
             raise InputError("neither candidates (top_k) nor baselines are to be trained")
         if self.strategy not in (names := strategies(TRAINING)):

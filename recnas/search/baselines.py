@@ -13,7 +13,7 @@ import yaml
 from recnas.candidates.network import BASELINE, Baseline
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
-from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, TEST
+from recnas.runs.folder import CONFIG, RESULTS
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import write_plan
 from recnas.runs.results import best_trained, check_judged, read_results
@@ -24,10 +24,8 @@ from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
 from recnas.search.data_summary import say_rows
 from recnas.search.feeding import open_data
-from recnas.search.final_training import FinalTraining
 from recnas.search.run import conclude, describe_data, open_context
-from recnas.search.stages import go_through, plan_search, stages_of
-from recnas.search.testing import Test
+from recnas.search.stages import go_through, last_stages, plan_search, stages_of
 from recnas.search.worker import Worker
 from recnas.tracking import check_trackers
 from recnas.util.console import Console
@@ -92,7 +90,7 @@ def add_baselines(settings: Settings, names: tuple[str, ...], options: RunOption
 
 def _add_baselines(settings: Settings, names: tuple[str, ...], options: RunOptions) -> dict[str, Any]:
     check_trackers(options.log_to)
-    console, dataset = Console(options.progress, (FINAL_TRAINING, TEST)), open_data(settings)
+    console, dataset = Console(options.progress), open_data(settings)
     costs = Costs(settings, dataset)
     check_baseline_candidates(settings, names, dataset.schema)
     with open_context(settings, dataset, costs, console, replace(options, overwrite=False, resume=True)) as context:
@@ -106,7 +104,9 @@ def _add_baselines(settings: Settings, names: tuple[str, ...], options: RunOptio
         else:
             # Beside what the run did, calls that were killed may have recorded some of these, and others.
             context.history.disregard_order()
-            findings = go_through(context, [FinalTraining(new), Test()])
+            stages = last_stages(settings, new)
+            console.stages = tuple(stage.name for stage in stages)
+            findings = go_through(context, stages)
             results["models"] += model_entries(context, findings)
             results |= best_trained(results["models"])
             write_json(run / RESULTS, results)

@@ -24,13 +24,23 @@ def stages_of(settings: Settings, strategy: Strategy | None = None) -> list[Stag
         settings: The run's.
         strategy: What proposes candidates; None: the one that the settings name.
     """
-    tuning = [Tuning(settings.final.baselines)] if settings.final.tuning.wanted else []
-    last = [*tuning, FinalTraining(settings.final.baselines), Test()]
+    last = last_stages(settings, settings.final.baselines)
     if not settings.searches:
         return last
     warm_up = [WarmUp()] if settings.warms_up else []
     re_ranking = [ReRanking()] if settings.ranking.second is not None else []
     return [*warm_up, Exploring(strategy), *re_ranking, *last]
+
+
+def last_stages(settings: Settings, baselines: Sequence[str]) -> list[Stage]:
+    """What follows a search, and all that is done where baselines are added to a finished run.
+
+    Args:
+        settings: The run's.
+        baselines: The names of those that are trained.
+    """
+    tuning = [Tuning(baselines)] if settings.final.tuning.wanted else []
+    return [*tuning, FinalTraining(baselines), Test()]
 
 
 def plan_search(settings: Settings, rows: Mapping[str, int]) -> Plan:

@@ -38,7 +38,7 @@ class Tuning(Stage):
         tuning = settings.final.tuning
         if tuning.trials is None:
             return PlannedStage(self.name, tuning.seconds, "seconds", trains=False)
-        own = baseline_candidates(settings, self._baselines)
+        own = _first_of_each(baseline_candidates(settings, self._baselines))
         mean = sum(candidate.passes for candidate in own) / len(own) * rows["train"]
         return PlannedStage(self.name, tuning.trials * len(own), "trials", mean)
 
@@ -66,7 +66,9 @@ class Tuning(Stage):
             def each(result: Result, known: bool) -> None:
                 found[result.candidate.network_id][result.candidate.id] = result
                 context.console.say(described(result, result.candidate.passes * pass_rows))
-                (bar.skip if known else bar.update)(1 if tuning.trials else result.seconds / settings.processes)
+                work = 1 if tuning.trials else result.seconds / settings.processes
+                # The last trials end after the time is up.
+                (bar.skip if known else bar.update)(min(work, bar.total - bar.done))
 
             def end(results: Sequence[Result]) -> None:
                 # A family's trials are many, and only one of them is wanted in the end.

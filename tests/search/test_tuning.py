@@ -21,8 +21,10 @@ from recnas.runs.settings import Settings
 from recnas.runs.status import read_status
 from recnas.search import run_search
 from recnas.search.feeding import open_data
+from recnas.search.stages import plan_search
 from recnas.search.training import restore
 from recnas.train.loop import evaluate
+from recnas.util.console import Bar
 from recnas.util.errors import InputError, RunError
 from tests.searches import read_lines_of
 from tests.stopping import Stopped, stop_at
@@ -245,3 +247,36 @@ def test_what_was_tried_is_not_trained_again(
     stop_at(monkeypatch, "recnas.train.loop.ModelLearner.step", 1, after=False)
     recnas.baselines(data, run, resume=True, progress=False)
     assert outcome_of(run) == outcome_of(tuned)
+
+
+def test_what_is_added_to_a_finished_run_is_tuned_as_its_settings_say(tuned: Path, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tuned, run)
+    results = recnas.baselines(run=run, models=["dnn", "fcn"], progress=False)
+    (added,) = [model for model in results["models"] if model["id"] == "fcn"]
+    assert [model["id"] for model in results["models"]].count("dnn") == 1
+    trials = [line["id"] for line in read_lines_of(run / "history.jsonl") if line["id"].startswith("fcn-")]
+    assert len(trials) == TRIALS
+    assert [tried["candidate"] for tried in added["learning_rates"]] == trials
+
+
+def test_of_several_learning_rates_the_plan_counts_each_family_once() -> None:
+    final = {"top_k": 0, "baselines": ["lr"], "other_learning_rates": [0.1, 0.01], "tuning": {"trials": 2}}
+    final["baseline_recipes"] = "like-finalists"
+    plan = plan_search(Settings.from_mapping({"final": final}), {"train": 10, "validation": 1, "test": 1})
+    assert plan["tuning"].total == 2
+
+
+def test_tuning_takes_one_learning_rate_to_begin_with(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="tuning chooses learning rates; give one to begin with in --learning-rates"):
+        recnas.baselines(data, tmp_path / "run", learning_rates=[0.1, 0.01], progress=False, **SETTINGS)
+
+
+def test_no_more_time_is_shown_than_there_is(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    update = Bar.update
+    monkeypatch.setattr(Bar, "update", lambda bar, *given: (update(bar, *given), done.append(bar.done / bar.total))[0])
+    settings = {**SETTINGS, "final": {"epochs": 1, "evaluations": 1, "tuning": {"budget": "0.01s"}}}
+    recnas.baselines(data, tmp_path / "run", models=["lr"], progress=False, **settings)
+    assert done[0] == 1
+    assert max(done) == 1
