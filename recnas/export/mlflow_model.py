@@ -18,6 +18,7 @@ from recnas.features.feature import parts_of
 from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 from recnas.tracking.mlflow import log_model
+from recnas.trees.model import TreeModel
 
 
 def log_export(source: str | Path, folder: str | Path) -> str:
@@ -44,7 +45,7 @@ def log_export(source: str | Path, folder: str | Path) -> str:
 class RawRowsModel:
     """A model that takes raw rows, as MLflow calls it."""
 
-    def __init__(self, model: CTRModel) -> None:
+    def __init__(self, model: CTRModel | TreeModel) -> None:
         self._model = model
 
     @torch.inference_mode()

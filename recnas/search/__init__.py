@@ -98,7 +98,7 @@ def run_baselines(
     Args:
         data: The data set's folder; a finished run knows its own.
         run: The folder for everything that is measured and made, or a finished run.
-        models: Names in `recnas.nn.baselines`, or `module:Class` for one of your own; None for all of recnas's.
+        models: Names in `recnas.candidates.families`, or `module:Class` for one of your own; None for all of networks.
         learning_rates: Peaks of the schedule to try; None for those of the preset, or the recipe's own.
         preset: Settings of the final training to begin with: a name from `configs/`, or a YAML file.
         overwrite: Replace an earlier run without a search in that folder.
