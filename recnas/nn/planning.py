@@ -84,7 +84,9 @@ class Planning:
         self._kept = _KeptPlan()
         # The planner leaves the optimiser's state out.
         weights = sum(config.num_embeddings * config.embedding_dim for config in configs)
-        state = sum(config.num_embeddings * optimizer.state_per_row(config.embedding_dim) for config in configs)
+        state = sum(
+            config.num_embeddings * state_per_row(optimizer, config.embedding_dim, device) for config in configs
+        )
         share = weights / (weights + state)
         device_memory = sharding.device_memory or _device_memory(device)
         with quiet_planner():
@@ -149,6 +151,13 @@ def _lack_of_memory_as_input_error() -> Iterator[None]:
 def learns_by_fbgemm(optimizer: EmbeddingOptimizer, device: str) -> bool:
     """Whether FBGEMM's kernels update the tables; a penalty may come on top where they do on CUDA devices."""
     return device != "cpu" or not (optimizer.is_adam or optimizer.decays)
+
+
+def state_per_row(optimizer: EmbeddingOptimizer, dim: int, device: str) -> int:
+    """How many times the bytes of a weight are kept on a device of a row of `dim` weights, beside them."""
+    # FBGEMM keeps first moments that are not used, too.
+    unused = optimizer.is_adam and not optimizer.has_momentum and learns_by_fbgemm(optimizer, device)
+    return optimizer.state_per_row(dim) + dim * unused
 
 
 def _fused_params(optimizer: EmbeddingOptimizer, device: str) -> dict[str, Any]:

@@ -5,7 +5,10 @@ from itertools import pairwise
 
 import pytest
 
+from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
 from recnas.cli import main
+from recnas.nn.embeddings import table_configs
+from recnas.nn.planning import Planning
 from recnas.nn.sharding import Sharding
 from recnas.nn.table_plan import plan
 from recnas.util.errors import InputError
@@ -106,3 +109,17 @@ def test_elementwise_optimisers_keep_more_of_each_weight() -> None:
     assert sum(table.size for table in found.tables) == sum(table.rows for table in found.tables) * 49 * 4
     with pytest.raises(InputError, match="no embedding optimiser is named"):
         plan("avazu", 2, optimizer="sgd")
+
+
+def test_a_cuda_device_has_room_for_first_moments_that_are_not_used() -> None:
+    # FBGEMM keeps them all the same: 16 weights of a row, and 33 numbers of its state.
+    tables, rows = table_configs({"user": 2**20}, 16), 2**20
+    unused = EmbeddingOptimizer("adam", beta1=0.0)
+    for share, fits in ((0.8, True), (0.9, False)):
+        memory = Sharding(kernels=("fused",), device_memory=int(rows * 49 * 4 / share))
+        planning = Planning(tables, unused, 1, "cuda", memory, 512)
+        if fits:
+            assert planning.plan()
+        else:
+            with pytest.raises(InputError, match="the embedding tables cannot be placed"):
+                planning.plan()
