@@ -8,6 +8,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
 from recnas.candidates.recipe_choices import NUMBERS
 from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
+from recnas.nn.baselines.registry import imported_baseline
 from recnas.runs.folder import TUNING
 from recnas.runs.models import ModelFolder
 from recnas.runs.plan import PlannedStage
@@ -19,6 +20,7 @@ from recnas.search.loop import pursue
 from recnas.search.scoring import stage_seed
 from recnas.search.stage import Findings, Stage
 from recnas.strategies.tuning import FamilyTuning
+from recnas.util.user_code import is_user_code
 
 
 class Tuning(Stage):
@@ -56,6 +58,7 @@ class Tuning(Stage):
             stage_seed(settings, "tuning/families"),
             _Clock(tuning, settings.processes).goes_on,
             _fixed(context.dataset.own_schema),
+            {name: imported_baseline(name).choices for name in self._baselines if is_user_code(name)},
         )
         pass_rows = context.dataset.rows("train")
         found: dict[str, dict[str, Result]] = {candidate.network_id: {} for candidate in own}

@@ -9,7 +9,7 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
-from recnas.candidates.families import find_family
+from recnas.candidates.families import Choice, find_family
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, rounded, with_choices
 from recnas.strategies.base import Strategy
@@ -35,6 +35,7 @@ class FamilyTuning(Strategy):
         seed: Where the samplers' choices start.
         goes_on: Asked before each round, with the results so far, whether there is time for one.
         fixed: Places of `RECIPE_CHOICES` that stay as each family's own candidate has them.
+        choices: Those of families of a user's own, by their names, as in `Family`.
     """
 
     def __init__(
@@ -44,8 +45,12 @@ class FamilyTuning(Strategy):
         seed: int,
         goes_on: Callable[[Sequence[Result]], bool] = lambda results: True,
         fixed: Collection[str] = (),
+        choices: Mapping[str, Mapping[str, tuple[Choice, ...]]] | None = None,
     ) -> None:
-        self._families = [_Family(candidate, trials, seed + place, fixed) for place, candidate in enumerate(families)]
+        self._families = [
+            _Family(candidate, trials, seed + place, _table(candidate, fixed, choices or {}))
+            for place, candidate in enumerate(families)
+        ]
         self._goes_on = goes_on
         self._results: list[Result] = []
         self._asked: list[tuple[_Family, Any, Evaluation]] = []
@@ -75,10 +80,10 @@ class _Family:
         own: The candidate that it begins with.
         trials: At most so many; None for no bound.
         seed: The sampler's.
-        fixed: See `FamilyTuning`.
+        table: What is chosen, by its place.
     """
 
-    def __init__(self, own: Candidate, trials: int | None, seed: int, fixed: Collection[str]) -> None:
+    def __init__(self, own: Candidate, trials: int | None, seed: int, table: Mapping[str, Span | Options]) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -89,9 +94,8 @@ class _Family:
             )
         self._study = optuna.create_study(sampler=sampler)
         self._failed = optuna.trial.TrialState.FAIL
-        self._own, self._trials, self._tried = own, trials, set[str]()
-        self._table = {name: item for name, item in tuning_choices(own).items() if name not in fixed}
-        self._study.enqueue_trial({name: _word(choice, _value(own, name)) for name, choice in self._table.items()})
+        self._own, self._trials, self._table, self._tried = own, trials, table, set[str]()
+        self._study.enqueue_trial({name: _word(choice, self._value(name)) for name, choice in table.items()})
 
     def ask(self) -> list[tuple[Any, Candidate]]:
         """Trials with their candidates, none of which was tried before."""
@@ -126,29 +130,36 @@ class _Family:
         network = self._own.network
         own = {name.removeprefix(CHOICE): value for name, value in chosen.items() if name.startswith(CHOICE)}
         if own:
-            network = Baseline(network.name, {**dict(network.choices), **own})
+            # Those of a user's own are not known to `Baseline`, which leaves out the usual ones of others.
+            network = Baseline(network.name, {key: value for key, value in own.items() if value != self._usual(key)})
         others = {name: value for name, value in chosen.items() if not name.startswith(CHOICE)}
         return with_choices(Candidate(network, self._own.recipe, self._own.inputs), others)
 
+    def _usual(self, key: str) -> Choice:
+        """The default value of a choice of the family's own."""
+        return self._table[CHOICE + key].values[0]
 
-def tuning_choices(candidate: Candidate) -> dict[str, Span | Options]:
+    def _value(self, place: str) -> Any:
+        """What the own candidate has in a place."""
+        if place.startswith(CHOICE):
+            key = place.removeprefix(CHOICE)
+            return dict(self._own.network.choices).get(key, self._usual(key))
+        value: Any = self._own
+        for part in place.split("."):
+            value = getattr(value, part)
+        return value
+
+
+def _table(
+    candidate: Candidate, fixed: Collection[str], choices: Mapping[str, Mapping[str, tuple[Choice, ...]]]
+) -> dict[str, Span | Options]:
     """What tuning chooses of a family: its own choices, then those of the recipe and the inputs."""
     assert isinstance(candidate.network, Baseline), f"{candidate.id} is of no family"
-    family = find_family(candidate.network.name)
-    own = {} if family is None else {CHOICE + name: Options(values) for name, values in family.choices.items()}
+    family = find_family(name := candidate.network.name)
+    own = choices.get(name, {}) if family is None else family.choices
     shared = RECIPE_CHOICES if candidate.recipe is not None else {place: RECIPE_CHOICES[place] for place in OF_TREES}
-    return own | dict(shared)
-
-
-def _value(candidate: Candidate, name: str) -> Any:
-    if name.startswith(CHOICE):
-        own = dict(candidate.network.choices)
-        key = name.removeprefix(CHOICE)
-        return own.get(key, find_family(candidate.network.name).choices[key][0])
-    value: Any = candidate
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+    table = {CHOICE + key: Options(values) for key, values in own.items()} | dict(shared)
+    return {place: item for place, item in table.items() if place not in fixed}
 
 
 def _suggested(trial: Any, name: str, choice: Span | Options) -> Any:

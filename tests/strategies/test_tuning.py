@@ -8,6 +8,7 @@ from dataclasses import replace
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
+from recnas.candidates.network import Baseline
 from recnas.candidates.recipe_choices import RECIPE_CHOICES, Span, chosen_of
 from recnas.strategies.tuning import FamilyTuning
 
@@ -81,6 +82,19 @@ def test_what_is_fixed_stays_as_the_own_candidate_has_it() -> None:
     while evaluations := strategy.ask():
         assert all(item.candidate.inputs.numbers == own.inputs.numbers for item in evaluations)
         strategy.tell([result_of(item) for item in evaluations])
+
+
+def test_choices_of_a_users_own_family_are_tuned_as_others_are() -> None:
+    name, usual, other = "rivals:Wide", (64,), (128, 64)
+    own = replace(own_candidate("deepfm"), network=Baseline(name))
+    strategy = FamilyTuning([own], 12, 0, choices={name: {"hidden": (usual, other)}})
+    found = []
+    while evaluations := strategy.ask():
+        found += [item.candidate.network.choices for item in evaluations]
+        strategy.tell([result_of(item) for item in evaluations])
+    # What is usual is not told, as of any family.
+    assert found[0] == ()
+    assert set(found) == {(), (("hidden", other),)}
 
 
 def test_a_candidate_off_the_table_is_trained_as_it_is() -> None:
