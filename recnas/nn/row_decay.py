@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from recnas.candidates.embedding_optimizer import COUNTS, EXP_AVG, EXP_AVG_SQ, RATES_THEN, SUM
 from recnas.nn.row_kernels import BETA_2
 
+ROWS_AT_ONCE = 1 << 18
+"""Of a whole table that is brought up to date: what is computed on the way takes several times its memory."""
+
 
 def remainder(state: Mapping[str, Tensor], penalty: float, rates: float, eps: float) -> Tensor:
     """What is left by now of rows' weights as they were after their last updates; see `EmbeddingOptimizer`.
@@ -31,6 +34,21 @@ def remainder(state: Mapping[str, Tensor], penalty: float, rates: float, eps: fl
     amount = penalty * (rates - state[RATES_THEN]).unsqueeze(1)
     left = torch.exp(-amount / (second.sqrt() + eps))
     return torch.where(second > 0, left, 1.0).float()
+
+
+def settle(weights: Tensor, state: Mapping[str, Tensor], penalty: float, rates: float, eps: float) -> None:
+    """Brings all rows of a table up to date, in place.
+
+    Args:
+        weights: The rows as they were after their last updates, `[n, E]`.
+        state: See `remainder`, as the rest.
+        penalty: λ.
+        rates: The sum of all steps' learning rates.
+        eps: Added to the root of second moments.
+    """
+    for start in range(0, len(weights), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        weights[rows] *= remainder({name: values[rows] for name, values in state.items()}, penalty, rates, eps)
 
 
 class DecayingRows(nn.Module):
@@ -64,7 +82,7 @@ class DecayingRows(nn.Module):
         return self.fused(indices=indices, offsets=offsets, per_sample_weights=per_sample_weights)
 
     @torch.no_grad()
-    def _decay(self, table: int, rows: Tensor | slice) -> None:
+    def _decay(self, table: int, rows: Tensor) -> None:
         """Brings rows up to date; each may be there several times, as all of them are given the same."""
         penalty, weights, state = self.penalties[table], self._tables[table], self._states[table]
         if penalty:
@@ -72,10 +90,13 @@ class DecayingRows(nn.Module):
             weights[rows] = weights[rows] * remainder(some, penalty, self.rates.item(), self.eps)
             state[RATES_THEN][rows] = self.rates.to(weights.device)
 
+    @torch.no_grad()
     def settle(self) -> None:
         """Brings all rows up to date."""
-        for table in range(len(self._tables)):
-            self._decay(table, slice(None))
+        for weights, state, penalty in zip(self._tables, self._states, self.penalties, strict=True):
+            if penalty:
+                settle(weights, state, penalty, self.rates.item(), self.eps)
+                state[RATES_THEN].fill_(self.rates.item())
 
     def set_learning_rate(self, rate: float) -> None:
         """Sets the learning rate of updates whose lookup is still to come."""

@@ -29,7 +29,7 @@ from recnas.nn.divided import Divided
 from recnas.nn.embeddings import WEIGHT_COLUMNS
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
-from recnas.nn.row_decay import remainder
+from recnas.nn.row_decay import settle
 from recnas.train.loop import Learner
 from recnas.util import forms
 from recnas.util.errors import InputError
@@ -353,7 +353,7 @@ def _settle(tensors: Mapping[str, Tensor]) -> None:
             for state in (SUM, EXP_AVG_SQ, COUNTS, RATES_THEN)
             if (place := OPTIMIZER + state_prefix(state) + name) in tensors
         }
-        table *= remainder(of_table, penalty / (WEIGHT_COLUMNS if KINDS[kind] else 1), rates, eps)
+        settle(table, of_table, penalty / (WEIGHT_COLUMNS if KINDS[kind] else 1), rates, eps)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from recnas.candidates.embedding_optimizer import NAMES, EmbeddingOptimizer
 from recnas.features.feature import SparseFeature
 from recnas.features.schema import SPLITS, Schema
 from recnas.nn import embeddings as embeddings_module
-from recnas.nn import planning
+from recnas.nn import planning, row_decay
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.util.errors import InputError
 
@@ -178,6 +178,7 @@ def by_fbgemm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decay on top of FBGEMM's kernels, as on CUDA devices."""
     for module in (planning, embeddings_module):
         monkeypatch.setattr(module, "learns_by_fbgemm", lambda optimizer, device: True)
+    monkeypatch.setattr(row_decay, "ROWS_AT_ONCE", 3)
 
 
 @pytest.mark.parametrize("name", ["rowwise-adagrad", "adagrad"])
