@@ -11,10 +11,12 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+from torch import Tensor
 
 from recnas.util.compiled import compiled
 
@@ -27,6 +29,12 @@ PREFETCH = "llvm.prefetch.p0i8"
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles a loop when it is first called, and keeps it on the disk for later processes."""
     return compiled(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def readable(x: Tensor) -> bool:
+    """Whether loops can read a tensor as an array: single precision, on a CPU."""
+    # Tensors without numbers, by which torch follows shapes, are of other types.
+    return type(x) is Tensor and x.device.type == "cpu" and x.dtype == torch.float32
 
 
 @intrinsic

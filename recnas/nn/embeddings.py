@@ -16,6 +16,7 @@ from torchrec.distributed.types import ShardingEnv
 from recnas.candidates.embedding_optimizer import EmbeddingOptimizer
 from recnas.features.schema import Schema
 from recnas.nn.divided import Divided, divided
+from recnas.nn.first_order import with_weights
 from recnas.nn.fused_rows import FusedRows
 from recnas.nn.planning import Planning, learns_by_fbgemm, quiet_planner
 from recnas.nn.processes import Processes, this_process
@@ -106,25 +107,19 @@ class Embeddings(nn.Module):
         """Looks up and pools: n₀ keys, B rows → `[B, n₀, E]`, or `[B, n₀, E + 1]`, in the schema's order."""
         looked_up = self.collection(sparse)
         pooled: KeyedTensor = looked_up if isinstance(looked_up, KeyedTensor) else looked_up.wait()
-        if self.first_order:
-            return self._with_weights(pooled)
-        fields = pooled.values().unflatten(1, (len(self.features), self.dim))
-        if (keys := pooled.keys()) != self.features:
-            # An index in their place is slower, its gradient most of all.
-            by_key = dict(zip(keys, fields.unbind(1), strict=True))
-            fields = torch.stack([by_key[name] for name in self.features], dim=1)
-        return fields
+        values, keys = pooled.values(), self._keys()
+        if pooled.keys() != keys:
+            by_key = pooled.to_dict()
+            values = torch.cat([by_key[key] for key in keys], dim=1)
+        if not self.first_order:
+            return values.unflatten(1, (len(self.features), self.dim))
+        return with_weights(values, len(self.features), WEIGHT_COLUMNS)
 
-    def _with_weights(self, pooled: KeyedTensor) -> Tensor:
-        by_key = pooled.to_dict()
-
-        def stacked(first_order: bool) -> Tensor:
-            # Where a feature has two tables, TorchRec tells them apart so.
-            names = self._names(first_order).items()
-            return torch.stack([by_key[f"{name}@{table}" if self.dim else name] for name, table in names], dim=1)
-
-        weights = stacked(first_order=True).mean(-1, keepdim=True)
-        return torch.cat([stacked(first_order=False), weights], dim=-1) if self.dim else weights
+    def _keys(self) -> list[str]:
+        """The keys of what is looked up, embeddings first, each in the schema's order."""
+        tables = [(name, table) for first_order in (False, True) for name, table in self._names(first_order).items()]
+        # Where a feature has two tables, TorchRec tells them apart so.
+        return [f"{name}@{table}" if self.first_order and self.dim else name for name, table in tables]
 
     def divided_tables(self, first_order: bool = False) -> dict[str, Divided]:
         """Each feature's table, of which this process may hold a part; none if there are no tables of that kind.

@@ -18,15 +18,18 @@ class Linear(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[…, in_features]` → `[…, out_features]`."""
-        more_in, more_out = _missing(self.in_features), _missing(self.out_features)
-        if not (more_in or more_out) or not self.training or x.device.type != "cpu":
+        """`[…, in_features]`, or `[…, aligned(in_features)]` whose last columns are zeros → `[…, out_features]`."""
+        given, read, written = x.shape[-1], aligned(self.in_features), aligned(self.out_features)
+        is_even = read == self.in_features and written == self.out_features
+        if is_even or (given == self.in_features and (not self.training or x.device.type != "cpu")):
             return super().forward(x)
+        more_in, more_out = read - self.in_features, written - self.out_features
         bias = self.bias if self.bias is None else F.pad(self.bias, (0, more_out))
         weight = F.pad(self.weight, (0, more_in, 0, more_out))
-        return F.linear(F.pad(x, (0, more_in)), weight, bias)[..., : self.out_features]
+        x = F.pad(x, (0, more_in)) if given == self.in_features else x
+        return F.linear(x, weight, bias)[..., : self.out_features]
 
 
-def _missing(columns: int) -> int:
-    """How many columns are to be added; none to a few, whose products are cheap."""
-    return -columns % ALIGNED if columns > ALIGNED else 0
+def aligned(columns: int) -> int:
+    """Columns with those that are added; to a few, whose products are cheap, none are."""
+    return columns + (-columns % ALIGNED if columns > ALIGNED else 0)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recnas.nn.dropout import dropout
+from recnas.nn.dropout import dropout, relu_dropout
 
 
 def drawn(seed: int, share: float, *shape: int) -> torch.Tensor:
@@ -57,6 +57,18 @@ def test_gradients_that_lie_otherwise_in_memory_meet_the_same_draws() -> None:
     assert torch.equal(dropout(torch.ones(4, 6).t(), 0.5, training=True), result)
 
 
+@given(st.integers(0, 2**40), st.sampled_from([0.0, 0.2, 0.9]), st.booleans())
+def test_with_the_positive_part_it_is_dropout_of_that(seed: int, share: float, training: bool) -> None:
+    x, gradient = torch.randn(30, 20).requires_grad_(), torch.randn(20, 30).t()
+    results = []
+    for function in (relu_dropout, lambda x, *arguments: dropout(x.relu(), *arguments)):
+        torch.manual_seed(seed)
+        result = function(x, share, training)
+        (first,) = torch.autograd.grad((result * gradient).sum() + result.square().sum(), x, create_graph=True)
+        results.append((result, first, *torch.autograd.grad(first.sum(), x)))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+
+
 def test_nothing_falls_out_of_a_network_in_use_or_without_a_share() -> None:
     x = torch.randn(3)
     assert dropout(x, 0.5, training=False) is x
@@ -65,7 +77,8 @@ def test_nothing_falls_out_of_a_network_in_use_or_without_a_share() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_diverges_stays_visible(value: float) -> None:
-    assert not dropout(torch.full((100,), value), 0.99, training=True).isfinite().any()
+    for function in (dropout, relu_dropout):
+        assert not function(torch.full((100,), value), 0.99, training=True).isfinite().any()
 
 
 def test_other_precisions_have_torchs_draws() -> None:

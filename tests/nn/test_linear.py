@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from recnas.nn.linear import Linear
+from recnas.nn.linear import Linear, aligned
 
 sizes = st.integers(1, 40)
 
@@ -24,3 +24,11 @@ def test_it_computes_and_learns_as_torchs_does(
         result.backward(gradient)
         learned.append([result, given_x.grad, *(parameter.grad for parameter in layer.parameters())])
     torch.testing.assert_close(*learned)
+
+
+@given(sizes, sizes, st.booleans())
+def test_it_takes_what_was_aligned_before(inputs: int, outputs: int, training: bool) -> None:
+    layer = Linear(inputs, outputs).double().train(training)
+    x = torch.randn(3, inputs).double()
+    wider = nn.functional.pad(x, (0, aligned(inputs) - inputs))
+    torch.testing.assert_close(layer(wider), layer(x))

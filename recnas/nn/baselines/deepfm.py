@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from recnas.nn.baselines.layers import MLP, FirstOrder, side_by_side
+from recnas.nn.baselines.layers import MLP, FirstOrder
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.first_order import factorization_machine
 
 DROPOUT = 0.5
 """Section 3.1 of the paper, for Criteo."""
@@ -49,11 +50,5 @@ class DeepFM(nn.Module):
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
         """Columns `[B, d₀]` and fields with first-order weights `[B, m, E + 1]` → logits `[B]`."""
-        vectors = fields[..., :-1]
-        deep = self.last(self.deep(side_by_side(dense, vectors, self.num_dense))).squeeze(-1)
-        return self.linear(dense, fields[..., -1]) + pair_products(vectors) + deep
-
-
-def pair_products(fields: Tensor) -> Tensor:
-    """Σ of the inner products of all pairs of two fields: `[B, m, E]` → `[B]` (Rendle 2010, lemma 3.1)."""
-    return 0.5 * (fields.sum(1).square() - fields.square().sum(1)).sum(1)
+        flat, machine = factorization_machine(fields, dense if self.num_dense else None)
+        return self.linear(dense, machine) + self.last(self.deep(flat)).squeeze(-1)

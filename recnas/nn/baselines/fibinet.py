@@ -109,4 +109,4 @@ class FiBiNET(nn.Module):
         vectors = fields[..., :-1]
         pairs = torch.cat([self.products(vectors), self.weighted_products(self.weights(vectors))], dim=1)
         deep = self.last(self.deep(side_by_side(dense, pairs, self.num_dense))).squeeze(-1)
-        return self.linear(dense, fields[..., -1]) + deep
+        return self.linear(dense, fields[..., -1].sum(1)) + deep

@@ -10,10 +10,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from recnas.nn.batch_norm import BatchNorm
-from recnas.nn.dropout import dropout
+from recnas.nn.dropout import relu_dropout
 from recnas.nn.linear import Linear
 
 NORMS = {"none": nn.Identity, "batch": BatchNorm, "layer": nn.LayerNorm}
@@ -40,9 +39,9 @@ class FirstOrder(nn.Module):
         self.weight = nn.Parameter(torch.zeros(num_dense, 1)) if num_dense else None
         self.bias = nn.Parameter(torch.zeros(1))
 
-    def forward(self, dense: Tensor, weights: Tensor) -> Tensor:
-        """Columns `[B, d₀]` and first-order weights `[B, m]` → `[B]`."""
-        logit = weights.sum(1) + self.bias
+    def forward(self, dense: Tensor, of_fields: Tensor) -> Tensor:
+        """Columns `[B, d₀]` and sums of first-order weights `[B]` → `[B]`."""
+        logit = of_fields + self.bias
         return logit if self.weight is None else logit + (dense @ self.weight).squeeze(-1)
 
 
@@ -64,7 +63,7 @@ class Hidden(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        return dropout(F.relu(self.norm(self.linear(x))), self.dropout, self.training)
+        return relu_dropout(self.norm(self.linear(x)), self.dropout, self.training)
 
 
 class MLP(nn.Sequential):

@@ -28,4 +28,4 @@ class LogisticRegression(nn.Module):
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
         """Columns `[B, d₀]` and first-order weights `[B, m, 1]` → logits `[B]`."""
-        return self.linear(dense, fields[..., 0])
+        return self.linear(dense, fields[..., 0].sum(1))

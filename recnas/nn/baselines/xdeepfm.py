@@ -104,4 +104,4 @@ class XDeepFM(nn.Module):
         vectors = fields[..., :-1]
         explicit = self.last_interactions(self.interactions(vectors))
         implicit = self.last_deep(self.deep(side_by_side(dense, vectors, self.num_dense)))
-        return self.linear(dense, fields[..., -1]) + (explicit + implicit).squeeze(-1)
+        return self.linear(dense, fields[..., -1].sum(1)) + (explicit + implicit).squeeze(-1)
