@@ -60,7 +60,7 @@ CASES = {
     ),
     "own_loss": Case(Optimization(0.005, BATCH), baseline="fcn"),
     "batch_norm": Case(Optimization(0.005, BATCH), baseline="finalnet"),
-    "warm_up": Case(Optimization(0.02, BATCH, clip=0.3, fan_in_scale=16), "nasrec-cross", paths=2),
+    "warm_up": Case(Optimization(0.005, BATCH, clip=0.3, fan_in_scale=16), "nasrec-cross", paths=2),
 }
 
 
