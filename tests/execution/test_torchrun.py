@@ -29,6 +29,9 @@ FLAGS = {
     "--fan-in-scale": "16",
     "--baselines": "lr",
     "--finalists": "halving",
+    "--cross": "user:item",
+    # Each process has dropout masks of its own.
+    "--dropout": "0",
 }
 
 
@@ -94,7 +97,7 @@ def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, search: S
     for mine, theirs in zip(found[one]["models"], found[two]["models"], strict=True):
         assert (mine["id"], mine["status"]) == (theirs["id"], theirs["status"])
         for split in ("validation", "test"):
-            assert theirs[split]["log_loss"] == pytest.approx(mine[split]["log_loss"], abs=2e-2)
+            assert theirs[split]["log_loss"] == pytest.approx(mine[split]["log_loss"], abs=2e-3)
     assert sorted(path.name for path in two.rglob("weights.safetensors")) == ["weights.safetensors"] * 3
     assert not list(two.rglob("checkpoint-*"))
 
