@@ -6,6 +6,7 @@ docs/recipes.md says how they were found.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from recnas.candidates.candidate import TREE_NUMBERS, Candidate
 from recnas.candidates.families import TREES, Choice
@@ -46,7 +47,15 @@ OWN_CHOICES: Mapping[str, Mapping[str, Choice]] = {
     "finalmlp": {"norm": "batch"},
 }
 """By family the choices that are not the published ones."""
-
+OWN_RECIPES: Mapping[str, Recipe] = {
+    # One weight an id bears less decay than an embedding, and wants more passes.
+    "lr": replace(
+        DEFAULT_RECIPE,
+        optimization=replace(DEFAULT_RECIPE.optimization, embedding_rate=5.0, embedding_penalty=3e-5),
+        epochs=8,
+    ),
+}
+"""By family the recipe, where it is not the usual one."""
 
 TREE_INPUTS = Inputs(numbers=TREE_NUMBERS)
 """What trees are fed: numbers as they are, and where one is missing nothing."""
@@ -56,4 +65,5 @@ def own_candidate(family: str) -> Candidate:
     """A baseline with the choices, inputs and recipe that are its family's own: good ones, as far as is known."""
     if family in TREES:
         return Candidate(Baseline(family), None, TREE_INPUTS)
-    return Candidate(Baseline(family, OWN_CHOICES.get(family, {})), DEFAULT_RECIPE, DEFAULT_INPUTS)
+    network = Baseline(family, OWN_CHOICES.get(family, {}))
+    return Candidate(network, OWN_RECIPES.get(family, DEFAULT_RECIPE), DEFAULT_INPUTS)

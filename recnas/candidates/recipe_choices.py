@@ -47,7 +47,7 @@ NUMBERS = "inputs.numbers"
 """The place of how numbers are fed."""
 RECIPE_CHOICES: Mapping[str, Span | Options] = {
     "recipe.optimization.learning_rate": Span(3e-4, 1e-2),
-    "recipe.optimization.embedding_rate": Options((1.0, 3.0, 10.0, 20.0)),
+    "recipe.optimization.embedding_rate": Options((1.0, 3.0, 5.0, 10.0, 20.0)),
     "recipe.optimization.embedding_penalty": Span(1e-7, 1e-1),
     "recipe.optimization.batch_size": Options((512, 1024, 2048, 4096)),
     "recipe.optimization.weight_decay": Options((0.0, 1e-6, 1e-5, 1e-4)),
