@@ -55,7 +55,7 @@ class NumberFields(nn.Module):
 
     @torch.no_grad()
     def start(self, deviation: float) -> None:
-        """Begins anew, as embeddings that have this standard deviation at the start."""
+        """Every vector begins anew with this standard deviation; a field of pieces sums those below its number."""
         for parameter in self.parameters():
             parameter[..., : self.columns - self.first_order].normal_(std=deviation)
 
