@@ -43,6 +43,7 @@ OWN_CHOICES: Mapping[str, Mapping[str, Choice]] = {
     "autoint+": _DEEP,
     "fibinet": _DEEP,
     "dcnv2": _DEEP,
+    "masknet": _DEEP | {"structure": "parallel", "reduction": 0.2, "field_norm": "none"},
     "gdcn": _DEEP,
     "finalmlp": {"norm": "batch"},
 }
