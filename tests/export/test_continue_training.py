@@ -142,7 +142,7 @@ def test_the_best_epoch_is_exported_and_the_last_where_that_is_asked_for(finishe
 
 def test_all_epochs_are_shown_and_a_model_that_became_worse_is_said(finished, exported, tmp_path, capsys):
     """At this rate the toy model is ruined in every epoch."""
-    flags = ["--epochs", "3", "--learning-rate", "0.3", "--seed", "1"]
+    flags = ["--epochs", "3", "--learning-rate", "3", "--seed", "1"]
     output = tmp_path / "ruined"
     assert main(["train", str(exported), "--data", str(finished.data), "--output", str(output), *flags]) == 0
     before, *epochs, written, warning = capsys.readouterr().out.splitlines()[2:]
