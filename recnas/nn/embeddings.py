@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -107,14 +108,15 @@ class Embeddings(nn.Module):
         """Looks up and pools: n₀ keys, B rows → `[B, n₀, E]`, or `[B, n₀, E + 1]`, in the schema's order."""
         looked_up = self.collection(sparse)
         pooled: KeyedTensor = looked_up if isinstance(looked_up, KeyedTensor) else looked_up.wait()
-        values, keys = pooled.values(), self._keys()
-        if pooled.keys() != keys:
+        values = pooled.values()
+        if pooled.keys() != self._keys:
             by_key = pooled.to_dict()
-            values = torch.cat([by_key[key] for key in keys], dim=1)
+            values = torch.cat([by_key[key] for key in self._keys], dim=1)
         if not self.first_order:
             return values.unflatten(1, (len(self.features), self.dim))
         return with_weights(values, len(self.features), WEIGHT_COLUMNS)
 
+    @cached_property
     def _keys(self) -> list[str]:
         """The keys of what is looked up, embeddings first, each in the schema's order."""
         tables = [(name, table) for first_order in (False, True) for name, table in self._names(first_order).items()]
