@@ -131,7 +131,7 @@ def plan(
     """
     # Reading a schema needs no torch.
     from recnas.nn.embeddings import table_configs
-    from recnas.nn.planning import Planning
+    from recnas.nn.planning import Planning, state_per_row
 
     for name, value in (("world_size", world_size), ("local_world_size", local_world_size), ("batch_size", batch_size)):
         if value is not None and value < 1:
@@ -148,7 +148,7 @@ def plan(
     # Table by table, as they were given.
     options = {option.name: option for option in planning.options()}
     by_feature = {feature: options[f"table_{place}"] for place, feature in enumerate(tables)}
-    state = chosen.state_per_row(dim)
+    state = state_per_row(chosen, dim, device)
     placed = [
         PlacedTable(
             feature,
@@ -171,7 +171,7 @@ def plan(
                 sum(shard.storage.hbm for shard in parts),
                 sum(shard.storage.ddr for shard in parts),
                 # Parts of a row have a share of its state each.
-                sum(shard.size[0] * chosen.state_per_row(shard.size[1]) for shard in parts) * BYTES,
+                sum(shard.size[0] * state_per_row(chosen, shard.size[1], device) for shard in parts) * BYTES,
             )
         )
     return TablePlan(str(data), dim, optimizer, device, batch_size, tuple(placed), tuple(memory))
