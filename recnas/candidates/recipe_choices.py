@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass, replace
+from functools import reduce
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
@@ -77,15 +78,9 @@ def with_choices(candidate: Candidate, chosen: Mapping[str, Any]) -> Candidate:
     return candidate
 
 
-def chosen_of(candidate: Candidate) -> dict[str, Any]:
-    """The values of a candidate in the places of `RECIPE_CHOICES`."""
-    found = {}
-    for place in RECIPE_CHOICES:
-        value: Any = candidate
-        for name in place.split("."):
-            value = getattr(value, name)
-        found[place] = value
-    return found
+def value_at(candidate: Candidate, place: str) -> Any:
+    """The value of a candidate in a dotted place of `RECIPE_CHOICES`."""
+    return reduce(getattr, place.split("."), candidate)
 
 
 def rounded(value: float) -> float:

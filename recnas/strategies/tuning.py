@@ -11,7 +11,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.families import Choice, find_family
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, rounded, with_choices
+from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, rounded, value_at, with_choices
 from recnas.strategies.base import Strategy
 
 AT_ONCE = 2
@@ -144,10 +144,7 @@ class _Family:
         if place.startswith(CHOICE):
             key = place.removeprefix(CHOICE)
             return dict(self._own.network.choices).get(key, self._usual(key))
-        value: Any = self._own
-        for part in place.split("."):
-            value = getattr(value, part)
-        return value
+        return value_at(self._own, place)
 
 
 def _table(

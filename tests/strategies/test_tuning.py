@@ -9,7 +9,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe_choices import RECIPE_CHOICES, Span, chosen_of
+from recnas.candidates.recipe_choices import RECIPE_CHOICES, Span, value_at
 from recnas.strategies.tuning import FamilyTuning
 
 
@@ -45,8 +45,8 @@ def test_each_family_has_its_trials_and_begins_with_its_own_candidate() -> None:
 
 def test_what_is_chosen_is_in_the_table() -> None:
     for evaluation in tuned(1, trials=8)[2:]:
-        for place, value in chosen_of(evaluation.candidate).items():
-            choice = RECIPE_CHOICES[place]
+        for place, choice in RECIPE_CHOICES.items():
+            value = value_at(evaluation.candidate, place)
             if isinstance(choice, Span):
                 assert choice.least * 0.99 <= value <= choice.most * 1.01
             else:
