@@ -6,5 +6,15 @@ from recnas.data.dataset import Dataset
 from recnas.data.describe import describe
 from recnas.data.encoded import batch_of
 from recnas.data.fitting import fit_inputs
+from recnas.data.joint_evidence import ProposedCross, propose_crosses
 
-__all__ = ["Batch", "Batches", "Dataset", "batch_of", "describe", "fit_inputs"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Dataset",
+    "ProposedCross",
+    "batch_of",
+    "describe",
+    "fit_inputs",
+    "propose_crosses",
+]
