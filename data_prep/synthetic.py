@@ -4,12 +4,12 @@ It has Criteo's 13 numbers and 26 ids: counts with a long tail, ids of which the
 k^(-9/8) as often as the first, values missing as often as in Criteo's Kaggle log. The columns are drawn
 independently; all that a model can learn is planted in the click probability of row x,
 
-    p(x) = sigmoid(bias + Σ_t weight_t · t(x)),    one summand for each term t of `TERMS`,
+    p(x) = sigmoid(bias + Σ_t weight_t · t(x)),    one summand for each term t of its kind in `KINDS`,
 
-where a term is a product of factors, each a function of one column, or an effect for each pair of two columns' ids. A
-factor has mean 0 and variance 1 over the rows, so that nothing of a product of n columns can be had from fewer than n,
-and weight² is the variance that a term adds to the log-odds. Nobody can do better than p, so its log loss is the best
-that a model can reach.
+where a term is a product of factors, each a function of one column, or an effect for each combination of two or three
+columns' ids. A factor has mean 0 and variance 1 over the rows, so that nothing of a product of n columns can be had
+from fewer than n, and weight² is the variance that a term adds to the log-odds. Nobody can do better than p, so its log
+loss is the best that a model can reach.
 
 The world is not kept in tables: an effect is a hash of the seed, the factor's name and the id. All numbers come from
 SplitMix64, and row n from its number n, so that the same seed gives the same rows on any machine, in chunks of any
@@ -52,6 +52,8 @@ MAX_SCORE = 10.0
 # The id of this frequency rank has half the effect, rarer ones have less: what cannot be learned for lack of rows is a
 # small part of the truth.
 COMMON_IDS = 1000
+# Intervals of a stepped count, with about as many rows each; small counts have fewer.
+STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -94,20 +96,27 @@ class Term:
     """A summand of the log-odds.
 
     Args:
-        factors: the columns of each factor: one, or two ids which it takes as one.
+        factors: the columns of each factor: one, or two or three ids which it takes as one.
         variance: what it adds to the log-odds' variance.
         rank: how many products of such factors are added; the length of the columns' latent vectors.
+        stepped: whether a count's factor has a level of its own in each of some intervals, instead of being smooth.
     """
 
     factors: tuple[tuple[str, ...], ...]
     variance: float
     rank: int = 1
+    stepped: bool = False
 
 
-def _products(variance: float, rank: int, *terms: str) -> list[Term]:
+def _products(variance: float, rank: int, *terms: str, stepped: bool = False) -> list[Term]:
     """Terms that share a variance, each given as its columns."""
     columns = [term.split() for term in terms]
-    return [Term(tuple((name,) for name in names), variance / len(columns), rank) for names in columns]
+    return [Term(tuple((name,) for name in names), variance / len(columns), rank, stepped) for names in columns]
+
+
+def _joint(variance: float, *terms: str) -> list[Term]:
+    """Terms that share a variance, each an effect for each combination of ids of its columns."""
+    return [Term((tuple(term.split()),), variance / len(terms)) for term in terms]
 
 
 TERMS = (
@@ -121,6 +130,24 @@ TERMS = (
     *_products(0.15, 1, "C6 C17 C23", "C5 C9 I2", "C14 I6 I8"),
     *_products(0.07, 1, "C9 C17 C20 I4"),
 )
+MIXED = "mixed"
+KINDS: dict[str, tuple[Term, ...]] = {
+    MIXED: TERMS,
+    "steps": (
+        *_products(1.6, 1, *DENSE, stepped=True),
+        *_products(0.2, 1, "I5 I6", "I8 I9", stepped=True),
+        *_products(0.2, 1, *SPARSE),
+    ),
+    "ids": tuple(_products(2.0, 1, *SPARSE)),
+    "interactions": (
+        *_products(0.2, 1, *SPARSE),
+        *_joint(0.75, "C6 C17", "C14 C22", "C9 C25", "C5 C20", "C8 C23"),
+        *_joint(0.8, "C9 C17 C20", "C6 C9 C22", "C14 C20 C23", "C17 C22 C23"),
+        *_products(0.25, 2, "C2 C23", "C5 C14"),
+    ),
+}
+"""What is planted, by kind: some of all; counts that matter in steps; ids that matter alone; ids that matter in pairs
+and triples."""
 
 
 class SyntheticLog:
@@ -128,21 +155,24 @@ class SyntheticLog:
 
     Args:
         seed: another one gives other effects, another meaning of every id, and other rows.
+        kind: one of `KINDS`; what is drawn but for the labels is the same of all.
+        click_rate: the share of clicks.
 
     Example:
         SyntheticLog(seed=0).rows(0, 1000)
     """
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, kind: str = MIXED, click_rate: float = CLICK_RATE) -> None:
+        self._seed, self._terms = seed, KINDS[kind]
         sample = self._draw(np.arange(SAMPLE_ROWS, dtype=np.uint64))
-        self._moments: dict[tuple[tuple[str, ...], int], tuple[float, float]] = {}
-        for term in TERMS:
+        self._moments: dict[tuple[tuple[str, ...], int, bool], tuple[float, float]] = {}
+        for term in self._terms:
             for columns, dim in itertools.product(term.factors, range(term.rank)):
-                values = self._factor(columns, dim, sample)
+                values = self._factor(columns, dim, term.stepped, sample)
                 # Rounded: on another machine sums may differ in the last bit, the rows shall not.
-                self._moments[columns, dim] = round(float(values.mean()), 6), round(float(values.std()), 6)
-        self._bias = round(_bias_for(self._scores(sample), CLICK_RATE), 6)
+                moments = round(float(values.mean()), 6), round(float(values.std()), 6)
+                self._moments[columns, dim, term.stepped] = moments
+        self._bias = round(_bias_for(self._scores(sample), click_rate), 6)
 
     def rows(self, start: int, stop: int) -> pl.DataFrame:
         """Rows `start` … `stop` - 1.
@@ -183,21 +213,23 @@ class SyntheticLog:
     def _scores(self, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
         """`[N]`: the log-odds without the bias."""
         scores = np.zeros(len(drawn[DENSE[0]]))
-        for term in TERMS:
+        for term in self._terms:
             for dim in range(term.rank):
                 product = np.full(len(scores), math.sqrt(term.variance / term.rank))
                 for columns in term.factors:
-                    mean, deviation = self._moments[columns, dim]
-                    product *= (self._factor(columns, dim, drawn) - mean) / deviation
+                    mean, deviation = self._moments[columns, dim, term.stepped]
+                    product *= (self._factor(columns, dim, term.stepped, drawn) - mean) / deviation
                 scores += product
         return np.clip(scores, -MAX_SCORE, MAX_SCORE)
 
-    def _factor(self, columns: tuple[str, ...], dim: int, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _factor(self, columns: tuple[str, ...], dim: int, stepped: bool, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
         """`[N]`: a factor before it gets mean 0 and variance 1."""
         key = self._key(f"{' '.join(columns)} effect {dim}")
         if columns[0] in DENSE:
             # A missing count counts as 0, and -1 too: that is what a model is given for them.
             counts = np.nan_to_num(np.maximum(drawn[columns[0]], 0))
+            if stepped:
+                return _normal(_bits(key, _interval(counts, COLUMNS[columns[0]])))
             share = counts / (counts + COLUMNS[columns[0]].scale)
             line, bump = _normal(_bits(key, np.arange(2, dtype=np.uint64)))
             return share * (line + 4 * bump * (1 - share))
@@ -218,18 +250,21 @@ class SyntheticLog:
         return np.uint64(int.from_bytes(digest, "little"))
 
 
-def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
+def generate(
+    rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS, kind: str = MIXED, click_rate: float = CLICK_RATE
+) -> Iterator[pl.DataFrame]:
     """The first rows of the log of a seed, as `SyntheticLog.rows` gives them, some at a time.
 
     Args:
         rows: how many, in all.
         seed: which log.
         chunk_rows: how many at a time; the rows are the same whatever it is.
+        kind, click_rate: `SyntheticLog`'s.
 
     Example:
         next(generate(1000, seed=0))
     """
-    log = SyntheticLog(seed)
+    log = SyntheticLog(seed, kind, click_rate)
     starts = range(0, rows, chunk_rows)
     return ahead(lambda start: log.rows(start, min(rows, start + chunk_rows)), starts)
 
@@ -237,9 +272,22 @@ def generate(rows: int, seed: int = 0, chunk_rows: int = CHUNK_ROWS) -> Iterator
 @recipe(
     "a log of Criteo's shape made from a seed, whose best reachable log loss is known",
     "recnas prepare synthetic --output data/synth --rows 1000000 --seed 0",
-    {"rows": Option(f"how many rows (default: {ROWS})", int), "seed": Option("which log (default: 0)", int)},
+    {
+        "rows": Option(f"how many rows (default: {ROWS})", int),
+        "seed": Option("which log (default: 0)", int),
+        "kind": Option(f"what decides about clicks (default: {MIXED})", choices=tuple(KINDS)),
+        "click_rate": Option(f"share of clicks (default: {CLICK_RATE})", float),
+    },
 )
-def read_synthetic(input: Path | None, bad_rows: BadRows, progress: bool, rows: int = ROWS, seed: int = 0) -> RawTable:
+def read_synthetic(
+    input: Path | None,
+    bad_rows: BadRows,
+    progress: bool,
+    rows: int = ROWS,
+    seed: int = 0,
+    kind: str = MIXED,
+    click_rate: float = CLICK_RATE,
+) -> RawTable:
     """The rows of a synthetic log.
 
     Args:
@@ -247,22 +295,29 @@ def read_synthetic(input: Path | None, bad_rows: BadRows, progress: bool, rows: 
         bad_rows: not used, every row fits.
         progress: show a bar.
         rows: how many.
-        seed: which log.
+        seed, kind, click_rate: `SyntheticLog`'s.
 
     Raises:
-        InputError: an input is given, or too few rows are wanted.
+        InputError: an input is given, too few rows are wanted, or there is no such kind or share of clicks.
     """
     if input is not None:
         raise InputError(f"synthetic makes its rows itself; leave out --input {input}")
     if rows < MIN_ROWS:
         raise InputError(f"--rows {rows}: at least {MIN_ROWS} are needed, to be split 8 : 1 : 1")
+    if kind not in KINDS:
+        raise InputError(f"--kind {kind} is none of {', '.join(KINDS)}")
+    if not 0 < click_rate < 1:
+        raise InputError(f"--click-rate {click_rate:g}: it must be between 0 and 1")
+    # A log without these options has the schema that it always had.
+    unusual = {"kind": kind} if kind != MIXED else {}
+    unusual |= {"click_rate": click_rate} if click_rate != CLICK_RATE else {}
     return RawTable(
         label=LABEL,
         dense=dict.fromkeys(DENSE, "log1p"),
-        chunks=_shown(generate(rows, seed), rows, progress),
+        chunks=_shown(generate(rows, seed, kind=kind, click_rate=click_rate), rows, progress),
         sparse=[SparseFeature(name, int(COLUMNS[name].scale) + 1) for name in SPARSE],
         time=ROW_ORDER,
-        source={"name": "synthetic", "rows": rows, "seed": seed},
+        source={"name": "synthetic", "rows": rows, "seed": seed, **unusual},
         extra=(PROBABILITY,),
         summaries=(BestLogLoss(),),
     )
@@ -347,6 +402,12 @@ def _count(uniform: np.ndarray, column: Column) -> np.ndarray:
     uniform = np.maximum(uniform - column.negative, 0) / (1 - column.negative)
     counts = np.floor((1 / np.sqrt(1 - uniform) - 1) * (column.scale / (math.sqrt(2) - 1)))
     return np.where(negative, -1, counts)
+
+
+def _interval(counts: np.ndarray, column: Column) -> np.ndarray:
+    """`[N]` uint64: which of the intervals each count, from 0, is in."""
+    edges = np.unique(_count(np.arange(1, STEPS) / STEPS, Column(column.scale)))
+    return np.searchsorted(edges, counts, side="right").astype(np.uint64)
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

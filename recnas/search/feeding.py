@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from recnas.candidates.defaults import DEFAULT_INPUTS
+from recnas.candidates.defaults import DEFAULT_INPUTS, TREE_INPUTS
 from recnas.data import Dataset, fit_inputs
 from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.features.schema import FILE_NAME, Schema
@@ -15,6 +15,8 @@ from recnas.util.errors import InputError
 
 KEPT = 8
 """Data sets that a process keeps open, by what is fed of them."""
+_UNASKED = (AS_PREPARED.numbers, DEFAULT_INPUTS.numbers, TREE_INPUTS.numbers)
+"""Ways to feed numbers that nobody needs to have asked for: a data set without any can be fed so, too."""
 
 
 def open_data(settings: Settings, inputs: Inputs | None = None) -> Dataset:
@@ -43,7 +45,7 @@ def _open_data(data: str, run: str, inputs: Inputs, written: tuple[int, int] | N
     dataset = Dataset(data)
     if inputs.as_prepared:
         return dataset
-    if not dataset.own_schema.dense and inputs.numbers not in (AS_PREPARED.numbers, DEFAULT_INPUTS.numbers):
+    if not dataset.own_schema.dense and inputs.numbers not in _UNASKED:
         raise InputError(f"{data}: there are no numbers to be fed as {', '.join(inputs.numbers)}; leave --numbers out")
     folder = inputs_folder(Path(run), inputs)
     if (folder / FILE_NAME).exists():

@@ -16,7 +16,16 @@ from recnas.cli import main
 from recnas.data import Dataset
 from recnas.data_prep import prepare
 from recnas.data_prep.criteo import DENSE, LABEL, SPARSE
-from recnas.data_prep.synthetic import CLICK_RATE, COLUMNS, MIN_ROWS, PROBABILITY, BestLogLoss, SyntheticLog, generate
+from recnas.data_prep.synthetic import (
+    CLICK_RATE,
+    COLUMNS,
+    KINDS,
+    MIN_ROWS,
+    PROBABILITY,
+    BestLogLoss,
+    SyntheticLog,
+    generate,
+)
 from recnas.features.feature import table_rows
 from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
@@ -175,6 +184,59 @@ def test_interactions_that_are_not_planted_are_not_there(rows, absent):
     assert _interaction(rows, tuple(absent.split())) < 4
 
 
+@pytest.fixture(scope="module")
+def kinds() -> dict[str, pl.DataFrame]:
+    return {kind: SyntheticLog(seed=0, kind=kind).rows(0, ROWS) for kind in KINDS}
+
+
+def test_kinds_differ_in_their_clicks_alone(rows, kinds):
+    assert kinds["mixed"].equals(rows)
+    for kind, found in kinds.items():
+        assert found.drop(LABEL, PROBABILITY).equals(rows.drop(LABEL, PROBABILITY)), kind
+        assert found[LABEL].mean() == pytest.approx(CLICK_RATE, abs=0.015), kind
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.6])
+def test_the_click_rate_is_as_wanted(rate):
+    found = SyntheticLog(seed=0, click_rate=rate).rows(0, ROWS)
+    assert found[LABEL].mean() == pytest.approx(rate, rel=0.15)
+    assert found[PROBABILITY].cast(pl.Float64).mean() == pytest.approx(rate, rel=0.03)
+
+
+@pytest.mark.parametrize("planted", ["C6 C17", "C8 C23", "C9 C17 C20", "C6 C9 C22", "C17 C22 C23"])
+def test_interactions_have_pairs_and_triples(kinds, planted):
+    assert _interaction(kinds["interactions"], tuple(planted.split())) > 8
+
+
+@pytest.mark.parametrize("absent", ["C6 C17", "C2 C23", "I5 C2", "C9 C17 C20", "C6 C17 C23"])
+def test_ids_matter_alone(kinds, absent):
+    assert _interaction(kinds["ids"], tuple(absent.split())) < 4
+
+
+def test_ids_alone_leave_numbers_without_a_meaning(kinds):
+    values = _log_odds(kinds["ids"])
+    for name in DENSE:
+        ranks = kinds["ids"][name].fill_null(0).rank("average").to_numpy()
+        assert abs(np.corrcoef(ranks, values)[0, 1]) < 5 / math.sqrt(ROWS), name
+
+
+def test_steps_are_no_smooth_functions(kinds):
+    values, explained = _log_odds(kinds["steps"]), {"steps": [], "a parabola": []}
+    for name in ("I5", "I6", "I8", "I9"):
+        counts = kinds["steps"][name].fill_null(0)
+        # The steps of even shares of a count's rows.
+        _, places = np.unique(
+            np.digitize(counts, np.quantile(counts.drop_nulls(), np.arange(64) / 64)), return_inverse=True
+        )
+        means = np.bincount(places, weights=values) / np.bincount(places)
+        explained["steps"].append(means[places].var() / values.var())
+        ranks = counts.rank("average").to_numpy() / ROWS
+        parabola = np.polyval(np.polyfit(ranks, values, 2), ranks)
+        explained["a parabola"].append(parabola.var() / values.var())
+    assert sum(explained["steps"]) > 0.15
+    assert sum(explained["a parabola"]) < 0.5 * sum(explained["steps"])
+
+
 def test_a_first_order_model_is_between_the_constant_and_the_truth(rows):
     kinds = 2**12
     ids = [table_rows(rows[name].fill_null(0).to_numpy(), kinds, rows[name].is_null().to_numpy()) for name in SPARSE]
@@ -244,11 +306,22 @@ def test_prepare_prints_the_best_reachable_log_loss(tmp_path, capsys):
     assert "log loss of the constant click rate: train 0.5" in printed
 
 
+def test_options_of_a_log_are_in_its_schema(tmp_path):
+    options = ["--rows", "2000", "--kind", "steps", "--click-rate", "0.1", "--quiet"]
+    assert main(["prepare", "synthetic", "--output", str(tmp_path / "out"), *options]) == 0
+    source = Schema.load(tmp_path / "out").source
+    assert (source["kind"], source["click_rate"]) == ("steps", 0.1)
+
+
 def test_an_input_and_too_few_rows_are_refused(tmp_path):
     with pytest.raises(InputError, match="leave out --input"):
         prepare("synthetic", tmp_path / "out", tmp_path / "train.txt")
     with pytest.raises(InputError, match=f"--rows 99: at least {MIN_ROWS}"):
         prepare("synthetic", tmp_path / "out", rows=99)
+    with pytest.raises(InputError, match="--kind steep is none of mixed, steps"):
+        prepare("synthetic", tmp_path / "out", rows=1000, kind="steep")
+    with pytest.raises(InputError, match="--click-rate 1: it must be between 0 and 1"):
+        prepare("synthetic", tmp_path / "out", rows=1000, click_rate=1.0)
     with pytest.raises(InputError, match="synthetic has no option size"):
         prepare("synthetic", tmp_path / "out", size=1000)
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ import pytest
 import recnas
 import recnas.data_prep
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.defaults import DEFAULT_INPUTS
+from recnas.candidates.defaults import DEFAULT_INPUTS, TREE_INPUTS
 from recnas.candidates.evaluation import Evaluation
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe import Optimization, Recipe
@@ -162,6 +162,7 @@ def test_without_numbers_ways_to_feed_them_are_refused_but_for_the_usual_ones(tm
     folder = tmp_path / "set"
     prepared(folder, write_clicks(tmp_path / "clicks.csv", numbers=False))
     settings = settings_of(folder, tmp_path / "run")
-    assert open_data(settings, DEFAULT_INPUTS).schema.num_fields == 2
+    for usual in (DEFAULT_INPUTS, TREE_INPUTS):
+        assert open_data(settings, usual).schema.num_fields == 2
     with pytest.raises(InputError, match="there are no numbers to be fed as piecewise; leave --numbers out"):
         open_data(settings, Inputs(numbers=("piecewise",)))
