@@ -25,7 +25,7 @@ from recnas.features.inputs import MOST_PARTS
 ROWS = 500_000
 MOST_FEATURES = 128
 """Of more features, those that tell most by themselves are looked at."""
-VISITS = 1 << 30
+VISITS = 1 << 28
 """Rows that are looked at in all while candidates are first gone through, pairs and triples each; with more candidates,
 fewer rows for each."""
 LEAST_ROWS = 50_000
@@ -146,13 +146,12 @@ class _Search:
         return found if len(found) * min(rows, LEAST_ROWS) <= VISITS else []
 
     def _screen(self, candidates: Sequence[Parts]) -> None:
-        """Looks at candidates for the first time, with fewer rows if they are many."""
-        new = [parts for parts in candidates if parts not in self._known]
+        """Looks at candidates, with fewer rows if they are many."""
         rows = len(self._features[0].codes)
-        fewer = min(rows, VISITS // max(1, len(new)))
-        self._looked += len(new)
+        fewer = min(rows, VISITS // max(1, len(candidates)))
+        self._looked += len(candidates)
         found: dict[Parts, float] = {}
-        for parts in new:
+        for parts in candidates:
             if time.monotonic() > self._until:
                 break
             self._now[parts] = self._model.gain(self._joined(parts, fewer))
@@ -176,7 +175,7 @@ class _Search:
                 for part in itertools.combinations(best, size):
                     if part not in self._now:
                         self._now[part] = self._model.gain(self._joined(part))
-            self._known[best] = self._beyond_parts(best) if gain.value > certain * gain.noise else 0.0
+            self._known[best] = self._beyond_parts(best) if gain.certainty > certain else 0.0
             fresh.add(best)
         return None
 

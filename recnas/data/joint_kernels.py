@@ -13,7 +13,8 @@ from recnas.util.compiled import compiled
 
 Array = np.ndarray[Any, Any]
 
-MOST_STEP = 2.0
+FOLDS = 2
+MOST_STEP = np.float32(2)
 """No effect changes by more at a time, in log-odds: further away its quadratic approximation says nothing."""
 
 
@@ -47,22 +48,20 @@ def number_cells(first: Array, second: Array, second_size: int, cells: Array) ->
 
 
 @compiled
-def sum_up(cells: Array, folds: Array, slopes: Array, curves: Array, sums: Array) -> None:
-    """Adds up by cell and fold what the model of that fold misses.
+def sum_up(cells: Array, folds: Array, missed: Array, sums: Array) -> None:
+    """Adds up by cell and fold what models miss.
 
     Args:
         cells: `[N]` int32.
-        folds: `[N]` int8, the fold of which a row is held out.
-        slopes, curves: `[N, K]` float32 residuals y - p and weights p (1 - p) of each fold's model.
-        sums: `[C, K, 4]` float32 of zeros, to be filled: slopes and curves of the rows that the fold's model is fitted
-            to, and of those that are held out of it.
+        folds: `[N]` int8, the fold of each row.
+        missed: `[N, 2K]` float32: for each model the residual y - p, and the weight p (1 - p).
+        sums: `[C, K, 2K]` float32 of zeros, to be filled: of the cell's rows of each fold.
     """
     for row in range(len(cells)):
-        cell = cells[row]
-        for fold in range(slopes.shape[1]):
-            place = 2 if folds[row] == fold else 0
-            sums[cell, fold, place] += slopes[row, fold]
-            sums[cell, fold, place + 1] += curves[row, fold]
+        cell, fold = cells[row], folds[row]
+        # Of a number of columns that the compiler knows, so that it adds them up at once.
+        for column in range(2 * FOLDS):
+            sums[cell, fold, column] += missed[row, column]
 
 
 @compiled
@@ -72,32 +71,27 @@ def gains(sums: Array, effects: Array, penalties: Array, found: Array) -> None:
     Args:
         sums: See `sum_up`.
         effects: `[C, K]` float32 present effects.
-        penalties: `[L]` float64 ridge penalties.
+        penalties: `[L]` float32 ridge penalties.
         found: `[2, L]` float64 of zeros, to be filled: the log loss won, summed over rows, and the variance of
             this if there was nothing to win.
     """
     for cell in range(len(sums)):
-        for fold in range(sums.shape[1]):
-            slope, curve, held_slope, held_curve = sums[cell, fold]
-            if held_curve > 0 and (curve > 0 or effects[cell, fold] != 0):
+        for fold in range(FOLDS):
+            held_slope, held_curve = sums[cell, fold, 2 * fold], sums[cell, fold, 2 * fold + 1]
+            slope, curve = _fitted(sums, cell, fold)
+            effect = effects[cell, fold]
+            if held_curve > 0 and (curve > 0 or effect != 0):
                 for place in range(len(penalties)):
-                    step = np.float64(_step(slope, curve, effects[cell, fold], penalties[place]))
+                    step = _step(slope, curve, effect, penalties[place])
                     found[0, place] += held_slope * step - held_curve * step * step / 2
                     found[1, place] += held_curve * step * step
 
 
 @compiled
 def apply_steps(
-    sums: Array,
-    penalty: float,
-    effects: Array,
-    cells: Array,
-    labels: Array,
-    scores: Array,
-    slopes: Array,
-    curves: Array,
+    sums: Array, penalty: float, effects: Array, cells: Array, labels: Array, scores: Array, missed: Array
 ) -> None:
-    """Fits effects anew, by one Newton step, and brings the models' scores, slopes and curves up to date.
+    """Fits effects anew, by one Newton step, and brings the models' scores, and what they miss, up to date.
 
     Args:
         sums: See `sum_up`.
@@ -105,19 +99,32 @@ def apply_steps(
         effects: `[C, K]` float32, changed.
         cells: `[N]` int32.
         labels: `[N]` float32.
-        scores, slopes, curves: `[N, K]` float32, changed.
+        scores: `[N, K]` float32, changed.
+        missed: See `sum_up`; changed.
     """
     steps = np.empty_like(effects)
     for cell in range(len(sums)):
-        for fold in range(sums.shape[1]):
-            steps[cell, fold] = _step(sums[cell, fold, 0], sums[cell, fold, 1], effects[cell, fold], penalty)
+        for fold in range(FOLDS):
+            slope, curve = _fitted(sums, cell, fold)
+            steps[cell, fold] = _step(slope, curve, effects[cell, fold], penalty)
             effects[cell, fold] += steps[cell, fold]
     for row in range(len(cells)):
-        for fold in range(slopes.shape[1]):
+        for fold in range(FOLDS):
             scores[row, fold] += steps[cells[row], fold]
             probability = np.float32(1) / (np.float32(1) + np.exp(-scores[row, fold]))
-            slopes[row, fold] = labels[row] - probability
-            curves[row, fold] = probability * (np.float32(1) - probability)
+            missed[row, 2 * fold] = labels[row] - probability
+            missed[row, 2 * fold + 1] = probability * (np.float32(1) - probability)
+
+
+@compiled
+def _fitted(sums: Array, cell: int, fold: int) -> tuple[float, float]:
+    """The sums of the rows that the model of a fold is fitted to: those of all others."""
+    slope = curve = np.float32(0)
+    for other in range(FOLDS):
+        if other != fold:
+            slope += sums[cell, other, 2 * fold]
+            curve += sums[cell, other, 2 * fold + 1]
+    return slope, curve
 
 
 @compiled

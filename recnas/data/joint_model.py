@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recnas.data.joint_kernels import apply_steps, gains, number_cells, sum_up
+from recnas.data.joint_kernels import FOLDS, apply_steps, gains, number_cells, sum_up
 
-FOLDS = 2
-PENALTIES = 0.5 * 2.0 ** np.arange(0, 12)
+PENALTIES = 2.0 ** np.arange(-1, 11, dtype=np.float32)
 """Of these ridge penalties each term has the one that is best for held-out rows: 1 / variance of its effects."""
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,12 @@ class Gain(NamedTuple):
 
     Attributes:
         value: Mean log loss won on held-out rows.
-        noise: The standard deviation of this if there was nothing to win.
+        certainty: How far rows that are held out go along with the effects that others have; where there are none, this
+            is by chance, and of a standard normal distribution.
     """
 
     value: float
-    noise: float
+    certainty: float
 
 
 class _Term(NamedTuple):
@@ -81,17 +82,16 @@ class FoldedModel:
         rows = len(labels)
         self._labels = labels.astype(np.float32)
         self._folds = (np.random.default_rng(seed).permutation(rows) % FOLDS).astype(np.int8)
-        self._scores = np.zeros((rows, FOLDS), dtype=np.float32)
-        self._slopes, self._curves = np.empty_like(self._scores), np.empty_like(self._scores)
+        self._scores = np.empty((rows, FOLDS), dtype=np.float32)
+        self._missed = np.empty((rows, 2 * FOLDS), dtype=np.float32)
         self._terms: list[_Term] = []
         for fold in range(FOLDS):
             # Half a click more of either kind, so that none is certain.
             others = self._labels[self._folds != fold]
             rate = (others.sum(dtype=np.float64) + 0.5) / (len(others) + 1)
             self._scores[:, fold] = np.log(rate / (1 - rate))
-        probabilities = 1 / (1 + np.exp(-self._scores))
-        self._slopes[:] = self._labels[:, None] - probabilities
-        self._curves[:] = probabilities * (1 - probabilities)
+            self._missed[:, 2 * fold] = self._labels - rate
+            self._missed[:, 2 * fold + 1] = rate * (1 - rate)
 
     @property
     def loss(self) -> float:
@@ -110,8 +110,10 @@ class FoldedModel:
         won, variance = _gains(sums, effects)
         best = int(np.argmax(won))
         rows = len(cells.codes)
-        # Two folds that judge each other's effects see the same chance twice.
-        return Gain(float(won[best]) / rows, float(np.sqrt(2 * variance[best])) / rows)
+        # What is won is slope · step - curve · step² / 2, and of the first part alone the mean is 0 by chance. Two
+        # folds that judge each other's effects see the same chance twice.
+        agreement = won[best] + variance[best] / 2
+        return Gain(float(won[best]) / rows, float(agreement / max(np.sqrt(2 * variance[best]), TINY)))
 
     def add(self, cells: Cells) -> None:
         """A further term, without effects so far."""
@@ -135,13 +137,13 @@ class FoldedModel:
         best = int(np.argmax(won))
         if won[best] <= 0:
             return 0.0
-        codes, scores = term.cells.codes, self._scores
-        apply_steps(sums, PENALTIES[best], term.effects, codes, self._labels, scores, self._slopes, self._curves)
+        codes = term.cells.codes
+        apply_steps(sums, PENALTIES[best], term.effects, codes, self._labels, self._scores, self._missed)
         return float(won[best]) / len(codes)
 
     def _sums(self, cells: Cells) -> np.ndarray:
-        sums = np.zeros((cells.size, FOLDS, 4), dtype=np.float32)
-        sum_up(cells.codes, self._folds, self._slopes, self._curves, sums)
+        sums = np.zeros((cells.size, FOLDS, 2 * FOLDS), dtype=np.float32)
+        sum_up(cells.codes, self._folds, self._missed, sums)
         return sums
 
 
