@@ -28,6 +28,7 @@ AS_PUBLISHED: dict[str, Any] = {
         "dropout": None,
         "embedding_dim": 16,
         "embedding_std": None,
+        "baselines": ["dlrm"],
         "baseline_recipes": "like-finalists",
         "optimization": {
             "learning_rate": 0.1,

@@ -19,6 +19,7 @@ class Evaluation:
         fidelity: 0 for proxies; above 0 the share of its recipe's training after which it is measured, 1 for the whole.
         parents: Ids of the candidates that it was made from.
         iteration: The round of the strategy that asked, from 0.
+        source: What proposed the candidate, where a strategy has several sources of proposals.
 
     Raises:
         ValueError: There is no such fidelity.
@@ -28,6 +29,7 @@ class Evaluation:
     fidelity: float = 0.0
     parents: tuple[str, ...] = ()
     iteration: int = 0
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.fidelity <= 1:
@@ -172,6 +174,8 @@ class Result:
         seconds: The time it took.
         proxies: What each gave, by name, at fidelity 0.
         training: How far the training has come, at a fidelity above 0.
+        clock: Seconds from the beginning of a search with a budget in time to when this was known, without the time
+            between two processes of a run that was resumed; None in others.
     """
 
     evaluation: Evaluation
@@ -179,6 +183,7 @@ class Result:
     seconds: float
     proxies: Mapping[str, float] = field(default_factory=dict)
     training: Training | None = None
+    clock: float | None = None
 
     @classmethod
     def of_training(cls, evaluation: Evaluation, training: Training) -> Result:
@@ -205,6 +210,8 @@ class Result:
             "iteration": asked.iteration,
             "score": self.score,
             "seconds": self.seconds,
+            **({} if asked.source is None else {"source": asked.source}),
+            **({} if self.clock is None else {"clock": self.clock}),
         }
         if self.training is None:
             return values | {"proxies": dict(self.proxies)}

@@ -28,6 +28,23 @@ class Span:
         """A number of it, with three digits: what is written is what is meant."""
         return rounded(math.exp(rng.uniform(math.log(self.least), math.log(self.most))))
 
+    def near(self, value: float, step: float, rng: random.Random) -> float:
+        """Another number of it, near one.
+
+        Args:
+            value: That one, above 0.
+            step: The standard deviation, as a share of the span, in logarithms.
+            rng: The source of the draw.
+        """
+        moved = math.log(value) + rng.gauss(0.0, step) * (math.log(self.most) - math.log(self.least))
+        return rounded(min(self.most, max(self.least, math.exp(moved))))
+
+    def place_of(self, value: float | None) -> float:
+        """Where a number lies, from 0 to 1, in logarithms; -1 for none."""
+        if not value:
+            return -1.0
+        return (math.log(value) - math.log(self.least)) / (math.log(self.most) - math.log(self.least))
+
 
 @dataclass(frozen=True)
 class Options:

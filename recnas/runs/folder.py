@@ -30,6 +30,8 @@ INPUTS = "inputs"
 """The folder that has, for each way in which candidates are fed, the schema of what they are fed."""
 DATA = "data.json"
 """What is told of the data."""
+BEGINNING = "beginning.json"
+"""What a search that trains its candidates found before the first."""
 WARM_UP, SEARCH, RE_RANKING, TUNING = "warm-up", "search", "re-ranking", "tuning"
 FINAL_TRAINING, TEST = "final training", "test"
 RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", RESULTS, "architecture.json")

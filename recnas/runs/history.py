@@ -49,6 +49,11 @@ class History:
         return sum(line.startswith(begins) for line in self._lines)
 
     @property
+    def last_clock(self) -> float:
+        """The time of a search's clock at the last line that the file held when it was opened; 0 where none has it."""
+        return self._line(len(self._lines) - 1).get("clock", 0.0) if self._lines else 0.0
+
+    @property
     def num_left(self) -> int:
         """How many evaluations the file holds that have not been given out again."""
         return max(0, len(self._lines) - self._place)
@@ -125,6 +130,7 @@ class History:
             line["seconds"],
             line.get("proxies", {}),
             None if training is None else Training.from_json(training),
+            line.get("clock"),
         )
 
     def _other(self, line: Mapping[str, Any], *asked: object) -> InputError:

@@ -13,12 +13,12 @@ from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.features.inputs import Inputs
 from recnas.nn.sharding import Sharding
-from recnas.proxies.expression import USUAL, USUAL_WARMUP, Ranking
+from recnas.proxies.expression import NONE, USUAL, USUAL_WARMUP, Ranking
 from recnas.space import SPACES, check_space_name
 from recnas.strategies.evolution import EvolutionSettings
-from recnas.strategies.registry import TRAINING, check_strategy_name, strategies
+from recnas.strategies.registry import TRAINERS, TRAINING, check_strategy_name, strategies
 from recnas.train.amount import Amount
-from recnas.util.durations import seconds_of
+from recnas.util.durations import Limit, limit_of, seconds_of
 from recnas.util.errors import InputError
 from recnas.util.plain_values import from_plain, known_only, to_plain, with_present_names
 from recnas.util.setting import group, setting
@@ -115,10 +115,15 @@ class ProxySettings:
 
 Kind = TypeVar("Kind", bound="Settings")
 
+RANKED_SPACE, TRAINED_SPACE = "nasrec-small", "nasrec-cross"
+"""The search spaces of blocks that are taken where none is named: where candidates are ranked, and where trained."""
+
 OWN, LIKE_FINALISTS = "own", "like-finalists"
 """How baselines may be trained."""
-EVOLUTION, RANDOM = "evolution", "random"
+EVOLUTION, RANDOM, PORTFOLIO = "evolution", "random", "portfolio"
 """The strategies that are taken where none is named."""
+USUAL_BUDGET = "10m"
+"""Of a search that trains its candidates."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ class FinalSettings:
         help="learning rates that are tried too for the best finalist and each baseline; the best on validation counts",
     )
     baselines: tuple[str, ...] = setting(
-        ("dlrm",),
+        (),
         help=f"baselines to train beside the finalists: {', '.join(FAMILIES)}; {' and '.join(TREES)} (need the extra "
         "recnas[gbdt]); module:Class is one of your own",
     )
@@ -253,8 +258,9 @@ class CodeFlag:
 class Settings:
     """Every setting of a search.
 
-    By a cheap ranking alone, evolution ends at extremes (docs/ranking.md), so candidates are random by default where a
-    second stage follows. The history does not depend on `workers`.
+    Where nothing is said of a ranking, candidates are trained: see `recnas.strategies.portfolio`. By a cheap ranking
+    alone, evolution ends at extremes (docs/ranking.md), so candidates are random by default where a second stage
+    follows. With a budget in evaluations the history does not depend on `workers`.
 
     Attributes:
         command: What it is the settings of.
@@ -273,13 +279,26 @@ class Settings:
 
     data: str = ""
     run: str = ""
-    space: str = setting(
-        "nasrec-small", help=f"search space: {', '.join(SPACES)}; module:function gives one of your own"
+    budget: str | None = setting(
+        None,
+        help="how much a search that trains candidates may take: time, such as 10m or 1h30m, or so many candidates, "
+        f"such as 40c; none: {USUAL_BUDGET}",
+    )
+    space: str | None = setting(
+        None,
+        help=f"search space: {', '.join(SPACES)}; module:function gives one of your own; a search that trains its "
+        f"candidates takes families of baselines, too, several with commas: {', '.join(FAMILIES)}; none: "
+        f"{RANKED_SPACE}, or all families and {TRAINED_SPACE}",
     )
     strategy: str | None = setting(
         None,
-        help=f"what proposes candidates: {', '.join(strategies())}, or module:Class for one of your own; none: random "
-        "where a second stage of the ranking follows, else evolution",
+        help=f"what proposes candidates: {', '.join(strategies())}, or module:Class for one of your own; none: "
+        f"{PORTFOLIO}, which trains candidates from a portfolio of good ones on; or, where flags of ranking, warm-up, "
+        "evolution or finalists say that candidates are to be ranked, random if a second stage of the ranking follows, "
+        "else evolution",
+    )
+    portfolio: str | None = setting(
+        None, help="the candidates that a search begins with, a file of `recnas portfolio`; none: those of recnas"
     )
     seed: int = setting(0, help="where all random choices start")
     workers: int | None = setting(
@@ -302,9 +321,24 @@ class Settings:
     final: FinalSettings = field(default_factory=FinalSettings, metadata=group("final training"))
 
     def __post_init__(self) -> None:
-        check_space_name(self.space)
+        for name in self.spaces:
+            if not (self.trains and name in FAMILIES):
+                check_space_name(name)
+        if (
+            len(blocks := [name for name in self.spaces if name not in FAMILIES]) > 1
+            or len(self.spaces) > 1 > self.trains
+        ):
+            raise InputError(f"space is {self.space}; one of blocks is searched, not {' and '.join(blocks)}")
         if self.strategy is not None:
             check_strategy_name(self.strategy)
+        if self.strategy == PORTFOLIO and self.ranks:
+            raise InputError(
+                "a portfolio's candidates are trained, not ranked: leave what is said of ranking, warm-up, evolution "
+                "and finalists out, or choose another --strategy"
+            )
+        if self.budget is not None and not self.trains:
+            raise InputError(f"--budget is of a search that trains its candidates; {self.explorer} ranks them")
+        _ = self.limit  # checks it
         at_least(self, seed=0, checkpoint_seconds=0)
         if self.workers is not None:
             at_least(self, workers=1)
@@ -333,16 +367,64 @@ class Settings:
 
     @property
     def ranking(self) -> Ranking:
-        """What candidates are ranked by."""
+        """What candidates are ranked by; nothing where they are trained."""
         given = self.warmup.amount
-        return Ranking.parse(self.proxy.score, USUAL_WARMUP if given is None else given)
+        return Ranking.parse(NONE if self.trains else self.proxy.score, USUAL_WARMUP if given is None else given)
 
     @property
     def explorer(self) -> str:
         """The name of the strategy that proposes candidates."""
         if self.strategy is not None:
             return self.strategy
-        return EVOLUTION if self.ranking.second is None else RANDOM
+        if not self.ranks:
+            return PORTFOLIO
+        return EVOLUTION if Ranking.parse(self.proxy.score).second is None else RANDOM
+
+    @property
+    def ranks(self) -> bool:
+        """Whether something is said of ranking candidates: of proxies, warm-up, evolution or finalists."""
+        said, usual = self.final, FinalSettings()
+        finalists = ("top_k", "strategy", "first_share", "other_learning_rates")
+        return (
+            self.warmup != WarmupSettings()
+            or self.proxy != ProxySettings()
+            or self.evolution != EvolutionSettings()
+            or any(getattr(said, name) != getattr(usual, name) for name in finalists)
+        )
+
+    @property
+    def trains(self) -> bool:
+        """Whether candidates are trained by the strategy itself, not ranked."""
+        return self.command == Settings.command and self.searches and self.explorer in TRAINERS
+
+    @property
+    def counts_candidates(self) -> bool:
+        """Whether a search trains its candidates and has a budget of so many."""
+        return self.trains and self.limit.candidates is not None
+
+    @property
+    def limit(self) -> Limit:
+        """The budget of a search that trains its candidates."""
+        return limit_of(self.budget or USUAL_BUDGET)
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """What is named as the space: of blocks, or families."""
+        return () if self.space is None else tuple(dict.fromkeys(name.strip() for name in self.space.split(",")))
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families of baselines that are searched: all where no space is named."""
+        if not self.trains:
+            return ()
+        return tuple(name for name in self.spaces if name in FAMILIES) if self.spaces else tuple(FAMILIES)
+
+    @property
+    def block_space(self) -> str | None:
+        """The name of the search space of blocks; None where families alone are searched."""
+        if not self.spaces:
+            return TRAINED_SPACE if self.trains else RANKED_SPACE
+        return next((name for name in self.spaces if name not in FAMILIES), None)
 
     @property
     def warmup_amount(self) -> float:

@@ -42,6 +42,8 @@ def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str
     keys = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
     found = [model for model in models if model["kind"] == SEARCHED and model["status"] == "trained"]
     points = {model["id"]: (model["validation"]["log_loss"], *(model[key] for key in keys)) for model in found}
+    if not points:
+        return []
     ids = list(points)
     return sorted((ids[place] for place in first_front(list(points.values()))), key=points.__getitem__)
 

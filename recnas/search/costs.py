@@ -9,7 +9,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
 from recnas.data import Dataset
 from recnas.nn.model import sizes
-from recnas.nn.networks import count_macs, dim_of
+from recnas.nn.networks import build_network, count_macs, dim_of
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.latency import Latencies
@@ -41,7 +41,7 @@ class Costs:
 
         A space of the user's own is imported only when this is asked for: baselines alone need none.
         """
-        return SearchSpace.named(self._settings.space).smallest(lambda arch: self.of(arch, "macs"))
+        return SearchSpace.named(self._settings.block_space).smallest(lambda arch: self.of(arch, "macs"))
 
     def check_counts(self) -> None:
         """Holds the smallest candidate against the limits on what is counted.
@@ -73,6 +73,24 @@ class Costs:
         if not self._settings.limits.admits(arch, *self._sizes):
             return False
         return "latency" not in self._bounds or self.of(arch, "latency") <= self._bounds["latency"]
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Whether a whole candidate, as it is fed, is within the limits; what is counted is looked at first."""
+        if not self._bounds:
+            return True
+        schema, dim = open_data(self._settings, candidate.inputs).schema, dim_of(candidate)
+        costs: dict[str, float | None] = {
+            "macs": count_macs(candidate.network, schema, dim),
+            "parameters": sum(item.numel() for item in build_network(candidate.network, schema, dim).parameters()),
+            "latency": None,
+        }
+        if self._settings.limits.exceeded(costs):
+            return False
+        return "latency" not in self._bounds or self._latencies.whole(candidate) <= self._bounds["latency"]
+
+    def macs(self, candidate: Candidate) -> float:
+        """About how many multiply–accumulates a row of a candidate costs: on what the run's are usually fed."""
+        return count_macs(candidate.network, self._schema, dim_of(candidate))
 
     def point(self, result: Result) -> Point:
         """What a candidate came to in each objective, in the order of the settings, smaller is better."""
@@ -107,6 +125,6 @@ class Costs:
         if (bound := self._bounds.get(name)) is not None and (least := self.of(self.smallest, name)) > bound:
             features = f"{self._schema.num_columns} columns and {self._schema.num_fields} fields"
             raise InputError(
-                f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.space} costs "
+                f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.block_space} costs "
                 f"{round(least, 3):,} {unit} on {features}"
             )

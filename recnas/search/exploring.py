@@ -29,7 +29,7 @@ from recnas.util.errors import InputError
 def make_problem(settings: Settings, costs: Costs) -> Problem:
     """What a run's strategy works on."""
     return Problem(
-        SearchSpace.named(settings.space),
+        SearchSpace.named(settings.block_space),
         settings.final.recipe,
         random.Random(f"{settings.seed}/search"),
         Budget(settings.evolution.candidates),

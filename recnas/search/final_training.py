@@ -37,7 +37,7 @@ class FinalTraining(Stage):
 
     def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
         """See `Stage.planned`."""
-        finalists = min(settings.final.top_k, settings.evolution.candidates)
+        finalists = 0 if settings.trains else min(settings.final.top_k, settings.evolution.candidates)
         total = planned_rows(settings.final, finalists, self._epochs(settings), rows["train"])
         return PlannedStage(self.name, total, "rows")
 
@@ -58,10 +58,14 @@ class FinalTraining(Stage):
         others = other_learning_rates(final)
         finalists = [
             Candidate(result.candidate.network, final.recipe, settings.inputs)
-            for result in (best_of(findings.ranked, final.top_k, context.costs.point) if findings.ranked else ())
+            for result in ([] if settings.trains else best_of(findings.ranked, final.top_k, context.costs.point))
         ]
-        # What was tuned has been trained.
-        baselines = [] if findings.tuned else baseline_candidates(settings, self._baselines)
+        # What was tuned, or trained by the search, has been trained.
+        baselines = [
+            candidate
+            for candidate in baseline_candidates(settings, self._baselines)
+            if candidate.network_id not in findings.tuned
+        ]
         trained = {candidate.network_id: dict[str, Result]() for candidate in (*finalists, *baselines)}
         trained |= findings.tuned
         total = final.epochs * pass_rows

@@ -16,8 +16,8 @@ from recnas.candidates.candidate import Candidate
 from recnas.data import Batch, Dataset
 from recnas.execution.executor import computing_with
 from recnas.nn.embeddings import WholeEmbeddings
-from recnas.nn.model import default_device
-from recnas.nn.networks import build_network
+from recnas.nn.model import CTRModel, default_device
+from recnas.nn.networks import build_network, dim_of, reads_first_order
 from recnas.runs.folder import LATENCIES
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
@@ -64,6 +64,19 @@ class Latencies:
         """
         lookup = self._once("embeddings", "", self._lookup)
         return self._once("candidate", arch.id, lambda: lookup + self._network(arch))
+
+    def whole(self, candidate: Candidate) -> float:
+        """The time of a whole candidate as it is fed, with fresh weights."""
+
+        def measure() -> float:
+            dataset, dim = open_data(self._settings, candidate.inputs), dim_of(candidate)
+            batch = self._batch if dataset is self._dataset else self._batch_of(dataset)
+            embeddings = WholeEmbeddings(dataset.schema, dim, self._device, reads_first_order(candidate.network))
+            model = CTRModel(dataset.schema, embeddings, build_network(candidate.network, dataset.schema, dim))
+            model = model.to(self._device).eval()
+            return self._median_ms(lambda: model(batch))
+
+        return self._once("whole", candidate.id, measure)
 
     def trained(self, candidate: Candidate) -> float:
         """The time of a finally trained model as a whole, with the weights that the run kept."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from recnas.candidates.families import FAMILIES
 from recnas.candidates.network import save_network
 from recnas.data import Dataset, describe
 from recnas.execution.opening import open_executor
@@ -78,12 +79,13 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
         check_proxy_name(name)
     dataset = open_data(settings)
     costs = Costs(settings, dataset)
-    costs.check_counts()
+    if not settings.trains:
+        costs.check_counts()
     started = time.perf_counter()
     timed = settings.limits.max_latency_ms is not None
     if strategy is None and not is_user_code(settings.explorer):
         strategy = named_strategy(settings)
-    if strategy is not None and settings.limits.bounds and not timed:
+    if strategy is not None and settings.limits.bounds and not timed and not settings.trains:
         check_limits(strategy, settings, costs)
     check_openable(settings, dataset.own_schema, options.overwrite, options.resume)
     # Code of the user's own is imported when nothing else can be refused but for what its proxies declare, and before
@@ -101,11 +103,13 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
         if timed:
             # What is timed must have the machine to itself.
             context.executor.wait_for_start()
-            costs.check_latency()
-            check_limits(strategy, settings, costs)
+            if not settings.trains:
+                costs.check_latency()
+                check_limits(strategy, settings, costs)
         describe_data(context.run, dataset)
         keep_inputs(context.run, settings.inputs, dataset)
-        say_warm_up(console, settings)
+        if not settings.trains:
+            say_warm_up(console, settings)
         findings = go_through(context, stages_of(settings, strategy))
         results = conclude(context, findings)
         results["search"] = {
@@ -155,10 +159,19 @@ def conclude(context: RunContext, findings: Findings) -> dict[str, Any]:
         **best,
         "front": front(models, settings.evolution.objectives) if settings.searches else [],
         "data": data_entry(settings, dataset) | {"positive_rate": dataset.schema.positive_rate("train")},
-        "space": settings.space if settings.searches else None,
+        "space": _space(settings) if settings.searches else None,
         "models": models,
         "run": str(context.run),
     }
+
+
+def _space(settings: Settings) -> str:
+    """What is searched, in words."""
+    blocks = [] if settings.block_space is None else [settings.block_space]
+    if not settings.trains:
+        return blocks[0]
+    every = len(settings.families) == len(FAMILIES)
+    return " and ".join([*([f"all {len(FAMILIES)} families"] if every else settings.families), *blocks])
 
 
 def describe_data(run: Path, dataset: Dataset) -> None:

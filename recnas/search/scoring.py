@@ -73,7 +73,7 @@ def build_supernet(settings: Settings, dataset: Dataset, processes: Processes | 
         sharding=settings.sharding if processes else None,
         batch_size=optimization.batch_size if processes else None,
     )
-    return Supernet(schema, embeddings, SearchSpace.named(settings.space)).to(device)
+    return Supernet(schema, embeddings, SearchSpace.named(settings.block_space)).to(device)
 
 
 def build_learner(settings: Settings, supernet: Supernet) -> PathLearner:

@@ -22,7 +22,8 @@ class Findings:
         reranked: The best of them with their scores of the second ranking; None where there was none.
         seconds: What both took.
         warmup_rows: Training rows of the warm-up.
-        tuned: What the trials of each tuned family came to, by the family's id and the candidate's.
+        tuned: What was trained before the final training, by the tuning of families or by the search itself: by the
+            network's id and the candidate's.
         trained: What the trainings of each network came to, by the network's id and the candidate's; finalists first.
         chosen: The best training of each network that has one, by the network's id.
         test: How well these predict the test rows.

@@ -9,6 +9,7 @@ from recnas.runs.settings import Settings
 from recnas.search.context import RunContext
 from recnas.search.exploring import Exploring
 from recnas.search.final_training import FinalTraining
+from recnas.search.joint_search import JointSearch
 from recnas.search.reranking import ReRanking
 from recnas.search.stage import Findings, Stage
 from recnas.search.testing import Test
@@ -27,6 +28,8 @@ def stages_of(settings: Settings, strategy: Strategy | None = None) -> list[Stag
     last = last_stages(settings, settings.final.baselines)
     if not settings.searches:
         return last
+    if settings.trains:
+        return [JointSearch(strategy), *last]
     warm_up = [WarmUp()] if settings.warms_up else []
     re_ranking = [ReRanking()] if settings.ranking.second is not None else []
     return [*warm_up, Exploring(strategy), *re_ranking, *last]

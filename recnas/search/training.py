@@ -107,7 +107,7 @@ def import_code(settings: Settings, candidate: Candidate) -> None:
     elif isinstance(candidate.network, Baseline):
         find_baseline(candidate.network.name)
     else:
-        SearchSpace.named(settings.space)
+        SearchSpace.named(settings.block_space)
 
 
 @dataclass

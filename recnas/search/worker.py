@@ -6,8 +6,11 @@ import gc
 import threading
 from dataclasses import replace
 
+import torch
+
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Quality, Result
+from recnas.execution.executor import computing_with
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.scoring import Scorer, build_scoring_context
@@ -43,8 +46,11 @@ class Worker:
     def train(self, evaluation: Evaluation) -> Result:
         """Trains a candidate to a fidelity; see `train_candidate`."""
         self.release()
+        # The history is not to depend on cores and workers where the clock decides nothing.
+        threads = 1 if self._settings.counts_candidates else torch.get_num_threads()
         try:
-            return train_candidate(self._settings, evaluation)
+            with computing_with(threads):
+                return train_candidate(self._settings, evaluation)
         finally:
             gc.collect()  # frees the model now: TorchRec's modules refer to one another in circles
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from recnas.candidates.evaluation import Evaluation, Result
 
@@ -20,7 +20,9 @@ class Strategy(ABC):
     same results give the same questions.
 
     Attributes:
-        problem: What is searched; there from `begin` on.
+        problem: What is searched, a `JointProblem` of one that trains; there from `begin` on.
+        trains: Whether it trains whole candidates and decides about their training itself, so that nothing is ranked
+            before and nothing trained after it.
 
     Example:
         >>> strategy.begin(problem)
@@ -29,6 +31,7 @@ class Strategy(ABC):
     """
 
     problem: Problem
+    trains: ClassVar[bool] = False
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:

@@ -12,7 +12,7 @@ def best_of(results: Sequence[Result], count: int, point: Callable[[Result], Poi
     """The best results, one of each network.
 
     Args:
-        results: Of candidates that are within the limits; of a network that has several the best counts.
+        results: Of candidates that are within the limits, or none; of a network that has several the best counts.
         count: How many to choose.
         point: What one came to in each objective: the score alone, or costs beside it.
 
@@ -20,6 +20,8 @@ def best_of(results: Sequence[Result], count: int, point: Callable[[Result], Poi
         The highest scores; with costs, the candidates of the Pareto front of score and costs, then of the front of
         the others and so on, where of a front that is too large those stay that lie apart. Highest score first.
     """
+    if not results:
+        return []
     best: dict[str, Result] = {}
     for result in sorted(results, key=lambda result: result.score, reverse=True):
         best.setdefault(result.candidate.network_id, result)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.joint_space import JointSpace
 from recnas.candidates.recipe import Recipe
 from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.space import PATIENCE, Architecture, SearchSpace
@@ -19,13 +20,38 @@ TRIES = 1000
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a strategy may ask.
+    """How much a strategy may ask; of a strategy that trains candidates one of them is given, of others the first.
 
     Attributes:
-        evaluations: How many.
+        evaluations: How many; of one that trains, how many candidates.
+        seconds: How long a search may take, by the clock of `Result.clock`.
     """
 
-    evaluations: int
+    evaluations: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class JointProblem:
+    """What a strategy that trains candidates works on: whole candidates, and the budget.
+
+    Attributes:
+        space: Where candidates come from.
+        rng: The source of every choice: the same state and the same results give the same candidates.
+        budget: How much may be asked.
+        affordable: Whether a candidate is within the limits.
+        macs: Multiply–accumulates a row of a candidate's network.
+        pass_rows: Training rows in a pass.
+        at_once: Evaluations that are asked for side by side.
+    """
+
+    space: JointSpace
+    rng: random.Random
+    budget: Budget
+    affordable: Callable[[Candidate], bool]
+    macs: Callable[[Candidate], float]
+    pass_rows: int
+    at_once: int = 1
 
 
 class Problem:

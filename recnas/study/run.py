@@ -178,7 +178,7 @@ def draw_candidates(settings: StudySettings, costs: Costs) -> list[Candidate]:
     Raises:
         InputError: Too few are found.
     """
-    space, rng = SearchSpace.named(settings.space), random.Random(f"{settings.seed}/candidates")
+    space, rng = SearchSpace.named(settings.block_space), random.Random(f"{settings.seed}/candidates")
     recipe = settings.final.recipe
     found: dict[str, Candidate] = {}
     for _ in range(100 * settings.candidates):
@@ -189,8 +189,8 @@ def draw_candidates(settings: StudySettings, costs: Costs) -> list[Candidate]:
             return list(found.values())
     within = " within the limits" if settings.limits.bounds else ""
     raise InputError(
-        f"found only {len(found)} of {settings.candidates} distinct candidates of {settings.space}{within}; lower "
-        "--candidates"
+        f"found only {len(found)} of {settings.candidates} distinct candidates of {settings.block_space}{within}; "
+        "lower --candidates"
     )
 
 
@@ -333,7 +333,7 @@ def _conclude(
     results = {
         "run": str(run),
         "data": data_entry(settings, dataset),
-        "space": settings.space,
+        "space": settings.block_space,
         "diverged": [arch.id for arch in archs if arch not in whole],
         **summary(settings, candidates, bootstrap),
         "proxies": {name: declared.to_json() for name, declared in declarations.items()},

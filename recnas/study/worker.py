@@ -25,7 +25,7 @@ class StudyWorker:
     def __init__(self, settings: StudySettings) -> None:
         self._settings = settings
         # A user's own may bring operators of its own, which candidates have.
-        SearchSpace.named(settings.space)
+        SearchSpace.named(settings.block_space)
         self._context: tuple[float, ScoringContext] | None = None
         self._building = threading.Lock()
 

@@ -218,6 +218,15 @@ class EvaluationLine(TypedDict, total=False):
     seconds: Required[Seconds]
     proxies: dict[str, float]
     training: Training
+    clock: Seconds
+
+
+class Beginning(TypedDict):
+    """`beginning.json`."""
+
+    joint_ids: list[str]
+    at_once: Annotated[int, Interval(ge=1, le=10_000)]
+    seconds: Seconds
 
 
 class Measured(TypedDict):

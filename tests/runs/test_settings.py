@@ -57,7 +57,10 @@ def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
     assert published.warms_up
     assert not Settings().warms_up
     assert published.explorer == "evolution"
-    assert Settings().explorer == "random"
+    # Where nothing is said of a ranking, nothing is ranked.
+    assert Settings().explorer == "portfolio"
+    assert Settings().trains
+    assert Settings.from_mapping({"proxy": {"rerank": 30}}).explorer == "random"
     assert Settings(strategy="evolution").explorer == "evolution"
     assert replace(published, strategy="random").explorer == "random"
     # With one stage of the ranking, or in a study, it does not matter how many are re-ranked.
@@ -140,7 +143,7 @@ def test_rounds_are_checked_where_there_are_rounds_and_name_the_flags() -> None:
     assert Settings.from_mapping({"evolution": evolution}).explorer == "random"
     Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"tournament": None}})
     Settings.from_mapping({"strategy": "evolution", "evolution": evolution | {"iterations": 0}})
-    Settings.from_mapping({"strategy": "evolution", "evolution": evolution, "final": {"top_k": 0}})
+    Settings.from_mapping({"strategy": "evolution", "evolution": evolution, "final": {"top_k": 0, "baselines": ["lr"]}})
     with pytest.raises(InputError, match=r"tournament of 64 .* population of 4; lower --tournament or raise"):
         Settings.from_mapping({"strategy": "evolution", "evolution": evolution})
     with pytest.raises(InputError, match=r"8 children .* population of 4; lower --children or raise --population"):

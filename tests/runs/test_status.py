@@ -44,6 +44,7 @@ def settings_of(run: Path, data: Path, **final: Any) -> Settings:
             "top_k": 2,
             "epochs": 2,
             "other_learning_rates": [0.02],
+            "baselines": ["dlrm"],
             "baseline_recipes": "like-finalists",
             **final,
         },

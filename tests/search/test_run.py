@@ -43,7 +43,13 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "warmup": {"amount": 0.2, "probe_candidates": 3, "probe_rows": 50},
         "proxy": {"score": "sigeo", "batch_size": 16},
         "evolution": {"population": 6, "iterations": 2, "tournament": 3, "children": 2},
-        "final": {"top_k": 2, "epochs": 2, "other_learning_rates": [0.02], "optimization": {"learning_rate": 0.05}},
+        "final": {
+            "top_k": 2,
+            "epochs": 2,
+            "other_learning_rates": [0.02],
+            "optimization": {"learning_rate": 0.05},
+            "baselines": ["dlrm"],
+        },
     }
     with threads(1):
         run_search(data, run, progress=False, **settings)

@@ -1,0 +1,205 @@
+"""The joint space of a search: networks × recipes × inputs, from which whole candidates are drawn. Needs no torch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
+from recnas.candidates.families import find_family
+from recnas.candidates.network import Baseline
+from recnas.candidates.recipe_choices import NUMBERS, RECIPE_CHOICES, Options, Span, value_at, with_choices
+from recnas.space import Architecture, SearchSpace
+
+NETWORK = "network."
+"""What precedes the name of a family's own choice."""
+JOINT_IDS = "inputs.crosses"
+"""The place of the joint ids, whose value is how many of the proposed ones are taken, the best first."""
+CROSS_PENALTY = "recipe.optimization.cross_penalty"
+JOINT_ID_COUNTS = (0, 1, 2, 4, 8, 16)
+STEP = 0.25
+"""How far a mutation moves a number, as a share of its span: the standard deviation, in logarithms."""
+MOST_TRIES = 100
+"""Draws of a mutation before it is given up that one differs from what it came from."""
+
+Table = Mapping[str, Span | Options]
+"""Choices by their places."""
+
+
+@dataclass(frozen=True)
+class JointSpace:
+    """Whole candidates: a family with its choices or an architecture, a recipe, and inputs.
+
+    Attributes:
+        families: Names of families of networks.
+        space: Whose architectures are candidates beside the families'; None for no architectures.
+        joint_ids: Features that may have a joint id, the most promising first, as in `Inputs.crosses`.
+        recipe: Of architectures, and where a draw begins.
+        inputs: Likewise.
+        fixed: Places of `RECIPE_CHOICES` in which every candidate has what `recipe` and `inputs` have.
+    """
+
+    families: tuple[str, ...]
+    space: SearchSpace | None = None
+    joint_ids: tuple[str, ...] = ()
+    recipe: Any = DEFAULT_RECIPE
+    inputs: Any = DEFAULT_INPUTS
+    fixed: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def kinds(self) -> list[str]:
+        """What a network may be: the families' names, and the space's."""
+        return [*self.families, *([self.space.name] if self.space is not None else [])]
+
+    def kind_of(self, candidate: Candidate) -> str:
+        """Which of `kinds` a candidate's network is."""
+        return candidate.network.name if isinstance(candidate.network, Baseline) else self.space.name
+
+    def __contains__(self, candidate: Candidate) -> bool:
+        """Whether a candidate's network is one of the space."""
+        network = candidate.network
+        if isinstance(network, Baseline):
+            return network.name in self.families
+        return self.space is not None and network in self.space
+
+    def table(self, kind: str) -> dict[str, Span | Options]:
+        """Every choice of candidates of a kind by its place; an architecture's own are the space's to draw."""
+        family = find_family(kind)
+        own = {} if family is None else {NETWORK + key: Options(values) for key, values in family.choices.items()}
+        joint: dict[str, Span | Options] = {}
+        if self.joint_ids:
+            counts = [count for count in JOINT_ID_COUNTS if count < len(self.joint_ids)]
+            joint = {JOINT_IDS: Options((*counts, len(self.joint_ids))), CROSS_PENALTY: Span(3e-4, 3e-2)}
+        chosen = own | dict(RECIPE_CHOICES) | joint
+        return {place: item for place, item in chosen.items() if place not in self.fixed}
+
+    def kept(self, candidate: Candidate) -> Candidate:
+        """A candidate with what is fixed as the space has it."""
+        own = Candidate(candidate.network, self.recipe, self.inputs)
+        return with_choices(candidate, {place: value_at(own, place) for place in sorted(self.fixed)})
+
+    def own(self, kind: str) -> Candidate:
+        """The candidate that a kind begins with: a family's own, or the space's first architecture."""
+        if self.space is not None and kind == self.space.name:
+            return Candidate(self.space.first(), self.recipe, self.inputs)
+        return self.kept(own_candidate(kind))
+
+    def draw(self, rng: random.Random, kind: str | None = None) -> Candidate:
+        """A candidate each of whose choices is drawn anew.
+
+        Args:
+            rng: The source of every choice.
+            kind: Which of `kinds` it is of; None to draw that as well.
+        """
+        kind = rng.choice(self.kinds) if kind is None else kind
+        table = self.table(kind)
+        found = self.own(kind)
+        if isinstance(found.network, Architecture):
+            found = replace(found, network=self.space.sample(rng))
+        return self.with_values(found, {place: item.draw(rng) for place, item in table.items()})
+
+    def mutate(self, candidate: Candidate, rng: random.Random, changes: int = 1) -> Candidate:
+        """A candidate with other values in some places, numbers not far from where they were; it differs.
+
+        Args:
+            candidate: What it is made from.
+            rng: The source of every choice.
+            changes: How many places, at most.
+        """
+        table = self.table(self.kind_of(candidate))
+        is_searched = isinstance(candidate.network, Architecture)
+        # An architecture is as many choices as a family has.
+        places: Sequence[str] = [*table, *([NETWORK] * 4 if is_searched else [])]
+        found = candidate
+        for _ in range(MOST_TRIES):
+            for place in rng.sample(places, min(changes, len(places))):
+                if place == NETWORK:
+                    found = replace(found, network=self.space.mutate(found.network, rng, 2))
+                else:
+                    found = self.with_values(found, {place: _moved(table[place], self.value(found, place), rng)})
+            if found.id != candidate.id:
+                break
+        return found
+
+    def value(self, candidate: Candidate, place: str) -> Any:
+        """What a candidate has in a place of `table`."""
+        if place.startswith(NETWORK):
+            return candidate.network.all_choices[place.removeprefix(NETWORK)]
+        if place == JOINT_IDS:
+            return sum(cross in self.joint_ids for cross in candidate.inputs.crosses)
+        return value_at(candidate, place)
+
+    def with_values(self, candidate: Candidate, values: Mapping[str, Any]) -> Candidate:
+        """A candidate with other values in places of `table`."""
+        own = {place.removeprefix(NETWORK): value for place, value in values.items() if place.startswith(NETWORK)}
+        if own:
+            network = candidate.network
+            candidate = replace(candidate, network=Baseline(network.name, network.all_choices | own))
+        others = {place: value for place, value in values.items() if not place.startswith(NETWORK)}
+        if JOINT_IDS in others:
+            # Those that a user asked for stay.
+            said = tuple(cross for cross in self.inputs.crosses if cross not in self.joint_ids)
+            others[JOINT_IDS] = said + self.joint_ids[: others[JOINT_IDS]]
+        return with_choices(candidate, others)
+
+    def encode(self, candidate: Candidate) -> list[float]:
+        """A candidate as numbers, as many for each of the space: what has no place in its kind is -1."""
+        kind = self.kind_of(candidate)
+        own = self.table(kind)
+        numbers = [float(kind == other) for other in self.kinds]
+        for other in self.kinds:
+            for place, item in self.table(other).items():
+                if place.startswith(NETWORK):
+                    numbers.append(_number(item, self.value(candidate, place)) if other == kind else -1.0)
+        shared = [place for place in self.table(self.kinds[0]) if not place.startswith(NETWORK)]
+        numbers += [_number(own[place], self.value(candidate, place)) for place in shared]
+        if self.space is not None:
+            is_searched = isinstance(candidate.network, Architecture)
+            width = len(self.space.encode(self.space.first()))
+            numbers += self.space.encode(candidate.network) if is_searched else [-1.0] * width
+        return numbers
+
+
+def places_said(said: Candidate, usual: Candidate, without: Collection[str] = ()) -> frozenset[str]:
+    """The places of `RECIPE_CHOICES` in which two candidates differ: what a user has said against what is usual.
+
+    Args:
+        said: With what was said.
+        usual: Without.
+        without: Places that count as said, too: of what a data set leaves no choice.
+    """
+    return frozenset(
+        place for place in RECIPE_CHOICES if place in without or value_at(said, place) != value_at(usual, place)
+    )
+
+
+def _moved(item: Span | Options, now: Any, rng: random.Random) -> Any:
+    """Another value: a number near the one it was, a neighbour of one of ordered options, or any of them."""
+    if isinstance(item, Span):
+        return item.near(now, STEP, rng) if now else item.draw(rng)
+    others = [value for value in item.values if value != now]
+    if not others:
+        return now
+    if now in item.values and all(isinstance(value, int | float) for value in item.values):
+        ordered = sorted(item.values)
+        place = ordered.index(now)
+        return rng.choice(ordered[max(0, place - 1) : place] + ordered[place + 1 : place + 2])
+    return rng.choice(others)
+
+
+def _number(item: Span | Options, value: Any) -> float:
+    """A choice's value as a number."""
+    if isinstance(item, Span):
+        return item.place_of(value)
+    if value in item.values:
+        values = item.values
+        if all(isinstance(other, int | float) for other in values):
+            values = tuple(sorted(values))
+        return values.index(value) / max(1, len(values) - 1)
+    return -1.0
+
+
+__all__ = ["JOINT_IDS", "NETWORK", "NUMBERS", "JointSpace", "places_said"]

@@ -1,0 +1,55 @@
+"""What a search that trains its candidates finds out before the first of them; written down, for `--resume`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+
+from recnas.data.joint_evidence import propose_crosses
+from recnas.runs.folder import BEGINNING
+from recnas.search.context import RunContext
+from recnas.search.scoring import stage_seed
+from recnas.util import forms
+from recnas.util.files import read_json, write_json
+
+AT_ONCE = 2
+"""Candidates that are trained side by side with a budget in candidates, whatever the number of workers."""
+MOST_SHARE = 0.1
+"""Of a budget in time, for finding joint ids."""
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a search begins with.
+
+    Attributes:
+        joint_ids: Features that may have a joint id, the most promising first.
+        at_once: Candidates that are trained side by side.
+        seconds: What it took to find out.
+    """
+
+    joint_ids: tuple[str, ...]
+    at_once: int
+    seconds: float
+
+
+def begin(context: RunContext) -> Beginning:
+    """Looks for joint ids in the training rows, or reads what a process before found."""
+    file = context.run / BEGINNING
+    if file.exists():
+        known = read_json(file, form=forms.Beginning)
+        return Beginning(tuple(known["joint_ids"]), known["at_once"], known["seconds"])
+    settings, start = context.settings, time.perf_counter()
+    seconds = settings.limit.seconds
+    proposed = propose_crosses(
+        context.dataset,
+        seconds=None if seconds is None else seconds * MOST_SHARE,
+        seed=stage_seed(settings, "joint ids"),
+    )
+    taken = time.perf_counter() - start
+    for item in proposed:
+        context.console.say(f"joint id {item.cross}: {item.values:,} values, log loss -{item.gain:.4f} held out")
+    at_once = AT_ONCE if seconds is None else settings.processes
+    found = Beginning(tuple(item.cross for item in proposed), at_once, taken)
+    write_json(file, asdict(found) | {"gains": [item.gain for item in proposed]})
+    return found

@@ -1,0 +1,162 @@
+"""A run's search where its strategy trains candidates itself."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
+from recnas.candidates.evaluation import Result
+from recnas.candidates.joint_space import NUMBERS, JointSpace, places_said
+from recnas.candidates.network import Baseline
+from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
+from recnas.runs.folder import SEARCH
+from recnas.runs.models import ModelFolder
+from recnas.runs.plan import PlannedStage
+from recnas.runs.settings import Settings
+from recnas.search.beginning import Beginning, begin
+from recnas.search.context import RunContext
+from recnas.search.exploring import named_strategy
+from recnas.search.final_training import described
+from recnas.search.loop import pursue
+from recnas.search.stage import Findings, Stage
+from recnas.space import SearchSpace
+from recnas.strategies.base import Strategy
+from recnas.strategies.problem import Budget, JointProblem
+from recnas.util.errors import InputError, RunError
+
+MOST_KEPT = 50
+"""Trained models whose weights are kept while a search goes on, the best ones: what is chosen in the end is of them."""
+FOR_THE_END = 0.04
+"""Share of a budget in time that is left for what comes after the last training."""
+
+
+class JointSearch(Stage):
+    """Trains what a strategy proposes, until the budget is spent.
+
+    Args:
+        strategy: What proposes; it has not begun. None: the one that the settings name.
+    """
+
+    name = SEARCH
+
+    def __init__(self, strategy: Strategy | None = None) -> None:
+        self._strategy = strategy
+
+    def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
+        """See `Stage.planned`."""
+        limit = settings.limit
+        if limit.seconds is not None:
+            return PlannedStage(self.name, limit.seconds, "seconds", trains=False)
+        return PlannedStage(self.name, limit.candidates, "candidates", DEFAULT_RECIPE.epochs * rows["train"])
+
+    def run(self, context: RunContext, findings: Findings) -> None:
+        """See `Stage.run`.
+
+        Raises:
+            InputError: No candidate is within the limits.
+            RunError: None could be trained to its end.
+        """
+        settings, console = context.settings, context.console
+        limit, clock = settings.limit, _Clock(context.history.last_clock)
+        strategy = named_strategy(settings) if self._strategy is None else self._strategy
+        with console.bar(
+            limit.seconds or limit.candidates, self.name, "seconds" if limit.seconds else "candidates"
+        ) as bar:
+            problem = self._problem(context, begin(context))
+            strategy.begin(problem)
+            found: dict[str, Result] = {}
+            best = float("inf")
+
+            def each(result: Result, known: bool) -> None:
+                nonlocal best
+                is_new = result.candidate.id not in found
+                found[result.candidate.id] = result
+                if not result.training.paused:
+                    console.say(described(result, result.candidate.passes * problem.pass_rows))
+                    best = min(best, -result.score)
+                count = result.clock - bar.done if limit.seconds else float(is_new)
+                count = max(0.0, min(count, bar.total - bar.done))
+                (bar.skip if known else lambda done: bar.update(done, f"best log loss {best:.4f}"))(count)
+
+            def end(results: Sequence[Result]) -> None:
+                _keep_the_best(context.run, found)
+
+            pursue(strategy, context.history, self.name, lambda asked: clock.stamped(context.train(asked)), each, end)
+            bar.skip(bar.total - bar.done)
+        if not found:
+            raise InputError("no candidate is within the limits; raise them")
+        findings.explored.extend(found.values())
+        findings.seconds += clock.seconds
+        for result in found.values():
+            findings.tuned.setdefault(result.candidate.network_id, {})[result.candidate.id] = result
+        if not any(result.training.finished for result in found.values()):
+            raise RunError("no candidate's training came to its end; raise --budget")
+
+    def _problem(self, context: RunContext, beginning: Beginning) -> JointProblem:
+        settings, limit = context.settings, context.settings.limit
+        seconds = None if limit.seconds is None else limit.seconds * (1 - FOR_THE_END)
+        return JointProblem(
+            joint_space(settings, beginning.joint_ids, context.dataset.own_schema),
+            random.Random(f"{settings.seed}/search"),
+            Budget(limit.candidates, seconds),
+            context.costs.admits,
+            context.costs.macs,
+            context.dataset.rows("train"),
+            beginning.at_once,
+        )
+
+
+def joint_space(settings: Settings, joint_ids: Sequence[str], own: Schema) -> JointSpace:
+    """The space of a run that trains its candidates.
+
+    Args:
+        settings: The run's.
+        joint_ids: Those that were found, the most promising first.
+        own: The data set's own schema.
+    """
+    no_choice = () if own.dense and own.version >= RAW_NUMBERS_SINCE else (NUMBERS,)
+    said = Candidate(Baseline("dnn"), settings.final.recipe, settings.inputs)
+    usual = Candidate(Baseline("dnn"), DEFAULT_RECIPE, DEFAULT_INPUTS)
+    return JointSpace(
+        settings.families,
+        None if settings.block_space is None else SearchSpace.named(settings.block_space),
+        tuple(joint_ids),
+        settings.final.recipe,
+        settings.inputs,
+        places_said(said, usual, no_choice),
+    )
+
+
+class _Clock:
+    """Seconds of a search, those of earlier processes included.
+
+    Args:
+        before: Seconds that earlier processes have noted.
+    """
+
+    def __init__(self, before: float) -> None:
+        self._before, self._start = before, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """From the beginning of the search until now."""
+        return self._before + time.perf_counter() - self._start
+
+    def stamped(self, results: Iterator[Result]) -> Iterator[Result]:
+        """Results with the time at which they are known."""
+        with closing(results):
+            for result in results:
+                yield replace(result, clock=self.seconds)
+
+
+def _keep_the_best(run: Path, found: Mapping[str, Result]) -> None:
+    """Drops the weights of all but the best trained models, and what paused trainings that do not go on need."""
+    ended = sorted((result for result in found.values() if not result.training.paused), key=lambda item: -item.score)
+    for result in ended[MOST_KEPT:]:
+        ModelFolder(run, result.candidate).drop_weights()

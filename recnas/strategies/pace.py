@@ -1,0 +1,55 @@
+"""How long a training takes, from those of a run that were made, and what an unfinished one may come to."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Result, Training
+
+LOOKUP_MACS = 400_000
+"""What a row costs beside the products of its network, lookups and updates of embeddings, in multiply–accumulates."""
+
+
+class Pace:
+    """Learns how fast a run trains.
+
+    Args:
+        macs: Multiply–accumulates a row of a candidate's network.
+        pass_rows: Training rows in a pass.
+    """
+
+    def __init__(self, macs: Callable[[Candidate], float], pass_rows: int) -> None:
+        self._macs, self._pass_rows = macs, pass_rows
+        self._seconds_a_unit: list[float] = []
+
+    def learn(self, result: Result, rows: int) -> None:
+        """Notes what an evaluation took.
+
+        Args:
+            result: What came of it.
+            rows: Training rows that it has seen, and no evaluation before.
+        """
+        if rows > 0 and result.seconds > 0:
+            self._seconds_a_unit.append(result.seconds / self._work(result.candidate, rows))
+
+    def seconds(self, candidate: Candidate, share: float = 1.0) -> float | None:
+        """How long a share of a candidate's training takes, at most; None while nothing was trained."""
+        if not self._seconds_a_unit:
+            return None
+        rows = share * candidate.passes * self._pass_rows
+        return statistics.median(self._seconds_a_unit) * self._work(candidate, rows)
+
+    def _work(self, candidate: Candidate, rows: float) -> float:
+        return rows * (self._macs(candidate) + LOOKUP_MACS)
+
+
+def loss_at(training: Training, rows: float) -> float | None:
+    """The lowest validation log loss of a training up to so many training rows; None where it was not measured by then.
+
+    Args:
+        training: Whose measurements are looked at.
+        rows: Training rows seen.
+    """
+    return min((epoch.validation.log_loss for epoch in training.epochs if epoch.rows <= rows), default=None)

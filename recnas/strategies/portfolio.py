@@ -1,0 +1,320 @@
+"""The default search: a portfolio of tried candidates first, then proposals from several sources, all trained in rungs.
+
+PriorBand (Mallik et al. 2023) draws from an expert's prior, around the incumbent, and uniformly; here the prior is a
+portfolio that was learned on other data sets, a surrogate proposes as well, and the shares follow success.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.evaluation import Evaluation, Result
+from recnas.candidates.joint_space import JOINT_IDS
+from recnas.candidates.portfolio import Member, load_portfolio
+from recnas.strategies.base import Strategy
+from recnas.strategies.joint_id_race import JointIdRace
+from recnas.strategies.pace import Pace, loss_at
+from recnas.strategies.problem import JointProblem
+from recnas.strategies.registry import strategy
+from recnas.strategies.surrogate import most_promising
+
+RUNGS = (0.2, 0.5)
+"""Shares of a training after which it is compared with those of its kind."""
+ELITE = 6
+"""The best candidates, from which mutations are made and which a training must hope to join to go on."""
+SLACK = 0.002
+"""Log loss that a training may be behind what would bring it among the best, when it is compared."""
+JOINT_ID_SHARE, PORTFOLIO_SHARE = 0.3, 0.6
+"""Shares of a budget after which no further number of joint ids is tried, and not the portfolio alone proposes."""
+BEFORE_SURROGATE = 8
+"""Trainings that have ended before a surrogate is fitted to them."""
+OFFERED = 150
+"""Candidates that it chooses from."""
+TRIES = 50
+"""Proposals in a row that are known, or not affordable, before a search gives up."""
+PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE = (
+    "portfolio",
+    "mutation",
+    "near portfolio",
+    "uniform",
+    "surrogate",
+)
+
+
+@dataclass
+class Trial:
+    """A candidate and how far it was trained.
+
+    Attributes:
+        evaluation: As it was first asked for.
+        kind: That of its network.
+        result: The last one; None before the first.
+        rung: The place in `RUNGS` of the next comparison; as many as there are: none.
+        stopped: Whether it was compared, and did not go on.
+    """
+
+    evaluation: Evaluation
+    kind: str
+    result: Result | None = None
+    rung: int = 0
+    stopped: bool = False
+
+    @property
+    def loss(self) -> float | None:
+        """What its whole training came to; infinite where it diverged, None while it has not ended."""
+        if self.result is None:
+            return None
+        training = self.result.training
+        if training.diverged is not None:
+            return math.inf
+        return training.validation.log_loss if training.finished else None
+
+    @property
+    def fidelity(self) -> float:
+        """The next one to be asked for."""
+        return RUNGS[self.rung] if self.rung < len(RUNGS) else 1.0
+
+
+@dataclass
+class Source:
+    """How a source of proposals has fared.
+
+    Attributes:
+        trials: Proposals of which it is known what came of them.
+        wins: Those of them that were among the best when they ended.
+    """
+
+    trials: int = 0
+    wins: int = 0
+
+    @property
+    def weight(self) -> float:
+        """Its share, before shares are made to sum to 1."""
+        return (1 + self.wins) / (2 + self.trials)
+
+
+@strategy("portfolio")
+class Portfolio(Strategy):
+    """Trains candidates, not merely ranks them, until the budget is spent.
+
+    First the portfolio's first candidate is trained with several numbers of joint ids; the number that is best is what
+    others begin with. Then come the portfolio's candidates in their order, then proposals of sources, whose shares
+    follow their success in this run. A candidate is compared with what is known of its kind of network, as deep
+    cross networks start slowly, at a fifth and at half of its training: by what it may hope for.
+
+    Args:
+        members: The portfolio; None: the one that recnas comes with.
+        sources: Those of proposals beside the portfolio.
+    """
+
+    trains = True
+
+    def __init__(
+        self,
+        members: Sequence[Member] | None = None,
+        sources: Sequence[str] = (MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE),
+    ) -> None:
+        self._members = load_portfolio() if members is None else list(members)
+        self._sources = {name: Source() for name in sources}
+        self._trials: dict[str, Trial] = {}
+        self._asked: list[tuple[Trial, Evaluation]] = []
+        self._clock = 0.0
+
+    @classmethod
+    def from_settings(cls, settings: Any) -> Self:
+        """See `Strategy.from_settings`."""
+        return cls(load_portfolio(settings.portfolio))
+
+    def begin(self, problem: JointProblem) -> None:
+        """See `Strategy.begin`.
+
+        Raises:
+            InputError: No candidate of the portfolio is within the space, nor is anything else.
+        """
+        super().begin(problem)
+        space = problem.space
+        self._pace = Pace(problem.macs, problem.pass_rows)
+        own = [Member(space.own(kind)) for kind in space.kinds]
+        known = [replace(member, candidate=space.kept(member.candidate)) for member in self._members]
+        self._left = [member for member in known if member.candidate in space] or own
+        self._race = JointIdRace(len(space.joint_ids))
+        if not any(problem.affordable(member.candidate) for member in self._left):
+            self._left = []
+
+    def ask(self) -> list[Evaluation]:
+        """What is trained next, side by side; nothing once the budget is spent."""
+        self._asked = []
+        while len(self._asked) < self.problem.at_once and (trial := self._next()) is not None:
+            evaluation = replace(trial.evaluation, fidelity=trial.fidelity)
+            self._asked.append((trial, evaluation))
+        return [evaluation for _, evaluation in self._asked]
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """What it came to."""
+        for (trial, _), result in zip(self._asked, results, strict=True):
+            before = 0 if trial.result is None else trial.result.training.rows
+            self._pace.learn(result, result.training.rows - before)
+            trial.result = result
+            self._clock = max(self._clock, result.clock or 0.0)
+            if trial.loss is None:
+                trial.rung += 1
+                trial.stopped = not self._is_promising(trial)
+            if trial.loss is not None or trial.stopped:
+                self._conclude(trial)
+
+    def _conclude(self, trial: Trial) -> None:
+        """Notes what became of a trial that goes no further."""
+        name = trial.evaluation.source
+        if name in self._sources:
+            self._sources[name].trials += 1
+            self._sources[name].wins += trial in self._elite()
+        self._race.tell(trial.evaluation.candidate, trial.loss)
+
+    # What is asked
+
+    def _next(self) -> Trial | None:
+        under_way = {id(trial) for trial, _ in self._asked}
+        for trial in self._trials.values():
+            waits = id(trial) not in under_way and trial.loss is None and not trial.stopped
+            if waits and trial.result is not None:
+                if self._fits(trial.evaluation.candidate, trial.fidelity - RUNGS[trial.rung - 1]):
+                    return trial
+                trial.stopped = True
+        return self._new()
+
+    def _new(self) -> Trial | None:
+        if self._is_spent:
+            return None
+        for _ in range(TRIES):
+            proposed = self._proposed()
+            if proposed is None:
+                return None
+            if (trial := self._admitted(*proposed)) is not None:
+                return trial
+        # What is left of the portfolio may be small enough for the time that is left.
+        while self._left:
+            if (trial := self._admitted(*self._of_portfolio())) is not None:
+                return trial
+        return None
+
+    def _admitted(self, source: str, candidate: Candidate, parents: tuple[str, ...]) -> Trial | None:
+        """A proposal's trial, if it is new, affordable, and there is time for it."""
+        if candidate.id in self._trials or not self._fits(candidate) or not self.problem.affordable(candidate):
+            return None
+        trial = Trial(
+            Evaluation(candidate, 1.0, parents, len(self._trials), source), self.problem.space.kind_of(candidate)
+        )
+        # The first of its kind has nothing to be compared with.
+        if not any(other.kind == trial.kind for other in self._ended()):
+            trial.rung = len(RUNGS)
+        self._trials[candidate.id] = trial
+        return trial
+
+    def _proposed(self) -> tuple[str, Candidate, tuple[str, ...]] | None:
+        """A source, its proposal, and what that was made from."""
+        if self._left and self._spent_share < JOINT_ID_SHARE and (count := self._race.ask()) is not None:
+            candidate = self._with_joint_ids(self._left[0].candidate, count)
+            self._race.asked(candidate, count)
+            return PORTFOLIO, candidate, ()
+        if self._race.waits and not self._ended():
+            # Nothing is known yet, and what is asked for tells it.
+            return None
+        if self._left and (self._spent_share < PORTFOLIO_SHARE or not self._ended()):
+            return self._of_portfolio()
+        rng = self.problem.rng
+        names = [name for name in self._sources if name != SURROGATE or len(self._ended()) >= BEFORE_SURROGATE]
+        if not names:
+            return None
+        source = rng.choices(names, [self._sources[name].weight for name in names])[0]
+        return source, *self._from(source)
+
+    def _of_portfolio(self) -> tuple[str, Candidate, tuple[str, ...]]:
+        member = self._left.pop(0)
+        count = self._race.best if member.joint_ids is None else member.joint_ids
+        return PORTFOLIO, self._with_joint_ids(member.candidate, count), ()
+
+    def _from(self, source: str) -> tuple[Candidate, tuple[str, ...]]:
+        rng, space = self.problem.rng, self.problem.space
+        if source == UNIFORM or not self._ended():
+            return space.draw(rng), ()
+        if source == NEAR_PORTFOLIO:
+            member = rng.choice(self._members)
+            candidate = self._with_joint_ids(space.kept(member.candidate), self._race.best)
+            if candidate in space:
+                return space.mutate(candidate, rng, 2), ()
+        if source == SURROGATE:
+            return self._chosen_by_surrogate()
+        parent = rng.choice(self._elite()).evaluation.candidate
+        return space.mutate(parent, rng, 1 + (rng.random() < 0.5) + (rng.random() < 0.25)), (parent.id,)
+
+    def _chosen_by_surrogate(self) -> tuple[Candidate, tuple[str, ...]]:
+        rng, space, ended = self.problem.rng, self.problem.space, self._ended()
+        offered = []
+        for place in range(OFFERED):
+            if place % 3:
+                parent = rng.choice(self._elite()).evaluation.candidate
+                offered.append((space.mutate(parent, rng, rng.randint(1, 4)), (parent.id,)))
+            else:
+                offered.append((space.draw(rng), ()))
+        known = [space.encode(trial.evaluation.candidate) for trial in ended]
+        worst = max((trial.loss for trial in ended if math.isfinite(trial.loss)), default=math.inf)
+        losses = [min(trial.loss, worst) for trial in ended]
+        if not math.isfinite(worst):
+            return offered[0]
+        return offered[most_promising(known, losses, [space.encode(candidate) for candidate, _ in offered], rng)]
+
+    def _with_joint_ids(self, candidate: Candidate, count: int) -> Candidate:
+        space = self.problem.space
+        return (
+            space.with_values(candidate, {JOINT_IDS: min(count, len(space.joint_ids))})
+            if space.joint_ids
+            else candidate
+        )
+
+    # What is known
+
+    def _ended(self) -> list[Trial]:
+        return [trial for trial in self._trials.values() if trial.loss is not None]
+
+    def _elite(self) -> list[Trial]:
+        """The best that have ended, the best first."""
+        sound = [trial for trial in self._ended() if math.isfinite(trial.loss)]
+        return sorted(sound or self._ended(), key=lambda trial: trial.loss)[:ELITE]
+
+    def _is_promising(self, trial: Trial) -> bool:
+        """Whether an unfinished training may come among the best, if it gains from here on what its kind's best did."""
+        share = RUNGS[trial.rung - 1]
+        now = trial.result.training.lowest.validation.log_loss
+        gains, kind = [], [other for other in self._ended() if other.kind == trial.kind and math.isfinite(other.loss)]
+        for other in kind:
+            rows = share * other.evaluation.candidate.passes * self.problem.pass_rows
+            if (then := loss_at(other.result.training, rows)) is not None:
+                gains.append(then - other.loss)
+        if not gains:
+            return True
+        elite = self._elite()
+        return now - max(gains) <= elite[-1].loss + SLACK
+
+    # What is left
+
+    @property
+    def _spent_share(self) -> float:
+        budget = self.problem.budget
+        if budget.seconds is not None:
+            return self._clock / budget.seconds
+        return len(self._trials) / budget.evaluations
+
+    @property
+    def _is_spent(self) -> bool:
+        return self._spent_share >= 1
+
+    def _fits(self, candidate: Candidate, share: float = 1.0) -> bool:
+        """Whether there is time for a share of a candidate's training; the first is made whatever it takes."""
+        if (seconds := self.problem.budget.seconds) is None:
+            return True
+        expected = self._pace.seconds(candidate, share)
+        return expected is None or self._clock + expected <= seconds

@@ -1,0 +1,99 @@
+"""The joint space: whole candidates drawn, changed, and written as numbers."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
+from recnas.candidates.families import FAMILIES
+from recnas.candidates.joint_space import CROSS_PENALTY, JOINT_IDS, JointSpace, places_said
+from recnas.candidates.network import Baseline
+from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, value_at
+from recnas.features.inputs import Inputs
+from recnas.space import SearchSpace
+
+JOINT = ("a:b", "c:d", "e:f")
+SPACE = JointSpace(tuple(FAMILIES), SearchSpace.named("nasrec-cross"), JOINT)
+
+
+@given(seed=st.integers(0, 2**32), kind=st.sampled_from(SPACE.kinds), changes=st.integers(1, 6))
+def test_what_is_drawn_or_changed_is_of_the_space_and_as_many_numbers(seed: int, kind: str, changes: int) -> None:
+    rng = random.Random(seed)
+    drawn = SPACE.draw(rng, kind)
+    changed = SPACE.mutate(drawn, rng, changes)
+    assert drawn in SPACE
+    assert changed in SPACE
+    assert SPACE.kind_of(changed) == kind
+    assert changed.id != drawn.id
+    numbers = SPACE.encode(drawn), SPACE.encode(changed)
+    assert len(numbers[0]) == len(numbers[1]) == len(SPACE.encode(own_candidate("lr")))
+    assert all(-1 <= number <= 1 for number in (*numbers[0], *numbers[1]))
+    assert Candidate.from_json(changed.to_json()) == changed
+
+
+@given(seed=st.integers(0, 2**32))
+def test_a_draw_takes_values_of_the_table_in_every_place(seed: int) -> None:
+    drawn = SPACE.draw(random.Random(seed))
+    for place, item in SPACE.table(SPACE.kind_of(drawn)).items():
+        value = SPACE.value(drawn, place)
+        if isinstance(item, Span):
+            assert item.least <= value <= item.most
+        else:
+            assert value in item.values
+
+
+def test_a_mutation_changes_few_places_and_numbers_by_little() -> None:
+    rng, own = random.Random(0), own_candidate("dcnv2")
+    table = SPACE.table("dcnv2")
+    steps = []
+    for _ in range(300):
+        child = SPACE.mutate(own, rng)
+        changed = [place for place in table if SPACE.value(child, place) != SPACE.value(own, place)]
+        assert len(changed) == 1
+        if changed == ["recipe.optimization.learning_rate"]:
+            steps.append(child.learning_rate / own.learning_rate)
+    assert steps
+    assert all(1 / 12 < step < 12 for step in steps)
+
+
+def test_joint_ids_are_taken_in_their_order_and_beside_those_that_a_user_asked_for() -> None:
+    asked = replace(SPACE, inputs=replace(DEFAULT_INPUTS, crosses=("x:y",)))
+    own = asked.kept(own_candidate("deepfm"))
+    assert asked.with_values(own, {JOINT_IDS: 2}).inputs.crosses == ("x:y", "a:b", "c:d")
+    assert asked.with_values(own, {JOINT_IDS: 0}).inputs.crosses == ("x:y",)
+    assert SPACE.with_values(own_candidate("lr"), {JOINT_IDS: 3}).inputs.crosses == JOINT
+    assert asked.value(asked.with_values(own, {JOINT_IDS: 2}), JOINT_IDS) == 2
+
+
+def test_without_joint_ids_nothing_of_them_is_chosen() -> None:
+    table = JointSpace(("lr",)).table("lr")
+    assert not {JOINT_IDS, CROSS_PENALTY} & set(table)
+
+
+def test_what_a_user_has_said_stays_in_every_candidate() -> None:
+    recipe = replace(DEFAULT_RECIPE, epochs=1, optimization=replace(DEFAULT_RECIPE.optimization, batch_size=256))
+    inputs = Inputs(numbers=("columns",), min_count=3)
+    said = Candidate(Baseline("dnn"), recipe, inputs)
+    fixed = places_said(said, Candidate(Baseline("dnn"), DEFAULT_RECIPE, DEFAULT_INPUTS))
+    assert fixed == {"recipe.epochs", "recipe.optimization.batch_size", "inputs.numbers"}
+    space = JointSpace(("dnn", "gdcn"), None, (), recipe, inputs, fixed)
+    rng = random.Random(1)
+    for _ in range(50):
+        found = space.mutate(space.draw(rng), rng, 3)
+        assert (found.recipe.epochs, found.recipe.optimization.batch_size) == (1, 256)
+        assert found.inputs.numbers == ("columns",)
+    assert space.kept(own_candidate("gdcn")).recipe.epochs == 1
+
+
+@pytest.mark.parametrize("kind", SPACE.kinds)
+def test_every_kind_begins_with_a_candidate_that_is_in_the_table_s_places(kind: str) -> None:
+    own = SPACE.own(kind)
+    assert own in SPACE
+    assert SPACE.kind_of(own) == kind
+    assert all(value_at(own, place) is not None or isinstance(item, Options) for place, item in RECIPE_CHOICES.items())

@@ -1,0 +1,178 @@
+"""`recnas search` as it is recommended: candidates are trained until the budget is spent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import recnas
+from recnas.candidates.defaults import own_candidate
+from recnas.candidates.portfolio import Member, save_portfolio
+from recnas.report import write_report
+from recnas.runs.settings import Settings
+from recnas.runs.status import read_status
+from recnas.util.errors import InputError
+from tests.searches import read_lines_of
+from tests.stopping import Stopped, stop_at
+
+FAMILIES = ("lr", "dnn")
+
+
+@pytest.fixture(scope="module")
+def portfolio(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Candidates that are trained in a second."""
+    file = tmp_path_factory.mktemp("portfolio") / "small.yaml"
+    save_portfolio([Member(own_candidate(name)) for name in FAMILIES], file)
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def small(portfolio: str) -> dict[str, Any]:
+    return {
+        "portfolio": portfolio,
+        "space": "lr,dnn",
+        "budget": "6c",
+        "seed": 3,
+        "checkpoint_seconds": 0.0,
+        "final": {"epochs": 2, "evaluations": 1},
+    }
+
+
+@pytest.fixture(scope="module")
+def searched(data: Path, small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; tests only look at it."""
+    run = tmp_path_factory.mktemp("runs") / "searched"
+    recnas.search(data, run, progress=False, **small)
+    return run
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "results.json").read_text())
+
+
+def timeless(run: Path) -> list[dict[str, Any]]:
+    """A run's history without times."""
+    lines = read_lines_of(run / "history.jsonl")
+    for line in lines:
+        for part in (line, line["training"], *line["training"]["epochs"]):
+            part.pop("seconds", None)
+            part.pop("clock", None)
+    return lines
+
+
+def test_candidates_are_trained_until_the_budget_is_spent(searched: Path, small: dict[str, Any]) -> None:
+    lines = read_lines_of(searched / "history.jsonl")
+    assert {line["stage"] for line in lines} == {"search"}
+    assert len({line["id"] for line in lines}) == 6
+    assert lines[0]["source"] == "portfolio"
+    # What is said holds for every candidate.
+    assert {line["candidate"]["recipe"]["epochs"] for line in lines} == {2}
+    clocks = [line["clock"] for line in lines]
+    assert clocks == sorted(clocks)
+    results = results_of(searched)
+    assert {model["id"] for model in results["models"]} <= set(FAMILIES)
+    ended = {line["id"]: -line["score"] for line in lines if line["training"]["finished"]}
+    best = next(model for model in results["models"] if model["id"] == results["best"])
+    assert best["validation"]["log_loss"] == min(ended.values())
+    assert best["test"] is not None
+    assert results["space"] == "lr and dnn"
+    assert read_status(searched).state == "finished"
+    assert "<html" in write_report(searched).read_text()
+
+
+def test_the_same_seed_gives_the_same_history_with_two_workers(
+    searched: Path, data: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    recnas.search(data, tmp_path / "run", progress=False, **small, workers=2)
+    assert timeless(tmp_path / "run") == timeless(searched)
+
+
+@pytest.mark.parametrize(
+    ("place", "count"),
+    [
+        ("recnas.search.beginning.write_json", 1),
+        ("recnas.runs.history.History.add", 1),
+        ("recnas.runs.history.History.add", 4),
+        ("recnas.train.loop.ModelLearner.step", 10),
+        ("recnas.search.testing.Test.run", 1),
+    ],
+)
+def test_a_search_that_was_killed_ends_as_one_that_was_left_alone(
+    place: str, count: int, searched: Path, data: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, place, count)
+        with pytest.raises(Stopped):
+            recnas.search(data, run, progress=False, **small)
+    recnas.search(data, run, progress=False, resume=True, **small)
+    assert timeless(run) == timeless(searched)
+    losses = [[model["test"] for model in results_of(folder)["models"]] for folder in (run, searched)]
+    assert losses[0] == losses[1]
+
+
+def test_a_search_of_architectures_alone(data: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    results = recnas.search(data, tmp_path / "run", progress=False, **small | {"space": "nasrec-cross", "budget": "3c"})
+    assert {model["kind"] for model in results["models"]} == {"searched"}
+    assert results["best"] == results["best_searched"]
+    assert all(model["status"] == "trained" for model in results["models"])
+
+
+def test_baselines_beside_it_are_trained_unless_the_search_did(
+    data: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = small | {"final": small["final"] | {"baselines": ["lr", "dlrm"]}, "budget": "2c"}
+    results = recnas.search(data, tmp_path / "run", progress=False, **settings)
+    assert [model["id"] for model in results["models"]].count("lr") == 1
+    assert "dlrm" in [model["id"] for model in results["models"]]
+
+
+def test_limits_hold_for_all_that_is_trained(data: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    limits = {"max_macs": 100}
+    results = recnas.search(data, tmp_path / "run", progress=False, **small | {"limits": limits, "budget": "2c"})
+    assert {model["id"] for model in results["models"]} == {"lr"}
+    with pytest.raises(InputError, match="no candidate is within the limits"):
+        recnas.search(data, tmp_path / "none", progress=False, **small | {"limits": limits, "space": "dnn"})
+    shutil.rmtree(tmp_path / "none", ignore_errors=True)
+
+
+def test_a_budget_in_time_ends_with_a_result(data: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    results = recnas.search(data, tmp_path / "run", progress=False, **small | {"budget": "4s"})
+    assert results["best"] in FAMILIES
+    lines = read_lines_of(tmp_path / "run" / "history.jsonl")
+    # The first training is made whatever it takes.
+    assert len(lines) == 1 or lines[-1]["clock"] < 4 + 5
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"budget": "soon"}, "'soon' is no budget; write time, as in 10m or 1h30m, or candidates, as in 40c"),
+        ({"budget": "0c"}, "one candidate is the least"),
+        (
+            {"budget": "5m", "strategy": "evolution"},
+            "--budget is of a search that trains its candidates; evolution ranks",
+        ),
+        ({"strategy": "portfolio", "proxy": {"score": "sigeo"}}, "a portfolio's candidates are trained, not ranked"),
+        ({"space": "dcnv2", "strategy": "random"}, "no search space is named 'dcnv2'"),
+        ({"space": "nasrec-small,nasrec-full"}, "one of blocks is searched, not nasrec-small and nasrec-full"),
+        ({"portfolio": "nowhere.yaml"}, "nowhere.yaml: no such portfolio"),
+    ],
+)
+def test_what_cannot_be_is_one_line(given: dict[str, Any], message: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        recnas.search(data, tmp_path / "run", progress=False, **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_space_is_blocks_or_families_or_both() -> None:
+    assert Settings().families[:2] == ("lr", "dnn")
+    assert Settings().block_space == "nasrec-cross"
+    assert Settings(space="nasrec-small").families == ()
+    assert Settings(space="gdcn, nasrec-small").families == ("gdcn",)
+    assert Settings(space="gdcn").block_space is None
+    assert Settings(strategy="random").block_space == "nasrec-small"
