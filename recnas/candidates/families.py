@@ -135,7 +135,7 @@ TREES: dict[str, Family] = {
             "num_leaves": (255, 31, 63, 127, 511),
             "learning_rate": (0.05, 0.02, 0.03, 0.1),
             "min_child_samples": (100, 20, 50, 200),
-            "cat_smooth": ("auto", 10, 20, 50, 100, 200),
+            "cat_smooth": ("auto", 5, 10, 20, 50, 100, 200, 400),
             "cat_l2": (50, 10, 20, 100, 200),
             "min_data_per_group": (100, 10, 50, 200),
             "max_cat_threshold": (128, 32, 64, 256, 512),

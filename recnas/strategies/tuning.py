@@ -95,7 +95,7 @@ class _Family:
         self._study = optuna.create_study(sampler=sampler)
         self._failed = optuna.trial.TrialState.FAIL
         self._own, self._trials, self._table, self._tried = own, trials, table, set[str]()
-        self._study.enqueue_trial({name: _word(choice, self._value(name)) for name, choice in table.items()})
+        self._study.enqueue_trial({name: optuna_value(choice, self._value(name)) for name, choice in table.items()})
 
     def ask(self) -> list[tuple[Any, Candidate]]:
         """Trials with their candidates, none of which was tried before."""
@@ -107,7 +107,7 @@ class _Family:
             if self._trials is not None and len(self._tried) >= self._trials:
                 break
             trial = self._study.ask()
-            candidate = self._candidate({name: _suggested(trial, name, item) for name, item in self._table.items()})
+            candidate = self._candidate({name: suggested(trial, name, item) for name, item in self._table.items()})
             if candidate.id in self._tried:
                 self._study.tell(trial, state=self._failed)
                 repeats += 1
@@ -159,14 +159,15 @@ def _table(
     return {place: item for place, item in table.items() if place not in fixed}
 
 
-def _suggested(trial: Any, name: str, choice: Span | Options) -> Any:
+def suggested(trial: Any, name: str, choice: Span | Options) -> Any:
+    """A value of a choice, as an Optuna trial proposes it."""
     if isinstance(choice, Span):
         return rounded(trial.suggest_float(name, choice.least, choice.most, log=True))
     words = [json.dumps(value) for value in choice.values]
     return choice.values[words.index(trial.suggest_categorical(name, words))]
 
 
-def _word(choice: Span | Options, value: Any) -> Any:
+def optuna_value(choice: Span | Options, value: Any) -> Any:
     """A value as Optuna knows it; of one that is not in the table the nearest."""
     if isinstance(choice, Span):
         return min(max(value or choice.least, choice.least), choice.most)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ lightgbm.register_logger(_LOGGER)
 
 AUTO = "auto"
 """The value of cat_smooth that is found out."""
-SMOOTHINGS = (10, 50, 200)
+SMOOTHINGS = (3, 10, 50, 200)
 """What it may be."""
-TRIAL_TREES = 20
-"""Trees that are grown with each, of which the best are kept."""
+TRIAL_TREES, TRIAL_RATE = 20, 0.3
+"""Trees that are grown with each to find out, and their learning rate: at a large one so few show which overfits."""
 
 
 class LightGBM:
@@ -104,11 +104,15 @@ def _grown(task: Task, after_round: Callable[[Round], bool]) -> lightgbm.Booster
     train = _binned(task.train, parameters)
     validation = _binned(task.validation, parameters, train)
 
-    def begun(cat_smooth: float) -> lightgbm.Booster:
-        booster = lightgbm.Booster(parameters | {"cat_smooth": cat_smooth}, train)
+    def begun(cat_smooth: float, **changed: float) -> lightgbm.Booster:
+        booster = lightgbm.Booster(parameters | changed | {"cat_smooth": cat_smooth}, train)
         return booster.add_valid(validation, "validation")
 
-    booster = _best_begun(map(begun, SMOOTHINGS), task) if smoothing == AUTO else begun(smoothing)
+    def loss_in_trial(cat_smooth: float) -> float:
+        trees = min(TRIAL_TREES, task.most_trees)
+        return _lowest_loss(begun(cat_smooth, learning_rate=TRIAL_RATE), trees)
+
+    booster = begun(min(SMOOTHINGS, key=loss_in_trial) if smoothing == AUTO else smoothing)
     grows = True
     while True:
         trees = booster.current_iteration()
@@ -123,21 +127,20 @@ def _grown(task: Task, after_round: Callable[[Round], bool]) -> lightgbm.Booster
     return booster
 
 
-def _best_begun(boosters: Iterable[lightgbm.Booster], task: Task) -> lightgbm.Booster:
-    """Grows some trees with each; that whose trees are best on validation.
+def _lowest_loss(booster: lightgbm.Booster, trees: int) -> float:
+    """The lowest log loss on validation on the way to so many trees.
 
     Whether ids with few rows say something (users who rate films) or only seem to (tail numbers of planes) is worth
-    more than all else that is chosen, and seen after few trees.
+    more than all else that is chosen.
     """
-
-    def loss(booster: lightgbm.Booster) -> float:
-        for _ in range(min(TRIAL_TREES, task.most_trees)):
-            if booster.update():
-                break
+    losses = []
+    for _ in range(trees):
+        has_ended = booster.update()
         ((_, _, log_loss, _),) = booster.eval_valid()
-        return log_loss
-
-    return min(boosters, key=loss)
+        losses.append(log_loss)
+        if has_ended:
+            break
+    return min(losses)
 
 
 def _auc(predicted: np.ndarray, rows: lightgbm.Dataset) -> tuple[str, float, bool]:

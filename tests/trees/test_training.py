@@ -131,15 +131,17 @@ def test_rounds_that_are_kept_thin_out_evenly(monkeypatch: pytest.MonkeyPatch) -
 
 def test_lightgbm_finds_out_how_far_ids_with_few_rows_are_trusted(dataset: Dataset) -> None:
     lightgbm_library = pytest.importorskip("recnas.trees.lightgbm_library")
-    chosen = grow(dataset, "lightgbm", CHOICES["lightgbm"] | {"cat_smooth": "auto"}, seed=1, threads=1, most_trees=60)
-    each = {
-        value: grow(dataset, "lightgbm", CHOICES["lightgbm"] | {"cat_smooth": value}, seed=1, threads=1, most_trees=60)
-        for value in lightgbm_library.SMOOTHINGS
-    }
-    at = lightgbm_library.TRIAL_TREES
-    losses = {value: next(item.log_loss for item in of.rounds if item.trees == at) for value, of in each.items()}
-    best = each[min(losses, key=losses.__getitem__)]
-    assert [item for item in best.rounds if item.trees >= at] == [item for item in chosen.rounds if item.trees >= at]
+    usual = {**CHOICES["lightgbm"], "cat_smooth": "auto"}
+    rate, most = lightgbm_library.TRIAL_RATE, lightgbm_library.TRIAL_TREES
+
+    def losses(**changed: float) -> list[float]:
+        return [
+            item.log_loss
+            for item in grow(dataset, "lightgbm", usual | changed, seed=1, threads=1, most_trees=most).rounds
+        ]
+
+    trials = {value: min(losses(cat_smooth=value, learning_rate=rate)) for value in lightgbm_library.SMOOTHINGS}
+    assert losses() == losses(cat_smooth=min(trials, key=trials.__getitem__))
 
 
 def test_without_the_package_one_line_names_the_extra(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
