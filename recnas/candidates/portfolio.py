@@ -53,9 +53,8 @@ class Member:
 
     @classmethod
     def of(cls, candidate: Candidate) -> Member:
-        """A candidate that was trained on some data set, without the names of its features."""
-        inputs = replace(candidate.inputs, crosses=())
-        return cls(replace(candidate, inputs=inputs), len(candidate.inputs.crosses))
+        """A candidate that was trained on some data set, without joint ids, which are of its features alone."""
+        return cls(replace(candidate, inputs=replace(candidate.inputs, crosses=())))
 
 
 def load_portfolio(path: str | Path | None = None) -> list[Member]:

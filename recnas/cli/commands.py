@@ -15,6 +15,7 @@ from recnas.cli.describe import DESCRIBE
 from recnas.cli.evaluate import EVALUATE
 from recnas.cli.export import EXPORT
 from recnas.cli.plan import PLAN
+from recnas.cli.portfolio import PORTFOLIO
 from recnas.cli.prepare import PREPARE, import_own_recipe
 from recnas.cli.report import REPORT
 from recnas.cli.search import SEARCH
@@ -31,6 +32,7 @@ COMMANDS: tuple[Command, ...] = (
     SEARCH,
     BASELINES,
     STUDY,
+    PORTFOLIO,
     STATUS,
     REPORT,
     EXPORT,

@@ -22,8 +22,8 @@ def test_the_one_that_recnas_comes_with_has_candidates_of_several_families() -> 
 def test_a_portfolio_survives_writing_and_reading(tmp_path: Path) -> None:
     trained = own_candidate("gdcn")
     trained = replace(trained, inputs=replace(trained.inputs, crosses=("month:day", "a:b")))
-    members = [Member.of(trained), Member(own_candidate("lr"))]
-    assert members[0].joint_ids == 2
+    members = [Member.of(trained), Member(own_candidate("lr"), 2)]
+    assert members[0].joint_ids is None
     assert not members[0].candidate.inputs.crosses
     save_portfolio(members, tmp_path / "mine.yaml")
     assert load_portfolio(tmp_path / "mine.yaml") == members

@@ -1,0 +1,86 @@
+"""Portfolios learned from runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recnas.candidates.candidate import Candidate
+from recnas.candidates.defaults import own_candidate
+from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
+from recnas.candidates.portfolio import load_portfolio
+from recnas.cli import main
+from recnas.runs.portfolios import learn_portfolio
+from recnas.util.errors import InputError
+
+
+def write_run(run: Path, data: str, losses: dict[str, float], crosses: tuple[str, ...] = ()) -> Path:
+    """What a run of a data set holds of families that it trained, each with its log loss."""
+    run.mkdir()
+    (run / "config.yaml").write_text(f"version: 0.3.0\ndata: data/{data}\n")
+    lines = []
+    for name, loss in losses.items():
+        own = own_candidate(name)
+        candidate = replace(own, inputs=replace(own.inputs, crosses=crosses))
+        epoch = Epoch(0.003, 1, 100, 0.5, Quality(loss, 0.7), 1.0)
+        result = Result.of_training(Evaluation(candidate, 1.0), Training((epoch,), True, None, 1.0, 10))
+        lines.append(json.dumps({"stage": "search", **result.to_json()}) + "\n")
+    (run / "history.jsonl").write_text("".join(lines))
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    return [
+        write_run(tmp_path / "a", "first", {"dnn": 0.40, "gdcn": 0.41, "lr": 0.50, "dlrm": 0.405}),
+        write_run(tmp_path / "b", "second", {"dnn": 0.25, "gdcn": 0.20, "lr": 0.30, "dlrm": 0.205}, ("x:y",)),
+        write_run(tmp_path / "c", "third", {"dnn": 0.60, "gdcn": 0.61, "lr": 0.55, "dlrm": 0.62}),
+    ]
+
+
+def names(members: list[Candidate]) -> list[str]:
+    return [candidate.network.name for candidate in members]
+
+
+def test_next_is_what_helps_most_on_all_data_sets_together(runs: list[Path]) -> None:
+    learned = learn_portfolio(runs, 3)
+    # The second best everywhere but on the third, of which the best comes next.
+    assert names([member.candidate for member in learned.members])[:2] == ["dlrm", "lr"]
+    assert learned.best == {"first": 0.40, "second": 0.20, "third": 0.55}
+    assert not any(member.candidate.inputs.crosses for member in learned.members)
+    assert learned.losses["first"].keys() == learned.losses["second"].keys()
+
+
+def test_what_it_is_worth_is_told_by_leaving_a_data_set_out(runs: list[Path]) -> None:
+    left_out = learn_portfolio(runs, 2).left_out
+    assert left_out["first"] is not None
+    assert all(0 <= regret <= 1 for regret in left_out.values())
+    assert learn_portfolio(runs[:1], 2).left_out == {}
+
+
+def test_runs_of_one_data_set_count_once(runs: list[Path], tmp_path: Path) -> None:
+    again = write_run(tmp_path / "d", "first", {"dnn": 0.39})
+    learned = learn_portfolio([*runs, again], 4)
+    assert len(learned.losses) == 3
+    assert learned.best["first"] == 0.39
+
+
+def test_the_command_writes_what_a_search_reads(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    assert main(["portfolio", *map(str, runs), "--output", str(file), "--size", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "dlrm" in printed
+    assert "third" in printed
+    assert names([member.candidate for member in load_portfolio(file)]) == ["dlrm", "lr"]
+
+
+def test_runs_without_trainings_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no candidate was trained to its end there"):
+        learn_portfolio([write_run(tmp_path / "none", "x", {})], 3)
+    with pytest.raises(InputError):
+        learn_portfolio([tmp_path / "nowhere"], 3)
