@@ -3,9 +3,10 @@
     python -m benchmarks.portfolio data/movielens data/insteval … --output runs/portfolio --candidates 24
     recnas portfolio runs/portfolio/* --output recnas/candidates/portfolio.yaml
 
-The pool is every family's own candidate, then draws near these in turn, the same for every data set. What is trained is
-what a search trains: joint ids are proposed from the training rows, and the first candidate finds out how many help. One
-thread does it; a run that was killed is resumed by the same command, and a data set that has ended is not done again.
+The pool is every family's own candidate, then draws near these in turn, the same for every data set. What is trained
+is what a search trains: joint ids are proposed from the training rows, and the first candidate finds out how many help.
+One thread does it; a run that was killed is resumed by the same command, and a data set that has ended is not done
+again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 # Before torch is imported.
@@ -66,7 +68,7 @@ def pool(count: int, seed: int) -> list[Member]:
     families = tuple(name for name in FIRST if name != "nasrec-cross")
     space, rng = JointSpace(families, SearchSpace.named("nasrec-cross")), random.Random(seed)
     found = [Member(space.own(kind)) for kind in families]
-    found.append(Member(space.draw(rng, "nasrec-cross")))
+    found.append(Member(replace(space.own("nasrec-cross"), network=space.space.sample(rng))))
     while len(found) < count:
         kind = FIRST[len(found) % len(FIRST)]
         own = found[len(found) % len(FIRST)].candidate if kind == "nasrec-cross" else space.own(kind)

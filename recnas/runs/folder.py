@@ -17,8 +17,9 @@ import yaml
 
 from recnas.features.inputs import Inputs
 from recnas.features.schema import FILE_NAME, Schema
+from recnas.runs.history import drop_after
 from recnas.runs.plan import PLAN
-from recnas.runs.settings import Settings
+from recnas.runs.settings import USUAL_BUDGET, Settings
 from recnas.runs.tracked import TRACKED
 from recnas.util import forms
 from recnas.util.errors import InputError, suggested
@@ -73,6 +74,8 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
             # What a killed process was writing; safetensors' writer has names of its own.
             for path in (*run.rglob(f"*{PARTIAL}"), *run.rglob(".tmp*")):
                 path.unlink()
+            if _adds_to_budget(settings):
+                _reopen(run, settings)
         else:
             _make_room(run)
             schema.save(run)
@@ -259,6 +262,8 @@ def finished(settings: Settings, form: Any = forms.Results) -> dict[str, Any] | 
     if not is_finished(run):
         return None
     check_settings(settings)
+    if _adds_to_budget(settings):
+        return None
     return read_json(run / RESULTS, made_anew(run), form)
 
 
@@ -333,11 +338,30 @@ def check_settings(settings: Settings) -> None:
         old, new = before, settings
         for name in path:
             old, new = getattr(old, name), getattr(new, name)
-        if old != new:
+        if old != new and not (path == ("budget",) and _adds_to_budget(settings)):
             raise InputError(
                 f"{run} was begun with {'.'.join(path)} {old}, not {new}; leave that setting out to go "
                 "on with --resume, or choose another --run"
             )
+
+
+def _adds_to_budget(settings: Settings) -> bool:
+    """Whether a run in its folder is to go on beyond the budget that it had."""
+    run = Path(settings.run)
+    if not (run / CONFIG).exists():
+        return False
+    before = read_config(run).get("budget") or USUAL_BUDGET
+    return settings.budget is not None and settings.budget.startswith(f"{before}+")
+
+
+def _reopen(run: Path, settings: Settings) -> None:
+    """Makes a run one that has not ended, with more budget: what followed its search will be done anew."""
+    (run / RESULTS).unlink(missing_ok=True)
+    drop_after(run, SEARCH)
+    config = read_config(run)
+    config["budget"] = settings.budget
+    # Last: until then the same command does all of this once more.
+    write_text(run / CONFIG, yaml.safe_dump(config, sort_keys=False))
 
 
 def _check_data(run: Path, settings: Settings, schema: Schema) -> None:

@@ -12,12 +12,20 @@ from typing import Any
 from recnas.candidates.evaluation import Evaluation, Result, Training
 from recnas.util import forms
 from recnas.util.errors import InputError
-from recnas.util.files import FROM_HERE, checked_line, read_lines, writing
+from recnas.util.files import FROM_HERE, checked_line, read_lines, write_text, writing
 
 FILE_NAME = "history.jsonl"
 
 Evaluate = Callable[[list[Evaluation]], Iterator[Result]]
 """Evaluates candidates; gives their results in order, as they come."""
+
+
+def drop_after(run: Path, stage: str) -> None:
+    """Drops the lines of a run's history that are of other stages than one, which is to go on."""
+    lines, _ = read_lines(run / FILE_NAME)
+    begins = json.dumps({"stage": stage})[:-1].encode()
+    kept = [line.decode() + "\n" for line in lines if line.startswith(begins)]
+    write_text(run / FILE_NAME, "".join(kept))
 
 
 class History:

@@ -28,6 +28,7 @@ from recnas.search.stage import Findings, Stage
 from recnas.space import SearchSpace
 from recnas.strategies.base import Strategy
 from recnas.strategies.problem import Budget, JointProblem
+from recnas.util.durations import Limit
 from recnas.util.errors import InputError, RunError
 
 MOST_KEPT = 50
@@ -87,7 +88,12 @@ class JointSearch(Stage):
             def end(results: Sequence[Result]) -> None:
                 _keep_the_best(context.run, found)
 
-            pursue(strategy, context.history, self.name, lambda asked: clock.stamped(context.train(asked)), each, end)
+            for step in limit.steps:
+                # A budget to which something was added is spent as it was before, and then the rest.
+                strategy.problem = replace(problem, budget=_budget(step))
+                pursue(
+                    strategy, context.history, self.name, lambda asked: clock.stamped(context.train(asked)), each, end
+                )
             bar.skip(bar.total - bar.done)
         if not found:
             raise InputError("no candidate is within the limits; raise them")
@@ -99,12 +105,11 @@ class JointSearch(Stage):
             raise RunError("no candidate's training came to its end; raise --budget")
 
     def _problem(self, context: RunContext, beginning: Beginning) -> JointProblem:
-        settings, limit = context.settings, context.settings.limit
-        seconds = None if limit.seconds is None else limit.seconds * (1 - FOR_THE_END)
+        settings = context.settings
         return JointProblem(
             joint_space(settings, beginning.joint_ids, context.dataset.own_schema),
             random.Random(f"{settings.seed}/search"),
-            Budget(limit.candidates, seconds),
+            _budget(settings.limit.steps[0]),
             context.costs.admits,
             context.costs.macs,
             context.dataset.rows("train"),
@@ -131,6 +136,11 @@ def joint_space(settings: Settings, joint_ids: Sequence[str], own: Schema) -> Jo
         settings.inputs,
         places_said(said, usual, no_choice),
     )
+
+
+def _budget(limit: Limit) -> Budget:
+    """What of a budget is for training."""
+    return Budget(limit.candidates, None if limit.seconds is None else limit.seconds * (1 - FOR_THE_END))
 
 
 class _Clock:

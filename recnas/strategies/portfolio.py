@@ -181,27 +181,55 @@ class Portfolio(Strategy):
         for trial in self._trials.values():
             waits = id(trial) not in under_way and trial.loss is None and not trial.stopped
             if waits and trial.result is not None:
-                if self._fits(trial.evaluation.candidate, trial.fidelity - RUNGS[trial.rung - 1]):
+                rest = trial.fidelity - RUNGS[trial.rung - 1]
+                if self._fits(trial.evaluation.candidate, rest):
                     return trial
-                trial.stopped = True
         return self._new()
 
     def _new(self) -> Trial | None:
+        """A candidate that nobody has asked about; None when the budget is spent, or its rest is too short."""
         if self._is_spent:
             return None
-        for _ in range(TRIES):
-            proposed = self._proposed()
-            if proposed is None:
-                return None
-            if (trial := self._admitted(*proposed)) is not None:
+        if self._left and self._spent_share < JOINT_ID_SHARE and (count := self._race.ask()) is not None:
+            candidate = self._with_joint_ids(self._left[0].candidate, count)
+            self._race.asked(candidate, count)
+            if (trial := self._admitted(PORTFOLIO, candidate)) is not None:
                 return trial
-        # What is left of the portfolio may be small enough for the time that is left.
-        while self._left:
-            if (trial := self._admitted(*self._of_portfolio())) is not None:
+            self._race.tell(candidate, None)
+        if self._race.waits and not self._ended():
+            # Nothing is known yet, and what is asked for tells it.
+            return None
+        ways = [self._from_portfolio, self._from_sources]
+        if self._spent_share >= PORTFOLIO_SHARE and self._ended():
+            # What is left of the portfolio may be small enough for the time that is left.
+            ways.reverse()
+        for way in ways:
+            if (trial := way()) is not None:
                 return trial
         return None
 
-    def _admitted(self, source: str, candidate: Candidate, parents: tuple[str, ...]) -> Trial | None:
+    def _from_portfolio(self) -> Trial | None:
+        """The next of the portfolio that there is time for."""
+        for member in list(self._left):
+            count = self._race.best if member.joint_ids is None else member.joint_ids
+            candidate = self._with_joint_ids(member.candidate, count)
+            trial = self._admitted(PORTFOLIO, candidate)
+            if trial is not None or candidate.id in self._trials:
+                self._left.remove(member)
+            if trial is not None:
+                return trial
+        return None
+
+    def _from_sources(self) -> Trial | None:
+        """A proposal of one of the other sources."""
+        names = [name for name in self._sources if name != SURROGATE or len(self._ended()) >= BEFORE_SURROGATE]
+        for _ in range(TRIES if names else 0):
+            source = self.problem.rng.choices(names, [self._sources[name].weight for name in names])[0]
+            if (trial := self._admitted(source, *self._proposed(source))) is not None:
+                return trial
+        return None
+
+    def _admitted(self, source: str, candidate: Candidate, parents: tuple[str, ...] = ()) -> Trial | None:
         """A proposal's trial, if it is new, affordable, and there is time for it."""
         if candidate.id in self._trials or not self._fits(candidate) or not self.problem.affordable(candidate):
             return None
@@ -214,30 +242,8 @@ class Portfolio(Strategy):
         self._trials[candidate.id] = trial
         return trial
 
-    def _proposed(self) -> tuple[str, Candidate, tuple[str, ...]] | None:
-        """A source, its proposal, and what that was made from."""
-        if self._left and self._spent_share < JOINT_ID_SHARE and (count := self._race.ask()) is not None:
-            candidate = self._with_joint_ids(self._left[0].candidate, count)
-            self._race.asked(candidate, count)
-            return PORTFOLIO, candidate, ()
-        if self._race.waits and not self._ended():
-            # Nothing is known yet, and what is asked for tells it.
-            return None
-        if self._left and (self._spent_share < PORTFOLIO_SHARE or not self._ended()):
-            return self._of_portfolio()
-        rng = self.problem.rng
-        names = [name for name in self._sources if name != SURROGATE or len(self._ended()) >= BEFORE_SURROGATE]
-        if not names:
-            return None
-        source = rng.choices(names, [self._sources[name].weight for name in names])[0]
-        return source, *self._from(source)
-
-    def _of_portfolio(self) -> tuple[str, Candidate, tuple[str, ...]]:
-        member = self._left.pop(0)
-        count = self._race.best if member.joint_ids is None else member.joint_ids
-        return PORTFOLIO, self._with_joint_ids(member.candidate, count), ()
-
-    def _from(self, source: str) -> tuple[Candidate, tuple[str, ...]]:
+    def _proposed(self, source: str) -> tuple[Candidate, tuple[str, ...]]:
+        """A candidate, and what it was made from."""
         rng, space = self.problem.rng, self.problem.space
         if source == UNIFORM or not self._ended():
             return space.draw(rng), ()

@@ -33,31 +33,52 @@ _CANDIDATES = re.compile(r"(\d+)\s*(?:c|candidates?|evaluations?)")
 
 @dataclass(frozen=True)
 class Limit:
-    """How much a search may take; one of the two.
+    """How much a search may take, of one of the two.
 
     Attributes:
         seconds: Time.
         candidates: How many candidates are trained.
+        before: What it was before something was added to it.
     """
 
     seconds: float | None = None
     candidates: int | None = None
+    before: Limit | None = None
+
+    @property
+    def steps(self) -> list[Limit]:
+        """What it was at first, and after each addition."""
+        return [*([] if self.before is None else self.before.steps), self]
 
 
 def limit_of(text: str) -> Limit:
-    """Reads a budget.
+    """Reads a budget; with + between them, one to which others were added.
 
     Raises:
-        InputError: It cannot be read, or is not above 0.
+        InputError: It cannot be read, or is not above 0, or time and candidates are added.
 
-    >>> limit_of("10m"), limit_of("40c")
-    (Limit(seconds=600.0, candidates=None), Limit(seconds=None, candidates=40))
+    >>> limit_of("10m").seconds, limit_of("40c").candidates, limit_of("10m+5m").seconds
+    (600.0, 40, 900.0)
     """
+    first, *others = text.split("+")
+    limit = _limit(first, text)
+    for other in others:
+        added = _limit(other, text)
+        if (added.seconds is None) != (limit.seconds is None):
+            raise InputError(f"{text!r} is no budget; time and candidates cannot be added")
+        if added.seconds is not None:
+            limit = Limit(seconds=limit.seconds + added.seconds, before=limit)
+        else:
+            limit = Limit(candidates=limit.candidates + added.candidates, before=limit)
+    return limit
+
+
+def _limit(text: str, whole: str) -> Limit:
     if (found := _CANDIDATES.fullmatch(text.strip().lower())) is not None:
         if not (count := int(found[1])):
-            raise InputError(f"{text!r} is no budget; one candidate is the least")
+            raise InputError(f"{whole!r} is no budget; one candidate is the least")
         return Limit(candidates=count)
     try:
         return Limit(seconds=seconds_of(text))
     except InputError:
-        raise InputError(f"{text!r} is no budget; write time, as in 10m or 1h30m, or candidates, as in 40c") from None
+        raise InputError(f"{whole!r} is no budget; write time, as in 10m or 1h30m, or candidates, as in 40c") from None

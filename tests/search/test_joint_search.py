@@ -148,6 +148,23 @@ def test_a_budget_in_time_ends_with_a_result(data: Path, small: dict[str, Any], 
     assert len(lines) == 1 or lines[-1]["clock"] < 4 + 5
 
 
+def test_a_finished_search_goes_on_with_more_budget(
+    searched: Path, data: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    recnas.search(data, run, progress=False, **small | {"budget": "3c"})
+    first = timeless(run)
+    recnas.search(data, run, progress=False, resume=True, budget="+3c", portfolio=small["portfolio"])
+    assert timeless(run)[: len(first)] == first
+    assert len({line["id"] for line in timeless(run)}) == 6
+    # The same command again finds it finished with that budget, and one that was not begun so is refused.
+    assert recnas.search(data, run, progress=False, resume=True)["best"] == results_of(run)["best"]
+    with pytest.raises(InputError, match=r"was begun with budget 3c\+3c, not 5c"):
+        recnas.search(data, run, progress=False, resume=True, budget="5c")
+    with pytest.raises(InputError, match=r"--budget \+3c adds to a run that is there; give --resume and its --run"):
+        recnas.search(data, tmp_path / "new", progress=False, budget="+3c")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -206,3 +206,18 @@ def test_the_pace_is_learned_and_says_how_long_a_training_takes() -> None:
     assert pace.seconds(large) == pytest.approx(10.0 * (1e6 + 4e5) / 4e5)
     assert loss_at(training, ROWS - 1) is None
     assert loss_at(training, ROWS) == 0.5
+
+
+def test_with_more_budget_a_search_goes_on_where_it_ended() -> None:
+    world, strategy = World(), Portfolio(MEMBERS)
+    first = problem(Budget(seconds=30.0), at_once=1)
+    world.search(strategy, first)
+    before = list(world.asked)
+    strategy.problem = replace(first, budget=Budget(seconds=90.0))
+    while evaluations := strategy.ask():
+        strategy.tell([world.evaluate(item) for item in evaluations])
+    assert world.asked[: len(before)] == before
+    assert 0.8 * 90 <= world.clock <= 90
+    # What paused for lack of time has gone on.
+    paused = [result for result in world.told[: len(before)] if result.training.paused][-1:]
+    assert all(any(item.candidate == result.candidate for item in world.asked[len(before) :]) for result in paused)
