@@ -111,6 +111,8 @@ class _Search:
         self._now: dict[Parts, Gain] = {}
         """What candidates and their parts win, that were looked at since the model was last fitted."""
         self._looked = 0
+        # Candidates come in an order in which many begin alike.
+        self._joined_first = functools.lru_cache(maxsize=1)(self._joined)
 
     def propose(self, most: int) -> list[ProposedCross]:
         if len(self._features) < 2:
@@ -146,19 +148,22 @@ class _Search:
         return found if len(found) * min(rows, LEAST_ROWS) <= VISITS else []
 
     def _screen(self, candidates: Sequence[Parts]) -> None:
-        """Looks at candidates, with fewer rows if they are many."""
-        rows = len(self._features[0].codes)
-        fewer = min(rows, VISITS // max(1, len(candidates)))
+        """Looks at candidates; with fewer rows if they are many, and then at the surest of them with all rows."""
         self._looked += len(candidates)
-        found: dict[Parts, float] = {}
+        rows = len(self._features[0].codes)
+        fewer = VISITS // max(1, len(candidates))
+        if fewer < rows:
+            self._look(candidates, fewer)
+            looked = [parts for parts in candidates if parts in self._now]
+            candidates = sorted(looked, key=lambda parts: -self._now[parts].certainty)[:RESCORED]
+        self._look(candidates)
+        self._known |= {parts: self._beyond_parts(parts) for parts in candidates if parts in self._now}
+
+    def _look(self, candidates: Sequence[Parts], rows: int | None = None) -> None:
         for parts in candidates:
             if time.monotonic() > self._until:
                 break
-            self._now[parts] = self._model.gain(self._joined(parts, fewer))
-            found[parts] = self._beyond_parts(parts)
-        if fewer < rows:
-            found = dict(sorted(found.items(), key=lambda one: -one[1])[:RESCORED])
-        self._known |= found
+            self._now[parts] = self._model.gain(self._joined(parts, rows))
 
     def _best(self) -> Parts | None:
         """The candidate that wins most beside the present model; None: none can be told from chance."""
@@ -187,5 +192,7 @@ class _Search:
         )
 
     def _joined(self, parts: Parts, rows: int | None = None) -> Cells:
-        first, *others = (self._features[place].first(rows) for place in parts)
-        return functools.reduce(Cells.joined, others, first)
+        if len(parts) == 1:
+            return self._features[parts[0]].first(rows)
+        *first, last = parts
+        return self._joined_first(tuple(first), rows).joined(self._features[last].first(rows))
