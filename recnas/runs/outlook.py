@@ -44,8 +44,6 @@ class Outlook:
         if stage not in self.plan:
             return None
         later = self.plan.stages[self.plan.names.index(stage) + 1 :]
-        if not later:
+        if not (rows := sum(work.total * work.rows for work in later)):
             return seconds
-        if self._rows_per_second is None:
-            return None
-        return seconds + sum(work.total * work.rows for work in later) / self._rows_per_second
+        return None if self._rows_per_second is None else seconds + rows / self._rows_per_second

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
-from recnas.candidates.evaluation import Result
+from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.joint_space import NUMBERS, JointSpace, places_said
 from recnas.candidates.network import Baseline
 from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
@@ -30,6 +30,7 @@ from recnas.strategies.base import Strategy
 from recnas.strategies.problem import Budget, JointProblem
 from recnas.util.durations import Limit
 from recnas.util.errors import InputError, RunError
+from recnas.util.interrupting import FinishNow, asked_on_interrupt
 
 MOST_KEPT = 50
 """Trained models whose weights are kept while a search goes on, the best ones: what is chosen in the end is of them."""
@@ -85,15 +86,20 @@ class JointSearch(Stage):
                 count = max(0.0, min(count, bar.total - bar.done))
                 (bar.skip if known else lambda done: bar.update(done, f"best log loss {best:.4f}"))(count)
 
+            def train(evaluations: Sequence[Evaluation]) -> Iterator[Result]:
+                return clock.stamped(context.train(evaluations))
+
             def end(results: Sequence[Result]) -> None:
                 _keep_the_best(context.run, found)
 
-            for step in limit.steps:
-                # A budget to which something was added is spent as it was before, and then the rest.
-                strategy.problem = replace(problem, budget=_budget(step))
-                pursue(
-                    strategy, context.history, self.name, lambda asked: clock.stamped(context.train(asked)), each, end
-                )
+            def ended() -> bool:
+                return any(result.training.finished for result in found.values())
+
+            with suppress(FinishNow), asked_on_interrupt(ended):
+                for step in limit.steps:
+                    # A budget to which something was added is spent as it was before, and then the rest.
+                    strategy.problem = replace(problem, budget=_budget(step))
+                    pursue(strategy, context.history, self.name, train, each, end)
             bar.skip(bar.total - bar.done)
         if not found:
             raise InputError("no candidate is within the limits; raise them")
@@ -101,7 +107,7 @@ class JointSearch(Stage):
         findings.seconds += clock.seconds
         for result in found.values():
             findings.tuned.setdefault(result.candidate.network_id, {})[result.candidate.id] = result
-        if not any(result.training.finished for result in found.values()):
+        if not ended():
             raise RunError("no candidate's training came to its end; raise --budget")
 
     def _problem(self, context: RunContext, beginning: Beginning) -> JointProblem:

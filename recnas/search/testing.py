@@ -22,6 +22,9 @@ class Test(Stage):
 
     def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
         """See `Stage.planned`."""
+        if settings.trains:
+            # Its budget has room for that; how many models there are will be seen.
+            return PlannedStage(self.name, 1 + len(set(settings.final.baselines)), "models", 0, trains=False)
         models = min(settings.final.top_k, settings.evolution.candidates) + len(set(settings.final.baselines))
         return PlannedStage(self.name, models, "models", rows["test"] * FORWARD_ALONE, trains=False)
 
