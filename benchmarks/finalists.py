@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("--run", type=Path, help="take the best of this run's history instead of random candidates")
-    parser.add_argument("--preset", default="demo", help="settings of the final training (default: demo)")
+    parser.add_argument("--preset", default="cross", help="settings of the final training (default: cross)")
     parser.add_argument("--space", default="nasrec-small")
     parser.add_argument("--finalists", type=int, default=15)
     parser.add_argument("--max-macs", type=int, help="random candidates of so many multiply-accumulates a row at most")

@@ -1,7 +1,7 @@
 """A search against the baselines and against a random search of the same time, over several seeds.
 
-    python -m benchmarks.rivals data/movielens --preset demo --output runs/rivals/movielens
-    python -m benchmarks.rivals data/flights --preset demo --learning-rate 0.1 --embedding-rate 5 --output …
+    python -m benchmarks.rivals data/movielens --preset cross --output runs/rivals/movielens
+    python -m benchmarks.rivals data/flights --preset cross --learning-rate 0.1 --embedding-rate 5 --output …
 
 For each seed three runs are made in the output folder: `search-<seed>` as the preset says, but for baselines;
 `baselines-<seed>`, all baselines, each at the preset's learning rates; and `random-<seed>`, which trains as many random
@@ -51,7 +51,7 @@ Results = Mapping[str, Any]
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA")
-    parser.add_argument("--preset", default="demo", help="settings of all runs (default: demo)")
+    parser.add_argument("--preset", default="cross", help="settings of all runs (default: cross)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
     parser.add_argument("--models", nargs="*", help="baselines (default: all)")
     parser.add_argument("--output", type=Path, required=True)

@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--output", Path("runs/paper"), "folder for everything that is measured and made", type=Path)
     add("--parts", list(PARTS), "what to make", nargs="+", choices=PARTS, metavar="PART")
     add("--data", Path("data/movielens"), "the data set's folder, for ablation and table", type=Path)
-    add("--preset", "demo", "settings to begin with: a name from configs/, or a YAML file")
+    add("--preset", "cross", "settings to begin with: a name from configs/, or a YAML file")
     add("--seeds", 1, "how often searches and trainings are done", type=int, metavar="N")
     add("--candidates", 128, "candidates of each search; the paper's are of 2048", type=int, metavar="N")
     add("--best", 15, "ablation: the best of each criterion that are trained", type=int, metavar="N")

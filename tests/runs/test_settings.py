@@ -24,17 +24,29 @@ PRESETS = [
 ]
 
 
-def test_presets_are_there_for_each_data_set_and_the_demo() -> None:
-    assert set(PRESETS) >= {"demo", "criteo", "avazu", "kdd"}
+RANKED, TRAINED = ["cross", "criteo", "avazu", "kdd"], ["demo", "quick", "default", "thorough"]
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_has_the_published_evolution_and_the_demo_less_of_it(name: str) -> None:
+def test_presets_are_there_for_each_data_set_and_for_more_or_less_time() -> None:
+    assert sorted(PRESETS) == sorted([*RANKED, *TRAINED])
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_what_is_ranked_has_the_published_evolution_or_less_of_it(name: str) -> None:
     settings = Settings.from_mapping(load_preset(name), name)
-    iterations = 112 if name == "demo" else 240
+    iterations = 112 if name == "cross" else 240
     assert settings.evolution == EvolutionSettings(population=128, iterations=iterations, tournament=64, children=8)
     assert settings.proxy.batches == 4
-    assert settings.space == ("nasrec-cross" if name == "demo" else "nasrec-small")
+    assert settings.space == ("nasrec-cross" if name == "cross" else "nasrec-small")
+    assert not settings.trains
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_other_presets_are_the_recommended_search_with_another_budget(name: str) -> None:
+    settings = Settings.from_mapping(load_preset(name), name)
+    assert settings.trains
+    assert (settings.families, settings.block_space) == (Settings().families, Settings().block_space)
+    assert (settings.limit == Settings().limit) == (name == "default")
 
 
 @pytest.mark.parametrize("name", ["criteo", "avazu", "kdd"])
@@ -69,13 +81,13 @@ def test_the_warm_up_is_what_the_ranking_asks_for_unless_it_is_given() -> None:
 
 
 def test_every_preset_warms_up_as_it_was_measured() -> None:
-    amounts = {name: Settings.from_mapping(load_preset(name), name).warmup_amount for name in PRESETS}
-    assert amounts == {"demo": 0.3, "criteo": 0.01, "avazu": 0.01, "kdd": 0.01}
-    assert all(Settings.from_mapping(load_preset(name), name).warms_up for name in PRESETS)
+    amounts = {name: Settings.from_mapping(load_preset(name), name).warmup_amount for name in RANKED}
+    assert amounts == {"cross": 0.3, "criteo": 0.01, "avazu": 0.01, "kdd": 0.01}
+    assert all(Settings.from_mapping(load_preset(name), name).warms_up for name in RANKED)
 
 
 def test_settings_survive_writing_and_reading() -> None:
-    settings = Settings.from_mapping(merge(load_preset("demo"), {"data": "d", "run": "r", "seed": 3}))
+    settings = Settings.from_mapping(merge(load_preset("cross"), {"data": "d", "run": "r", "seed": 3}))
     assert Settings.from_mapping(settings.to_mapping()) == settings
 
 
