@@ -18,8 +18,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         parser,
         data="the data set's folder",
         run="the folder for everything the run decides, measures and makes",
-        preset="settings to begin with: quick (2 minutes), default (10), thorough (an hour); the published searches criteo, "
-        "avazu, kdd; cross, demo; or a YAML file such as a run's config.yaml; flags override it",
+        preset="settings to begin with: quick (2 minutes), default (10) or thorough (an hour); the published searches "
+        "criteo, avazu and kdd; cross, demo; or a YAML file such as a run's config.yaml; flags override it",
         overwrite="replace an earlier run in that folder",
         resume="resume the run in that folder, with its own settings, as if it had never stopped",
     )

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from recnas.report import figures, training_figures
+from recnas.report import figures, joint_search, training_figures
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.study import study_page
@@ -61,6 +61,7 @@ def render_report(run: Run) -> str:
         over_rows=training_figures.shows_rows(run.epochs, run.curves),
         best_searched_id=_best_searched(run),
         unscored=sum(candidate.score is None for candidate in run.history),
+        sources=joint_search.sources(run.history) if run.trains else (),
         figures=_figures(run),
         rows_in_words=_in_words(run.best_architecture) if run.best_architecture else (),
     )
@@ -75,13 +76,19 @@ def _figures(run: Run) -> dict[str, Markup | None]:
         "cost": lambda: figures.cost_figure(models, best, _cost_limits(run)),
         "warmup": lambda: figures.warmup_figure(run.warmup) if run.warmup else None,
         "training": lambda: training_figures.training_figure(run.training),
-        "search": lambda: figures.search_figure(run.history, finalists, best) if run.history else None,
-        "proxy": lambda: figures.proxy_figure(run.history, models, run.epochs, best),
+        "search": lambda: _search_figure(run, finalists, best),
+        "proxy": lambda: None if run.trains else figures.proxy_figure(run.history, models, run.epochs, best),
         "final": lambda: training_figures.final_training_figure(run.epochs, models, best, run.curves),
         "trees": lambda: tree_figure(run.tree_rounds, models),
         "drawing": lambda: draw_architecture(run.best_architecture, run.data) if run.best_architecture else None,
     }
     return {name: figure_html(name, make()) for name, make in makers.items()}
+
+
+def _search_figure(run: Run, finalists: list[str], best: str | None) -> go.Figure | None:
+    if run.trains:
+        return joint_search.search_figure(run.history)
+    return figures.search_figure(run.history, finalists, best) if run.history else None
 
 
 def _best_searched(run: Run) -> str | None:
@@ -106,7 +113,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("search space", ((results.space if results else None) or run.setting("space")) if run.searches else None),
         ("objectives", ", ".join(objectives) if len(objectives := run.setting("objectives") or ()) > 1 else None),
         ("limits", _limits_in_words(run)),
-        ("candidates", f"{len(run.history):,} scored" if run.history else None),
+        ("candidates", _candidates(run)),
+        ("budget", run.setting("budget") if run.trains else None),
         ("re-ranked", f"{len(run.reranked):,} candidates" if run.reranked else None),
         ("last changed", f"{run.changed:%Y-%m-%d %H:%M}"),
         ("learning rates tried", _learning_rates(run)),
@@ -114,6 +122,13 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("recnas", run.setting("version")),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _candidates(run: Run) -> str | None:
+    """How many were explored."""
+    if run.trains:
+        return f"{len({item.candidate for item in run.history}):,} trained"
+    return f"{len(run.history):,} scored" if run.history else None
 
 
 def _learning_rates(run: Run) -> str | None:

@@ -26,6 +26,8 @@ def outcome(run: Run) -> Outcome:
         return Outcome("open", f"This run has no results yet: {_so_far(run)}.")
     if not run.searches:
         return _best_baseline_outcome(run)
+    if run.trains:
+        return _best_of_search(run)
     searched, reference = searched_model(run), best_baseline(run)
     if searched is None:
         return Outcome("open", "No searched model could be trained to the end: all of them diverged.")
@@ -56,6 +58,18 @@ def outcome(run: Run) -> Outcome:
             f"{text}{decimals(gain)} lower, so the searched model is better by log loss, but not by AUC.",
         )
     return Outcome("better", f"{text}{decimals(gain)} lower, so the searched model is better.")
+
+
+def _best_of_search(run: Run) -> Outcome:
+    """What a search that trains its candidates ends with."""
+    model = run.model(run.results.best)
+    count = len({item.candidate for item in run.history})
+    if model is None or model.test is None or model.test.log_loss is None:
+        return Outcome("open", f"Of {count:,} candidates none has a test result.")
+    what = model.name if model.kind == BASELINE else f"the searched network {model.id}"
+    return Outcome(
+        "open", f"Of {count:,} candidates {what} is best on validation, with a test log loss of {_quality(model)}."
+    )
 
 
 def _so_far(run: Run) -> str:

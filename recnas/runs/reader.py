@@ -15,7 +15,7 @@ from recnas.candidates.candidate import network_id_in
 from recnas.candidates.families import family_title
 from recnas.candidates.network import BASELINE
 from recnas.features.description import Description
-from recnas.runs.folder import DATA, RE_RANKING, RESULTS, SEARCH, TUNING
+from recnas.runs.folder import BEGINNING, DATA, RE_RANKING, RESULTS, SEARCH, TUNING
 from recnas.runs.results import current
 from recnas.runs.settings import Settings
 from recnas.runs.trained import TrainedFiles, trained_files
@@ -117,6 +117,9 @@ class Candidate:
     Attributes:
         seconds: What scoring it took.
         fidelity: The share of its training that it was scored by; 0 for proxies.
+        candidate: The id of the candidate, with inputs and recipe; `id` is its network's.
+        source: What proposed it, where the strategy has several sources.
+        ended: Whether its training has come to its end.
     """
 
     id: str
@@ -126,6 +129,24 @@ class Candidate:
     architecture: Mapping[str, Any] | None
     seconds: float | None = None
     fidelity: float = 0.0
+    candidate: str | None = None
+    source: str | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class JointId:
+    """A joint id that a search found in the training rows.
+
+    Attributes:
+        features: Their names.
+        gain: Held-out log loss that it won.
+        values: How many different ones were met.
+    """
+
+    features: tuple[str, ...]
+    gain: float
+    values: int
 
 
 @dataclass(frozen=True)
@@ -187,6 +208,7 @@ class Run:
         tuned: The trials of baselines that are tuned.
         tree_rounds: The measurements of trees, by family.
         curves: The training loss on the way of each final training of a network, by model and training.
+        joint_ids: What a search that trains its candidates began with.
         notes: What was tolerated while reading, one sentence each.
     """
 
@@ -203,7 +225,13 @@ class Run:
     epochs: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     tree_rounds: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
+    joint_ids: tuple[JointId, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def trains(self) -> bool:
+        """Whether its search trains candidates, and ranks none."""
+        return bool(self.history) and all(item.fidelity > 0 for item in self.history)
 
     @cached_property
     def best_architecture(self) -> Architecture | None:
@@ -273,6 +301,7 @@ def read_run(path: Path | str) -> Run:
         epochs=_epochs(path, notes, are_trees=False),
         tree_rounds=_epochs(path, notes, are_trees=True),
         curves=_curves(path, notes),
+        joint_ids=_read_object(path / BEGINNING, forms.Beginning, _joint_ids) or (),
         notes=tuple(notes),
     )
     with suppress(NotImportedError):
@@ -376,8 +405,16 @@ def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
         architecture=data.get("architecture") if old else (data.get("candidate") or {}).get("network"),
         seconds=_number(data.get("seconds")),
         fidelity=data.get("fidelity", 0.0),
+        candidate=None if old else data["id"],
+        source=data.get("source"),
+        ended=bool((data.get("training") or {}).get("finished")),
     )
     return data.get("stage", file_of), candidate
+
+
+def _joint_ids(data: dict[str, Any]) -> tuple[JointId, ...]:
+    found = zip(data["joint_ids"], data["gains"], data["values"], strict=True)
+    return tuple(JointId(tuple(name.split(":")), gain, values) for name, gain, values in found)
 
 
 def _training_point(data: dict[str, Any]) -> TrainingPoint:

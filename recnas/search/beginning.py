@@ -51,5 +51,6 @@ def begin(context: RunContext) -> Beginning:
         context.console.say(f"joint id {item.cross}: {item.values:,} values, log loss -{item.gain:.4f} held out")
     at_once = AT_ONCE if seconds is None else settings.processes
     found = Beginning(tuple(item.cross for item in proposed), at_once, taken)
-    write_json(file, asdict(found) | {"gains": [item.gain for item in proposed]})
+    told = {"gains": [item.gain for item in proposed], "values": [item.values for item in proposed]}
+    write_json(file, asdict(found) | told)
     return found

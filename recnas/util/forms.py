@@ -225,6 +225,8 @@ class Beginning(TypedDict):
     """`beginning.json`."""
 
     joint_ids: list[str]
+    gains: list[Finite]
+    values: list[Count]
     at_once: Annotated[int, Interval(ge=1, le=10_000)]
     seconds: Seconds
 
