@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,15 @@ lightgbm.register_logger(_LOGGER)
 
 
 AUTO = "auto"
-"""The value of cat_smooth that is found out."""
-SMOOTHINGS = (3, 10, 50, 200)
-"""What it may be."""
-TRIAL_TREES, TRIAL_RATE = 20, 0.3
-"""Trees that are grown with each to find out, and their learning rate: at a large one so few show which overfits."""
+"""The value of `cat_smooth` and `num_leaves` that is found out."""
+TRIALS: Mapping[str, tuple[tuple[int, ...], int]] = {
+    "cat_smooth": ((3, 10, 50, 200), 20),
+    "num_leaves": ((255, 31, 90), 40),
+}
+"""In this order what is found out: what it may be, and how many trees are grown with each to find out. Leaves are at
+first as many as come first."""
+TRIAL_RATE = 0.3
+"""The learning rate of these trees: at a large one so few show which overfits."""
 
 
 class LightGBM:
@@ -100,19 +104,22 @@ def _grown(task: Task, after_round: Callable[[Round], bool]) -> lightgbm.Booster
         "verbosity": -1,
         **task.choices,
     }
-    smoothing = parameters.pop("cat_smooth")
+    unknown = [name for name in TRIALS if parameters[name] == AUTO]
+    parameters |= {name: TRIALS[name][0][0] for name in unknown}
     train = _binned(task.train, parameters)
     validation = _binned(task.validation, parameters, train)
 
-    def begun(cat_smooth: float, **changed: float) -> lightgbm.Booster:
-        booster = lightgbm.Booster(parameters | changed | {"cat_smooth": cat_smooth}, train)
-        return booster.add_valid(validation, "validation")
+    def begun(**changed: float) -> lightgbm.Booster:
+        return lightgbm.Booster(parameters | changed, train).add_valid(validation, "validation")
 
-    def loss_in_trial(cat_smooth: float) -> float:
-        trees = min(TRIAL_TREES, task.most_trees)
-        return _lowest_loss(begun(cat_smooth, learning_rate=TRIAL_RATE), trees)
-
-    booster = begun(min(SMOOTHINGS, key=loss_in_trial) if smoothing == AUTO else smoothing)
+    for name in unknown:
+        values, trees = TRIALS[name]
+        losses = {
+            value: _lowest_loss(begun(learning_rate=TRIAL_RATE, **{name: value}), min(trees, task.most_trees))
+            for value in values
+        }
+        parameters[name] = min(losses, key=losses.__getitem__)
+    booster = begun()
     grows = True
     while True:
         trees = booster.current_iteration()
@@ -131,7 +138,7 @@ def _lowest_loss(booster: lightgbm.Booster, trees: int) -> float:
     """The lowest log loss on validation on the way to so many trees.
 
     Whether ids with few rows say something (users who rate films) or only seem to (tail numbers of planes) is worth
-    more than all else that is chosen.
+    more than all else that is chosen; then, whether there is much to be said in few leaves.
     """
     losses = []
     for _ in range(trees):

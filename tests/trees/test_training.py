@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,19 +130,23 @@ def test_rounds_that_are_kept_thin_out_evenly(monkeypatch: pytest.MonkeyPatch) -
     assert len({after - before for before, after in pairwise(others)}) == 1
 
 
-def test_lightgbm_finds_out_how_far_ids_with_few_rows_are_trusted(dataset: Dataset) -> None:
+def test_lightgbm_finds_out_how_far_rare_ids_are_trusted_and_then_how_many_leaves_it_wants(dataset: Dataset) -> None:
     lightgbm_library = pytest.importorskip("recnas.trees.lightgbm_library")
-    usual = {**CHOICES["lightgbm"], "cat_smooth": "auto"}
-    rate, most = lightgbm_library.TRIAL_RATE, lightgbm_library.TRIAL_TREES
+    usual = CHOICES["lightgbm"] | {"min_child_samples": 5}
+    most = 45
 
-    def losses(**changed: float) -> list[float]:
-        return [
-            item.log_loss
-            for item in grow(dataset, "lightgbm", usual | changed, seed=1, threads=1, most_trees=most).rounds
-        ]
+    def losses(most: int = most, **changed: Any) -> list[float]:
+        grown = grow(dataset, "lightgbm", usual | changed, seed=1, threads=1, most_trees=most)
+        return [item.log_loss for item in grown.rounds]
 
-    trials = {value: min(losses(cat_smooth=value, learning_rate=rate)) for value in lightgbm_library.SMOOTHINGS}
-    assert losses() == losses(cat_smooth=min(trials, key=trials.__getitem__))
+    found = {name: values[0] for name, (values, _) in lightgbm_library.TRIALS.items()}
+    for name, (values, trees) in lightgbm_library.TRIALS.items():
+        trials = {
+            value: min(losses(trees, **found | {name: value}, learning_rate=lightgbm_library.TRIAL_RATE))
+            for value in values
+        }
+        found[name] = min(trials, key=trials.__getitem__)
+    assert losses(**dict.fromkeys(found, lightgbm_library.AUTO)) == losses(**found)
 
 
 def test_without_the_package_one_line_names_the_extra(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
