@@ -34,8 +34,8 @@ LEAST_ROWS_A_VALUE = 8
 """Rows for each value of a triple that is looked at before one of its pairs is chosen."""
 RESCORED = 256
 """Candidates that are looked at with all rows afterwards, where there were fewer at first."""
-LEAST_GAIN = 1e-5
-"""Log loss that a joint id must win."""
+LEAST_SHARE = 1e-4
+"""Of the main effects' log loss, that a joint id must win."""
 CHANCE = 0.05
 """How likely it may be that one is proposed where there is none to find."""
 LEAST_CLICKS = 10
@@ -111,6 +111,7 @@ class _Search:
         self._now: dict[Parts, Gain] = {}
         """What candidates and their parts win, that were looked at since the model was last fitted."""
         self._looked = 0
+        self._least = 0.0
         # Candidates come in an order in which many begin alike.
         self._joined_first = functools.lru_cache(maxsize=1)(self._joined)
 
@@ -120,6 +121,7 @@ class _Search:
         for cells in self._features:
             self._model.add(cells)
         self._model.fit(ROUNDS, CONVERGED)
+        self._least = LEAST_SHARE * self._model.loss
         everything = range(len(self._features))
         self._screen(list(itertools.combinations(everything, 2)))
         self._screen(self._triples())
@@ -171,7 +173,7 @@ class _Search:
         fresh: set[Parts] = set()
         while self._known and time.monotonic() < self._until:
             best = max(self._known, key=self._known.__getitem__)
-            if self._known[best] < LEAST_GAIN:
+            if self._known[best] < self._least:
                 return None
             if best in fresh:
                 return best

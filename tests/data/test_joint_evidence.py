@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recnas.cli import main
 from recnas.data import Dataset, joint_evidence, propose_crosses
 from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.inputs import Inputs
@@ -204,3 +206,20 @@ def test_with_no_time_nothing_is_proposed_and_with_enough_the_same_as_without_a_
     assert propose_crosses(dataset, seconds=0) == []
     assert time.monotonic() - started < 10
     assert propose_crosses(dataset, seconds=600) == propose_crosses(dataset)
+
+
+def test_the_command_line_lists_them(tmp_path, random, capsys):
+    a, b, c = (ids(random) for _ in range(3))
+    folder = write(tmp_path / "set", {"a": a, "b": b, "c": c}, drawn(random, xor(a, b))).path
+    assert main(["describe", str(folder), "--joint-ids"]) == 0
+    (proposed,) = propose_crosses(Dataset(folder))
+    name, values, gain = capsys.readouterr().out.splitlines()[-1].split()
+    assert (name, int(values), float(gain)) == ("a:b", 64, pytest.approx(proposed.gain, abs=1e-5))
+    assert main(["describe", str(folder), "--joint-ids", "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["joint_ids"]
+    assert told == {"cross": "a:b", "gain": proposed.gain, "values": 64}
+    assert (
+        main(["describe", str(write(tmp_path / "none", {"a": a, "b": b}, drawn(random, a > 3)).path), "--joint-ids"])
+        == 0
+    )
+    assert capsys.readouterr().out.endswith("no features interact, as far as can be told from chance\n")
