@@ -29,7 +29,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recnas.runs.folder import FINAL_TRAINING, RE_RANKING, SEARCH, TEST, WARM_UP
+from recnas.runs.folder import ENSEMBLE, FINAL_TRAINING, RE_RANKING, SEARCH, TEST, WARM_UP
 from recnas.runs.history import FILE_NAME as HISTORY
 from recnas.runs.plan import PLAN
 from recnas.runs.status import read_status
@@ -62,6 +62,7 @@ SETTINGS = {
 ROWS = {"train": 6000, "validation": 2000, "test": 2000}
 """At most so many rows of each split are used."""
 STAGES = (WARM_UP, SEARCH, RE_RANKING, FINAL_TRAINING, TEST)
+"""Those that take long enough to be met; an ensemble is selected in a moment."""
 REPORT = "report"
 LIMIT = 1800
 """Seconds after which a search hangs."""
@@ -86,6 +87,8 @@ def outcome_of(run: Path) -> dict[str, Any]:
             found[name] = timeless(json.loads(path.read_text(encoding="utf-8")))
         elif path.suffix == ".safetensors":
             found[name] = {key: tensor.numpy().tobytes() for key, tensor in load_file(path).items()}
+        elif path.suffix == ".npy":
+            found[name] = path.read_bytes()
     return found
 
 
@@ -186,7 +189,11 @@ def succeed(process: subprocess.Popen[bytes]) -> None:
 
 def undisturbed(data: Path, run: Path, workers: int) -> dict[str, float]:
     """Searches and reports; gives the seconds that each stage took."""
-    process, seconds, last = search(data, run, workers), dict.fromkeys((*STAGES, REPORT), 0.0), time.monotonic()
+    process, seconds, last = (
+        search(data, run, workers),
+        dict.fromkeys((*STAGES, ENSEMBLE, REPORT), 0.0),
+        time.monotonic(),
+    )
     while process.poll() is None:
         (stage, _), now = stage_of(run), time.monotonic()
         if stage is not None:

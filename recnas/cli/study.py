@@ -27,6 +27,7 @@ OTHERS = (
     "final.first_share",
     "final.other_learning_rates",
     "final.baselines",
+    "final.ensemble",
 )
 """The settings of a search that a study does without, or has several of."""
 

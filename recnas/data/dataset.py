@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from recnas.data.batches import Batches
 from recnas.data.decoding import Decoder
-from recnas.data.files import RowGroup, row_groups
+from recnas.data.files import RowGroup, read, row_groups
 from recnas.data.in_memory import Memory
 from recnas.features.fed import difference
 from recnas.features.schema import SPLITS, Schema
@@ -101,6 +103,15 @@ class Dataset:
     def rows(self, split: str) -> int:
         """Number of rows of "train", "validation" or "test"."""
         return self.schema.rows(split)
+
+    def labels(self, split: str) -> np.ndarray:
+        """The labels of "train", "validation" or "test", `[rows]` int8, 0 or 1, in file order; nothing else is read.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        name = self.own_schema.label
+        return np.concatenate([read(group, [name])[name].to_numpy() for group in self._groups[split]])
 
     def batches(
         self,

@@ -12,7 +12,8 @@ from recnas.candidates.network import BASELINE
 from recnas.report.axes import bounds, note_outside, scale
 from recnas.report.html import compact
 from recnas.report.style import BEST, DENSE, FONT, INK, PAPER, SPARSE, axis, plot_layout
-from recnas.runs.reader import Candidate, Epoch, Model, Warmup
+from recnas.runs.leaderboard import Model
+from recnas.runs.reader import Candidate, Epoch, Warmup
 
 _CHILD, _INITIAL = DENSE, "#aab3bd"
 _BAND = "rgba(36, 104, 168, 0.16)"

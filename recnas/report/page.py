@@ -55,6 +55,7 @@ def render_report(run: Run) -> str:
         facts=_facts(run),
         outcome=outcome(run),
         models=ranked(run),
+        ensemble=run.results.ensemble if run.results else None,
         timed=any(model.latency_ms is not None for model in ranked(run)),
         front=run.results.front if run.results else (),
         best_id=run.results.best if run.results else None,

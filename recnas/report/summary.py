@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.report.html import PLACES, decimals
-from recnas.runs.reader import Model, Run
+from recnas.runs.leaderboard import Model, Quality
+from recnas.runs.reader import Run
 
 REAL_GAIN = 0.001
 """A difference in log loss that counts as real on a large log (NASRec, SiGeo)."""
@@ -21,9 +22,21 @@ class Outcome:
 
 
 def outcome(run: Run) -> Outcome:
-    """The best searched model's test result beside the best baseline's, or that one alone without a search."""
+    """The best searched model's test result beside the best baseline's, or that one alone without a search.
+
+    The ensemble's follows, where there is one.
+    """
     if run.results is None:
         return Outcome("open", f"This run has no results yet: {_so_far(run)}.")
+    single = _of_single_models(run)
+    if (ensemble := run.results.ensemble) is None:
+        return single
+    members = f"an ensemble of {len(ensemble.members)} models reaches {_quality(ensemble.test)}"
+    return replace(single, text=f"{single.text} On the same rows {members}.")
+
+
+def _of_single_models(run: Run) -> Outcome:
+    """The best searched model's test result beside the best baseline's."""
     if not run.searches:
         return _best_baseline_outcome(run)
     if run.trains:
@@ -33,7 +46,7 @@ def outcome(run: Run) -> Outcome:
         return Outcome("open", "No searched model could be trained to the end: all of them diverged.")
     if searched.test is None or searched.test.log_loss is None:
         return Outcome("open", f"The searched model {searched.id} has no test result yet.")
-    here = f"The searched model reaches a test log loss of {_quality(searched)}"
+    here = f"The searched model reaches a test log loss of {_quality(searched.test)}"
     if reference is None:
         return Outcome("open", f"{here}. No baseline was trained beside it.")
     if reference.test is None or reference.test.log_loss is None:
@@ -43,7 +56,7 @@ def outcome(run: Run) -> Outcome:
     gain = round(_shown(reference.test.log_loss) - _shown(searched.test.log_loss), PLACES)
     count = len(_baselines(run))
     beside = f"the baseline {reference.name}" if count == 1 else f"{reference.name}, the best of {count} baselines,"
-    text = f"{here}, {beside} {_quality(reference)}: "
+    text = f"{here}, {beside} {_quality(reference.test)}: "
     if abs(gain) < REAL_GAIN:
         direction = "lower" if gain > 0 else "higher" if gain < 0 else "different"
         return Outcome(
@@ -68,7 +81,7 @@ def _best_of_search(run: Run) -> Outcome:
         return Outcome("open", f"Of {count:,} candidates none has a test result.")
     what = model.name if model.kind == BASELINE else f"the searched network {model.id}"
     return Outcome(
-        "open", f"Of {count:,} candidates {what} is best on validation, with a test log loss of {_quality(model)}."
+        "open", f"Of {count:,} candidates {what} is best on validation, with a test log loss of {_quality(model.test)}."
     )
 
 
@@ -84,9 +97,8 @@ def _best_baseline_outcome(run: Run) -> Outcome:
     if model is None or model.test is None or model.test.log_loss is None:
         return Outcome("open", "No baseline has a test result.")
     which = "The baseline" if count == 1 else f"Of {count} baselines, the best on validation is"
-    return Outcome(
-        "open", f"{which} {model.name}{', with' if count > 1 else ' reaches'} a test log loss of {_quality(model)}."
-    )
+    reaches = f"{', with' if count > 1 else ' reaches'} a test log loss of {_quality(model.test)}"
+    return Outcome("open", f"{which} {model.name}{reaches}.")
 
 
 def _baselines(run: Run) -> list[Model]:
@@ -122,6 +134,6 @@ def _shown(figure: float) -> float:
     return round(figure, PLACES)
 
 
-def _quality(model: Model) -> str:
-    auc = "" if model.test.auc is None else f" (AUC {decimals(model.test.auc)})"
-    return f"{decimals(model.test.log_loss)}{auc}"
+def _quality(test: Quality) -> str:
+    auc = "" if test.auc is None else f" (AUC {decimals(test.auc)})"
+    return f"{decimals(test.log_loss)}{auc}"

@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from recnas.candidates.network import BASELINE
 from recnas.report.axes import Bounds, all_of, bounds, note_outside, scale
 from recnas.report.style import BEST, DENSE, SPARSE, axis, plot_layout
-from recnas.runs.reader import Epoch, Model, TrainingPoint
+from recnas.runs.leaderboard import Model
+from recnas.runs.reader import Epoch, TrainingPoint
 
 _PALE = "#aab3bd"
 

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from recnas.report.axes import bounds, note_outside, scale
 from recnas.report.style import BEST, DENSE, INK, SPARSE, axis, plot_layout
-from recnas.runs.reader import Epoch, Model
+from recnas.runs.leaderboard import Model
+from recnas.runs.reader import Epoch
 
 MOST_LINES = 3
 """Of a family that was trained more often, as in tuning, the training alone is shown that was kept."""

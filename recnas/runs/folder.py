@@ -34,7 +34,7 @@ DATA = "data.json"
 BEGINNING = "beginning.json"
 """What a search that trains its candidates found before the first."""
 WARM_UP, SEARCH, RE_RANKING, TUNING = "warm-up", "search", "re-ranking", "tuning"
-FINAL_TRAINING, TEST = "final training", "test"
+FINAL_TRAINING, ENSEMBLE, TEST = "final training", "ensemble", "test"
 RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", RESULTS, "architecture.json")
 """What tells of a run besides its models, where it is there."""
 LOOKS = 10

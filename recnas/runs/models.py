@@ -1,4 +1,4 @@
-"""The folder of a run's model: what it is, how its training comes along, what came of it, its weights."""
+"""The folder of a run's model: what it is, how its training comes along, what came of it, weights, predictions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Training
 from recnas.trees.files import ENSEMBLES, TREES
 from recnas.util import forms
-from recnas.util.errors import InputError
-from recnas.util.files import read_json, write_json, write_text
+from recnas.util.errors import InputError, first_line
+from recnas.util.files import read_json, replacing, write_json, write_text
 
 MODELS = "models"
 """The folder in which each candidate that is trained has its own, named by its id."""
@@ -19,6 +21,7 @@ CHOSEN = "chosen.json"
 """In that folder, which candidate was the best of each network; there once all trainings have ended."""
 CANDIDATE, WEIGHTS, METRICS = "candidate.json", "weights.safetensors", "metrics.jsonl"
 PROGRESS, TRAINING, CHECKPOINT = "progress.jsonl", "training.json", "checkpoint"
+PREDICTIONS = "validation.npy"
 
 
 class ModelFolder:
@@ -33,6 +36,7 @@ class ModelFolder:
         weights: Those of the best measurement; of trees the file that is there when all is.
         progress: How the training comes along.
         checkpoint: The state of a training under way.
+        predictions: The logits of the validation rows by those weights; there before the weights are.
     """
 
     def __init__(self, run: Path, candidate: Candidate) -> None:
@@ -41,6 +45,7 @@ class ModelFolder:
         self.weights = self.path / (WEIGHTS if candidate.recipe is not None else TREES)
         self.progress = self.path / PROGRESS
         self.checkpoint = self.path / CHECKPOINT
+        self.predictions = self.path / PREDICTIONS
 
     def begin(self) -> None:
         """Says what the model is, before anything else is here."""
@@ -52,6 +57,36 @@ class ModelFolder:
         lines = [json.dumps(item.to_json()) + "\n" for item in training.epochs]
         write_text(self.path / METRICS, "".join(lines))
         write_json(self.path / TRAINING, training.to_json() | {"keeps_weights": keeps_weights})
+
+    def keep_predictions(self, logits: np.ndarray) -> None:
+        """Writes the logits of the validation rows.
+
+        Args:
+            logits: `[N]` float32, in the order of the rows.
+
+        Raises:
+            RunError: They cannot be written.
+        """
+        with replacing(self.predictions) as partial, partial.open("wb") as file:
+            np.save(file, logits, allow_pickle=False)
+
+    def read_predictions(self, rows: int) -> np.ndarray:
+        """The logits of the validation rows, `[N]` float32.
+
+        Args:
+            rows: How many there are to be.
+
+        Raises:
+            InputError: There are none, or they are damaged.
+        """
+        remedy = "without it, this model is left out of the ensemble"
+        try:
+            logits = np.load(self.predictions, allow_pickle=False)
+        except (EOFError, OSError, ValueError) as error:
+            raise InputError(f"{self.predictions}: cannot be read ({first_line(error)}); {remedy}") from None
+        if logits.shape != (rows,) or logits.dtype != np.float32 or not np.isfinite(logits).all():
+            raise InputError(f"{self.predictions}: these are no predictions of {rows:,} rows; {remedy}")
+        return logits
 
     def outcome(self, rows: int) -> Training | None:
         """What the training came to before, after so many rows; None if it has not come so far, or must be repeated.
@@ -74,13 +109,25 @@ class ModelFolder:
             return training.paused_at(rows)
         return training if training.diverged is not None else None
 
+    @property
+    def training(self) -> Training | None:
+        """What the training has come to, where it paused or ended; None where it has not yet.
+
+        Raises:
+            InputError: What is written of it is damaged.
+        """
+        recorded = self._recorded()
+        return None if recorded is None else recorded[0]
+
     def drop_weights(self) -> None:
-        """Removes the weights, and the state of a training that paused; the figures stay."""
-        if (recorded := self._recorded()) is not None:
-            self.record(recorded[0], keeps_weights=False)
+        """Removes weights and predictions, and the state of a training that paused; the figures stay."""
+        training, keeps_weights = self._recorded() or (None, False)
+        if keeps_weights:
+            self.record(training, keeps_weights=False)
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)
         self.weights.unlink(missing_ok=True)
+        self.predictions.unlink(missing_ok=True)
         if self.candidate.recipe is None:
             (self.path / ENSEMBLES[self.candidate.network.name]).unlink(missing_ok=True)
 

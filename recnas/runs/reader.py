@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,102 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from recnas.candidates.candidate import network_id_in
-from recnas.candidates.families import family_title
-from recnas.candidates.network import BASELINE
 from recnas.features.description import Description
 from recnas.runs.folder import BEGINNING, DATA, RE_RANKING, RESULTS, SEARCH, TUNING
-from recnas.runs.results import current
+from recnas.runs.leaderboard import Model, Quality, Results, finite, read_leaderboard, read_quality
 from recnas.runs.settings import Settings
 from recnas.runs.trained import TrainedFiles, trained_files
 from recnas.space import Architecture
 from recnas.util import forms
 from recnas.util.errors import InputError
 from recnas.util.files import by_dotted_name, checked_line, read_json, read_lines, read_yaml
-from recnas.util.user_code import NotImportedError, from_file_name
+from recnas.util.user_code import NotImportedError
 
-DIVERGED, DROPPED = "diverged", "dropped"
 OLD_RERANKED = "shortlist.jsonl"
 """Where runs of recnas 0.1 have the candidates that were ranked once more."""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How well a model predicts one split; a number that is not finite is None."""
-
-    log_loss: float | None
-    auc: float | None
-
-
-@dataclass(frozen=True)
-class Model:
-    """A finally trained model: a finalist of the search or a baseline.
-
-    Attributes:
-        validation: Of one that was dropped: when it was.
-        macs: Multiply-accumulates per row; None where nobody counted them.
-        latency_ms: Median time to predict one batch; None where nobody measured it.
-        over_limits: Which of the search's limits it does not keep.
-        seconds: Training time of the learning rate that was kept.
-        share: Of the whole training, what one that was dropped has done.
-        title: What the code of a user's own baseline calls it.
-        trees: Number of trees; None of a network.
-    """
-
-    id: str
-    kind: str
-    status: str
-    validation: Quality | None
-    test: Quality | None
-    parameters: int | None
-    macs: int | None
-    learning_rate: float | None
-    epoch: float | None
-    seconds: float | None
-    share: float | None = None
-    latency_ms: float | None = None
-    over_limits: tuple[str, ...] = ()
-    title: str | None = None
-    candidate: str | None = None
-    trees: int | None = None
-
-    @property
-    def training(self) -> str | None:
-        """Which of its trainings was kept, as `TrainedFiles.training` says; None: that is not known."""
-        return self.candidate or (None if self.learning_rate is None else repr(self.learning_rate))
-
-    @property
-    def name(self) -> str:
-        return self.title or (family_title(from_file_name(self.id)) if self.kind == BASELINE else self.id)
-
-    @property
-    def diverged(self) -> bool:
-        return self.status == DIVERGED
-
-    @property
-    def dropped(self) -> bool:
-        return self.status == DROPPED
-
-    @property
-    def validation_log_loss(self) -> float | None:
-        return self.validation.log_loss if self.validation else None
-
-
-@dataclass(frozen=True)
-class Results:
-    """`results.json`: what was trained in the end, and on which data.
-
-    Attributes:
-        front: Found models that no other beats in validation log loss and in every cost that the search kept low.
-    """
-
-    best: str | None
-    data_name: str | None
-    rows: Mapping[str, int]
-    positive_rate: float | None
-    space: str | None
-    models: tuple[Model, ...]
-    search: Mapping[str, Any]
-    front: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -286,7 +202,7 @@ def read_run(path: Path | str) -> Run:
     reranked = tuple(item for stage, item in lines if stage == RE_RANKING)
     second = {item.id: item.proxy for item in reranked}
     history = tuple(replace(item, proxy={**item.proxy, **second.get(item.id, {})}) for item in history)
-    results = _read_object(path / RESULTS, forms.Results, _results)
+    results = _read_object(path / RESULTS, forms.Results, read_leaderboard)
     run = Run(
         path=path,
         changed=_changed(path),
@@ -384,15 +300,6 @@ def _each(root: Path, file: Path, form: Any, parse: Any, notes: list[str]) -> It
         notes.append(f"The last line of {file.relative_to(root)} (line {number}) is incomplete and was left out.")
 
 
-def _number(value: float | None) -> float | None:
-    """The number if it is finite: a diverged training writes NaN or null."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _quality(data: Any) -> Quality | None:
-    return None if data is None else Quality(_number(data["log_loss"]), _number(data["auc"]))
-
-
 def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
     """A line's stage and candidate; runs of recnas 0.1 have a file for each stage, and other names."""
     old = "stage" not in data
@@ -400,10 +307,10 @@ def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
     candidate = Candidate(
         id=data["id"] if old else network_id_in(data["id"]),
         iteration=data["iteration"],
-        score=_number(data.get("score")),
-        proxy={name: _number(value) for name, value in proxies.items()},
+        score=finite(data.get("score")),
+        proxy={name: finite(value) for name, value in proxies.items()},
         architecture=data.get("architecture") if old else (data.get("candidate") or {}).get("network"),
-        seconds=_number(data.get("seconds")),
+        seconds=finite(data.get("seconds")),
         fidelity=data.get("fidelity", 0.0),
         candidate=None if old else data["id"],
         source=data.get("source"),
@@ -418,69 +325,34 @@ def _joint_ids(data: dict[str, Any]) -> tuple[JointId, ...]:
 
 
 def _training_point(data: dict[str, Any]) -> TrainingPoint:
-    return TrainingPoint(float(data["rows"]), _number(data["loss"]), _number(data.get("rows_per_second")))
+    return TrainingPoint(float(data["rows"]), finite(data["loss"]), finite(data.get("rows_per_second")))
 
 
 def _epoch(files: TrainedFiles, data: dict[str, Any]) -> Epoch:
     return Epoch(
         training=files.training(data.get("learning_rate")),
-        learning_rate=_number(data.get("learning_rate")),
+        learning_rate=finite(data.get("learning_rate")),
         epoch=float(data["epoch"]),
         rows=data.get("rows"),
-        train_loss=_number(data.get("train_loss")),
-        validation=_quality(data.get("validation")),
+        train_loss=finite(data.get("train_loss")),
+        validation=read_quality(data.get("validation")),
     )
 
 
 def _warmup(data: dict[str, Any]) -> Warmup:
     return Warmup(
         rows=data.get("rows"),
-        seconds=_number(data.get("seconds")),
-        constant_log_loss=_number(data.get("constant_log_loss")),
+        seconds=finite(data.get("seconds")),
+        constant_log_loss=finite(data.get("constant_log_loss")),
         candidates=data.get("candidates"),
         levels=tuple(
             Level(
                 fraction=float(level["fraction"]),
                 rows=level.get("rows"),
-                median=_number(level["median"]),
-                p10=_number(level["p10"]),
-                p90=_number(level["p90"]),
+                median=finite(level["median"]),
+                p10=finite(level["p10"]),
+                p90=finite(level["p90"]),
             )
             for level in data.get("levels", ())
         ),
-    )
-
-
-def _results(data: dict[str, Any]) -> Results:
-    data, about = current(data), data.get("data") or {}
-    return Results(
-        best=data.get("best"),
-        data_name=about.get("name"),
-        rows={split: rows for split, rows in (about.get("rows") or {}).items() if rows is not None},
-        positive_rate=_number(about.get("positive_rate")),
-        space=data.get("space"),
-        models=tuple(_model(model) for model in data["models"]),
-        search=data.get("search") or {},
-        front=tuple(data.get("front") or ()),
-    )
-
-
-def _model(data: dict[str, Any]) -> Model:
-    return Model(
-        id=data["id"],
-        kind=data["kind"],
-        status=data.get("status", "trained"),
-        validation=_quality(data.get("validation")),
-        test=_quality(data.get("test")),
-        parameters=data.get("parameters"),
-        macs=data.get("macs"),
-        learning_rate=_number(data.get("learning_rate")),
-        epoch=_number(data.get("epoch")),
-        seconds=_number(data.get("seconds")),
-        share=_number(data.get("share")),
-        latency_ms=_number(data.get("latency_ms")),
-        over_limits=tuple(data.get("over_limits") or ()),
-        title=data.get("title"),
-        candidate=data.get("candidate"),
-        trees=data.get("trees"),
     )

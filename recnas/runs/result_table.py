@@ -1,4 +1,4 @@
-"""The models of a run as text in columns."""
+"""The models and the ensemble of a run as text in columns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Any
 
 
 def result_table(results: dict[str, Any]) -> str:
-    """A run's models as text in columns: those trained to the end, best on validation first; dropped; diverged."""
+    """A run's models as text in columns: those trained to the end, best on validation first; dropped; diverged.
+
+    Below them the ensemble, with its members by weight.
+    """
 
     def rank(model: dict[str, Any]) -> tuple[bool, float, float]:
         loss = (model.get("validation") or {}).get("log_loss")
@@ -24,22 +27,34 @@ def result_table(results: dict[str, Any]) -> str:
     for model in models:
         status, share = model.get("status", "trained"), model.get("share")
         instead = f"dropped at {100 * share:.3g} %" if status == "dropped" and share is not None else status
-        figures = [
-            f"{_cell(quality['log_loss'], 9, '.4f')} {_cell(quality['auc'], 9, '.4f')}"
-            if (quality := model.get(split))
-            else f"{instead:^19}"
-            for split in ("validation", "test")
-        ]
-        shown = f" {_cell(model.get('latency_ms'), 10, '.2f')}" if timed else ""
-        costs = " ".join(_cell(model.get(name), 10, ",") for name in ("parameters", "macs"))
         marks = _marks(model["id"], results)
         if model.get("over_limits"):
             marks.append(f"over the limit on {' and '.join(model['over_limits'])}")
         lines.append(
-            f"{model['id']:<{width}} {' '.join(figures)} {costs}{shown} {_cell(model.get('learning_rate'), 9, 'g')}"
+            f"{model['id']:<{width}} {_figures(model, instead, timed)} {_cell(model.get('learning_rate'), 9, 'g')}"
             f"{' <- ' if marks else ''}{', '.join(marks)}"
         )
+    if (ensemble := results.get("ensemble")) is not None:
+        held_out = ensemble["held_out"]
+        lines += [
+            f"{'ensemble':<{width}} {_figures(ensemble, '', timed)}",
+            *(f"  {member['weight']:.2f} {member['candidate']}" for member in ensemble["members"]),
+            f"  log loss of rows held out of the selection: {held_out['log_loss']:.4f}, by the best model alone "
+            f"{held_out['single']:.4f}",
+        ]
     return "\n".join(lines)
+
+
+def _figures(entry: dict[str, Any], instead: str, timed: bool) -> str:
+    """The columns from validation to costs of an entry of `results.json`; `instead` stands for figures it has not."""
+    qualities = [
+        f"{_cell(quality['log_loss'], 9, '.4f')} {_cell(quality['auc'], 9, '.4f')}"
+        if (quality := entry.get(split))
+        else f"{instead:^19}"
+        for split in ("validation", "test")
+    ]
+    costs = [_cell(entry.get(name), 10, ",") for name in ("parameters", "macs")]
+    return " ".join([*qualities, *costs, *([_cell(entry.get("latency_ms"), 10, ".2f")] if timed else [])])
 
 
 def _cell(value: float | None, width: int, form: str) -> str:

@@ -200,6 +200,10 @@ class FinalSettings:
         "recnas[gbdt]); module:Class is one of your own",
     )
     tuning: TuningSettings = field(default_factory=TuningSettings)
+    ensemble: int = setting(
+        8,
+        help="members, at most, of the ensemble that is selected of all trained models by validation rows; 1: none",
+    )
     baseline_learning_rates: tuple[float, ...] = setting(
         (), help="learning rates that each baseline is trained with in the place of its own recipe's; the best counts"
     )
@@ -210,7 +214,7 @@ class FinalSettings:
     )
 
     def __post_init__(self) -> None:
-        at_least(self, top_k=0)
+        at_least(self, top_k=0, ensemble=1)
         _ = self.recipe  # checks its own
         if self.baseline_recipes not in (OWN, LIKE_FINALISTS):
             raise InputError(f"baseline_recipes is {self.baseline_recipes!r}; it is {OWN} or {LIKE_FINALISTS}")

@@ -11,8 +11,10 @@ from typing import Any
 from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.execution.addresses import LOCAL
 from recnas.features.schema import Schema
+from recnas.runs.ensemble import ENSEMBLE_FILE
 from recnas.runs.folder import (
     CONFIG,
+    ENSEMBLE,
     FINAL_TRAINING,
     RE_RANKING,
     SEARCH,
@@ -252,7 +254,8 @@ def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[st
         if RE_RANKING in plan and len(reranked) < (count := min(plan[RE_RANKING].total, len(scored))):
             return RE_RANKING, _measured(settings, reranked, count)
     if (folder / MODELS / CHOSEN).exists():
-        return TEST, None
+        selects = ENSEMBLE in plan and not (folder / MODELS / ENSEMBLE_FILE).exists()
+        return (ENSEMBLE if selects else TEST), None
     if TUNING in plan and (tuning := _tuned(settings, found.tuned, plan[TUNING].total)).done < tuning.total:
         return TUNING, tuning
     # Where baselines alone are tuned, nothing is left to be trained.

@@ -29,6 +29,30 @@ def model_entries(context: RunContext, findings: Findings) -> list[dict[str, Any
     return entries
 
 
+def ensemble_entry(context: RunContext, findings: Findings) -> dict[str, Any] | None:
+    """What `results.json` says of the ensemble; None where the best model stands alone."""
+    if (ensemble := findings.ensemble) is None:
+        return None
+    selected, costs = ensemble.selected, context.costs
+    members = [item for item, _ in ensemble.members]
+    return {
+        "members": [
+            {
+                "id": item.candidate.network_id,
+                "candidate": item.candidate.id,
+                "weight": weight,
+                "validation": item.training.validation.to_json(),
+            }
+            for item, weight in ensemble.members
+        ],
+        "among": len(selected.among),
+        "validation": selected.validation.to_json(),
+        "held_out": {"log_loss": selected.held_out, "single": selected.single},
+        "test": findings.ensemble_test.to_json(),
+        **costs.together([costs.of_trained(item.candidate, item.training.parameters, True) for item in members]),
+    }
+
+
 def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
     """The searched models, trained to the end, that no other beats in validation log loss and in every objective cost.
 

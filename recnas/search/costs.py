@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -115,6 +116,22 @@ class Costs:
             "latency_ms": latency,
             "over_limits": self._settings.limits.exceeded(costs),
         }
+
+    def together(self, costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What models cost that predict together, in the same form.
+
+        Args:
+            costs: Of each; see `of_trained`.
+        """
+        latencies = [item["latency_ms"] for item in costs]
+        summed = {
+            "parameters": sum(item["parameters"] for item in costs),
+            # Trees multiply nothing.
+            "macs": sum(item["macs"] or 0 for item in costs),
+            "latency_ms": None if None in latencies else sum(latencies),
+        }
+        named = {"macs": summed["macs"], "parameters": summed["parameters"], "latency": summed["latency_ms"]}
+        return summed | {"over_limits": self._settings.limits.exceeded(named)}
 
     @property
     def _sizes(self) -> tuple[int, int, int]:

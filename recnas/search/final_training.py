@@ -15,6 +15,7 @@ from recnas.runs.rungs import other_learning_rates, planned_rows, rungs
 from recnas.runs.settings import Settings
 from recnas.search.baseline_candidates import at, baseline_candidates
 from recnas.search.context import RunContext
+from recnas.search.keeping import LIBRARY, drop_others, finished
 from recnas.search.loop import pursue
 from recnas.search.stage import Findings, Stage
 from recnas.strategies.choice import best_of
@@ -24,7 +25,7 @@ from recnas.util.files import read_json, write_json
 
 
 class FinalTraining(Stage):
-    """Trains finalists and baselines, and keeps the weights of each network at its best learning rate.
+    """Trains finalists and baselines, and chooses each network's best learning rate.
 
     Args:
         baselines: The baselines' names.
@@ -94,27 +95,25 @@ class FinalTraining(Stage):
             # Of a rung in which many diverged, fewer went on than planned.
             bar.skip(bar.total - bar.done)
         best = {network: best_finished(known.values()) for network, known in trained.items()}
-        chosen = {network: result for network, result in best.items() if result is not None}
+        # Of many that a search trained on its way, those that were far from the best have lost their weights.
+        chosen = {network: result for network, result in best.items() if result and _has_weights(context, result)}
         file = context.run / MODELS / CHOSEN
         # Baselines that are added to a finished run leave its other models as they are.
         before = read_json(file) if file.exists() else {}
         write_json(file, before | {network: result.candidate.id for network, result in chosen.items()})
-        for network, known in trained.items():
-            for result in known.values():
-                if network not in chosen or result.candidate != chosen[network].candidate:
-                    ModelFolder(context.run, result.candidate).drop_weights()
-        # A strategy may have trained others on its way.
-        for result in findings.explored:
-            candidate = result.candidate
-            if result.training is not None and candidate.id not in trained.get(candidate.network_id, {}):
-                ModelFolder(context.run, candidate).drop_weights()
         findings.trained, findings.chosen = trained, chosen
+        kept = [*chosen.values(), *(finished(findings.trainings)[:LIBRARY] if final.ensemble > 1 else ())]
+        drop_others(context.run, findings.trainings, {result.candidate.id for result in kept})
 
 
 def best_finished(results: Iterable[Result]) -> Result | None:
     """The training that came to its end and is best on validation; None where there is none."""
     finished = [result for result in results if result.training.finished]
     return min(finished, key=lambda result: result.training.validation.log_loss, default=None)
+
+
+def _has_weights(context: RunContext, result: Result) -> bool:
+    return ModelFolder(context.run, result.candidate).weights.exists()
 
 
 class _Rounds:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
@@ -16,13 +15,13 @@ from recnas.candidates.joint_space import NUMBERS, JointSpace, places_said
 from recnas.candidates.network import Baseline
 from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
 from recnas.runs.folder import SEARCH
-from recnas.runs.models import ModelFolder
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.beginning import Beginning, begin
 from recnas.search.context import RunContext
 from recnas.search.exploring import named_strategy
 from recnas.search.final_training import described
+from recnas.search.keeping import best_of_families, drop_useless
 from recnas.search.loop import pursue
 from recnas.search.stage import Findings, Stage
 from recnas.space import SearchSpace
@@ -32,8 +31,6 @@ from recnas.util.durations import Limit
 from recnas.util.errors import InputError, RunError
 from recnas.util.interrupting import FinishNow, asked_on_interrupt
 
-MOST_KEPT = 50
-"""Trained models whose weights are kept while a search goes on, the best ones: what is chosen in the end is of them."""
 FOR_THE_END = 0.04
 """Share of a budget in time that is left for what comes after the last training."""
 
@@ -90,7 +87,7 @@ class JointSearch(Stage):
                 return clock.stamped(context.train(evaluations))
 
             def end(results: Sequence[Result]) -> None:
-                _keep_the_best(context.run, found)
+                drop_useless(context.run, found.values(), best_of_families(found.values()))
 
             def ended() -> bool:
                 return any(result.training.finished for result in found.values())
@@ -169,10 +166,3 @@ class _Clock:
         with closing(results):
             for result in results:
                 yield replace(result, clock=self.seconds)
-
-
-def _keep_the_best(run: Path, found: Mapping[str, Result]) -> None:
-    """Drops the weights of all but the best trained models, and what paused trainings that do not go on need."""
-    ended = sorted((result for result in found.values() if not result.training.paused), key=lambda item: -item.score)
-    for result in ended[MOST_KEPT:]:
-        ModelFolder(run, result.candidate).drop_weights()

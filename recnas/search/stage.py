@@ -8,9 +8,23 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from recnas.candidates.evaluation import Quality, Result
+from recnas.runs.ensemble import SelectedEnsemble
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.context import RunContext
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained candidates that predict together.
+
+    Attributes:
+        members: With their weights, the largest first.
+        selected: How they were selected, and how well they predict the validation rows.
+    """
+
+    members: tuple[tuple[Result, float], ...]
+    selected: SelectedEnsemble
 
 
 @dataclass
@@ -26,7 +40,9 @@ class Findings:
             network's id and the candidate's.
         trained: What the trainings of each network came to, by the network's id and the candidate's; finalists first.
         chosen: The best training of each network that has one, by the network's id.
-        test: How well these predict the test rows.
+        ensemble: Candidates that predict better together than the best of them alone; None where there are none.
+        test: How well each chosen one predicts the test rows.
+        ensemble_test: How well the ensemble does.
     """
 
     explored: list[Result] = field(default_factory=list)
@@ -36,7 +52,15 @@ class Findings:
     tuned: dict[str, dict[str, Result]] = field(default_factory=dict)
     trained: dict[str, dict[str, Result]] = field(default_factory=dict)
     chosen: dict[str, Result] = field(default_factory=dict)
+    ensemble: Ensemble | None = None
     test: dict[str, Quality] = field(default_factory=dict)
+    ensemble_test: Quality | None = None
+
+    @property
+    def trainings(self) -> list[Result]:
+        """Every training, a strategy's own on its way too; of a candidate that paused there may be several."""
+        last = [result for known in self.trained.values() for result in known.values()]
+        return [result for result in self.explored if result.training is not None] + last
 
     @property
     def ranked(self) -> list[Result]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from recnas.runs.plan import Plan
 from recnas.runs.settings import Settings
 from recnas.search.context import RunContext
+from recnas.search.ensembling import Ensembling
 from recnas.search.exploring import Exploring
 from recnas.search.final_training import FinalTraining
 from recnas.search.joint_search import JointSearch
@@ -43,7 +44,8 @@ def last_stages(settings: Settings, baselines: Sequence[str]) -> list[Stage]:
         baselines: The names of those that are trained.
     """
     tuning = [Tuning(baselines)] if settings.final.tuning.wanted else []
-    return [*tuning, FinalTraining(baselines), Test()]
+    ensembling = [Ensembling()] if settings.final.ensemble > 1 else []
+    return [*tuning, FinalTraining(baselines), *ensembling, Test()]
 
 
 def plan_search(settings: Settings, rows: Mapping[str, int]) -> Plan:

@@ -1,4 +1,4 @@
-"""A run's last look: the chosen models are measured on the test rows."""
+"""A run's last look: the chosen models and the ensemble are measured on the test rows."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from recnas.runs.folder import TEST
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.context import RunContext, effort_of
+from recnas.search.ensemble_selection import Mixture
 from recnas.search.stage import Findings, Stage
 from recnas.search.worker import Worker
+from recnas.train.metrics import quality_of
 
 FORWARD_ALONE = 1 / 3
 """What a row costs that is only predicted, as a share of one that is learned from."""
 
 
 class Test(Stage):
-    """Measures each network at its best recipe. Every choice is made: the test rows are looked at only here."""
+    """Measures each network at its best recipe, and the ensemble, whose members predict once each.
+
+    Every choice is made: the test rows are looked at only here.
+    """
 
     name = TEST
 
@@ -30,12 +35,17 @@ class Test(Stage):
 
     def run(self, context: RunContext, findings: Findings) -> None:
         """See `Stage.run`."""
-        candidates = {network: result.candidate for network, result in findings.chosen.items()}
-        schema = context.dataset.schema
-        measured = context.executor.map(
-            Worker.test, list(candidates.values()), lambda item: effort_of(item, schema), apart=True
-        )
+        chosen = {result.candidate: network for network, result in findings.chosen.items()}
+        members = {} if findings.ensemble is None else {item.candidate: of for item, of in findings.ensemble.members}
+        candidates, schema = list(dict.fromkeys([*chosen, *members])), context.dataset.schema
+        results = context.executor.map(Worker.test, candidates, lambda item: effort_of(item, schema), apart=True)
+        mixture = Mixture()
         with context.console.bar(len(candidates), self.name, "models") as bar:
-            for network, quality in zip(candidates, measured, strict=True):
-                findings.test[network] = quality
+            for candidate, measured in zip(candidates, results, strict=True):
+                if candidate in chosen:
+                    findings.test[chosen[candidate]] = measured.quality
+                if candidate in members:
+                    mixture.add(members[candidate], measured.logits)
                 bar.update()
+        if members:
+            findings.ensemble_test = quality_of(mixture.logits, context.dataset.labels("test"))

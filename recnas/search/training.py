@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
+from recnas.candidates.evaluation import Epoch, Evaluation, Result, Training
 from recnas.candidates.network import Baseline, are_trees
 from recnas.data import Dataset
 from recnas.features.schema import Schema
@@ -31,7 +31,8 @@ from recnas.space import SearchSpace
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
 from recnas.train.divergence import Diverged
 from recnas.train.log import ProgressLog
-from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, train
+from recnas.train.loop import ModelLearner, Progress, Tally, measure, train
+from recnas.train.metrics import Measured
 from recnas.train.schedule import is_exhausted
 from recnas.trees.library import check_library
 from recnas.trees.model import TreeModel, load_trees
@@ -88,14 +89,14 @@ def restore_trees(run: Path, schema: Schema, candidate: Candidate) -> TreeModel:
     return load_trees(ModelFolder(run, candidate).path, candidate.network.name, schema)
 
 
-def measure_on_test(settings: Settings, candidate: Candidate, dataset: Dataset | None = None) -> Quality:
+def measure_on_test(settings: Settings, candidate: Candidate, dataset: Dataset | None = None) -> Measured:
     """Measures a trained candidate, with the weights that the run kept, on the test rows; see `train_candidate`."""
     import_code(settings, candidate)
     device = default_device()
     dataset = open_data(settings, candidate.inputs) if dataset is None else dataset
     if candidate.recipe is None:
-        return restore_trees(Path(settings.run), dataset.schema, candidate).evaluate(dataset, "test")
-    return evaluate(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
+        return restore_trees(Path(settings.run), dataset.schema, candidate).measure(dataset, "test")
+    return measure(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
 
 
 def import_code(settings: Settings, candidate: Candidate) -> None:
@@ -207,12 +208,15 @@ class _TrainingRun:
         )
         seen, whole = passes * self.pass_rows + self.tally.rows, self.tally.steps == self.pass_steps
         epoch = passes + 1 if whole else seen / self.pass_rows
-        quality = evaluate(self.model, self.dataset, "validation", device=self.device)
+        measured = measure(self.model, self.dataset, "validation", device=self.device)
+        quality = measured.quality
         if not math.isfinite(quality.log_loss):
             raise Diverged(
                 f"the validation log loss is {quality.log_loss} after epoch {epoch:g}; try a smaller {self.rate_flag}"
             )
         if seen in planned and all(quality.log_loss < before for before in self._measured):
+            # Before the weights, which say that all is there; a process killed between comes here again.
+            self.processes.first(partial(self.folder.keep_predictions, measured.logits))
             save_model(self.folder.weights, self.model)
         rate = recipe.optimization.learning_rate
         self.epochs.append(Epoch(rate, epoch, seen, loss, quality, self.checkpoint.spent, seen in planned))

@@ -56,6 +56,7 @@ def _grown(settings: Settings, dataset: Dataset, folder: ModelFolder, most: int,
         )
     except NotGrown as error:
         return Training((), finished=False, diverged=str(error), seconds=watch.seconds, parameters=0)
+    folder.keep_predictions(grown.model.measure(dataset, "validation").logits)
     grown.model.save(folder.path)
     ended = most == MOST_TREES or grown.rounds[-1].trees < most
     return Training(

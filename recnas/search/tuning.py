@@ -10,12 +10,12 @@ from recnas.candidates.recipe_choices import NUMBERS
 from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
 from recnas.nn.baselines.registry import imported_baseline
 from recnas.runs.folder import TUNING
-from recnas.runs.models import ModelFolder
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings, TuningSettings
 from recnas.search.baseline_candidates import baseline_candidates
 from recnas.search.context import RunContext
 from recnas.search.final_training import best_finished, described, none_left
+from recnas.search.keeping import best_of_families, drop_others, drop_useless
 from recnas.search.loop import pursue
 from recnas.search.scoring import stage_seed
 from recnas.search.stage import Findings, Stage
@@ -62,7 +62,6 @@ class Tuning(Stage):
         )
         pass_rows = context.dataset.rows("train")
         found: dict[str, dict[str, Result]] = {candidate.network_id: {} for candidate in own}
-        dropped = set[str]()
         planned = self.planned(settings, {"train": pass_rows}).total
         with context.console.bar(planned, self.name, "trials" if tuning.trials else "seconds") as bar:
 
@@ -74,13 +73,10 @@ class Tuning(Stage):
                 (bar.skip if known else bar.update)(min(work, bar.total - bar.done))
 
             def end(results: Sequence[Result]) -> None:
-                # A family's trials are many, and only one of them is wanted in the end.
-                for tried in found.values():
-                    best = best_finished(tried.values())
-                    for id_, result in tried.items():
-                        if result is not best and id_ not in dropped:
-                            ModelFolder(context.run, result.candidate).drop_weights()
-                            dropped.add(id_)
+                # A family's trials are many, and few of them may be wanted in the end.
+                tried = [result for known in found.values() for result in known.values()]
+                drop = drop_useless if settings.final.ensemble > 1 else drop_others
+                drop(context.run, tried, best_of_families(tried))
 
             pursue(strategy, context.history, self.name, context.train, each, end)
             bar.skip(bar.total - bar.done)

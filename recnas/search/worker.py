@@ -9,12 +9,13 @@ from dataclasses import replace
 import torch
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.evaluation import Evaluation, Quality, Result
+from recnas.candidates.evaluation import Evaluation, Result
 from recnas.execution.executor import computing_with
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.scoring import Scorer, build_scoring_context
 from recnas.search.training import import_code, measure_on_test, train_candidate
+from recnas.train.metrics import Measured
 
 FIRST, SECOND = 0, 1
 """The stages of a ranking."""
@@ -54,8 +55,8 @@ class Worker:
         finally:
             gc.collect()  # frees the model now: TorchRec's modules refer to one another in circles
 
-    def test(self, candidate: Candidate) -> Quality:
-        """How well a trained candidate predicts the test rows."""
+    def test(self, candidate: Candidate) -> Measured:
+        """What a trained candidate predicts of the test rows, and how well."""
         self.release()
         return measure_on_test(self._settings, candidate)
 

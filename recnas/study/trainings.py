@@ -91,7 +91,7 @@ def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
     try:
         for rows in stops(settings, pass_rows):
             training = train_candidate(own, replace(repetition.evaluation, fidelity=rows / total), dataset).training
-        test = measure_on_test(own, candidate, dataset) if training.finished else None
+        test = measure_on_test(own, candidate, dataset).quality if training.finished else None
     finally:
         gc.collect()
     # A training whose patience was at an end before stays as it was; one that diverged was not measured so late.

@@ -23,7 +23,7 @@ from recnas.nn.network import LastLayer
 from recnas.nn.processes import Processes, shared
 from recnas.train.divergence import explain
 from recnas.train.losses import training_loss
-from recnas.train.metrics import Metrics
+from recnas.train.metrics import Measured, Metrics
 from recnas.train.optimizers import dense_optimizer, dense_state, set_rate
 from recnas.train.schedule import learning_rate
 
@@ -277,13 +277,20 @@ def train(
     return tally.mean
 
 
-@torch.no_grad()
 def evaluate(
     model: nn.Module, dataset: Dataset, split: str, batch_size: int = 4096, device: torch.device | str = "cpu"
 ) -> Quality:
-    """Log loss and AUC of a model over a whole split, tables capped as the model's schema says; without dropout.
+    """Log loss and AUC of a model over a whole split; see `measure`."""
+    return measure(model, dataset, split, batch_size, device).quality
 
-    Processes that hold its tables together share the rows out, and all get the figures of the whole split.
+
+@torch.no_grad()
+def measure(
+    model: nn.Module, dataset: Dataset, split: str, batch_size: int = 4096, device: torch.device | str = "cpu"
+) -> Measured:
+    """Log loss, AUC and logits of a model over a whole split, tables capped as its schema says; without dropout.
+
+    Processes that hold its tables together share the rows out; all get the figures, and the first one the logits.
     """
     metrics, training = Metrics(), model.training
     processes = processes_of(model) if isinstance(model.embeddings, ShardedEmbeddings) else None
@@ -295,7 +302,7 @@ def evaluate(
         batch = batch.to(device, non_blocking=True)
         metrics.update(model(batch), batch.label)
     model.train(training)
-    return metrics.of_all(processes) if processes else metrics.compute()
+    return metrics.of_all(processes)
 
 
 def largest_table(model: CTRModel) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import chain
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +12,26 @@ from torch.nn import functional as F
 
 from recnas.candidates.evaluation import Quality
 from recnas.nn.processes import Processes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How well a model predicts rows, and what it predicts of them.
+
+    Attributes:
+        quality: The figures.
+        logits: `[N]` float32, in the order of the rows. Of several processes the first one has them, the others none.
+    """
+
+    quality: Quality
+    logits: np.ndarray
+
+
+def quality_of(logits: np.ndarray, labels: np.ndarray) -> Quality:
+    """Log loss and AUC of logits `[N]` for labels `[N]` of 0 and 1; errors as in `Metrics.compute`."""
+    metrics = Metrics()
+    metrics.update(torch.tensor(logits), torch.tensor(labels))
+    return metrics.compute()
 
 
 class Metrics:
@@ -30,21 +53,28 @@ class Metrics:
         self._logits.append(logits.to(torch.float32).numpy())
         self._labels.append(labels.to(torch.int8).numpy())
 
-    def add(self, other: Metrics) -> None:
-        """Adds what another one has collected."""
-        self._loss += other._loss
-        self._logits += other._logits
-        self._labels += other._labels
+    def of_all(self, processes: Processes | None = None) -> Measured:
+        """What all processes have added, each its share of the rows of the same batches; errors as in `compute`.
 
-    def of_all(self, processes: Processes) -> Quality:
-        """The figures over everything that all processes have added, in each of them; errors as in `compute`.
+        The figures are exact: the first process is given all predictions.
 
-        They are exact: the first process is given all predictions.
+        Args:
+            processes: That call it at the same time; None: this one alone.
         """
-        first, *others = processes.collect(self) or [self]
-        for other in others:
-            first.add(other)
-        return processes.first(first.compute)
+        if processes is None:
+            return Measured(self.compute(), self.logits)
+        whole = Metrics()
+        if shares := processes.collect(self):
+            whole._loss = sum(share._loss for share in shares)
+            # A batch's rows are shared out in the order of the processes.
+            whole._logits = list(chain(*zip(*(share._logits for share in shares), strict=True)))
+            whole._labels = list(chain(*zip(*(share._labels for share in shares), strict=True)))
+        return Measured(processes.first(whole.compute), whole.logits)
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Those added so far, `[N]` float32."""
+        return np.concatenate(self._logits) if self._logits else np.empty(0, dtype=np.float32)
 
     def log_loss(self) -> float:
         """The mean log loss over everything added so far."""
@@ -58,7 +88,7 @@ class Metrics:
         """
         if not self._labels:
             raise ValueError("no predictions were added")
-        logits, labels = np.concatenate(self._logits), np.concatenate(self._labels)
+        labels = np.concatenate(self._labels)
         if labels.min() == labels.max():
             raise ValueError(f"every label is {labels[0]}; an AUC needs both classes")
         if not np.isfinite(self._loss):
@@ -66,4 +96,4 @@ class Metrics:
         # Importing scikit-learn takes longer than torch; processes that only score do without.
         from sklearn.metrics import roc_auc_score
 
-        return Quality(self.log_loss(), float(roc_auc_score(labels, logits)))
+        return Quality(self.log_loss(), float(roc_auc_score(labels, self.logits)))

@@ -124,9 +124,14 @@ class Library(Protocol):
         """
 
 
+def is_installed(name: str) -> bool:
+    """Whether the package of a family of trees is."""
+    return find_spec(name) is not None
+
+
 def check_library(name: str) -> None:
     """Raises InputError if the package of a family of trees is not installed."""
-    if find_spec(name) is None:
+    if not is_installed(name):
         raise InputError(f"{name} is not installed; pip install 'recnas[gbdt]' brings it")
 
 

@@ -12,7 +12,7 @@ import torch
 from recnas.candidates.evaluation import Quality
 from recnas.data import Batch, Dataset
 from recnas.features.schema import Schema
-from recnas.train.metrics import Metrics
+from recnas.train.metrics import Measured, Metrics
 from recnas.trees.columns import TreeColumns
 from recnas.trees.files import ENSEMBLES, TREES
 from recnas.trees.library import Ensemble, library
@@ -48,10 +48,14 @@ class TreeModel:
 
     def evaluate(self, dataset: Dataset, split: str) -> Quality:
         """Log loss and AUC over a whole split."""
+        return self.measure(dataset, split).quality
+
+    def measure(self, dataset: Dataset, split: str) -> Measured:
+        """Log loss, AUC and logits over a whole split."""
         metrics = Metrics()
         for batch in dataset.batches(split, CHUNK):
             metrics.update(self(batch), batch.label)
-        return metrics.compute()
+        return metrics.of_all()
 
     def save(self, folder: Path) -> None:
         """Writes it as text files; `trees.json` is there when all is.

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 Count = Annotated[int, Interval(ge=0, le=2**63 - 1)]
 Finite = Annotated[float, Interval(ge=-1e18, le=1e18)]
+Share = Annotated[float, Interval(gt=0, le=1)]
 Seconds = Annotated[float, Interval(ge=0, le=1e12)]
 Figure = float | None
 """A figure that a training which diverged writes as NaN or null."""
@@ -87,6 +88,36 @@ class SearchEntry(TypedDict, total=False):
     warmup_rows: Count
 
 
+class EnsembleMember(TypedDict):
+    """A member of an ensemble, in `results.json`."""
+
+    id: str
+    candidate: str
+    weight: Share
+    validation: Quality
+
+
+class HeldOut(TypedDict):
+    """Log losses of validation rows: by ensembles that were selected without them, and by the best model alone."""
+
+    log_loss: float
+    single: float
+
+
+class EnsembleEntry(TypedDict):
+    """The ensemble, in `results.json`."""
+
+    members: Annotated[list[EnsembleMember], Len(2)]
+    among: Count
+    validation: Quality
+    held_out: HeldOut
+    test: Quality
+    parameters: Count
+    macs: Count
+    latency_ms: Finite | None
+    over_limits: list[str]
+
+
 class Results(TypedDict, total=False):
     """`results.json` of a search or of baselines."""
 
@@ -97,6 +128,7 @@ class Results(TypedDict, total=False):
     data: DataEntry | None
     space: str | None
     models: Required[list[ModelEntry]]
+    ensemble: EnsembleEntry | None
     search: SearchEntry | None
     seconds: Seconds
 
@@ -206,6 +238,18 @@ class RecordedTraining(Training):
     """`training.json`."""
 
     keeps_weights: bool
+
+
+class SelectedEnsemble(TypedDict):
+    """`ensemble.json` in a run's folder of models."""
+
+    __pydantic_config__ = CLOSED
+
+    weights: Annotated[dict[str, Share], Len(1)]
+    validation: Quality
+    held_out: float
+    single: float
+    among: list[str]
 
 
 class EvaluationLine(TypedDict, total=False):

@@ -45,6 +45,14 @@ def test_an_own_tables_data_set_is_called_as_its_folder_and_a_published_log_as_i
     assert Dataset(".").name == name
 
 
+def test_labels_are_those_of_the_batches_in_file_order(make_data_set):
+    path, _ = make_data_set()
+    dataset = Dataset(path)
+    for split in ("train", "validation", "test"):
+        expected = [label for batch in dataset.batches(split, 2) for label in batch.label.tolist()]
+        assert dataset.labels(split).tolist() == expected
+
+
 def test_no_data_set_is_said(tmp_path):
     with pytest.raises(InputError, match=r"schema\.json: no such file; `recnas prepare` makes a data set"):
         Dataset(tmp_path)

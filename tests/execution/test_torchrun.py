@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from tests.searches import history_of
@@ -98,7 +99,12 @@ def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, search: S
         assert (mine["id"], mine["status"]) == (theirs["id"], theirs["status"])
         for split in ("validation", "test"):
             assert theirs[split]["log_loss"] == pytest.approx(mine[split]["log_loss"], abs=2e-3)
-    assert sorted(path.name for path in two.rglob("weights.safetensors")) == ["weights.safetensors"] * 3
+    # Predictions are whole, and in the order of the rows.
+    for mine in one.rglob("validation.npy"):
+        theirs = two / mine.relative_to(one)
+        assert np.load(theirs) == pytest.approx(np.load(mine), abs=0.05)
+    entries = [*found[two]["models"], *(found[two]["ensemble"] or {"members": []})["members"]]
+    assert {path.parent.name for path in two.rglob("weights.safetensors")} == {entry["candidate"] for entry in entries}
     assert not list(two.rglob("checkpoint-*"))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recnas.candidates.network import BASELINE, SEARCHED
 from recnas.report.figures import cost_figure, unbeaten
-from recnas.runs.reader import Model, Quality
+from recnas.runs.leaderboard import Model, Quality
 
 PAIRS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
 

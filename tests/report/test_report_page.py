@@ -16,7 +16,8 @@ from recnas.report import write_report
 from recnas.report.figures import proxy_figure
 from recnas.report.summary import ranked, searched_model
 from recnas.report.training_figures import final_training_figure
-from recnas.runs.reader import Quality, read_run
+from recnas.runs.leaderboard import Quality
+from recnas.runs.reader import read_run
 from recnas.util.errors import InputError
 from tests.report.conftest import recipe_at, write_lines
 from tests.searches import read_lines_of

@@ -136,6 +136,8 @@ def test_each_stage_is_known_with_how_far_how_fast_and_how_long(run: Path) -> No
     for model, rate in (("c1", 0.1), ("c2", 0.02), ("dlrm", 0.1), ("dlrm", 0.02)):
         train(run, model, rate, 2400, ended=True)
     write(run / "models" / "chosen.json", {})
+    assert read_status(run).stage == "ensemble"
+    write(run / "models" / "ensemble.json", {})
     assert read_status(run).stage == "test"
     assert {model.id: model.kind for model in read_status(run).models}["dlrm"] == "baseline"
 
@@ -256,14 +258,14 @@ def test_a_stopped_run_names_the_command_that_goes_on(
     assert read_status(run).command == command
     assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
-    assert f"{run}: stopped, stage 2 of 5: search\n" in shown
+    assert f"{run}: stopped, stage 2 of 6: search\n" in shown
     assert "5 of 8 candidates (62 %), 4.0 candidates/s\n" in shown
     assert command in shown
     with at_work(run):
         assert read_status(run).command is None
         assert main(["status", str(run)]) == 0
     shown = capsys.readouterr().out
-    assert f"{run}: running, stage 2 of 5: search\n" in shown
+    assert f"{run}: running, stage 2 of 6: search\n" in shown
     assert "about 0:01 left in this stage\n" in shown
 
 
@@ -354,11 +356,11 @@ def test_tuning_is_a_stage_of_trials_or_of_the_time_that_they_took(run: Path, da
     begin(run, settings_of(run, data, top_k=0, tuning={"trials": 3}))
     for trials in (0, 2):
         tune(run, trials)
-        assert f"stopped, stage 1 of 3: tuning\nprogress      {trials} of 3 trials" in str(read_status(run))
+        assert f"stopped, stage 1 of 4: tuning\nprogress      {trials} of 3 trials" in str(read_status(run))
     # Four seconds each, in two processes.
     assert read_status(run).progress.seconds_left == pytest.approx(4 / 2)
     tune(run, 3)
-    assert str(read_status(run)).startswith(f"{run}: stopped, stage 2 of 3: final training\nlast change")
+    assert str(read_status(run)).startswith(f"{run}: stopped, stage 2 of 4: final training\nlast change")
     begin(run, settings_of(run, data, top_k=0, tuning={"budget": "10s"}))
     assert read_status(run).progress == Progress(3 * 4 / 2, 10, "seconds", 1.0)
     begin(run, settings_of(run, data, top_k=0, tuning={"trials": 9, "budget": "6s"}))

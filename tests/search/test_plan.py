@@ -23,18 +23,19 @@ def test_a_run_s_stages_have_the_rows_that_its_settings_say() -> None:
         "search": 20,
         "re-ranking": 20,
         "final training": 6 * 2 * 1000,
+        "ensemble": 1,
         "test": 6,
     }
-    assert [stage.unit for stage in default.stages] == ["candidates", "candidates", "rows", "models"]
+    assert [stage.unit for stage in default.stages] == ["candidates", "candidates", "rows", "ensembles", "models"]
     # Each look by jacov reads 128 rows, and the short training 8,192 more.
-    assert [stage.rows for stage in default.stages] == [128, 8192 + 128, 1, 100]
-    assert [stage.trains for stage in default.stages] == [False, True, True, False]
+    assert [stage.rows for stage in default.stages] == [128, 8192 + 128, 1, 0, 100]
+    assert [stage.trains for stage in default.stages] == [False, True, True, False, False]
     published = {"proxy": {"score": "sigeo"}, "warmup": {"amount": 0.1, "paths": 2}, "evolution": evolution}
     plan = plan_search(Settings.from_mapping(published), ROWS)
-    assert list(plan.names) == ["warm-up", "search", "final training", "test"]
+    assert list(plan.names) == ["warm-up", "search", "final training", "ensemble", "test"]
     assert (plan["warm-up"].total, plan["warm-up"].rows) == (100, 2)
     alike = final | {"top_k": 0, "baseline_recipes": "like-finalists", "other_learning_rates": [0.1, 0.2]}
-    alone = plan_search(Settings.from_mapping({"final": alike}), ROWS)
+    alone = plan_search(Settings.from_mapping({"final": alike | {"ensemble": 1}}), ROWS)
     assert {stage.name: stage.total for stage in alone.stages} == {"final training": 3 * 2 * 1000, "test": 1}
 
 
@@ -44,7 +45,8 @@ def test_a_run_s_stages_have_the_rows_that_its_settings_say() -> None:
 def test_tuning_has_its_trials_and_leaves_nothing_to_train(tuning: dict, unit: str, total: float) -> None:
     final = {"top_k": 0, "baselines": ["lr", "dlrm"], "tuning": tuning}
     plan = plan_search(Settings.from_mapping({"final": final}), ROWS)
-    assert {stage.name: stage.total for stage in plan.stages} == {"tuning": total, "final training": 0, "test": 2}
+    stages = {"tuning": total, "final training": 0, "ensemble": 1, "test": 2}
+    assert {stage.name: stage.total for stage in plan.stages} == stages
     passes = statistics.mean(own_candidate(name).passes for name in ("lr", "dlrm"))
     assert (plan["tuning"].unit, plan["tuning"].rows) == (unit, passes * 1000)
 

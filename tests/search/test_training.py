@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -22,7 +23,8 @@ from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.training import measure_on_test, restore, train_candidate
 from recnas.train.checkpoint import load_tensors, model_tensors
-from recnas.train.loop import evaluate
+from recnas.train.loop import evaluate, measure
+from recnas.train.metrics import Measured, quality_of
 from recnas.train.schedule import CUT, is_exhausted
 from tests.searches import read_lines_of
 from tests.stopping import Stopped, stop_at
@@ -86,12 +88,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> list[dict[
     """Gives measurements these losses; gives the weights at each."""
     weights: list[dict[str, Tensor]] = []
 
-    def measured(model: Any, dataset: Dataset, split: str, **options: Any) -> Quality:
+    def measured(model: Any, dataset: Dataset, split: str, **options: Any) -> Measured:
         assert split == "validation"
         weights.append({name: tensor.detach().clone() for name, tensor in model_tensors(model).items()})
-        return Quality(losses[len(weights) - 1], 0.5)
+        # What is predicted tells measurements apart.
+        return Measured(Quality(losses[len(weights) - 1], 0.5), np.full(ROWS, len(weights) - 1, dtype=np.float32))
 
-    monkeypatch.setattr("recnas.search.training.evaluate", measured)
+    monkeypatch.setattr("recnas.search.training.measure", measured)
     return weights
 
 
@@ -118,6 +121,7 @@ def test_a_training_ends_when_its_patience_is_at_an_end_and_keeps_the_best_measu
     assert training.finished
     assert training.epoch == pytest.approx((best + 1) / 3)
     assert result.score == -losses[best]
+    assert (folder.read_predictions(ROWS) == best).all()
     kept = load_tensors(folder.weights)
     assert kept.keys() == weights[best].keys()
     assert all(torch.equal(kept[name], tensor) for name, tensor in weights[best].items())
@@ -139,7 +143,10 @@ def test_what_is_kept_gives_the_figures_that_are_told(
     dataset = open_data(settings_of(data, run), candidate.inputs)
     model = restore(run, dataset.schema, candidate)
     assert evaluate(model, dataset, "validation").to_json() == pytest.approx(training.validation.to_json(), abs=1e-6)
-    assert measure_on_test(settings_of(data, run), candidate) == evaluate(model, dataset, "test")
+    assert measure_on_test(settings_of(data, run), candidate).quality == evaluate(model, dataset, "test")
+    logits = ModelFolder(run, candidate).read_predictions(dataset.rows("validation"))
+    assert quality_of(logits, dataset.labels("validation")) == training.validation
+    assert logits == pytest.approx(measure(model, dataset, "validation").logits, abs=1e-5)
 
 
 def test_a_plateau_cuts_the_rate_after_each_measurement_that_is_no_better(
@@ -161,12 +168,13 @@ STOPS = {
         ("recnas.train.loop.ModelLearner.step", 8, True),
     ],
     "around measurements": [
-        ("recnas.search.training.evaluate", 1, False),
-        ("recnas.search.training.evaluate", 1, True),
+        ("recnas.search.training.measure", 1, False),
+        ("recnas.search.training.measure", 1, True),
+        ("recnas.runs.models.ModelFolder.keep_predictions", 1, False),
         ("recnas.search.training.save_model", 1, False),
         ("recnas.search.training.save_model", 1, True),
         ("recnas.train.checkpoint.Checkpoint.save", 5, True),
-        ("recnas.search.training.evaluate", 1, True),
+        ("recnas.search.training.measure", 1, True),
     ],
     "around the end": [
         ("recnas.runs.models.ModelFolder.record", 1, False),

@@ -111,7 +111,7 @@ def test_their_curve_is_the_validation_log_loss_by_number_of_trees(run: Path, na
         ("recnas.search.tree_training.grow", 1, False),
         ("recnas.trees.model.replacing", 2, False),
         ("recnas.runs.models.ModelFolder.record", 1, False),
-        ("recnas.trees.model.TreeModel.evaluate", 1, True),
+        ("recnas.trees.model.TreeModel.measure", 2, True),
     ],
 )
 def test_a_run_stopped_anywhere_ends_as_if_it_had_not_been(

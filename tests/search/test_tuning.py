@@ -85,15 +85,17 @@ def test_each_family_is_listed_once_with_its_best_on_validation(tuned: Path) -> 
     assert chosen == {model["id"]: model["candidate"] for model in results["models"]}
 
 
-def test_weights_of_what_is_not_chosen_are_dropped_and_its_figures_stay(tuned: Path) -> None:
-    chosen = {model["candidate"] for model in results_of(tuned)["models"]}
+def test_weights_of_what_is_neither_chosen_nor_a_member_are_dropped_and_its_figures_stay(tuned: Path) -> None:
+    results = results_of(tuned)
+    members = results["ensemble"]["members"] if results["ensemble"] else []
+    chosen = {model["candidate"] for model in [*results["models"], *members]}
     tried = {line["id"] for lines in trials_of(tuned).values() for line in lines}
     folders = {path.name: path for path in (tuned / "models").iterdir() if path.is_dir()}
     assert folders.keys() == tried
     for name, folder in folders.items():
         files = {path.name for path in folder.iterdir()}
         expected = {"candidate.json", "metrics.jsonl", "progress.jsonl", "training.json"}
-        assert files == expected | ({"weights.safetensors"} if name in chosen else set())
+        assert files == expected | ({"weights.safetensors", "validation.npy"} if name in chosen else set())
 
 
 def test_kept_weights_give_the_reported_figures_with_the_inputs_that_they_were_tuned_with(
@@ -112,7 +114,7 @@ def test_it_has_a_status_a_report_and_exports(
     tuned: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = read_status(tuned)
-    assert (status.state, status.stages) == ("finished", ("tuning", "final training", "test"))
+    assert (status.state, status.stages) == ("finished", ("tuning", "final training", "ensemble", "test"))
     run = tmp_path / "run"
     shutil.copytree(tuned, run)
     page = write_report(run).read_text()

@@ -1,5 +1,6 @@
 """Log loss and AUC against their definitions."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from recnas.candidates.evaluation import Quality
-from recnas.train.metrics import Metrics
+from recnas.train.metrics import Metrics, quality_of
 
 LOGITS = st.one_of(st.floats(-12, 12, width=32), st.integers(-2, 2).map(float))
 ROWS = st.lists(st.tuples(LOGITS, st.booleans()), min_size=2, max_size=60).filter(
@@ -47,6 +48,33 @@ def test_logits_that_are_no_numbers_give_no_figures(wrong: float) -> None:
     quality = _measure([0.0, wrong, 1.0, wrong], [0.0, 1.0, 1.0, 0.0], [2])
     assert np.isnan(quality.log_loss)
     assert np.isnan(quality.auc)
+
+
+@given(ROWS, st.integers(1, 4), st.integers(1, 10))
+def test_several_processes_have_the_figures_of_one_and_the_first_one_has_the_logits_in_order(
+    rows: list[tuple[float, bool]], size: int, batch: int
+) -> None:
+    whole, shares = Metrics(), [Metrics() for _ in range(size)]
+    for start in range(0, len(rows), batch):
+        logits, labels = torch.tensor(rows[start : start + batch], dtype=torch.float32).T
+        whole.update(logits, labels)
+        parts = zip(logits.tensor_split(size), labels.tensor_split(size), strict=True)
+        for share, part in zip(shares, parts, strict=True):
+            share.update(*part)
+
+    class First:
+        def collect(self, share: Metrics) -> list[Metrics]:
+            return shares
+
+        def first(self, function: Callable[[], Quality]) -> Quality:
+            return function()
+
+    measured, expected = shares[0].of_all(First()), whole.of_all()
+    assert measured.quality.log_loss == pytest.approx(expected.quality.log_loss)
+    assert measured.quality.auc == expected.quality.auc
+    assert measured.logits.tolist() == expected.logits.tolist() == [logit for logit, _ in rows]
+    told = quality_of(measured.logits, np.array([label for _, label in rows]))
+    assert told.to_json() == pytest.approx(expected.quality.to_json())
 
 
 def test_nothing_cannot_be_measured() -> None:

@@ -1,0 +1,52 @@
+"""Which trained candidates keep their weights on a run's disk: those that may still be of use, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from recnas.candidates.evaluation import Result
+from recnas.candidates.network import Baseline
+from recnas.runs.models import ModelFolder
+
+LIBRARY = 50
+"""Trained candidates, the best on validation, whose weights are kept while an ensemble may be selected from them."""
+
+
+def finished(results: Iterable[Result]) -> list[Result]:
+    """The trainings of candidates that came to their end, best on validation first, each candidate once.
+
+    Args:
+        results: In any order; of a candidate that paused before it ended there may be several.
+    """
+    ended = {result.candidate.id: result for result in results if result.training.finished}
+    return sorted(ended.values(), key=lambda result: (result.training.validation.log_loss, result.candidate.id))
+
+
+def best_of_families(results: Iterable[Result]) -> set[str]:
+    """The ids of the candidates that are best on validation of each family of baselines."""
+    best: dict[str, str] = {}
+    for result in finished(results):
+        if isinstance(result.candidate.network, Baseline):
+            best.setdefault(result.candidate.network_id, result.candidate.id)
+    return set(best.values())
+
+
+def drop_useless(run: Path, results: Collection[Result], kept: Collection[str]) -> None:
+    """Drops the weights of trainings that have ended and that no ensemble would be selected from.
+
+    Args:
+        run: The run's folder.
+        results: Of every candidate that was trained so far; those that paused are left as they are.
+        kept: The ids of others that keep theirs.
+    """
+    library = {result.candidate.id for result in finished(results)[:LIBRARY]}
+    drop_others(run, [result for result in results if not result.training.paused], library.union(kept))
+
+
+def drop_others(run: Path, results: Iterable[Result], kept: Collection[str]) -> None:
+    """Drops the weights of trained candidates, paused ones too, but for those that are kept, by their ids."""
+    trained = {result.candidate.id: result.candidate for result in results}
+    for name, candidate in trained.items():
+        if name not in kept:
+            ModelFolder(run, candidate).drop_weights()
