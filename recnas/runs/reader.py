@@ -36,6 +36,7 @@ class Candidate:
         candidate: The id of the candidate, with inputs and recipe; `id` is its network's.
         source: What proposed it, where the strategy has several sources.
         ended: Whether its training has come to its end.
+        clock: Seconds from the beginning of a search that trains its candidates to when this was known.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Candidate:
     candidate: str | None = None
     source: str | None = None
     ended: bool = False
+    clock: float | None = None
 
 
 @dataclass(frozen=True)
@@ -315,6 +317,7 @@ def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
         candidate=None if old else data["id"],
         source=data.get("source"),
         ended=bool((data.get("training") or {}).get("finished")),
+        clock=data.get("clock"),
     )
     return data.get("stage", file_of), candidate
 

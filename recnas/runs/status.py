@@ -27,7 +27,7 @@ from recnas.runs.folder import (
 )
 from recnas.runs.models import CHOSEN, MODELS
 from recnas.runs.outlook import RECENT_CANDIDATES, Outlook
-from recnas.runs.plan import Plan, read_plan
+from recnas.runs.plan import Plan, PlannedStage, read_plan
 from recnas.runs.reader import Candidate, Run, read_run
 from recnas.runs.results import read_results
 from recnas.runs.rungs import rungs
@@ -243,6 +243,8 @@ def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[st
             return WARM_UP, None
         rate = _mean([report.rows_per_second for report in reports[-RECENT_REPORTS:]])
         return WARM_UP, Progress(reports[-1].rows, plan[WARM_UP].total, "rows", rate)
+    if settings.trains and not (folder / MODELS / CHOSEN).exists():
+        return SEARCH, _searched(found.history, plan[SEARCH])
     # A strategy may train on its way; otherwise the final training is the first that makes models.
     trains = any(item.fidelity for item in found.history)
     if SEARCH in plan and (trains or not (folder / MODELS).exists()):
@@ -262,6 +264,15 @@ def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[st
     if not (total := plan[FINAL_TRAINING].total):
         return FINAL_TRAINING, None
     return FINAL_TRAINING, _trained(folder, settings, total, {item.id for item in found.tuned})
+
+
+def _searched(history: Sequence[Candidate], planned: PlannedStage) -> Progress:
+    """How far a search is that trains its candidates: in time, or in candidates."""
+    spent = history[-1].clock if history else None
+    if planned.unit == "seconds":
+        return Progress(min(spent or 0.0, planned.total), planned.total, planned.unit, 1.0)
+    count = len({item.candidate for item in history})
+    return Progress(count, planned.total, planned.unit, count / spent if spent else None)
 
 
 def _measured(settings: Settings, seconds: Sequence[float | None], total: float) -> Progress:

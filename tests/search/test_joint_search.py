@@ -109,6 +109,9 @@ def test_a_search_that_was_killed_ends_as_one_that_was_left_alone(
         stop_at(patch, place, count)
         with pytest.raises(Stopped):
             recnas.search(data, run, progress=False, **small)
+    status = read_status(run)
+    assert (status.state, status.stage) == ("stopped", "test" if place.endswith("Test.run") else "search")
+    assert status.progress is None or (status.progress.unit, status.progress.total) == ("candidates", 6)
     recnas.search(data, run, progress=False, resume=True, **small)
     assert timeless(run) == timeless(searched)
     losses = [[model["test"] for model in results_of(folder)["models"]] for folder in (run, searched)]
