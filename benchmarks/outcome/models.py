@@ -13,6 +13,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Training
 from recnas.data import Dataset
 from recnas.execution.executor import computing_with
+from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
 from recnas.search.ensemble_selection import Mixture, select
 from recnas.search.feeding import open_data
@@ -43,12 +44,17 @@ def train(settings: Settings, candidate: Candidate, share: float = 1.0) -> Train
 
 
 def predict(settings: Settings, candidate: Candidate) -> Predictions:
-    """What a trained candidate predicts."""
+    """What a trained candidate predicts; see `drop`."""
     dataset, run = open_data(settings, candidate.inputs), Path(settings.run)
     restored = restore_trees if candidate.recipe is None else restore
     model = restored(run, dataset.schema, candidate)
     with computing_with(threads=1):
         return Predictions(*(_logits(model, dataset, split) for split in PREDICTED))
+
+
+def drop(settings: Settings, candidate: Candidate) -> None:
+    """Removes the weights of a candidate that is predicted with no more: all that are tried would fill a disk."""
+    ModelFolder(Path(settings.run), candidate).drop_weights()
 
 
 def labels_of(data: Path) -> dict[str, np.ndarray]:

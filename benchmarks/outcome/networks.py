@@ -7,7 +7,7 @@ from typing import Any
 
 import optuna
 
-from benchmarks.outcome.models import best_and_ensemble, labels_of, mixed, predict, settings_of, train
+from benchmarks.outcome.models import best_and_ensemble, drop, labels_of, mixed, predict, settings_of, train
 from benchmarks.outcome.results import ENSEMBLE, SINGLE, Clock, Outcome, Predictions, Task
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
@@ -39,6 +39,7 @@ def seeds(task: Task) -> Outcome:
         settings = settings_of(task, f"seed-{len(found)}", 1000 * task.seed + len(found))
         train(settings, candidate)
         found.append(predict(settings, candidate))
+        drop(settings, candidate)
     mean = mixed([(item, 1 / len(found)) for item in found])
     return Outcome({SINGLE: found[0], ENSEMBLE: mean}, clock.spent, {"seeds": len(found)})
 
@@ -66,6 +67,7 @@ def tpe(task: Task) -> Outcome:
         study.tell(trial, training)
         if training.finished:
             found.append(predict(settings, candidate))
+        drop(settings, candidate)
         loss = training.lowest.validation.log_loss if training.lowest else None
         log.append({"candidate": candidate.to_json(), "log_loss": loss, "finished": training.finished})
     models = best_and_ensemble(found, labels_of(task.data)["validation"], task.seed)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import recnas
-from benchmarks.outcome.models import mixed, predict
+from benchmarks.outcome.models import drop, mixed, predict
 from benchmarks.outcome.results import ENSEMBLE, SINGLE, Clock, Outcome, Task, counting_processor_time
 from recnas.candidates.candidate import Candidate
 from recnas.runs.models import CANDIDATE, MODELS
@@ -40,13 +38,13 @@ def _searched(task: Task, strategy: str) -> Outcome:
     # What follows only repeats what the run has measured: its predictions of the test rows are not kept.
     settings = settings_in(run, Settings)
 
-    def predictions(candidate_id: str) -> Any:
-        candidate = Candidate.from_json(read_json(run / MODELS / candidate_id / CANDIDATE))
-        return predict(settings, candidate)
-
-    best = next(model for model in results["models"] if model["id"] == results["best"])
-    single = predictions(best["candidate"])
+    files = sorted(run.glob(f"{MODELS}/*/{CANDIDATE}"))
+    trained = {file.parent.name: Candidate.from_json(read_json(file)) for file in files}
+    best = next(model["candidate"] for model in results["models"] if model["id"] == results["best"])
+    single = predict(settings, trained[best])
     members = (results["ensemble"] or {}).get("members", [])
-    together = [(predictions(member["candidate"]), member["weight"]) for member in members]
+    together = [(predict(settings, trained[member["candidate"]]), member["weight"]) for member in members]
+    for candidate in trained.values():
+        drop(settings, candidate)
     models = {SINGLE: single, ENSEMBLE: mixed(together) if together else single}
-    return Outcome(models, seconds, {"best": best["candidate"], "models": len(results["models"])})
+    return Outcome(models, seconds, {"best": best, "trained": len(trained)})
