@@ -33,7 +33,7 @@ def joint_columns(dataset: Dataset, rows: int, seed: int) -> tuple[np.ndarray, I
     Args:
         dataset: A data set.
         rows: Of so many rows at most, evenly spread.
-        seed: Shuffles the rows.
+        seed: Of their random order.
 
     Returns:
         `[N]` float32 labels, and names with their codes, in the order of the schema.

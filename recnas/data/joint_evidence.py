@@ -75,7 +75,7 @@ def propose_crosses(
         most: How many at most.
         rows: Of so many training rows at most, evenly spread.
         seconds: After these, what was found by then.
-        seed: Parts the rows into folds.
+        seed: Parts the rows into folds, at random.
 
     Returns:
         None, if there are no interactions that can be told from chance.
@@ -92,7 +92,7 @@ def propose_crosses(
     clicks = int(labels.sum())
     if min(clicks, len(labels) - clicks) < LEAST_CLICKS:
         return []
-    model = FoldedModel(labels, seed)
+    model = FoldedModel(labels)
     kept: list[tuple[float, str, Cells]] = []
     for name, cells in columns:
         kept.append((model.gain(cells).value, name, cells))

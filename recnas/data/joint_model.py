@@ -74,14 +74,13 @@ class FoldedModel:
     """Effects that add up, for each fold fitted without it.
 
     Args:
-        labels: `[N]` float32, 0 and 1, of both at least one in every fold's other rows.
-        seed: Parts the rows into folds.
+        labels: `[N]` float32, 0 and 1, of rows in random order: each in turn is in another fold.
     """
 
-    def __init__(self, labels: np.ndarray, seed: int) -> None:
+    def __init__(self, labels: np.ndarray) -> None:
         rows = len(labels)
         self._labels = labels.astype(np.float32)
-        self._folds = (np.random.default_rng(seed).permutation(rows) % FOLDS).astype(np.int8)
+        self._folds = (np.arange(rows) % FOLDS).astype(np.int8)
         self._scores = np.empty((rows, FOLDS), dtype=np.float32)
         self._missed = np.empty((rows, 2 * FOLDS), dtype=np.float32)
         self._terms: list[_Term] = []

@@ -138,7 +138,9 @@ def test_the_same_seed_gives_the_same_figures(tmp_path, random):
     dataset = write(tmp_path / "set", {"a": a, "b": b, "c": c}, drawn(random, xor(a, b) | xor(b, c)))
     first = propose_crosses(dataset, seed=1)
     assert first == propose_crosses(Dataset(dataset.path), seed=1)
-    assert first != propose_crosses(dataset, seed=2)
+    other = propose_crosses(dataset, seed=2)
+    # Other folds, not just sums in another order.
+    assert [item.gain for item in first] != pytest.approx([item.gain for item in other], rel=1e-3)
 
 
 def test_as_many_are_proposed_as_are_wanted_and_the_best_comes_first(tmp_path, random):
