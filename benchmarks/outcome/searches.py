@@ -19,7 +19,7 @@ def portfolio(task: Task) -> Outcome:
 
 def random(task: Task) -> Outcome:
     """Uniformly random candidates of the same space, with the same halving and the same ensemble."""
-    return _searched(task, "random")
+    return _searched(task, "uniform")
 
 
 def _searched(task: Task, strategy: str) -> Outcome:

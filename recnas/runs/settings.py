@@ -335,10 +335,10 @@ class Settings:
             raise InputError(f"space is {self.space}; one of blocks is searched, not {' and '.join(blocks)}")
         if self.strategy is not None:
             check_strategy_name(self.strategy)
-        if self.strategy == PORTFOLIO and self.ranks:
+        if self.strategy in TRAINERS and self.ranks:
             raise InputError(
-                "a portfolio's candidates are trained, not ranked: leave what is said of ranking, warm-up, evolution "
-                "and finalists out, or choose another --strategy"
+                f"{self.strategy} trains its candidates: leave what is said of ranking, warm-up, evolution and "
+                "finalists out, or choose another --strategy"
             )
         if self.budget is not None and not self.trains:
             raise InputError(f"--budget is of a search that trains its candidates; {self.explorer} ranks them")

@@ -107,7 +107,7 @@ class Portfolio(Strategy):
     cross networks start slowly, at a fifth and at half of its training: by what it may hope for.
 
     Args:
-        members: The portfolio; None: the one that recnas comes with.
+        members: The portfolio; None: the one that recnas comes with; empty: none.
         sources: Those of proposals beside the portfolio.
     """
 
@@ -130,17 +130,14 @@ class Portfolio(Strategy):
         return cls(load_portfolio(settings.portfolio))
 
     def begin(self, problem: JointProblem) -> None:
-        """See `Strategy.begin`.
-
-        Raises:
-            InputError: No candidate of the portfolio is within the space, nor is anything else.
-        """
+        """See `Strategy.begin`."""
         super().begin(problem)
         space = problem.space
         self._pace = Pace(problem.macs, problem.pass_rows)
-        own = [Member(space.own(kind)) for kind in space.kinds]
         known = [replace(member, candidate=space.kept(member.candidate)) for member in self._members]
-        self._left = [member for member in known if member.candidate in space] or own
+        self._left = [member for member in known if member.candidate in space]
+        if self._members and not self._left:
+            self._left = [Member(space.own(kind)) for kind in space.kinds]
         self._race = JointIdRace(len(space.joint_ids))
         if not any(problem.affordable(member.candidate) for member in self._left):
             self._left = []
@@ -324,3 +321,16 @@ class Portfolio(Strategy):
             return True
         expected = self._pace.seconds(candidate, share)
         return expected is None or self._clock + expected <= seconds
+
+
+@strategy("uniform")
+class UniformSearch(Portfolio):
+    """Draws every choice of every candidate uniformly, and compares trainings as `Portfolio` does: random search."""
+
+    def __init__(self) -> None:
+        super().__init__((), (UNIFORM,))
+
+    @classmethod
+    def from_settings(cls, settings: Any) -> Self:
+        """See `Strategy.from_settings`."""
+        return cls()

@@ -15,7 +15,7 @@ from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Tra
 from recnas.candidates.joint_space import JointSpace
 from recnas.candidates.portfolio import Member
 from recnas.strategies.pace import Pace, loss_at
-from recnas.strategies.portfolio import ELITE, RUNGS, Portfolio
+from recnas.strategies.portfolio import ELITE, RUNGS, Portfolio, UniformSearch
 from recnas.strategies.problem import Budget, JointProblem
 
 ROWS = 1000
@@ -206,6 +206,14 @@ def test_the_pace_is_learned_and_says_how_long_a_training_takes() -> None:
     assert pace.seconds(large) == pytest.approx(10.0 * (1e6 + 4e5) / 4e5)
     assert loss_at(training, ROWS - 1) is None
     assert loss_at(training, ROWS) == 0.5
+
+
+def test_a_uniform_search_has_no_portfolio() -> None:
+    world = World()
+    world.search(UniformSearch(), problem(Budget(evaluations=30), joint_ids=("a:b", "c:d")))
+    assert {item.source for item in world.asked} == {"uniform"}
+    assert len(candidates_of(world)) == 30
+    assert {len(candidate.inputs.crosses) for candidate in candidates_of(world)} == {0, 1, 2}
 
 
 def test_with_more_budget_a_search_goes_on_where_it_ended() -> None:
