@@ -1,14 +1,15 @@
 """LightGBM and CatBoost as somebody uses them who knows them: tuned by Optuna, in a time.
 
-Two thirds of the time are for trials: first settings that are known to be good, then those that TPE proposes. Trees are
-added while they help on validation; a trial ends after a sixth of the time, or when its loss after so many seconds is
-above the median of the earlier trials'. What is left of the time goes to the best setting once more, with a smaller
-learning rate if there is time for its trees, which is almost always a little better, and to more trials if these end
-early. All that was not given up may be in the ensemble.
+Three fifths of the time are for trials: first settings that are known to be good, then those that TPE proposes. Trees
+are added while they help on validation; a trial ends after a quarter of the time, or when its loss after so many
+seconds is above the median of the earlier trials'. What is left of the time goes to the best setting once more, with
+more trees, or, if it had all that are of use, with a smaller learning rate, which is almost always a little better; and
+to more trials if these end early. All that was not given up may be in the ensemble.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ from benchmarks.outcome.models import best_and_ensemble
 from benchmarks.outcome.results import PREDICTED, Clock, Outcome, Predictions, Task
 from recnas.features.schema import SPLITS
 
-FOR_TRIALS, FOR_ONE = 2 / 3, 1 / 6
-"""Shares of the time: for all trials, for one."""
+FOR_TRIALS, FOR_ONE = 0.6, 0.25
+"""Shares of the time: for all trials before the best is grown once more, for one."""
 ENOUGH = 0.97
 """Of the time, after which no trial begins."""
 PATIENCE = 60
@@ -35,7 +36,7 @@ SLOWER = 4.0
 """How much smaller the learning rate is in the end, at most."""
 MOST_TREES = 10_000
 MOMENTS = 60
-"""Into how many parts a trial's time is divided, after each of which it is compared with others."""
+"""Into how many moments the time of a trial is divided, after each of which it is compared with others."""
 RANDOM_TRIALS = 8
 """Trials before TPE has a say."""
 PRUNER = optuna.pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=MOMENTS // 6)
@@ -104,7 +105,8 @@ class Growing:
 
     Attributes:
         clock: The training's own.
-        is_hopeless: Told the best loss so far after each part of the time, says whether to give up.
+        is_hopeless: Told the best loss so far after each moment, says whether to give up.
+        moment: Seconds of a moment.
         losses: Validation log loss by number of trees.
         seconds: By number of trees.
         is_given_up: Whether it ended so.
@@ -112,23 +114,29 @@ class Growing:
 
     clock: Clock
     is_hopeless: Callable[[int, float], bool] = lambda moment, loss: False
+    moment: float = math.inf
     losses: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     is_given_up: bool = False
 
     def after_round(self, trees: int, loss: float) -> bool:
         """Whether to go on."""
-        before = self._moment()
+        before = self._moments
         self.losses.append(float(loss))
         self.seconds.append(self.clock.spent)
-        if self.clock.left <= 0 or trees - self.trees >= PATIENCE or not np.isfinite(loss):
+        if self.clock.left <= 0 or self.had_enough or not np.isfinite(loss):
             return False
-        moment = self._moment()
-        self.is_given_up = moment != before and self.is_hopeless(moment, self.loss)
+        self.is_given_up = self._moments != before and self.is_hopeless(self._moments, self.loss)
         return not self.is_given_up
 
-    def _moment(self) -> int:
-        return int(MOMENTS * self.seconds[-1] / self.clock.all) if self.seconds else 0
+    @property
+    def had_enough(self) -> bool:
+        """Whether no more trees are of use."""
+        return len(self.losses) - self.trees >= PATIENCE
+
+    @property
+    def _moments(self) -> int:
+        return int(self.seconds[-1] / self.moment) if self.seconds else 0
 
     @property
     def trees(self) -> int:
@@ -193,7 +201,8 @@ class _Tuning:
                 trial.report(loss, moment)
                 return trial.should_prune()
 
-            growing = Growing(Clock(min(FOR_ONE * self._task.seconds, self._clock.left)), is_hopeless)
+            most = FOR_ONE * self._task.seconds
+            growing = Growing(Clock(min(most, until - self._clock.spent)), is_hopeless, most / MOMENTS)
             self._grow(settings, growing)
             if growing.is_given_up:
                 self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
@@ -201,11 +210,11 @@ class _Tuning:
                 self._study.tell(trial, growing.loss)
 
     def refine(self) -> None:
-        """Grows trees by the best settings with a smaller learning rate, if there is time for them."""
+        """Grows trees by the best settings once more, if there is time for more of them or for smaller steps."""
         settings, growing = self._best
-        trees = min(growing.trees + PATIENCE, len(growing.seconds))
-        slower = min(SLOWER, 0.9 * self._clock.left / growing.seconds[trees - 1])
-        if slower > 1:
+        longer = 0.9 * self._clock.left / growing.seconds[-1]
+        if longer > 1:
+            slower = min(SLOWER, longer) if growing.had_enough else 1
             settings = settings | {"learning_rate": settings["learning_rate"] / slower}
             self._grow(settings, Growing(Clock(self._clock.left)))
 
