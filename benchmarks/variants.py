@@ -274,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         truth = read_truth(arguments.runs)
         if len(truth.losses) < 2:
             raise InputError("fewer than two candidates were trained; there is nothing to rank")
-        space = truth.settings.space
+        space = truth.settings.block_space
         lines = [
             f"{len(truth.losses)} random candidates of {space} on {truth.settings.data}\n",
             *judge_fresh(truth),

@@ -131,7 +131,7 @@ def _write(
     everything = [loss for values in losses.values() for loss in values]
     distinct = len({(item.seed, item.result.id) for items in models.values() for item in items})
     paragraphs = [
-        f"{runs.data_name}, {settings.space}: the best {best} of {settings.evolution.candidates:,} candidates, by a "
+        f"{runs.data_name}, {settings.block_space}: best {best} of {settings.evolution.candidates:,} candidates, by a "
         f"search of its own for each criterion{'' if seeds == 1 else f' and each of {seeds} seeds'}, trained from "
         f"scratch on {runs.dataset.rows('train'):,} rows. {distinct} distinct models; test log loss, lower is better. "
         f"Random candidates have no ranking. Search: seconds of one core for warm-up and scores."

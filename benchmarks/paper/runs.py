@@ -24,6 +24,7 @@ from recnas.runs.settings import Settings
 from recnas.search.baselines import train_baselines
 from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
+from recnas.search.ensembling import Ensembling
 from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.final_training import FinalTraining, at
 from recnas.search.run import open_context
@@ -143,7 +144,9 @@ class Runs:
         supernet = run / SUPERNET_WEIGHTS.parent
         if not (run / DONE).exists():
             self.console.say(f"search with seed {seed}: {method.label}")
-            ranking = [stage for stage in stages_of(settings) if not isinstance(stage, FinalTraining | Test)]
+            ranking = [
+                stage for stage in stages_of(settings) if not isinstance(stage, FinalTraining | Ensembling | Test)
+            ]
             costs = Costs(settings, self.dataset)
             with open_context(settings, self.dataset, costs, self.console, RunOptions(resume=True)) as context:
                 keep_inputs(context.run, settings.inputs, self.dataset)

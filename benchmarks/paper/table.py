@@ -162,7 +162,7 @@ def run(runs: Runs, output: Path, top_k: int, random: int, warmups: Sequence[flo
     section = Section(
         TITLE,
         (
-            f"{runs.data_name}, {settings.space}, {runs.dataset.rows('train'):,} training rows. Searches of "
+            f"{runs.data_name}, {settings.block_space}, {runs.dataset.rows('train'):,} training rows. Searches of "
             f"{settings.evolution.candidates:,} candidates, the best {top_k} trained; random search trains {random}. "
             f"{'One seed' if seeds == 1 else f'{seeds} seeds: means, ± standard deviations'}. Marked is the lowest "
             f"validation log loss. Times are seconds of one core. Published are test log loss and AUC on Criteo.",
@@ -231,7 +231,7 @@ def _searched(runs: Runs, seed: int, top_k: int, random: int, warmups: Sequence[
                 macs=chosen and runs.macs(archs[chosen.id]),
                 search_seconds=searches[method].seconds,
                 training_seconds=sum(trained[first][arch.id].seconds for arch in own) + others,
-                published=PUBLISHED.get((method.score, runs.settings.space, method.warmup)),
+                published=PUBLISHED.get((method.score, runs.settings.block_space, method.warmup)),
             )
         )
     return results
