@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,19 +75,33 @@ def mixed(members: Sequence[tuple[Predictions, float]]) -> Predictions:
     return Predictions(*splits)
 
 
-def best_and_ensemble(found: Sequence[Predictions], labels: np.ndarray, seed: int) -> dict[str, Predictions]:
+@dataclass(frozen=True)
+class Trained:
+    """A model that may be chosen.
+
+    Attributes:
+        validation: Logits of the validation rows, `[N]`.
+        of_test: Gives those of the test rows, which few models are asked for.
+    """
+
+    validation: np.ndarray
+    of_test: Callable[[], np.ndarray]
+
+
+def best_and_ensemble(found: Sequence[Trained], labels: np.ndarray, seed: int) -> dict[str, Predictions]:
     """The model that is best on validation, and the ensemble that a search would select of them all.
 
     Args:
-        found: Of each model.
+        found: All of them.
         labels: Of the validation rows.
         seed: Of the selection.
     """
-    best = min(found, key=lambda item: row_losses(item.validation, labels).mean())
-    logits = np.stack([item.validation for item in found])
-    selected = select(logits, labels, most=MOST_MEMBERS, seed=seed)
-    ensemble = mixed([(found[place], weight) for place, weight in selected.weights.items()])
-    return {SINGLE: best, ENSEMBLE: ensemble}
+    best = min(range(len(found)), key=lambda place: row_losses(found[place].validation, labels).mean())
+    selected = select(np.stack([item.validation for item in found]), labels, most=MOST_MEMBERS, seed=seed)
+    wanted = {best, *selected.weights}
+    predictions = {place: Predictions(found[place].validation, found[place].of_test()) for place in wanted}
+    ensemble = mixed([(predictions[place], weight) for place, weight in selected.weights.items()])
+    return {SINGLE: predictions[best], ENSEMBLE: ensemble}
 
 
 @torch.no_grad()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
+import numpy as np
 import optuna
 
-from benchmarks.outcome.models import best_and_ensemble, drop, labels_of, mixed, predict, settings_of, train
-from benchmarks.outcome.results import ENSEMBLE, SINGLE, Clock, Outcome, Predictions, Task
+from benchmarks.outcome.models import Trained, best_and_ensemble, drop, labels_of, mixed, predict, settings_of, train
+from benchmarks.outcome.results import ENSEMBLE, SINGLE, Clock, Outcome, Task
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.evaluation import Training
@@ -52,7 +54,7 @@ def tpe(task: Task) -> Outcome:
     """
     clock, settings = Clock(task.seconds), settings_of(task, "run", task.seed)
     study = _Study(task)
-    found: list[Predictions] = []
+    found: list[Trained] = []
     log: list[dict[str, Any]] = []
     while not found or clock.left > 0:
         trial, candidate = study.ask()
@@ -66,7 +68,8 @@ def tpe(task: Task) -> Outcome:
             training = train(settings, candidate)
         study.tell(trial, training)
         if training.finished:
-            found.append(predict(settings, candidate))
+            predictions = predict(settings, candidate)
+            found.append(Trained(predictions.validation, partial(np.asarray, predictions.test)))
         drop(settings, candidate)
         loss = training.lowest.validation.log_loss if training.lowest else None
         log.append({"candidate": candidate.to_json(), "log_loss": loss, "finished": training.finished})

@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import catboost
@@ -22,8 +23,8 @@ import optuna
 import pandas as pd
 
 from benchmarks.outcome.matrix import Matrices, read_matrices
-from benchmarks.outcome.models import best_and_ensemble
-from benchmarks.outcome.results import PREDICTED, Clock, Outcome, Predictions, Task
+from benchmarks.outcome.models import Trained, best_and_ensemble
+from benchmarks.outcome.results import Clock, Outcome, Task
 from recnas.features.schema import SPLITS
 
 FOR_TRIALS, FOR_ONE = 0.6, 0.25
@@ -187,7 +188,7 @@ class _Tuning:
         self._study = optuna.create_study(sampler=sampler, pruner=PRUNER)
         for settings in self._library.known:
             self._study.enqueue_trial(settings)
-        self._found: list[Predictions] = []
+        self._found: list[Trained] = []
         self._log: list[dict[str, Any]] = []
         self._best: tuple[Settings, Growing] | None = None
 
@@ -212,11 +213,13 @@ class _Tuning:
     def refine(self) -> None:
         """Grows trees by the best settings once more, if there is time for more of them or for smaller steps."""
         settings, growing = self._best
-        longer = 0.9 * self._clock.left / growing.seconds[-1]
+        # Predictions take time, too.
+        left = 0.9 * self._clock.left
+        longer = left / growing.seconds[-1]
         if longer > 1:
             slower = min(SLOWER, longer) if growing.had_enough else 1
             settings = settings | {"learning_rate": settings["learning_rate"] / slower}
-            self._grow(settings, Growing(Clock(self._clock.left)))
+            self._grow(settings, Growing(Clock(left)))
 
     def outcome(self) -> Outcome:
         """What it came to."""
@@ -227,7 +230,7 @@ class _Tuning:
         grown = self._library.grow(settings, self._task.seed, growing.after_round)
         trees, loss = growing.trees, growing.loss
         if not growing.is_given_up:
-            self._found.append(Predictions(*(grown(split, trees) for split in PREDICTED)))
+            self._found.append(Trained(grown("validation", trees), partial(grown, "test", trees)))
         if self._best is None or loss < self._best[1].loss:
             self._best = settings, growing
         self._log.append({"settings": settings, "log_loss": loss, "trees": trees, "seconds": growing.seconds[-1]})

@@ -13,7 +13,7 @@ from benchmarks.outcome import __main__ as command
 from benchmarks.outcome import networks
 from benchmarks.outcome.matrix import Matrices, read_matrices
 from benchmarks.outcome.methods import METHODS, TITLES, outcome_of
-from benchmarks.outcome.models import best_and_ensemble, labels_of, mixed
+from benchmarks.outcome.models import Trained, best_and_ensemble, labels_of, mixed
 from benchmarks.outcome.results import (
     ENSEMBLE,
     SINGLE,
@@ -127,8 +127,10 @@ def test_an_ensemble_of_opposite_errors_is_better_than_the_best() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 4000)
     truth = 2.0 * (2 * labels - 1)
-    found = [Predictions(truth + 3 * (noise := rng.normal(size=4000)), truth), Predictions(truth - 3 * noise, truth)]
-    models = best_and_ensemble(found, labels, seed=0)
+    noise = 3 * rng.normal(size=4000)
+    found = [Predictions(truth + noise, truth), Predictions(truth - noise, truth)]
+    trained = [Trained(item.validation, item.test.copy) for item in found]
+    models = best_and_ensemble(trained, labels, seed=0)
     assert row_losses(models[ENSEMBLE].validation, labels).mean() < row_losses(models[SINGLE].validation, labels).mean()
     half = mixed([(found[0], 0.5), (found[1], 0.5)]).validation
     clicks = (1 / (1 + np.exp(-found[0].validation)) + 1 / (1 + np.exp(-found[1].validation))) / 2
