@@ -61,7 +61,7 @@ def onnx_call(folder: Path, inputs: Inputs) -> Callable[[], object]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
-    given = dict(zip(input_names(Schema.load(folder)), (tensor.numpy() for tensor in inputs), strict=True))
+    given = dict(zip(input_names([Schema.load(folder)]), (tensor.numpy() for tensor in inputs), strict=True))
     given = {entry.name: given[entry.name] for entry in session.get_inputs()}
     return lambda: session.run(None, given)
 
@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as made:
-        whole = export_run(options.run, Path(made) / "whole", formats=["onnx", "torchrec"])
+        whole = export_run(options.run, Path(made) / "whole", single=True, formats=["onnx", "torchrec"])
         small = export_run(whole, Path(made) / "small", formats=["onnx"], quantize=True)
         forms = {
             "module": (module_call, whole),
@@ -105,7 +105,7 @@ def main() -> None:
         columns = []
         with torch.inference_mode():
             for rows in ROWS:
-                inputs = example_inputs(Schema.load(whole), rows)
+                inputs = example_inputs([Schema.load(whole)], rows)
                 calls = {name: make(folder, inputs) for name, (make, folder) in forms.items()}
                 columns.append(medians(calls, options.repeats))
     print(f"{'ms a batch of':<18}" + "".join(f"{rows:>10,}{'':>9}" for rows in ROWS))

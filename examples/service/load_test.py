@@ -98,9 +98,13 @@ def offline(model: Path, data: Path) -> np.ndarray:
     from recnas.features.schema import SPLITS
 
     loaded = recnas.load(model)
-    dataset = Dataset(data).fed(loaded.schema)
+    # The members of an ensemble may be fed different things.
+    fed = [Dataset(data).fed(schema) for schema in loaded.schemas]
+    parts = []
     with torch.inference_mode():
-        parts = [torch.sigmoid(loaded(batch)).numpy() for split in SPLITS for batch in dataset.batches(split, 4096)]
+        for split in SPLITS:
+            for batches in zip(*(dataset.batches(split, 4096) for dataset in fed), strict=True):
+                parts.append(torch.sigmoid(loaded(*batches)).numpy())
     return np.concatenate(parts)
 
 

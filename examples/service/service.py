@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recnas.candidates.network import load_network
 from recnas.features.encoding import column_of
+from recnas.features.ensemble_file import input_schemas, is_ensemble
 from recnas.features.feature import parts_of
 from recnas.features.schema import Schema
 from recnas.util.errors import InputError
@@ -60,8 +61,8 @@ class Predictor:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.schema = Schema.load(folder)
-        self.id = load_network(folder / "architecture.json").id
+        self.schema, self._inputs_by = Schema.load(folder), input_schemas(folder)
+        self.id = "ensemble" if is_ensemble(folder) else load_network(folder / "architecture.json").id
         program = folder / "model.onnx"
         if not program.is_file():
             raise InputError(f"{program}: no such file; `recnas export … --format onnx` writes it")
@@ -82,8 +83,8 @@ class Predictor:
         Raises:
             InputError: A value cannot be read.
         """
-        encoded = self.schema.encode(rows)
-        (probabilities,) = self._session.run(None, dict(zip(self._inputs, encoded.arrays, strict=True)))
+        arrays = [array for schema in self._inputs_by for array in schema.encode(rows).arrays]
+        (probabilities,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
         return probabilities
 
     def columns(self) -> dict[str, str]:

@@ -16,9 +16,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="ID",
-        help="another model that the run trained: a searched one's id, or a baseline such as dlrm (default: the best "
-        "on validation, whichever that is)",
+        help="another model that the run trained: a searched one's id, a baseline such as dlrm, or a member of the "
+        "ensemble (default: the ensemble, or where there is none the best on validation, whichever that is)",
     )
+    parser.add_argument("--single", action="store_true", help="the best model, where there is an ensemble, too")
     parser.add_argument(
         "--format",
         nargs="+",
@@ -47,7 +48,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
     check_trackers(arguments.log_to)
     if is_checkpoint(Path(arguments.run)):
-        given = {"--model": arguments.model, "--format": arguments.format, "--quantize": arguments.quantize}
+        given = {"--model": arguments.model, "--single": arguments.single, "--format": arguments.format}
+        given["--quantize"] = arguments.quantize
         if refused := [flag for flag, value in given.items() if value]:
             raise InputError(
                 f"{', '.join(refused)}: the state of a training becomes a plain export; export that once more"
@@ -59,6 +61,7 @@ def _run(arguments: argparse.Namespace) -> None:
             arguments.output,
             overwrite=arguments.overwrite,
             model=arguments.model,
+            single=arguments.single,
             formats=arguments.format,
             quantize=arguments.quantize is not None,
             data=arguments.data,
@@ -73,8 +76,8 @@ def _run(arguments: argparse.Namespace) -> None:
 
 EXPORT = Command(
     "export",
-    "run -> the best model, to take to production",
-    "export a run's best model, or another that it trained, for production",
+    "run -> the best model or ensemble, to take to production",
+    "export a run's ensemble, its best model, or another that it trained, for production",
     "recnas export runs/criteo --output models/criteo",
     _add_flags,
     _run,

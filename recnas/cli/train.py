@@ -15,7 +15,7 @@ from recnas.runs.settings import Settings
 from recnas.util.console import Console
 
 if TYPE_CHECKING:
-    from recnas.export import Continued
+    from recnas.export import Continued, ContinuedEnsemble
     from recnas.train.loop import Progress
 
 TRAINING = ("seed", "checkpoint_seconds")
@@ -44,7 +44,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from recnas.export import continue_training
+    from recnas.export import ContinuedEnsemble, continue_training
     from recnas.nn.model import default_device
 
     training = {name: value for name, value in given_settings(arguments).items() if name in TRAINING}
@@ -66,39 +66,57 @@ def _run(arguments: argparse.Namespace) -> None:
         )
     print(_shown(result))
     if result.worse:
+        kept = "" if isinstance(result, ContinuedEnsemble) else f" after epoch {result.kept:g}, which was kept"
         print(
             f"WARNING: the model is worse on validation than it was: log loss {result.before.log_loss:.6f} before this "
-            f"training, {result.after.log_loss:.6f} after epoch {result.kept:g}, which was kept; a smaller "
-            "--learning-rate may help"
+            f"training, {result.after.log_loss:.6f}{kept}; a smaller --learning-rate may help"
         )
 
 
-def _shown(result: Continued) -> str:
+def _shown(result: Continued | ContinuedEnsemble) -> str:
     """What a training came to: a line for each measurement, with a mark at the one that was kept."""
-    if not result.epochs:
+    from recnas.export import ContinuedEnsemble
+
+    if result.before is None:
         after = f"validation log loss {result.after.log_loss:.6f}  AUC {result.after.auc:.6f}"
         return f"{result.directory} is finished\n{after}"
+    if isinstance(result, ContinuedEnsemble):
+        members = [f"member {number}\n{_measured(member)}\n" for number, member in result.members]
+        figures = [
+            f"{name:<18}{quality.log_loss:>12.6f}{quality.auc:>10.6f}"
+            for name, quality in (("before", result.before), ("after", result.after))
+        ]
+        return "\n".join([*members, "ensemble", *figures, f"written to {result.directory}"])
+    return f"{_measured(result)}\nwritten to {result.directory}"
+
+
+def _measured(result: Continued) -> str:
     lines = [
         f"{'':<8}{'training':>10}{'validation':>12}",
         f"{'epoch':<8}{'log loss':>10}{'log loss':>12}{'AUC':>10}",
     ]
+    if result.before is None:
+        lines.append(f"{'before':<18}{result.after.log_loss:>12.6f}{result.after.auc:>10.6f}  <- done before")
+        return "\n".join(lines)
     lines.append(f"{'before':<8}{'':>10}{result.before.log_loss:>12.6f}{result.before.auc:>10.6f}")
     for epoch in result.epochs:
         mark = "  <- kept" if epoch.number == result.kept else ""
         figures = f"{epoch.train_loss:>10.6f}{epoch.validation.log_loss:>12.6f}{epoch.validation.auc:>10.6f}"
         lines.append(f"{epoch.number:<8.4g}{figures}{mark}")
-    return "\n".join([*lines, f"written to {result.directory}"])
+    return "\n".join(lines)
 
 
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[Progress], None]]:
-    """A bar on stderr that appears with the first report."""
+    """A bar on stderr that appears with the first report of each training."""
     with ExitStack() as stack:
         bar = None
 
         def report(progress: Progress) -> None:
             nonlocal bar
-            if bar is None:
+            if bar is None or progress.step < bar.done:
+                # The first, or the next member of an ensemble.
+                stack.close()
                 bar = stack.enter_context(Console(True).bar(progress.steps, "training", "steps"))
             bar.update(progress.step - bar.done, f"loss {progress.loss:.4f}, {progress.rows_per_second:,.0f} rows/s")
 

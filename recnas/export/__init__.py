@@ -1,14 +1,16 @@
 """What is taken away: a finished model as a folder that can be served, evaluated and trained further."""
 
-from recnas.export.folder import evaluate_export, load
+from recnas.export.further import ContinuedEnsemble, continue_training
+from recnas.export.loading import evaluate_export, load
 from recnas.export.mlflow_model import log_export
 from recnas.export.program import program_inputs
 from recnas.export.record import TrainingRecord
 from recnas.export.run import export_run
-from recnas.export.training import Continued, continue_training, export_checkpoint, is_checkpoint
+from recnas.export.training import Continued, export_checkpoint, is_checkpoint
 
 __all__ = [
     "Continued",
+    "ContinuedEnsemble",
     "TrainingRecord",
     "continue_training",
     "evaluate_export",

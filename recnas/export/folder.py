@@ -23,10 +23,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from recnas.candidates.evaluation import Quality
 from recnas.candidates.network import Baseline, Network, are_trees, load_network, save_network
-from recnas.data import Dataset
-from recnas.export.fit import check_finite, check_fits
 from recnas.export.former_baselines import is_former, with_number_fields, with_present_names
 from recnas.export.onnx import check_onnx, save_onnx
 from recnas.export.program import save_program
@@ -35,6 +32,7 @@ from recnas.export.project import write_project
 from recnas.export.quantize import RoundedTable
 from recnas.export.readme import render_readme
 from recnas.export.record import TrainingRecord
+from recnas.features.ensemble_file import FILE_NAME as ENSEMBLE
 from recnas.features.schema import FILE_NAME as SCHEMA
 from recnas.features.schema import Schema
 from recnas.nn.embeddings import WEIGHT_COLUMNS, WholeEmbeddings
@@ -51,7 +49,6 @@ from recnas.train.checkpoint import (
     save_tensors,
     tensors_in,
 )
-from recnas.train.loop import evaluate
 from recnas.trees.files import TREES
 from recnas.trees.model import TreeModel, load_trees
 from recnas.util.errors import InputError, RunError, suggested
@@ -69,66 +66,13 @@ NEEDED_OF_TREES = (ARCHITECTURE, SCHEMA, TREES)
 """The files that trees are read from, besides the library's own."""
 
 
-def load(directory: str | Path, device: torch.device | str = "cpu") -> CTRModel | TreeModel:
-    """The model of an exported folder, for inference.
-
-    It is read from JSON and safetensors files, so nothing in the folder can run code; trees are read by their library
-    from its own text format.
-
-    Args:
-        directory: A folder that `recnas export` or `recnas train` wrote.
-        device: The device that the model is moved to; trees stay on the CPU.
-
-    Returns:
-        The model, a network in evaluation mode with its tables held whole: `Batch` → logits `[B]`.
-
-    Raises:
-        InputError: A file is missing or damaged, the files belong to different models, or the library of trees is not
-            installed.
-
-    Example:
-        model = recnas.load("models/criteo")
-        batch = next(iter(Dataset("data/criteo").batches("test", 512)))
-        with torch.inference_mode():
-            probabilities = torch.sigmoid(model(batch))
-    """
-    directory = Path(directory)
+def load_single(directory: Path, device: torch.device | str = "cpu") -> CTRModel | TreeModel:
+    """A single model from its folder, which may be that of an ensemble's member; see `loading.load`."""
     check_export(directory)
     network, schema = load_network(directory / ARCHITECTURE), Schema.load(directory)
     if are_trees(network):
         return load_trees(directory, network.name, schema)
     return model_from(network, schema, directory / WEIGHTS, device)
-
-
-def evaluate_export(
-    directory: str | Path,
-    data: str | Path,
-    split: str = "test",
-    *,
-    batch_size: int = 4096,
-    device: torch.device | str = "cpu",
-) -> Quality:
-    """Log loss and AUC of an exported model on a data set's split.
-
-    Args:
-        directory: The exported model.
-        data: A data set with the features that the model was trained on.
-        split: "train", "validation" or "test".
-        batch_size: Rows looked at at once; it does not change the figures.
-        device: The device to compute on.
-
-    Raises:
-        InputError: The model or the data set cannot be read, or they do not fit each other.
-    """
-    dataset = Dataset(data, needed=(split,))
-    model = load(directory, device)
-    check_fits(model.schema, dataset, Path(directory))
-    fed = dataset.fed(model.schema)
-    if isinstance(model, TreeModel):
-        return model.evaluate(fed, split)
-    quality = evaluate(model, fed, split, batch_size, device)
-    check_finite(quality, Path(directory), split)
-    return quality
 
 
 def check_export(directory: Path) -> None:
@@ -298,26 +242,40 @@ def write_export(
     network = network_of(model.network)
     check_formats(formats, rounded is not None, network)
     with new_folder(output, overwrite) as folder:
-        save_network(network, folder / ARCHITECTURE)
-        model.schema.save(folder)
-        record.save(folder)
-        save_tensors(folder / WEIGHTS, _stored(model, rounded))
-        # safetensors makes files that only their owner can read.
-        (folder / WEIGHTS).chmod((folder / ARCHITECTURE).stat().st_mode)
-        save_program(model, folder / PROGRAM, rounded)
+        write_model(folder, model, record, rounded)
+        tables = None if rounded is None else [rounded]
+        save_program(model, folder / PROGRAM, tables)
         if "onnx" in formats:
-            save_onnx(model, folder / ONNX, rounded)
+            save_onnx(model, folder / ONNX, tables)
         if "torchrec" in formats:
             write_project(folder / PROJECT, model, record)
         (folder / README).write_text(render_readme(model, record, formats), encoding="utf-8")
     return output
 
 
+def write_model(
+    folder: Path, model: CTRModel, record: TrainingRecord, rounded: Mapping[str, RoundedTable] | None = None
+) -> None:
+    """Writes what `load_single` reads, and nothing else; arguments as in `write_export`.
+
+    Raises:
+        RunError: The weights cannot be written.
+        OSError: Another file cannot be written.
+    """
+    save_network(network_of(model.network), folder / ARCHITECTURE)
+    model.schema.save(folder)
+    record.save(folder)
+    save_tensors(folder / WEIGHTS, _stored(model, rounded))
+    # safetensors makes files that only their owner can read.
+    (folder / WEIGHTS).chmod((folder / ARCHITECTURE).stat().st_mode)
+
+
 def check_free(output: Path, overwrite: bool) -> None:
     """Raises InputError if something at `output` may not be replaced; only an exported model ever may."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    if not any(all((output / name).is_file() for name in names) for names in ((*NEEDED, PROGRAM), NEEDED_OF_TREES)):
+    exports = (*NEEDED, PROGRAM), NEEDED_OF_TREES, (ENSEMBLE, SCHEMA)
+    if not any(all((output / name).is_file() for name in names) for names in exports):
         raise InputError(f"{output}: is there already and is not an exported model; choose another --output")
     if not overwrite:
         raise InputError(f"{output}: an exported model is there already; --overwrite replaces it")

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from recnas.candidates.network import load_network
-from recnas.data.encoded import batch_of
-from recnas.export.folder import ARCHITECTURE, load
+from recnas.export.ensemble_model import EnsembleModel
+from recnas.export.folder import ARCHITECTURE
+from recnas.export.loading import load
 from recnas.export.record import TrainingRecord
 from recnas.features.encoding import column_of
+from recnas.features.ensemble_file import is_ensemble
 from recnas.features.feature import parts_of
 from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
@@ -38,17 +39,16 @@ def log_export(source: str | Path, folder: str | Path) -> str:
         for split, quality in (("validation", latest.validation), ("test", latest.test))
     }
     columns = dict.fromkeys(column_of(feature) for feature in (*schema.dense, *parts_of(schema.sparse)))
-    id = load_network(folder / ARCHITECTURE).id
+    id = None if is_ensemble(folder) else load_network(folder / ARCHITECTURE).id
     return log_model(source, folder, __name__, list(columns), qualities, id, latest.learning_rate)
 
 
 class RawRowsModel:
     """A model that takes raw rows, as MLflow calls it."""
 
-    def __init__(self, model: CTRModel | TreeModel) -> None:
+    def __init__(self, model: CTRModel | TreeModel | EnsembleModel) -> None:
         self._model = model
 
-    @torch.inference_mode()
     def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> np.ndarray:
         """Click probabilities `[B]` of raw rows.
 
@@ -59,9 +59,7 @@ class RawRowsModel:
         Raises:
             InputError: A value cannot be read.
         """
-        schema = self._model.schema
-        encoded = schema.encode(rows)
-        return torch.sigmoid(self._model(batch_of(encoded, schema))).double().numpy()
+        return self._model.predict(rows)
 
 
 def _load_pyfunc(path: str) -> RawRowsModel:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from recnas.export.program import example_inputs, export_program, quiet
-from recnas.export.quantize import RoundedTable
+from recnas.export.ensemble_model import EnsembleModel
+from recnas.export.program import Rounded, example_inputs, export_program, quiet
 from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 from recnas.util.errors import InputError, RunError
@@ -33,18 +33,22 @@ def check_onnx() -> None:
         raise InputError(f"--format onnx needs the package {missing[0]}; pip install 'recnas[onnx]' brings it")
 
 
-def input_names(schema: Schema) -> list[str]:
-    """The names of the file's inputs, in the order of `program_inputs`."""
-    lists = [feature.name for feature in schema.sparse if feature.multi_valued]
-    # A feature may be named `ids`; none of the file's own names has a dot.
-    return ["dense", "ids", *(f"{name}.{part}" for name in lists for part in ("rows", "offsets"))]
+def input_names(schemas: Sequence[Schema]) -> list[str]:
+    """The names of the file's inputs, in the order of `program_inputs`; of several schemas with a number before."""
+    names: list[str] = []
+    for number, schema in enumerate(schemas, start=1):
+        lists = [feature.name for feature in schema.sparse if feature.multi_valued]
+        # A feature may be named `ids`; none of the file's own names has a dot.
+        own = ["dense", "ids", *(f"{name}.{part}" for name in lists for part in ("rows", "offsets"))]
+        names += own if len(schemas) == 1 else [f"{number}.{name}" for name in own]
+    return names
 
 
-def save_onnx(model: CTRModel, path: Path, tables: Mapping[str, RoundedTable] | None = None) -> None:
+def save_onnx(model: CTRModel | EnsembleModel, path: Path, tables: Rounded | None = None) -> None:
     """Writes a finished model as ONNX and compares its probabilities with the model's on random rows.
 
     Args:
-        model: The model, on the CPU, with its tables held whole.
+        model: The model, on the CPU, with its tables held whole; members of an ensemble are networks.
         path: The file; what is too large for one file is put beside it.
         tables: The tables, rounded, that are written in the place of the model's; it must hold the same numbers.
 
@@ -59,7 +63,7 @@ def save_onnx(model: CTRModel, path: Path, tables: Mapping[str, RoundedTable] | 
         torch.onnx.export(
             program,
             f=os.fspath(path),
-            input_names=input_names(model.schema),
+            input_names=(names := input_names(model.schemas)),
             output_names=[OUTPUT],
             dynamo=True,
             verbose=False,
@@ -68,10 +72,10 @@ def save_onnx(model: CTRModel, path: Path, tables: Mapping[str, RoundedTable] | 
     session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
     own = program.module()
     for rows in CHECKED_ROWS:
-        inputs = example_inputs(model.schema, rows, seed=rows)
+        inputs = example_inputs(model.schemas, rows, seed=rows)
         with torch.inference_mode():
             expected = own(*inputs)
-        given = dict(zip(input_names(model.schema), (tensor.numpy() for tensor in inputs), strict=True))
+        given = dict(zip(names, (tensor.numpy() for tensor in inputs), strict=True))
         # What no feature feeds is no input of the file.
         wanted = {entry.name for entry in session.get_inputs()}
         found = torch.from_numpy(session.run(None, {name: given[name] for name in given if name in wanted})[0])

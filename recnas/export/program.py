@@ -11,6 +11,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, chain, count, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,7 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
 from recnas.data import Batch
+from recnas.export.ensemble_model import EnsembleModel
 from recnas.export.quantize import RoundedTable
 from recnas.features.feature import SparseFeature
 from recnas.features.schema import Schema
@@ -27,6 +29,8 @@ from recnas.nn.model import CTRModel
 
 EXAMPLE_ROWS = 3
 """Rows of the example that is traced; 0 and 1 would be taken for constants."""
+Rounded = Sequence[Mapping[str, RoundedTable] | None]
+"""Rounded tables to look up in the place of a model's: of each member, which a single model is the only one of."""
 
 
 class ProbabilityModel(nn.Module):
@@ -90,6 +94,33 @@ class ProbabilityModel(nn.Module):
         return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 
 
+class MeanProbabilityModel(nn.Module):
+    """An ensemble of networks over plain tensors, sharing their weights.
+
+    Args:
+        model: The ensemble.
+        rounded: By the place of a member the tables to look up in the place of its own.
+    """
+
+    def __init__(self, model: EnsembleModel, rounded: Rounded) -> None:
+        super().__init__()
+        members = zip(model.members, rounded, strict=True)
+        self.members = nn.ModuleList(ProbabilityModel(member, tables) for member, tables in members)
+        self.weights, self.inputs = model.weights, model.inputs
+        self.sizes = [2 + 2 * len(_lists(schema.sparse)) for schema in model.schemas]
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Click probabilities `[B]` float32: the weighted mean of those of all members.
+
+        Args:
+            inputs: For each of the ensemble's `schemas` what `ProbabilityModel` takes, one behind the other.
+        """
+        starts = list(accumulate(self.sizes, initial=0))
+        parts = [inputs[start:stop] for start, stop in pairwise(starts)]
+        members = zip(self.members, self.weights, self.inputs, strict=True)
+        return torch.stack([weight * member(*parts[fed]) for member, weight, fed in members]).sum(0)
+
+
 def pooled(embeddings: Tensor, offsets: Tensor, rows: int, pooling: str) -> Tensor:
     """The sum or mean of the embeddings `[T, E]` of each list: `[rows, E]`, zeros for an empty one.
 
@@ -127,25 +158,33 @@ def program_inputs(batch: Batch, schema: Schema) -> tuple[Tensor, ...]:
     return (batch.dense, ids, *lists)
 
 
-def export_program(model: CTRModel, rounded: Mapping[str, RoundedTable] | None = None) -> ExportedProgram:
+def export_program(model: CTRModel | EnsembleModel, rounded: Rounded | None = None) -> ExportedProgram:
     """Traces a finished model into a program that takes any number of rows and lists of any length.
 
     Args:
-        model: On the CPU, with its tables held whole. The program shares its weights.
+        model: On the CPU, with its tables held whole; members of an ensemble are networks. The program shares its
+            weights.
         rounded: Tables to look up in the place of the model's; then these are shared.
     """
-    rows = Dim("rows")
-    lists: tuple[dict[int, object], ...] = ()
-    for place, _ in enumerate(_lists(model.schema.sparse)):
-        lists += ({0: Dim(f"values_{place}", min=0)}, {0: rows + 1})
-    # All lists are one argument to torch, which is absent when there are none.
-    shapes = ({0: rows}, {0: rows}, *([lists] if lists else []))
-    inputs = _example(model.schema)
+    rows, numbers = Dim("rows"), count()
+    shapes: list[tuple[dict[int, object], ...]] = []
+    for schema in model.schemas:
+        lists = [({0: Dim(f"values_{next(numbers)}", min=0)}, {0: rows + 1}) for _ in _lists(schema.sparse)]
+        shapes.append(({0: rows}, {0: rows}, *chain(*lists)))
+    if isinstance(model, EnsembleModel):
+        module = MeanProbabilityModel(model, [None] * len(model.members) if rounded is None else rounded)
+        # All inputs are one argument to torch.
+        dynamic = (tuple(chain(*shapes)),)
+    else:
+        module = ProbabilityModel(model, None if rounded is None else rounded[0])
+        dense, ids, *lists = shapes[0]
+        # So are all lists, which is absent when there are none.
+        dynamic = (dense, ids, *([tuple(lists)] if lists else []))
     with quiet(), torch.no_grad():
-        return torch.export.export(ProbabilityModel(model, rounded).eval(), inputs, dynamic_shapes=shapes)
+        return torch.export.export(module.eval(), _example(model.schemas), dynamic_shapes=dynamic)
 
 
-def save_program(model: CTRModel, path: Path, rounded: Mapping[str, RoundedTable] | None = None) -> None:
+def save_program(model: CTRModel | EnsembleModel, path: Path, rounded: Rounded | None = None) -> None:
     """Writes a finished model's program; arguments as in `export_program`.
 
     Raises:
@@ -184,37 +223,38 @@ def _lists(features: Sequence[SparseFeature]) -> list[SparseFeature]:
     return [feature for feature in features if feature.multi_valued]
 
 
-def _example(schema: Schema) -> tuple[Tensor, ...]:
-    """Inputs that are valid for every model of a schema: the missing value everywhere."""
-    lists = _lists(schema.sparse)
-    singles = schema.num_sparse - len(lists)
-    pairs: list[Tensor] = []
-    for ids_per_row, _ in enumerate(lists, start=2):
-        # Sizes that are equal in the example, such as two lists' numbers of ids, would be taken for always equal.
-        offsets = torch.arange(EXAMPLE_ROWS + 1) * ids_per_row
-        pairs += [torch.zeros(EXAMPLE_ROWS * ids_per_row, dtype=torch.int64), offsets]
-    return (
-        torch.zeros(EXAMPLE_ROWS, schema.num_dense),
-        torch.zeros(EXAMPLE_ROWS, singles, dtype=torch.int64),
-        *pairs,
-    )
+def _example(schemas: Sequence[Schema]) -> tuple[Tensor, ...]:
+    """Inputs that are valid for every model of some schemas: the missing value everywhere."""
+    # Sizes that are equal in the example, such as two lists' numbers of ids, would be taken for always equal.
+    ids_per_row = count(2)
+    found: list[Tensor] = []
+    for schema in schemas:
+        lists = _lists(schema.sparse)
+        found.append(torch.zeros(EXAMPLE_ROWS, schema.num_dense))
+        found.append(torch.zeros(EXAMPLE_ROWS, schema.num_sparse - len(lists), dtype=torch.int64))
+        for _, ids in zip(lists, ids_per_row, strict=False):
+            found += [torch.zeros(EXAMPLE_ROWS * ids, dtype=torch.int64), torch.arange(EXAMPLE_ROWS + 1) * ids]
+    return tuple(found)
 
 
-def example_inputs(schema: Schema, rows: int, seed: int = 0) -> tuple[Tensor, ...]:
+def example_inputs(schemas: Sequence[Schema], rows: int, seed: int = 0) -> tuple[Tensor, ...]:
     """Random inputs of the program, with lists of 0 to 3 ids."""
     generator = torch.Generator().manual_seed(seed)
 
     def ids(feature: SparseFeature, count: int) -> Tensor:
         return torch.randint(feature.rows, (count,), generator=generator)
 
-    lists: list[Tensor] = []
-    for feature in _lists(schema.sparse):
-        lengths = torch.randint(4, (rows,), generator=generator)
-        offsets = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
-        lists += [ids(feature, int(offsets[-1])), offsets]
-    singles = [ids(feature, rows) for feature in schema.sparse if not feature.multi_valued]
-    single = torch.stack(singles, dim=1) if singles else torch.empty(rows, 0, dtype=torch.int64)
-    return (torch.randn(rows, schema.num_dense, generator=generator), single, *lists)
+    def of(schema: Schema) -> tuple[Tensor, ...]:
+        lists: list[Tensor] = []
+        for feature in _lists(schema.sparse):
+            lengths = torch.randint(4, (rows,), generator=generator)
+            offsets = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
+            lists += [ids(feature, int(offsets[-1])), offsets]
+        singles = [ids(feature, rows) for feature in schema.sparse if not feature.multi_valued]
+        single = torch.stack(singles, dim=1) if singles else torch.empty(rows, 0, dtype=torch.int64)
+        return (torch.randn(rows, schema.num_dense, generator=generator), single, *lists)
+
+    return tuple(chain(*map(of, schemas)))
 
 
 @contextmanager

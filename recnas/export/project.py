@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from recnas.train.schedule import CUT
 FOLDER = "torchrec"
 READING = ("features.py", "data.py", "rows.py")
 """What makes the model's inputs."""
+MEAN = "mean.py"
+"""What takes the mean of several projects."""
 TABLES = "tables.py"
 """What is written only where FBGEMM does not train tables by the recipe."""
 FILES = (*READING, "model.py", TABLES, "train.py", "serve.py", "README.md", "requirements.txt")
@@ -68,6 +71,24 @@ def write_project(folder: Path, model: CTRModel, record: TrainingRecord) -> None
     schema.save(folder)
     save_tensors(folder / "weights.safetensors", project_tensors(model, code))
     (folder / "weights.safetensors").chmod((folder / "model.py").stat().st_mode)
+
+
+def write_projects(folder: Path, models: Sequence[tuple[CTRModel, TrainingRecord]], weights: Sequence[float]) -> None:
+    """Writes the projects of an ensemble's members, named by their numbers from 1, and what takes their mean.
+
+    Args:
+        folder: The folder to make.
+        models: Each member, as `write_project` takes it.
+        weights: The share of each.
+
+    Raises:
+        RunError: Weights cannot be written.
+        OSError: Another file cannot be written.
+    """
+    folder.mkdir()
+    for number, (model, record) in enumerate(models, start=1):
+        write_project(folder / str(number), model, record)
+    (folder / MEAN).write_text(render(MEAN, weights=weights), encoding="utf-8")
 
 
 def _training_code(schema: Schema, recipe: Recipe) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         recipe=recipe_in_words(record.recipe),
         quantization=record.quantization,
         formats=formats,
-        onnx_inputs=input_names(schema),
+        onnx_inputs=input_names([schema]),
         onnx_output=OUTPUT,
     )
 

@@ -28,7 +28,7 @@ class Stage:
     Attributes:
         data: The name of the data set.
         epochs: Passes over its training rows up to the epoch whose weights were kept; None if nobody wrote them down.
-        learning_rate: The peak of the schedule.
+        learning_rate: The peak of the schedule; None of an ensemble, each of whose members has its own.
         validation: The quality on the validation split.
         test: Quality on the test split; None if it was not measured.
         origin: A digest of what the stretch began with: model, rows and settings; None if nobody wrote it down.
@@ -36,7 +36,7 @@ class Stage:
 
     data: str
     epochs: int | None
-    learning_rate: float
+    learning_rate: float | None
     validation: Quality | None = None
     test: Quality | None = None
     origin: str | None = None
@@ -71,7 +71,7 @@ class Quantization:
 class TrainingRecord:
     """How weights were learned, in stages from fresh weights to the present ones; and how they were rounded, if so.
 
-    Trees have no recipe, and no passes that could be counted.
+    Trees have no recipe, and no passes that could be counted; nor has an ensemble: each member has a record of its own.
     """
 
     recipe: Recipe | None

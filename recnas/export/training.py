@@ -83,7 +83,7 @@ class Continued:
         return self.before is not None and self.after.log_loss > self.before.log_loss
 
 
-def continue_training(
+def continue_single(
     directory: str | Path,
     data: str | Path,
     output: str | Path,
@@ -99,8 +99,9 @@ def continue_training(
     sharding: Sharding | None = None,
     device: torch.device | str = "cpu",
     report: Callable[[Progress], None] | None = None,
+    write: Callable[[Path, CTRModel, TrainingRecord, bool], Path] = write_export,
 ) -> Continued:
-    """Trains an exported model further by its recipe, and exports what is best on validation.
+    """Trains an exported single model further by its recipe, and exports what is best on validation.
 
     The optimisers' states begin anew, and so does the schedule; the schedule `plateau` cuts a learning rate that makes
     the model worse than it was. Of several processes that `torchrun` started all call this; the outcome is one
@@ -122,6 +123,7 @@ def continue_training(
         sharding: How tables may be split among processes.
         device: The device to train on.
         report: Told of the training's progress, in the first process.
+        write: Writes the new export, in the first process; arguments as those of `write_export`.
 
     Raises:
         InputError: The model or the data set cannot be read, they do not fit each other, something is at `output`,
@@ -130,10 +132,7 @@ def continue_training(
         RunError: The disk is full.
     """
     directory, output = Path(directory), Path(output)
-    if epochs < 1:
-        raise InputError(f"epochs is {epochs}, it must be 1 or more")
-    if keep not in KEEP:
-        raise InputError(f"keep is {keep!r}; it must be {' or '.join(KEEP)}")
+    check_amount(epochs, keep)
     check_export(directory)
     if are_trees(load_network(directory / ARCHITECTURE)):
         raise InputError(f"{directory}: trees are not trained further; recnas baselines grows them anew on other rows")
@@ -171,13 +170,13 @@ def continue_training(
     settings = {"seed": seed, "keep": keep, "recipe": now.to_json()}
     rows = {"name": name, "rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
     in_place = output.absolute() == directory.absolute()
-    ended = processes.first(partial(_ended, output, record.stages, in_place, settings, rows)) if resume else None
+    ended = processes.first(partial(ended_before, output, record.stages, in_place, settings, rows)) if resume else None
     if ended is not None:
         # A process was lost when the model was there.
         checkpoint.remove()
         return Continued(output, ended)
     processes.first(partial(check_free, output, overwrite))
-    origin = _digest(record.stages, settings, rows)
+    origin = digest(record.stages, settings, rows)
     embeddings = ShardedEmbeddings(
         schema,
         dim,
@@ -231,16 +230,24 @@ def continue_training(
     chosen = done[-1] if keep == "last" else best_epoch(done)
     tensors = model_tensors(model) if chosen == done[-1] else None
 
-    def write() -> Path:
+    def write_new() -> Path:
         finished = read_model(directory / ARCHITECTURE, Schema.load(directory), weights)
         load_model_tensors(finished, best.load(chosen) if tensors is None else tensors, output)
         stage = Stage(name, chosen.number, optimization.learning_rate, chosen.validation, origin=origin)
-        return write_export(output, finished, TrainingRecord(recipe, (*record.stages, stage)), overwrite)
+        return write(output, finished, TrainingRecord(recipe, (*record.stages, stage)), overwrite)
 
     # All wait until the model is there, and all raise what could not be written.
-    written = processes.first(write)
+    written = processes.first(write_new)
     checkpoint.remove()
     return Continued(written, chosen.validation, before, tuple(done), chosen.number)
+
+
+def check_amount(epochs: int, keep: str) -> None:
+    """Raises InputError for passes or a measurement that cannot be."""
+    if epochs < 1:
+        raise InputError(f"epochs is {epochs}, it must be 1 or more")
+    if keep not in KEEP:
+        raise InputError(f"keep is {keep!r}; it must be {' or '.join(KEEP)}")
 
 
 def _train_passes(
@@ -334,7 +341,7 @@ def _train_passes(
     return done
 
 
-def _ended(
+def ended_before(
     output: Path, stages: Sequence[Stage], in_place: bool, settings: Mapping[str, Any], rows: Mapping[str, Any]
 ) -> Quality | None:
     """What a training came to that has made its model already; None if it has not.
@@ -350,17 +357,17 @@ def _ended(
         return None
     *before, last = TrainingRecord.load(output).stages
     began_with = before if in_place else stages
-    return last.validation if last.origin == _digest(began_with, settings, rows) else None
+    return last.validation if last.origin == digest(began_with, settings, rows) else None
 
 
-def _digest(stages: Sequence[Stage], settings: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
+def digest(stages: Sequence[Stage], settings: Mapping[str, Any], rows: Mapping[str, Any]) -> str:
     """A digest of all that a training begins with."""
     told = json.dumps([[asdict(stage) for stage in stages], settings, rows], sort_keys=True)
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder holds the state of a training that `continue_training` has not ended."""
+    """Whether a folder holds the state of a training that `continue_single` has not ended."""
     return folder.name.endswith(CHECKPOINT) and newest_state(folder) is not None
 
 

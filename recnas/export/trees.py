@@ -51,11 +51,7 @@ def write_trees(
     """
     columns = read_columns(source, network.name, schema)
     with new_folder(output, overwrite) as folder:
-        save_network(network, folder / ARCHITECTURE)
-        schema.save(folder)
-        record.save(folder)
-        for name in (ENSEMBLES[network.name], TREES):
-            shutil.copyfile(source / name, folder / name)
+        copy_trees(folder, source, network, schema, record)
         readme = render(
             "trees-readme.md",
             family=network.name,
@@ -69,6 +65,21 @@ def write_trees(
         )
         (folder / README).write_text(readme, encoding="utf-8")
     return output
+
+
+def copy_trees(folder: Path, source: Path, network: Baseline, schema: Schema, record: TrainingRecord) -> None:
+    """Writes what `load_single` reads, and nothing else; arguments as in `write_trees`.
+
+    Raises:
+        InputError: A file is missing or damaged.
+        OSError: A file cannot be written.
+    """
+    read_columns(source, network.name, schema)
+    save_network(network, folder / ARCHITECTURE)
+    schema.save(folder)
+    record.save(folder)
+    for name in (ENSEMBLES[network.name], TREES):
+        shutil.copyfile(source / name, folder / name)
 
 
 def is_tree_export(folder: Path) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recnas.data import Batch
+from recnas.data import Batch, batch_of
 from recnas.features.schema import Schema
 from recnas.nn.elastic import WeightSlices
 from recnas.nn.embeddings import Embeddings, WholeEmbeddings
@@ -34,6 +36,21 @@ class CTRModel(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Logits `[B]` of a batch; `torch.sigmoid` of them are the click probabilities."""
         return self.network(batch.dense, self.embeddings(batch.sparse))
+
+    @property
+    def schemas(self) -> list[Schema]:
+        """What it is called with a batch of each of, one behind the other: of a single model its own."""
+        return [self.schema]
+
+    @torch.inference_mode()
+    def predict(self, rows: Any) -> np.ndarray:
+        """Click probabilities `[B]` float64 of raw rows, as `Schema.encode` takes them; of a model in evaluation mode.
+
+        Raises:
+            InputError: A value cannot be read.
+        """
+        batch = batch_of(self.schema.encode(rows), self.schema).to(next(self.parameters()).device)
+        return torch.sigmoid(self(batch)).double().cpu().numpy()
 
 
 class Supernet(CTRModel):

@@ -51,21 +51,55 @@ class FinishedModel:
     test: Mapping[str, float] | None
 
 
+@dataclass(frozen=True)
+class FinishedEnsemble:
+    """The ensemble that a run has selected.
+
+    Attributes:
+        members: The largest weight first.
+        weights: Of each; their sum is 1.
+        schema: The features of its data set.
+        validation: Its figures on the validation split.
+        test: Its figures on the test split.
+    """
+
+    members: tuple[FinishedModel, ...]
+    weights: tuple[float, ...]
+    schema: Schema
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+
+
+def finished_ensemble(run: Path) -> FinishedEnsemble | None:
+    """Finds the ensemble of a run; None where its best model stands alone.
+
+    Raises:
+        InputError: As in `finished_model`.
+    """
+    results = _results(run)
+    if (found := results.get("ensemble")) is None:
+        return None
+    return FinishedEnsemble(
+        tuple(finished_model(run, member["candidate"]) for member in found["members"]),
+        tuple(member["weight"] for member in found["members"]),
+        _schema(run, None),
+        found["validation"],
+        found["test"],
+    )
+
+
 def finished_model(run: Path, name: str | None) -> FinishedModel:
     """Finds a model of a run.
 
     Args:
         run: The run's folder.
-        name: The id of its network; None for the best on validation.
+        name: The id of its network, or that of a candidate that is the best of its network or a member of the ensemble;
+            None for the best on validation.
 
     Raises:
         InputError: The run is not finished or damaged, or has no such model; with what to do.
     """
-    check_finished(run)
-    if not (run / CONFIG).is_file():
-        raise InputError(f"{run / CONFIG}: no such file; without it nobody knows how the run's models were trained")
-    remedy = made_anew(run)
-    results = read_results(run, remedy)
+    results, remedy = _results(run), made_anew(run)
     best, data = results.get("best"), (results.get("data") or {}).get("path")
     if best is None or data is None:
         raise InputError(f"{run / RESULTS}: no best model, or no path of its data; {remedy}")
@@ -91,6 +125,14 @@ def finished_model(run: Path, name: str | None) -> FinishedModel:
         validation=entry.get("validation"),
         test=entry.get("test"),
     )
+
+
+def _results(run: Path) -> dict[str, Any]:
+    """What a run has come to, after a look at whether it has."""
+    check_finished(run)
+    if not (run / CONFIG).is_file():
+        raise InputError(f"{run / CONFIG}: no such file; without it nobody knows how the run's models were trained")
+    return read_results(run, made_anew(run))
 
 
 def _schema(run: Path, candidate: Candidate | None) -> Schema:
@@ -135,6 +177,9 @@ def _network(run: Path, entry: Mapping[str, Any], file: Path, remedy: str) -> tu
 def _entry(run: Path, results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A model's entry of `results.json`; one that was dropped or diverged has no weights to take."""
     trained = {entry["id"]: entry for entry in results["models"] if entry.get("status") == "trained"}
-    if name not in trained:
-        raise InputError(f"{run / RESULTS}: no trained model {name!r} to export; there are {', '.join(trained)}")
-    return trained[name]
+    members = (results.get("ensemble") or {"members": []})["members"]
+    by_candidate = {entry.get("candidate"): entry for entry in [*members, *trained.values()]}
+    if (found := trained.get(name) or by_candidate.get(name)) is None:
+        there = [*trained, *(member["candidate"] for member in members)]
+        raise InputError(f"{run / RESULTS}: no trained model {name!r} to export; there are {', '.join(there)}")
+    return found

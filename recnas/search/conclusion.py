@@ -41,6 +41,9 @@ def ensemble_entry(context: RunContext, findings: Findings) -> dict[str, Any] | 
                 "id": item.candidate.network_id,
                 "candidate": item.candidate.id,
                 "weight": weight,
+                "kind": kind_of(item.candidate.network),
+                "learning_rate": item.candidate.learning_rate,
+                "epoch": item.training.epoch,
                 "validation": item.training.validation.to_json(),
             }
             for item, weight in ensemble.members

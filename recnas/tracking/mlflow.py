@@ -164,19 +164,25 @@ class TrackedRun:
 
 
 def log_model(
-    source: Path, folder: Path, loader: str, columns: Sequence[str], qualities: Qualities, id: str, rate: float
+    source: Path,
+    folder: Path,
+    loader: str,
+    columns: Sequence[str],
+    qualities: Qualities,
+    id: str | None,
+    rate: float | None,
 ) -> str:
     """Adds an exported model to MLflow, where `mlflow.pyfunc.load_model` gives it; nothing in it is pickled.
 
     Args:
-        source: The run that it was exported from. If MLflow has that, the best model becomes its own, another one that
-            of its final training; else the model is a new run's.
+        source: The run that it was exported from. If MLflow has that, the ensemble or the best model becomes its own,
+            another one that of its final training; else the model is a new run's.
         folder: The exported model.
         loader: The module whose `_load_pyfunc` loads such a folder.
         columns: The names of the columns that it takes.
         qualities: Its figures, for a new run.
-        id: The id of the architecture.
-        rate: The learning rate that it was trained with.
+        id: The id of the network; None of an ensemble.
+        rate: The learning rate that it was trained with; None of an ensemble.
 
     Returns:
         The model's address in MLflow.
@@ -199,13 +205,13 @@ def log_model(
         ) from error
 
 
-def _run_of_model(client: MlflowClient, source: Path, id: str, rate: float) -> str | None:
+def _run_of_model(client: MlflowClient, source: Path, id: str | None, rate: float | None) -> str | None:
     """MLflow's run that a model of a run belongs to, if it has one."""
     run = _known(client, source)
     if run is None:
         return None
     known = run.info.run_id
-    if run.data.tags.get(BEST, id) == id:
+    if id is None or run.data.tags.get(BEST, id) == id:
         return known
     nested = _nested(client, run.info.experiment_id, known)
     models = read_results(source)["models"] if is_finished(source) else []

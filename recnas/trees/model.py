@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from recnas.candidates.evaluation import Quality
-from recnas.data import Batch, Dataset
+from recnas.data import Batch, Dataset, batch_of
 from recnas.features.schema import Schema
 from recnas.train.metrics import Measured, Metrics
 from recnas.trees.columns import TreeColumns
@@ -45,6 +46,19 @@ class TreeModel:
         """Logits `[B]` of a batch on whatever device; computed on the CPU, with as many threads as torch has."""
         logits = self.ensemble.logits(self.columns.matrix(batch.to("cpu"), self.schema), torch.get_num_threads())
         return torch.from_numpy(np.asarray(logits, dtype=np.float64))
+
+    @property
+    def schemas(self) -> list[Schema]:
+        """What it is called with a batch of each of; see `CTRModel.schemas`."""
+        return [self.schema]
+
+    def predict(self, rows: Any) -> np.ndarray:
+        """Click probabilities `[B]` float64 of raw rows, as `Schema.encode` takes them.
+
+        Raises:
+            InputError: A value cannot be read.
+        """
+        return torch.sigmoid(self(batch_of(self.schema.encode(rows), self.schema))).numpy()
 
     def evaluate(self, dataset: Dataset, split: str) -> Quality:
         """Log loss and AUC over a whole split."""

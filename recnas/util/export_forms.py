@@ -9,7 +9,7 @@ from annotated_types import Len
 # The standard library's has no forms of its own before Python 3.12.
 from typing_extensions import TypedDict
 
-from recnas.util.forms import CLOSED, Finite, Quality
+from recnas.util.forms import CLOSED, Count, Finite, Quality, Share
 
 
 class Stage(TypedDict):
@@ -19,7 +19,7 @@ class Stage(TypedDict):
 
     data: str
     epochs: Finite | None
-    learning_rate: Finite
+    learning_rate: Finite | None
     validation: Quality | None
     test: Quality | None
     origin: NotRequired[str | None]
@@ -34,6 +34,25 @@ class Quantization(TypedDict):
     split: Literal["train", "validation", "test"]
     before: Quality | None
     after: Quality | None
+
+
+class EnsembleMember(TypedDict):
+    """A member in `ensemble.json`."""
+
+    __pydantic_config__ = CLOSED
+
+    folder: str
+    weight: Share
+    inputs: Count
+
+
+class Ensemble(TypedDict):
+    """`ensemble.json` of an exported ensemble."""
+
+    __pydantic_config__ = CLOSED
+
+    version: Count
+    members: Annotated[list[EnsembleMember], Len(2, 1000)]
 
 
 class TrainedBy(TypedDict):

@@ -94,6 +94,9 @@ class EnsembleMember(TypedDict):
     id: str
     candidate: str
     weight: Share
+    kind: Literal["searched", "baseline"]
+    learning_rate: Finite
+    epoch: Finite
     validation: Quality
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from recnas.data import Dataset
+from recnas.train.metrics import quality_of
 from tests.searches import history_of
 
 pytestmark = pytest.mark.slow
@@ -100,9 +102,10 @@ def test_two_processes_find_what_one_finds(data: Path, tmp_path: Path, search: S
         for split in ("validation", "test"):
             assert theirs[split]["log_loss"] == pytest.approx(mine[split]["log_loss"], abs=2e-3)
     # Predictions are whole, and in the order of the rows.
-    for mine in one.rglob("validation.npy"):
-        theirs = two / mine.relative_to(one)
-        assert np.load(theirs) == pytest.approx(np.load(mine), abs=0.05)
+    labels = Dataset(data).labels("validation")
+    for model in found[two]["models"]:
+        logits = np.load(two / "models" / model["candidate"] / "validation.npy")
+        assert quality_of(logits, labels).to_json() == pytest.approx(model["validation"], abs=1e-6)
     entries = [*found[two]["models"], *(found[two]["ensemble"] or {"members": []})["members"]]
     assert {path.parent.name for path in two.rglob("weights.safetensors")} == {entry["candidate"] for entry in entries}
     assert not list(two.rglob("checkpoint-*"))

@@ -78,7 +78,7 @@ def check_onnx(model: CTRModel, encoded: Encoded, expected: torch.Tensor, folder
 
     save_onnx(model, folder / "model.onnx")
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
-    given = dict(zip(input_names(model.schema), encoded.arrays, strict=True))
+    given = dict(zip(input_names([model.schema]), encoded.arrays, strict=True))
     (found,) = session.run(None, {entry.name: given[entry.name] for entry in session.get_inputs()})
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
@@ -164,7 +164,7 @@ def check_baseline(family: str, schema: Schema, folder: Path | None = None) -> N
             tables = rounded(model.embeddings.tables())
             model.embeddings.load_tables({name: table.table() for name, table in tables.items()})
             with torch.inference_mode():
-                found = export_program(model, tables).module()(*map(torch.from_numpy, encoded.arrays))
+                found = export_program(model, [tables]).module()(*map(torch.from_numpy, encoded.arrays))
             torch.testing.assert_close(found, probabilities(model, encoded), rtol=0, atol=1e-5)
 
 

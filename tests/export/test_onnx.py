@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def run_file(path, schema, inputs):
     session = onnxruntime.InferenceSession(str(path))
-    given = dict(zip(input_names(schema), (tensor.numpy() for tensor in inputs), strict=True))
+    given = dict(zip(input_names([schema]), (tensor.numpy() for tensor in inputs), strict=True))
     return torch.from_numpy(session.run(None, {entry.name: given[entry.name] for entry in session.get_inputs()})[0])
 
 
@@ -49,7 +49,7 @@ def test_the_readmes_code_gives_the_programs_probabilities_in_onnx_runtime_too(f
 
 def test_lists_may_all_be_empty(folder):
     model = load(folder)
-    dense, ids, *lists = example_inputs(model.schema, 3)
+    dense, ids, *lists = example_inputs([model.schema], 3)
     lists = [torch.zeros(4 if place % 2 else 0, dtype=torch.int64) for place in range(len(lists))]
     program = torch.export.load(folder / "program.pt2").module()
     found = run_file(folder / "model.onnx", model.schema, (dense, ids, *lists))
