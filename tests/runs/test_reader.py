@@ -25,7 +25,7 @@ def test_a_complete_run_is_read(run):
 def test_a_run_of_version_0_1_is_read_as_one_of_now(run, old_run):
     old, now = read_run(old_run), read_run(run)
     assert not (old_run / "models").exists()
-    # Its trainings were told apart by their learning rates, and had no ids.
+    # Its trainings were told apart by their learning rates; they and its candidates had no ids.
     results = replace(now.results, models=tuple(replace(model, candidate=None) for model in now.results.models))
     rate_of = {epoch.training: repr(epoch.learning_rate) for epochs in now.epochs.values() for epoch in epochs}
     epochs = {
@@ -36,7 +36,8 @@ def test_a_run_of_version_0_1_is_read_as_one_of_now(run, old_run):
         model: {rate_of[training]: points for training, points in trainings.items()}
         for model, trainings in now.curves.items()
     }
-    now = replace(now, results=results, epochs=epochs, curves=curves)
+    history, reranked = (tuple(replace(item, candidate=None) for item in part) for part in (now.history, now.reranked))
+    now = replace(now, results=results, epochs=epochs, curves=curves, history=history, reranked=reranked)
     for part in ("data", "warmup", "history", "reranked", "results", "epochs", "curves", "best_architecture"):
         assert getattr(old, part) == getattr(now, part), part
     kept = {model.id: model.training for model in old.results.models if not model.diverged}
