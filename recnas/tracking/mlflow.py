@@ -140,6 +140,9 @@ class TrackedRun:
                 self._log_figures(self._mlflow_run(series), figures)
             if model["id"] == results["best"]:
                 self._log_figures(self._runs[SEARCH], figures)
+        if (ensemble := results.get("ensemble")) is not None:
+            figures = _figures({f"ensemble_{split}": ensemble[split] for split in ("validation", "test")})
+            self._log_figures(self._runs[SEARCH], figures)
         self._client.set_tag(self._runs[SEARCH], BEST, results["best"])
 
     def _log_figures(self, run: str, figures: Mapping[str, float]) -> None:

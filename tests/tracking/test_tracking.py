@@ -230,6 +230,17 @@ def test_a_search_and_its_baselines_are_one_run_of_mlflow_with_results_and_files
     assert set(after) > set(before)
     assert {item.info.status for item in after.values()} == {"FINISHED"}
     assert {series.split()[0] for series in set(after) - set(before)} == {"lr"}
+    # The ensemble's figures stand beside the best model's.
+    results = json.loads((folder / "results.json").read_text())
+    quality = {"log_loss": 0.5, "auc": 0.75}
+    member = {"id": "lr", "candidate": "lr-1", "weight": 0.5, "kind": "baseline", "learning_rate": 0.1, "epoch": 1}
+    costs = {"parameters": 1, "macs": 1, "latency_ms": None, "over_limits": []}
+    results["ensemble"] = {"members": [member | {"validation": quality}] * 2, "among": 2, **costs}
+    results["ensemble"] |= {"validation": quality, "test": quality, "held_out": {"log_loss": 0.5, "single": 0.6}}
+    (folder / "results.json").write_text(json.dumps(results))
+    with tracked(folder, ["mlflow"], Console(False)):
+        pass
+    assert mlflow_runs(folder)["search"].data.metrics["ensemble_test_auc"] == 0.75
     kept = MlflowClient().download_artifacts(before["search"].info.run_id, "results.json")
     assert [model["id"] for model in json.loads(Path(kept).read_text())["models"]][-1] == "lr"
 
