@@ -71,12 +71,12 @@ def test_a_search_ranks_by_it_and_is_looked_at_without_its_code(
     assert [line["score"] for line in history] == [-line["proxies"][BLOCKS_READ] for line in history]
     assert len({line["score"] for line in history}) > 1
     assert not (run / "supernet").exists()
-    assert read_plan(run).names == ("search", "final training", "test")
+    assert read_plan(run).names == ("search", "final training", "ensemble", "test")
     # An unfinished run too tells its stages by its plan.
     (run / "results.json").unlink()
     del sys.modules["own_proxies"]
     module.write_text("raise ValueError('imported')\n")
-    assert read_status(run).stages == ("search", "final training", "test")
+    assert read_status(run).stages == ("search", "final training", "ensemble", "test")
     write_report(run)
     assert "own_proxies" not in sys.modules
 
