@@ -157,8 +157,9 @@ TREES: dict[str, Family] = {
         },
     ),
 }
-"""Those of gradient-boosted trees, likewise; choices are the libraries' parameters. `recnas.trees` grows them, which
-needs an extra, so they are trained where they are asked for by name."""
+"""Those of gradient-boosted trees, likewise; choices are the libraries' parameters. `recnas.trees` grows them."""
+USUAL_TREES = "lightgbm"
+"""The one of them that a search tries where nothing else is said; the other needs an extra."""
 
 
 def find_family(name: str) -> Family | None:

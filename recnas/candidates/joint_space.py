@@ -9,9 +9,17 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
-from recnas.candidates.families import find_family
+from recnas.candidates.families import TREES, find_family
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe_choices import NUMBERS, RECIPE_CHOICES, Options, Span, value_at, with_choices
+from recnas.candidates.recipe_choices import (
+    NUMBERS,
+    OF_TREES,
+    RECIPE_CHOICES,
+    Options,
+    Span,
+    value_at,
+    with_choices,
+)
 from recnas.space import Architecture, SearchSpace
 
 NETWORK = "network."
@@ -68,18 +76,21 @@ class JointSpace:
     def table(self, kind: str) -> dict[str, Span | Options]:
         """Every choice of candidates of a kind by its place; an architecture's own are the space's to draw."""
         family = find_family(kind)
-        own = {} if family is None else {NETWORK + key: Options(values) for key, values in family.choices.items()}
-        joint: dict[str, Span | Options] = {}
+        chosen = {} if family is None else {NETWORK + key: Options(values) for key, values in family.choices.items()}
+        chosen |= RECIPE_CHOICES
         if self.joint_ids:
             counts = [count for count in JOINT_ID_COUNTS if count < len(self.joint_ids)]
-            joint = {JOINT_IDS: Options((*counts, len(self.joint_ids))), CROSS_PENALTY: Span(3e-4, 3e-2)}
-        chosen = own | dict(RECIPE_CHOICES) | joint
+            chosen |= {JOINT_IDS: Options((*counts, len(self.joint_ids))), CROSS_PENALTY: Span(3e-4, 3e-2)}
+        if kind in TREES:
+            of_trees = (*OF_TREES, JOINT_IDS)
+            chosen = {place: item for place, item in chosen.items() if place.startswith(NETWORK) or place in of_trees}
         return {place: item for place, item in chosen.items() if place not in self.fixed}
 
     def kept(self, candidate: Candidate) -> Candidate:
         """A candidate with what is fixed as the space has it."""
-        own = Candidate(candidate.network, self.recipe, self.inputs)
-        return with_choices(candidate, {place: value_at(own, place) for place in sorted(self.fixed)})
+        own = Candidate(Baseline("dnn"), self.recipe, self.inputs)
+        places = self.fixed if candidate.recipe is not None else self.fixed.intersection(OF_TREES)
+        return with_choices(candidate, {place: value_at(own, place) for place in sorted(places)})
 
     def own(self, kind: str) -> Candidate:
         """The candidate that a kind begins with: a family's own, or the space's first architecture."""
@@ -154,8 +165,10 @@ class JointSpace:
             for place, item in self.table(other).items():
                 if place.startswith(NETWORK):
                     numbers.append(_number(item, self.value(candidate, place)) if other == kind else -1.0)
-        shared = [place for place in self.table(self.kinds[0]) if not place.startswith(NETWORK)]
-        numbers += [_number(own[place], self.value(candidate, place)) for place in shared]
+        tables = [self.table(other) for other in self.kinds]
+        for place in dict.fromkeys(place for table in tables for place in table if not place.startswith(NETWORK)):
+            # Trees have few of them.
+            numbers.append(_number(own[place], self.value(candidate, place)) if place in own else -1.0)
         if self.space is not None:
             is_searched = isinstance(candidate.network, Architecture)
             width = len(self.space.encode(self.space.first()))

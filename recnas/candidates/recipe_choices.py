@@ -78,6 +78,8 @@ RECIPE_CHOICES: Mapping[str, Span | Options] = {
     "inputs.min_count": Options((1, 2, 3, 5, 10)),
 }
 """By its place in a candidate each choice that tuning makes."""
+OF_TREES = ("inputs.min_count",)
+"""Those of them that are made of trees, too."""
 
 
 def with_choices(candidate: Candidate, chosen: Mapping[str, Any]) -> Candidate:

@@ -34,8 +34,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
         type=reader(tuple[str, ...]),
         nargs="*",
         metavar="NAME",
-        help=f"some of {', '.join(FAMILIES)} (default: all of these); {' and '.join(TREES)} (trees; need the extra "
-        "recnas[gbdt]); module:Class is one of your own",
+        help=f"some of {', '.join(FAMILIES)} (default: all of these); {' and '.join(TREES)} (trees; CatBoost "
+        "needs the extra recnas[catboost]); module:Class is one of your own",
     )
     parser.add_argument(
         "--learning-rates",

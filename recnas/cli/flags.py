@@ -47,18 +47,20 @@ def add_setting_flags(
         if about.group not in groups:
             groups[about.group] = parser.add_argument_group(about.group)
         shown = _shown(reduce(getattr, path, defaults))
-        how = {
-            "dest": f"setting:{name}",
-            "type": reader(kind),
-            "nargs": "*" if typing.get_origin(kind) is tuple else None,
-            "default": argparse.SUPPRESS,
-            "metavar": metavar(kind),
-        }
+        how = {"dest": f"setting:{name}", "default": argparse.SUPPRESS} | _read_as(kind)
         text = f"{about.help} (default: {shown})".replace("%", "%%")
         groups[about.group].add_argument(about.flag, help=text, **how)
         if about.former_flag is not None:
             # Of its own, so that a message about one flag names that one.
             parser.add_argument(about.former_flag, help=argparse.SUPPRESS, **how)
+
+
+def _read_as(kind: Any) -> dict[str, Any]:
+    """How argparse reads a flag's value as a setting's type; one of yes and no has none, but a second flag."""
+    if kind in (bool, bool | None):
+        return {"action": argparse.BooleanOptionalAction}
+    nargs = "*" if typing.get_origin(kind) is tuple else None
+    return {"type": reader(kind), "nargs": nargs, "metavar": metavar(kind)}
 
 
 def _among(name: str, places: Collection[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
-from recnas.candidates.families import FAMILIES, TREES, check_family_name
+from recnas.candidates.families import FAMILIES, TREES, USUAL_TREES, check_family_name, find_family
 from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.features.inputs import Inputs
@@ -196,8 +196,8 @@ class FinalSettings:
     )
     baselines: tuple[str, ...] = setting(
         (),
-        help=f"baselines to train beside the finalists: {', '.join(FAMILIES)}; {' and '.join(TREES)} (need the extra "
-        "recnas[gbdt]); module:Class is one of your own",
+        help=f"baselines to train beside the finalists: {', '.join(FAMILIES)}; {' and '.join(TREES)} (CatBoost "
+        "needs the extra recnas[catboost]); module:Class is one of your own",
     )
     tuning: TuningSettings = field(default_factory=TuningSettings)
     ensemble: int = setting(
@@ -291,8 +291,13 @@ class Settings:
     space: str | None = setting(
         None,
         help=f"search space: {', '.join(SPACES)}; module:function gives one of your own; a search that trains its "
-        f"candidates takes families of baselines, too, several with commas: {', '.join(FAMILIES)}; none: "
-        f"{RANKED_SPACE}, or all families and {TRAINED_SPACE}",
+        f"candidates takes families of baselines, too, several with commas: {', '.join((*FAMILIES, *TREES))}; none: "
+        f"{RANKED_SPACE}, or all families of networks and {TRAINED_SPACE}",
+    )
+    with_trees: bool | None = setting(
+        None,
+        help=f"whether {USUAL_TREES} is among the candidates of a search that trains them; none: where no space is "
+        "named, and no limit on latency or parameters, which of trees are known too late",
     )
     strategy: str | None = setting(
         None,
@@ -326,10 +331,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in self.spaces:
-            if not (self.trains and name in FAMILIES):
+            if not (self.trains and find_family(name)):
                 check_space_name(name)
         if (
-            len(blocks := [name for name in self.spaces if name not in FAMILIES]) > 1
+            len(blocks := [name for name in self.spaces if not find_family(name)]) > 1
             or len(self.spaces) > 1 > self.trains
         ):
             raise InputError(f"space is {self.space}; one of blocks is searched, not {' and '.join(blocks)}")
@@ -340,6 +345,8 @@ class Settings:
                 f"{self.strategy} trains its candidates: leave what is said of ranking, warm-up, evolution and "
                 "finalists out, or choose another --strategy"
             )
+        if self.with_trees and not self.trains:
+            raise InputError(f"--with-trees is of a search that trains its candidates; {self.explorer} ranks them")
         if self.budget is not None and not self.trains:
             raise InputError(f"--budget is of a search that trains its candidates; {self.explorer} ranks them")
         _ = self.limit  # checks it
@@ -418,17 +425,21 @@ class Settings:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The families of baselines that are searched: all where no space is named."""
+        """The families of baselines that are searched: where no space is named, all of networks, and one of trees."""
         if not self.trains:
             return ()
-        return tuple(name for name in self.spaces if name in FAMILIES) if self.spaces else tuple(FAMILIES)
+        named = [name for name in self.spaces if find_family(name)] if self.spaces else list(FAMILIES)
+        known_late = {"latency", "parameters"}.intersection(self.limits.bounds)
+        if self.with_trees or (self.with_trees is None and not self.spaces and not known_late):
+            named.append(USUAL_TREES)
+        return tuple(dict.fromkeys(named))
 
     @property
     def block_space(self) -> str | None:
         """The name of the search space of blocks; None where families alone are searched."""
         if not self.spaces:
             return TRAINED_SPACE if self.trains else RANKED_SPACE
-        return next((name for name in self.spaces if name not in FAMILIES), None)
+        return next((name for name in self.spaces if not find_family(name)), None)
 
     @property
     def warmup_amount(self) -> float:

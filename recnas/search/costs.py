@@ -90,7 +90,12 @@ class Costs:
         return "latency" not in self._bounds or self._latencies.whole(candidate) <= self._bounds["latency"]
 
     def macs(self, candidate: Candidate) -> float:
-        """About how many multiply–accumulates a row of a candidate costs: on what the run's are usually fed."""
+        """About how many multiply–accumulates a row of a candidate costs: on what the run's are usually fed.
+
+        Trees compare, and multiply nothing.
+        """
+        if candidate.recipe is None:
+            return 0
         return count_macs(candidate.network, self._schema, dim_of(candidate))
 
     def point(self, result: Result) -> Point:

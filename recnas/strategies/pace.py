@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result, Training
+from recnas.candidates.network import are_trees
 
 LOOKUP_MACS = 400_000
 """What a row costs beside the products of its network, lookups and updates of embeddings, in multiply–accumulates."""
+SHARE_OF_TREES = 0.5
+"""Of the most trees of a candidate, those that are expected where none were grown yet."""
 
 
 class Pace:
-    """Learns how fast a run trains.
+    """Learns how fast a run trains: networks by their rows and products, trees by how long they took before.
 
     Args:
         macs: Multiply–accumulates a row of a candidate's network.
@@ -23,6 +26,7 @@ class Pace:
     def __init__(self, macs: Callable[[Candidate], float], pass_rows: int) -> None:
         self._macs, self._pass_rows = macs, pass_rows
         self._seconds_a_unit: list[float] = []
+        self._of_trees: list[float] = []
 
     def learn(self, result: Result, rows: int) -> None:
         """Notes what an evaluation took.
@@ -31,11 +35,19 @@ class Pace:
             result: What came of it.
             rows: Training rows that it has seen, and no evaluation before.
         """
-        if rows > 0 and result.seconds > 0:
+        if rows <= 0 or result.seconds <= 0:
+            return
+        if are_trees(result.candidate.network):
+            self._of_trees.append(result.seconds)
+        else:
             self._seconds_a_unit.append(result.seconds / self._work(result.candidate, rows))
 
     def seconds(self, candidate: Candidate, share: float = 1.0) -> float | None:
         """How long a share of a candidate's training takes, at most; None while nothing was trained."""
+        if are_trees(candidate.network):
+            if self._of_trees:
+                return share * statistics.median(self._of_trees)
+            share *= SHARE_OF_TREES
         if not self._seconds_a_unit:
             return None
         rows = share * candidate.passes * self._pass_rows

@@ -233,8 +233,8 @@ class Portfolio(Strategy):
         trial = Trial(
             Evaluation(candidate, 1.0, parents, len(self._trials), source), self.problem.space.kind_of(candidate)
         )
-        # The first of its kind has nothing to be compared with.
-        if not any(other.kind == trial.kind for other in self._ended()):
+        # The first of its kind has nothing to be compared with, and trees cannot pause.
+        if candidate.recipe is None or not any(other.kind == trial.kind for other in self._ended()):
             trial.rung = len(RUNGS)
         self._trials[candidate.id] = trial
         return trial

@@ -11,7 +11,15 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.families import Choice, find_family
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, rounded, value_at, with_choices
+from recnas.candidates.recipe_choices import (
+    OF_TREES,
+    RECIPE_CHOICES,
+    Options,
+    Span,
+    rounded,
+    value_at,
+    with_choices,
+)
 from recnas.strategies.base import Strategy
 
 AT_ONCE = 2
@@ -20,8 +28,6 @@ RANDOM_TRIALS = 6
 """Trials of a family before its model of what is good has a say, its own candidate among them."""
 MOST_REPEATS = 20
 """Draws in a row of candidates that were tried before, after which a family has nothing more to try."""
-OF_TREES = ("inputs.min_count",)
-"""Of what is chosen of recipe and inputs, what is chosen of trees, too."""
 CHOICE = "network."
 """What precedes the name of a family's own choice."""
 

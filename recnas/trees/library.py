@@ -132,7 +132,7 @@ def is_installed(name: str) -> bool:
 def check_library(name: str) -> None:
     """Raises InputError if the package of a family of trees is not installed."""
     if not is_installed(name):
-        raise InputError(f"{name} is not installed; pip install 'recnas[gbdt]' brings it")
+        raise InputError(f"{name} is not installed; pip install {name} brings it")
 
 
 def library(name: str) -> Library:

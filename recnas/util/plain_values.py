@@ -162,13 +162,15 @@ def _convert(kind: Any, value: Any, source: str, name: str) -> Any:
             if math.isinf(number := option(value)):
                 raise InputError(f"{source}: {name} is {number}; it must be finite")
             return number
-        if option is str and isinstance(value, str):
+        if option in (bool, str) and isinstance(value, option):
             return value
         if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
             inner = typing.get_args(option)[0]
             return tuple(_convert(inner, item, source, name) for item in value)
     expected = " or ".join(
-        {float: "a number", int: "a whole number", str: "text", types.NoneType: "null"}.get(o, "a list")
+        {bool: "true or false", float: "a number", int: "a whole number", str: "text", types.NoneType: "null"}.get(
+            o, "a list"
+        )
         for o in options
     )
     hint = (

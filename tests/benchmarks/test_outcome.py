@@ -32,7 +32,7 @@ from benchmarks.outcome.results import (
 from benchmarks.outcome.table import difference, table
 from recnas.data_prep import prepare
 
-trees = pytest.importorskip("benchmarks.outcome.trees", reason="needs recnas[gbdt]")
+trees = pytest.importorskip("benchmarks.outcome.trees", reason="needs recnas[catboost]")
 
 
 @pytest.fixture(scope="module")

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
-from recnas.candidates.families import FAMILIES
+from recnas.candidates.families import FAMILIES, TREES
 from recnas.candidates.joint_space import CROSS_PENALTY, JOINT_IDS, JointSpace, places_said
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe_choices import RECIPE_CHOICES, Options, Span, value_at
+from recnas.candidates.recipe_choices import Options, Span
 from recnas.features.inputs import Inputs
 from recnas.space import SearchSpace
 
 JOINT = ("a:b", "c:d", "e:f")
-SPACE = JointSpace(tuple(FAMILIES), SearchSpace.named("nasrec-cross"), JOINT)
+SPACE = JointSpace((*FAMILIES, *TREES), SearchSpace.named("nasrec-cross"), JOINT)
 
 
 @given(seed=st.integers(0, 2**32), kind=st.sampled_from(SPACE.kinds), changes=st.integers(1, 6))
@@ -71,6 +71,14 @@ def test_joint_ids_are_taken_in_their_order_and_beside_those_that_a_user_asked_f
     assert asked.value(asked.with_values(own, {JOINT_IDS: 2}), JOINT_IDS) == 2
 
 
+def test_of_trees_their_own_choices_and_what_they_are_fed_is_chosen() -> None:
+    places = set(SPACE.table("lightgbm"))
+    assert {place for place in places if not place.startswith("network.")} == {"inputs.min_count", JOINT_IDS}
+    assert "network.num_leaves" in places
+    assert SPACE.with_values(SPACE.own("lightgbm"), {JOINT_IDS: 1}).inputs.crosses == ("a:b",)
+    assert JointSpace(("lightgbm",)).encode(own_candidate("lightgbm"))
+
+
 def test_without_joint_ids_nothing_of_them_is_chosen() -> None:
     table = JointSpace(("lr",)).table("lr")
     assert not {JOINT_IDS, CROSS_PENALTY} & set(table)
@@ -96,4 +104,5 @@ def test_every_kind_begins_with_a_candidate_that_is_in_the_table_s_places(kind: 
     own = SPACE.own(kind)
     assert own in SPACE
     assert SPACE.kind_of(own) == kind
-    assert all(value_at(own, place) is not None or isinstance(item, Options) for place, item in RECIPE_CHOICES.items())
+    table = {place: item for place, item in SPACE.table(kind).items() if place != CROSS_PENALTY}
+    assert all(SPACE.value(own, place) is not None or isinstance(item, Options) for place, item in table.items())

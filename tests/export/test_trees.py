@@ -129,7 +129,7 @@ def test_without_the_library_they_are_exported_but_not_loaded(
 ) -> None:
     monkeypatch.setattr(library, "find_spec", lambda name: None)
     folder = export_run(run, tmp_path / "model", model=family)
-    with pytest.raises(InputError, match=rf"{family} is not installed; pip install 'recnas\[gbdt\]' brings it"):
+    with pytest.raises(InputError, match=rf"{family} is not installed; pip install {family} brings it"):
         recnas.load(folder)
 
 

@@ -199,3 +199,32 @@ def test_a_space_is_blocks_or_families_or_both() -> None:
     assert Settings(space="gdcn, nasrec-small").families == ("gdcn",)
     assert Settings(space="gdcn").block_space is None
     assert Settings(strategy="random").block_space == "nasrec-small"
+
+
+def test_trees_are_candidates_and_may_be_what_is_found(data: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "trees.yaml"
+    save_portfolio([Member(own_candidate(name)) for name in ("lr", "lightgbm")], file)
+    given = small | {"space": "lr", "with_trees": True, "budget": "3c", "portfolio": str(file)}
+    recnas.search(data, tmp_path / "run", progress=False, **given)
+    lines = read_lines_of(tmp_path / "run" / "history.jsonl")
+    trees = [line for line in lines if "recipe" not in line["candidate"]]
+    assert trees
+    # They do not pause.
+    assert all(line["training"]["finished"] and line["fidelity"] == 1.0 for line in trees)
+    assert {model["id"] for model in results_of(tmp_path / "run")["models"]} == {"lr", "lightgbm"}
+
+
+def test_trees_are_left_out_where_they_are_not_asked_for_or_cannot_be_held_against_a_limit() -> None:
+    def kinds(**given: Any) -> tuple[str, ...]:
+        return Settings.from_mapping(given).families
+
+    assert "lightgbm" in kinds()
+    assert "lightgbm" in kinds(limits={"max_macs": 1000})
+    assert kinds(space="lr") == ("lr",)
+    assert kinds(space="lr", with_trees=True) == ("lr", "lightgbm")
+    assert kinds(space="lr,catboost") == ("lr", "catboost")
+    assert "lightgbm" not in kinds(with_trees=False)
+    assert "lightgbm" not in kinds(limits={"max_parameters": 1000})
+    assert "lightgbm" not in kinds(limits={"max_latency_ms": 1.0})
+    with pytest.raises(InputError, match="--with-trees is of a search that trains its candidates; random ranks them"):
+        kinds(with_trees=True, strategy="random")
