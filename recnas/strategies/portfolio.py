@@ -255,11 +255,11 @@ class Portfolio(Strategy):
         return space.mutate(parent, rng, 1 + (rng.random() < 0.5) + (rng.random() < 0.25)), (parent.id,)
 
     def _chosen_by_surrogate(self) -> tuple[Candidate, tuple[str, ...]]:
-        rng, space, ended = self.problem.rng, self.problem.space, self._ended()
+        rng, space, ended, elite = self.problem.rng, self.problem.space, self._ended(), self._elite()
         offered = []
         for place in range(OFFERED):
             if place % 3:
-                parent = rng.choice(self._elite()).evaluation.candidate
+                parent = rng.choice(elite).evaluation.candidate
                 offered.append((space.mutate(parent, rng, rng.randint(1, 4)), (parent.id,)))
             else:
                 offered.append((space.draw(rng), ()))
