@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
 
 from recnas.data.joint_evidence import propose_crosses
@@ -25,12 +24,10 @@ class Beginning:
     Attributes:
         joint_ids: Features that may have a joint id, the most promising first.
         at_once: Candidates that are trained side by side.
-        seconds: What it took to find out.
     """
 
     joint_ids: tuple[str, ...]
     at_once: int
-    seconds: float
 
 
 def begin(context: RunContext) -> Beginning:
@@ -38,19 +35,17 @@ def begin(context: RunContext) -> Beginning:
     file = context.run / BEGINNING
     if file.exists():
         known = read_json(file, form=forms.Beginning)
-        return Beginning(tuple(known["joint_ids"]), known["at_once"], known["seconds"])
-    settings, start = context.settings, time.perf_counter()
-    seconds = settings.limit.seconds
+        return Beginning(tuple(known["joint_ids"]), known["at_once"])
+    settings, seconds = context.settings, context.settings.limit.seconds
     proposed = propose_crosses(
         context.dataset,
         seconds=None if seconds is None else seconds * MOST_SHARE,
         seed=stage_seed(settings, "joint ids"),
     )
-    taken = time.perf_counter() - start
     for item in proposed:
         context.console.say(f"joint id {item.cross}: {item.values:,} values, log loss -{item.gain:.4f} held out")
     at_once = AT_ONCE if seconds is None else settings.processes
-    found = Beginning(tuple(item.cross for item in proposed), at_once, taken)
+    found = Beginning(tuple(item.cross for item in proposed), at_once)
     told = {"gains": [item.gain for item in proposed], "values": [item.values for item in proposed]}
     write_json(file, asdict(found) | told)
     return found

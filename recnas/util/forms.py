@@ -275,7 +275,6 @@ class Beginning(TypedDict):
     gains: list[Finite]
     values: list[Count]
     at_once: Annotated[int, Interval(ge=1, le=10_000)]
-    seconds: Seconds
 
 
 class Measured(TypedDict):
