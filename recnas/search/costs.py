@@ -9,6 +9,7 @@ from typing import Any
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
 from recnas.data import Dataset
+from recnas.features.schema import Schema
 from recnas.nn.model import sizes
 from recnas.nn.networks import build_network, count_macs, dim_of
 from recnas.runs.settings import Settings
@@ -76,18 +77,16 @@ class Costs:
         return "latency" not in self._bounds or self.of(arch, "latency") <= self._bounds["latency"]
 
     def admits(self, candidate: Candidate) -> bool:
-        """Whether a whole candidate, as it is fed, is within the limits; what is counted is looked at first."""
+        """Whether a whole candidate, as it is fed, is within the limits; only what is bounded is found out."""
         if not self._bounds:
             return True
-        schema, dim = open_data(self._settings, candidate.inputs).schema, dim_of(candidate)
-        costs: dict[str, float | None] = {
-            "macs": count_macs(candidate.network, schema, dim),
-            "parameters": sum(item.numel() for item in build_network(candidate.network, schema, dim).parameters()),
-            "latency": None,
+        schema = open_data(self._settings, candidate.inputs).schema
+        costs = {
+            "macs": lambda: count_macs(candidate.network, schema, dim_of(candidate)),
+            "parameters": lambda: _num_parameters(candidate, schema),
+            "latency": lambda: self._latencies.whole(candidate),
         }
-        if self._settings.limits.exceeded(costs):
-            return False
-        return "latency" not in self._bounds or self._latencies.whole(candidate) <= self._bounds["latency"]
+        return all(costs[name]() <= bound for name, bound in self._bounds.items())
 
     def macs(self, candidate: Candidate) -> float:
         """About how many multiply–accumulates a row of a candidate costs: on what the run's are usually fed.
@@ -150,3 +149,8 @@ class Costs:
                 f"{flag} {bound:,} cannot be met: the smallest candidate of {self._settings.block_space} costs "
                 f"{round(least, 3):,} {unit} on {features}"
             )
+
+
+def _num_parameters(candidate: Candidate, schema: Schema) -> int:
+    """Parameters of its dense part, which is built for that."""
+    return sum(item.numel() for item in build_network(candidate.network, schema, dim_of(candidate)).parameters())
