@@ -23,9 +23,12 @@ Evaluate = Callable[[list[Evaluation]], Iterator[Result]]
 def drop_after(run: Path, stage: str) -> None:
     """Drops the lines of a run's history that are of other stages than one, which is to go on."""
     lines, _ = read_lines(run / FILE_NAME)
-    begins = json.dumps({"stage": stage})[:-1].encode()
-    kept = [line.decode() + "\n" for line in lines if line.startswith(begins)]
-    write_text(run / FILE_NAME, "".join(kept))
+    write_text(run / FILE_NAME, "".join(line.decode() + "\n" for line in lines if _is_of(line, stage)))
+
+
+def _is_of(line: bytes, stage: str) -> bool:
+    """Whether a line is of a stage, which is what `History.add` writes first."""
+    return line.startswith(json.dumps({"stage": stage})[:-1].encode())
 
 
 class History:
@@ -53,13 +56,14 @@ class History:
 
     def num_of(self, stage: str) -> int:
         """How many evaluations of a stage the file held when it was opened."""
-        begins = json.dumps({"stage": stage})[:-1].encode()
-        return sum(line.startswith(begins) for line in self._lines)
+        return sum(_is_of(line, stage) for line in self._lines)
 
     @property
     def last_clock(self) -> float:
-        """The time of a search's clock at the last line that the file held when it was opened; 0 where none has it."""
-        return self._line(len(self._lines) - 1).get("clock", 0.0) if self._lines else 0.0
+        """The last time of a search's clock that the file held when it was opened; 0 where it had none."""
+        # What follows a search has no clock.
+        clocks = (self._line(place).get("clock") for place in reversed(range(len(self._lines))))
+        return next((clock for clock in clocks if clock is not None), 0.0)
 
     @property
     def num_left(self) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result, Training
 from recnas.candidates.network import Baseline
-from recnas.runs.history import History
+from recnas.runs.history import History, drop_after
 from recnas.util.errors import InputError
 from tests.candidates.values import TRAININGS, training_of
 from tests.searches import read_lines_of
@@ -85,6 +85,22 @@ def test_a_recorded_training_is_asked_for_again_as_its_weights_are_needed_and_re
     assert [(line["id"], line["fidelity"]) for line in lines] == [
         (item.candidate.id, item.fidelity) for item in trainings
     ]
+
+
+def test_the_clock_of_a_search_goes_on_from_its_last_line_whatever_follows(tmp_path: Path) -> None:
+    trained = [replace(asked, fidelity=1.0) for asked in ASKED[:3]]
+    history = History(tmp_path)
+    assert history.last_clock == 0.0
+    for clock, asked in zip((2.0, 5.5, None), trained, strict=True):
+        result = replace(Result.of_training(asked, training_of([0.5], 10, False, True)), clock=clock)
+        history.add("final training" if clock is None else "search", result)
+    history.close()
+    history = History(tmp_path)
+    assert history.last_clock == 5.5
+    assert (history.num_of("search"), history.num_of("final training")) == (2, 1)
+    history.close()
+    drop_after(tmp_path, "search")
+    assert [line["clock"] for line in read_lines_of(tmp_path / "history.jsonl")] == [2.0, 5.5]
 
 
 @pytest.mark.parametrize(
