@@ -6,9 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from recnas.candidates.defaults import DEFAULT_INPUTS, TREE_INPUTS
+from recnas.candidates.recipe_choices import NUMBERS
 from recnas.data import Dataset, fit_inputs
 from recnas.features.inputs import AS_PREPARED, Inputs
-from recnas.features.schema import FILE_NAME, Schema
+from recnas.features.schema import FILE_NAME, RAW_NUMBERS_SINCE, Schema
 from recnas.runs.folder import inputs_folder
 from recnas.runs.settings import Settings
 from recnas.util.errors import InputError
@@ -54,6 +55,14 @@ def _open_data(data: str, run: str, inputs: Inputs, written: tuple[int, int] | N
         if begun_with.exists() and Schema.load(Path(run)).to_json() == dataset.own_schema.to_json():
             return dataset.fed(Schema.load(folder))
     return dataset.fed(fit_inputs(dataset, inputs))
+
+
+def no_choice_of(own: Schema) -> tuple[str, ...]:
+    """The places of `RECIPE_CHOICES` of which a data set leaves no choice, by its own schema.
+
+    They are how numbers are fed, where it has none, or has them not as they were given.
+    """
+    return () if own.dense and own.version >= RAW_NUMBERS_SINCE else (NUMBERS,)
 
 
 def keep_inputs(run: Path, inputs: Inputs, dataset: Dataset) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
-from recnas.candidates.recipe_choices import NUMBERS
-from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
 from recnas.nn.baselines.registry import imported_baseline
 from recnas.runs.folder import TUNING
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings, TuningSettings
 from recnas.search.baseline_candidates import baseline_candidates
 from recnas.search.context import RunContext
+from recnas.search.feeding import no_choice_of
 from recnas.search.final_training import best_finished, described, none_left
 from recnas.search.keeping import best_of_families, drop_others, drop_useless
 from recnas.search.loop import pursue
@@ -57,7 +56,7 @@ class Tuning(Stage):
             tuning.trials,
             stage_seed(settings, "tuning/families"),
             _Clock(tuning, settings.processes).goes_on,
-            _fixed(context.dataset.own_schema),
+            no_choice_of(context.dataset.own_schema),
             {name: imported_baseline(name).choices for name in self._baselines if is_user_code(name)},
         )
         pass_rows = context.dataset.rows("train")
@@ -102,11 +101,6 @@ class _Clock:
         """Whether there is time for another round."""
         seconds = self._settings.seconds
         return seconds is None or sum(result.seconds for result in results) / self._processes < seconds
-
-
-def _fixed(own: Schema) -> tuple[str, ...]:
-    """What a data set leaves no choice of: how numbers are fed that it has not, or not as they were given."""
-    return () if own.dense and own.version >= RAW_NUMBERS_SINCE else (NUMBERS,)
 
 
 def _first_of_each(candidates: Sequence[Candidate]) -> list[Candidate]:
