@@ -6,7 +6,8 @@ docs/recipes.md says how they were found.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import TypeVar
 
 from recnas.candidates.candidate import TREE_NUMBERS, Candidate
 from recnas.candidates.families import TREES, Choice
@@ -68,3 +69,30 @@ def own_candidate(family: str) -> Candidate:
         return Candidate(Baseline(family), None, TREE_INPUTS)
     network = Baseline(family, OWN_CHOICES.get(family, {}))
     return Candidate(network, OWN_RECIPES.get(family, DEFAULT_RECIPE), DEFAULT_INPUTS)
+
+
+Value = TypeVar("Value", Optimization, Recipe, Inputs)
+
+
+def with_what_is_said(own: Candidate, recipe: Recipe, inputs: Inputs) -> Candidate:
+    """A candidate with what a user has said: with those settings of recipe and inputs that are not as by default.
+
+    Trees have no recipe, and are fed numbers in one way alone.
+
+    Args:
+        own: The candidate.
+        recipe: With what was said, in all else the default.
+        inputs: Likewise.
+    """
+    if own.recipe is None:
+        return replace(own, inputs=_changed(own.inputs, inputs, DEFAULT_INPUTS, without="numbers"))
+    optimization = _changed(own.recipe.optimization, recipe.optimization, DEFAULT_RECIPE.optimization)
+    changed = _changed(replace(own.recipe, optimization=optimization), recipe, DEFAULT_RECIPE, without="optimization")
+    return replace(own, recipe=changed, inputs=_changed(own.inputs, inputs, DEFAULT_INPUTS))
+
+
+def _changed(own: Value, said: Value, default: Value, without: str = "") -> Value:
+    """A value with those fields of another that are not the default's."""
+    names = [item.name for item in fields(said) if item.name != without]
+    found = {name: value for name in names if (value := getattr(said, name)) != getattr(default, name)}
+    return replace(own, **found)

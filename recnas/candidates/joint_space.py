@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
+from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate, with_what_is_said
 from recnas.candidates.families import TREES, find_family
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe_choices import (
-    NUMBERS,
-    OF_TREES,
-    RECIPE_CHOICES,
-    Options,
-    Span,
-    value_at,
-    with_choices,
-)
+from recnas.candidates.recipe import Recipe
+from recnas.candidates.recipe_choices import OF_TREES, RECIPE_CHOICES, Options, Span, value_at, with_choices
+from recnas.features.inputs import Inputs
 from recnas.space import Architecture, SearchSpace
 
 NETWORK = "network."
@@ -45,17 +40,27 @@ class JointSpace:
         families: Names of families of networks.
         space: Whose architectures are candidates beside the families'; None for no architectures.
         joint_ids: Features that may have a joint id, the most promising first, as in `Inputs.crosses`.
-        recipe: Of architectures, and where a draw begins.
-        inputs: Likewise.
-        fixed: Places of `RECIPE_CHOICES` in which every candidate has what `recipe` and `inputs` have.
+        recipe: Of architectures; what is not as by default in it a user has said, and every candidate has it.
+        inputs: Likewise; those of `joint_ids` may come to its own.
+        no_choice: Places of `RECIPE_CHOICES` of which a data set leaves no choice: every candidate has what these have.
     """
 
     families: tuple[str, ...]
     space: SearchSpace | None = None
     joint_ids: tuple[str, ...] = ()
-    recipe: Any = DEFAULT_RECIPE
-    inputs: Any = DEFAULT_INPUTS
-    fixed: frozenset[str] = field(default_factory=frozenset)
+    recipe: Recipe = DEFAULT_RECIPE
+    inputs: Inputs = DEFAULT_INPUTS
+    no_choice: tuple[str, ...] = ()
+
+    @cached_property
+    def fixed(self) -> frozenset[str]:
+        """The places in which every candidate has the same: what a user has said, and what there is no choice of."""
+        said, usual = (
+            Candidate(Baseline("dnn"), recipe, inputs)
+            for recipe, inputs in ((self.recipe, self.inputs), (DEFAULT_RECIPE, DEFAULT_INPUTS))
+        )
+        places = (*RECIPE_CHOICES, CROSS_PENALTY)
+        return frozenset((*self.no_choice, *(item for item in places if value_at(said, item) != value_at(usual, item))))
 
     @property
     def kinds(self) -> list[str]:
@@ -87,10 +92,11 @@ class JointSpace:
         return {place: item for place, item in chosen.items() if place not in self.fixed}
 
     def kept(self, candidate: Candidate) -> Candidate:
-        """A candidate with what is fixed as the space has it."""
+        """A candidate with what a user has said, and with what there is no choice of as the space has it."""
         own = Candidate(Baseline("dnn"), self.recipe, self.inputs)
-        places = self.fixed if candidate.recipe is not None else self.fixed.intersection(OF_TREES)
-        return with_choices(candidate, {place: value_at(own, place) for place in sorted(places)})
+        found = with_what_is_said(candidate, self.recipe, self.inputs)
+        places = [place for place in self.no_choice if candidate.recipe is not None or place in OF_TREES]
+        return with_choices(found, {place: value_at(own, place) for place in places})
 
     def own(self, kind: str) -> Candidate:
         """The candidate that a kind begins with: a family's own, or the space's first architecture."""
@@ -176,19 +182,6 @@ class JointSpace:
         return numbers
 
 
-def places_said(said: Candidate, usual: Candidate, without: Collection[str] = ()) -> frozenset[str]:
-    """The places of `RECIPE_CHOICES` in which two candidates differ: what a user has said against what is usual.
-
-    Args:
-        said: With what was said.
-        usual: Without.
-        without: Places that count as said, too: of what a data set leaves no choice.
-    """
-    return frozenset(
-        place for place in RECIPE_CHOICES if place in without or value_at(said, place) != value_at(usual, place)
-    )
-
-
 def _moved(item: Span | Options, now: Any, rng: random.Random) -> Any:
     """Another value: a number near the one it was, a neighbour of one of ordered options, or any of them."""
     if isinstance(item, Span):
@@ -213,6 +206,3 @@ def _number(item: Span | Options, value: Any) -> float:
             values = tuple(sorted(values))
         return values.index(value) / max(1, len(values) - 1)
     return -1.0
-
-
-__all__ = ["JOINT_IDS", "NETWORK", "NUMBERS", "JointSpace", "places_said"]

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import TypeVar
+from dataclasses import replace
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
+from recnas.candidates.defaults import own_candidate, with_what_is_said
 from recnas.candidates.families import TREES
 from recnas.candidates.network import Baseline
-from recnas.candidates.recipe import Optimization, Recipe
-from recnas.features.inputs import Inputs
+from recnas.candidates.recipe import Recipe
 from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import check_baselines, imported_baseline
 from recnas.runs.rungs import other_learning_rates
 from recnas.runs.settings import OWN, Settings
 from recnas.trees.library import check_library
 from recnas.util.errors import InputError
-
-Value = TypeVar("Value", Optimization, Recipe, Inputs)
 
 
 def baseline_candidates(settings: Settings, names: Sequence[str]) -> list[Candidate]:
@@ -37,10 +33,9 @@ def _trainings(settings: Settings, name: str) -> list[Candidate]:
     final = settings.final
     if name in TREES:
         # No recipe and no learning rate of a network's is meant for them.
-        own = own_candidate(name)
-        return [replace(own, inputs=_changed(own.inputs, settings.inputs, DEFAULT_INPUTS, without="numbers"))]
+        return [with_what_is_said(own_candidate(name), final.recipe, settings.inputs)]
     if final.baseline_recipes == OWN:
-        own = _with_what_is_said(own_candidate(name), settings)
+        own = with_what_is_said(own_candidate(name), final.recipe, settings.inputs)
         rates = final.baseline_learning_rates or (own.learning_rate,)
         return [replace(own, recipe=at(own.recipe, rate)) for rate in rates]
     rates = [final.optimization.learning_rate, *other_learning_rates(final)]
@@ -70,21 +65,6 @@ def check_baseline_candidates(settings: Settings, names: Sequence[str], schema: 
             raise InputError(
                 f"{candidate.network.name}: batch norm takes batches of two rows or more; raise --batch-size"
             )
-
-
-def _with_what_is_said(own: Candidate, settings: Settings) -> Candidate:
-    """A family's own candidate with those settings of recipe and inputs that are not as by default."""
-    said = settings.final.recipe
-    optimization = _changed(own.recipe.optimization, said.optimization, DEFAULT_RECIPE.optimization)
-    recipe = _changed(replace(own.recipe, optimization=optimization), said, DEFAULT_RECIPE, without="optimization")
-    return replace(own, recipe=recipe, inputs=_changed(own.inputs, settings.inputs, DEFAULT_INPUTS))
-
-
-def _changed(own: Value, said: Value, default: Value, without: str = "") -> Value:
-    """A value with those fields of another that are not the default's."""
-    names = [item.name for item in fields(said) if item.name != without]
-    found = {name: value for name in names if (value := getattr(said, name)) != getattr(default, name)}
-    return replace(own, **found)
 
 
 def at(recipe: Recipe, learning_rate: float) -> Recipe:

@@ -8,18 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 
-from recnas.candidates.candidate import Candidate
-from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE
+from recnas.candidates.defaults import DEFAULT_RECIPE
 from recnas.candidates.evaluation import Evaluation, Result
-from recnas.candidates.joint_space import NUMBERS, JointSpace, places_said
-from recnas.candidates.network import Baseline
-from recnas.features.schema import RAW_NUMBERS_SINCE, Schema
+from recnas.candidates.joint_space import JointSpace
+from recnas.features.schema import Schema
 from recnas.runs.folder import SEARCH
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.beginning import Beginning, begin
 from recnas.search.context import RunContext
 from recnas.search.exploring import named_strategy
+from recnas.search.feeding import no_choice_of
 from recnas.search.final_training import described
 from recnas.search.keeping import best_of_families, drop_useless
 from recnas.search.loop import pursue
@@ -128,16 +127,14 @@ def joint_space(settings: Settings, joint_ids: Sequence[str], own: Schema) -> Jo
         joint_ids: Those that were found, the most promising first.
         own: The data set's own schema.
     """
-    no_choice = () if own.dense and own.version >= RAW_NUMBERS_SINCE else (NUMBERS,)
-    said = Candidate(Baseline("dnn"), settings.final.recipe, settings.inputs)
-    usual = Candidate(Baseline("dnn"), DEFAULT_RECIPE, DEFAULT_INPUTS)
+    said = settings.inputs.crosses
     return JointSpace(
         settings.families,
         None if settings.block_space is None else SearchSpace.named(settings.block_space),
-        tuple(joint_ids),
+        tuple(cross for cross in joint_ids if cross not in said),
         settings.final.recipe,
         settings.inputs,
-        places_said(said, usual, no_choice),
+        no_choice_of(own),
     )
 
 

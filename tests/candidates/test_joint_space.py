@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
 from recnas.candidates.families import FAMILIES, TREES
-from recnas.candidates.joint_space import CROSS_PENALTY, JOINT_IDS, JointSpace, places_said
-from recnas.candidates.network import Baseline
+from recnas.candidates.joint_space import CROSS_PENALTY, JOINT_IDS, JointSpace
 from recnas.candidates.recipe_choices import Options, Span
 from recnas.features.inputs import Inputs
 from recnas.space import SearchSpace
@@ -87,16 +86,39 @@ def test_without_joint_ids_nothing_of_them_is_chosen() -> None:
 def test_what_a_user_has_said_stays_in_every_candidate() -> None:
     recipe = replace(DEFAULT_RECIPE, epochs=1, optimization=replace(DEFAULT_RECIPE.optimization, batch_size=256))
     inputs = Inputs(numbers=("columns",), min_count=3)
-    said = Candidate(Baseline("dnn"), recipe, inputs)
-    fixed = places_said(said, Candidate(Baseline("dnn"), DEFAULT_RECIPE, DEFAULT_INPUTS))
-    assert fixed == {"recipe.epochs", "recipe.optimization.batch_size", "inputs.numbers"}
-    space = JointSpace(("dnn", "gdcn"), None, (), recipe, inputs, fixed)
+    space = JointSpace(("dnn", "gdcn"), None, (), recipe, inputs)
+    assert space.fixed == {"recipe.epochs", "recipe.optimization.batch_size", "inputs.numbers"}
     rng = random.Random(1)
     for _ in range(50):
         found = space.mutate(space.draw(rng), rng, 3)
         assert (found.recipe.epochs, found.recipe.optimization.batch_size) == (1, 256)
         assert found.inputs.numbers == ("columns",)
     assert space.kept(own_candidate("gdcn")).recipe.epochs == 1
+
+
+@given(seed=st.integers(0, 2**32), kind=st.sampled_from(SPACE.kinds))
+def test_what_a_user_has_said_of_what_is_not_chosen_stays_in_every_candidate_too(seed: int, kind: str) -> None:
+    optimization = replace(DEFAULT_RECIPE.optimization, optimizer="adamw", cross_penalty=0.5)
+    recipe = replace(DEFAULT_RECIPE, evaluations=1, patience=None, optimization=optimization)
+    inputs = replace(DEFAULT_INPUTS, bins=99, crosses=("x:y",))
+    space, rng = replace(SPACE, recipe=recipe, inputs=inputs), random.Random(seed)
+    drawn = space.draw(rng, kind)
+    for found in (space.kept(own_candidate("lr")), space.own(kind), drawn, space.mutate(drawn, rng, 3)):
+        assert (found.inputs.bins, found.inputs.crosses[0]) == (99, "x:y")
+        if found.recipe is not None:
+            assert (found.recipe.evaluations, found.recipe.patience) == (1, None)
+            assert (found.recipe.optimization.optimizer, found.recipe.optimization.cross_penalty) == ("adamw", 0.5)
+    # What was not said is a family's own.
+    assert space.kept(own_candidate("lr")).recipe.epochs == own_candidate("lr").recipe.epochs
+
+
+def test_what_a_data_set_leaves_no_choice_of_is_as_the_space_has_it() -> None:
+    space = replace(SPACE, no_choice=("inputs.numbers",))
+    assert space.fixed == {"inputs.numbers"}
+    other = replace(own_candidate("lr"), inputs=Inputs(numbers=("bins",)))
+    assert space.kept(other).inputs.numbers == DEFAULT_INPUTS.numbers
+    # Trees have a way of their own.
+    assert space.kept(own_candidate("lightgbm")) == own_candidate("lightgbm")
 
 
 @pytest.mark.parametrize("kind", SPACE.kinds)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import recnas
+from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.portfolio import Member, save_portfolio
 from recnas.report import write_report
@@ -70,7 +71,8 @@ def test_candidates_are_trained_until_the_budget_is_spent(searched: Path, small:
     assert len({line["id"] for line in lines}) == 6
     assert lines[0]["source"] == "portfolio"
     # What is said holds for every candidate.
-    assert {line["candidate"]["recipe"]["epochs"] for line in lines} == {2}
+    recipes = [Candidate.from_json(line["candidate"]).recipe for line in lines]
+    assert {(recipe.epochs, recipe.evaluations) for recipe in recipes} == {(2, 1)}
     clocks = [line["clock"] for line in lines]
     assert clocks == sorted(clocks)
     results = results_of(searched)
