@@ -19,7 +19,7 @@ from recnas.features.inputs import Inputs
 from recnas.features.schema import FILE_NAME, Schema
 from recnas.runs.history import drop_after
 from recnas.runs.plan import PLAN
-from recnas.runs.settings import USUAL_BUDGET, Settings
+from recnas.runs.settings import Kind, Settings, budget_of
 from recnas.runs.tracked import TRACKED
 from recnas.util import forms
 from recnas.util.errors import InputError, suggested
@@ -70,11 +70,11 @@ def open_run(settings: Settings, schema: Schema, overwrite: bool, resume: bool) 
         # The lock ends with the process, however it ends.
         if not _lock(handle, run):
             raise _taken(run)
-        if _goes_on(settings, schema, overwrite, resume):
+        if (before := _going_on(settings, schema, overwrite, resume)) is not None:
             # What a killed process was writing; safetensors' writer has names of its own.
             for path in (*run.rglob(f"*{PARTIAL}"), *run.rglob(".tmp*")):
                 path.unlink()
-            if _adds_to_budget(settings):
+            if _adds_to_budget(before, settings):
                 _reopen(run, settings)
         else:
             _make_room(run)
@@ -103,7 +103,7 @@ def check_openable(settings: Settings, schema: Schema, overwrite: bool, resume: 
         return
     if is_at_work(run):
         raise _taken(run)
-    _goes_on(settings, schema, overwrite, resume)
+    _going_on(settings, schema, overwrite, resume)
 
 
 def _check_names(settings: Settings) -> None:
@@ -120,15 +120,18 @@ def _taken(run: Path) -> InputError:
     return InputError(f"{run}: another process is at work on this run; `{status}` shows how far it is")
 
 
-def _goes_on(settings: Settings, schema: Schema, overwrite: bool, resume: bool) -> bool:
-    """Whether the run in a folder that is there goes on; if not, the folder may be emptied for a new one."""
+def _going_on(settings: Kind, schema: Schema, overwrite: bool, resume: bool) -> Kind | None:
+    """The settings with which the run in a folder that is there was begun, if it goes on.
+
+    If not, the folder may be emptied for a new one.
+    """
     run = Path(settings.run)
     if resume and (run / CONFIG).exists():
-        check_settings(settings)
+        before = check_settings(settings)
         _check_data(run, settings, schema)
-        return True
+        return before
     _check_room(run, overwrite, settings.command)
-    return False
+    return None
 
 
 def inputs_folder(run: Path, inputs: Inputs) -> Path:
@@ -261,8 +264,7 @@ def finished(settings: Settings, form: Any = forms.Results) -> dict[str, Any] | 
     run = Path(settings.run)
     if not is_finished(run):
         return None
-    check_settings(settings)
-    if _adds_to_budget(settings):
+    if _adds_to_budget(check_settings(settings), settings):
         return None
     return read_json(run / RESULTS, made_anew(run), form)
 
@@ -322,8 +324,8 @@ def begun_with(run: Path, command: str) -> dict[str, Any] | None:
     return config
 
 
-def check_settings(settings: Settings) -> None:
-    """Compares the settings that a run was begun with and those that it would be resumed with.
+def check_settings(settings: Kind) -> Kind:
+    """Compares the settings that a run was begun with, which it gives, and those that it would be resumed with.
 
     Raises:
         InputError: The first difference that would lead to another result.
@@ -338,20 +340,17 @@ def check_settings(settings: Settings) -> None:
         old, new = before, settings
         for name in path:
             old, new = getattr(old, name), getattr(new, name)
-        if old != new and not (path == ("budget",) and _adds_to_budget(settings)):
+        if old != new and not (path == ("budget",) and _adds_to_budget(before, settings)):
             raise InputError(
                 f"{run} was begun with {'.'.join(path)} {old}, not {new}; leave that setting out to go "
                 "on with --resume, or choose another --run"
             )
+    return before
 
 
-def _adds_to_budget(settings: Settings) -> bool:
-    """Whether a run in its folder is to go on beyond the budget that it had."""
-    run = Path(settings.run)
-    if not (run / CONFIG).exists():
-        return False
-    before = read_config(run).get("budget") or USUAL_BUDGET
-    return settings.budget is not None and settings.budget.startswith(f"{before}+")
+def _adds_to_budget(before: Settings, settings: Settings) -> bool:
+    """Whether a run is to go on beyond the budget that it had."""
+    return settings.budget is not None and settings.budget.startswith(f"{budget_of(before.budget)}+")
 
 
 def _reopen(run: Path, settings: Settings) -> None:

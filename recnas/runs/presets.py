@@ -9,7 +9,7 @@ from typing import Any
 
 from recnas.runs.confirmation import check_cluster, check_code
 from recnas.runs.folder import CONFIG, begun_with
-from recnas.runs.settings import USUAL_BUDGET, Kind, Settings
+from recnas.runs.settings import Kind, Settings, budget_of
 from recnas.util.documents import parse_yaml
 from recnas.util.errors import InputError
 from recnas.util.files import read_yaml
@@ -43,7 +43,7 @@ def resolve(
     if str(values.get("budget") or "").startswith("+"):
         if before is None:
             raise InputError(f"--budget {values['budget']} adds to a run that is there; give --resume and its --run")
-        values["budget"] = f"{before.get('budget') or USUAL_BUDGET}{values['budget']}"
+        values["budget"] = f"{budget_of(before.get('budget'))}{values['budget']}"
     if before is not None:
         values = merge(before, values)
         sources.append(str(Path(run) / CONFIG))

@@ -416,7 +416,7 @@ class Settings:
     @property
     def limit(self) -> Limit:
         """The budget of a search that trains its candidates."""
-        return limit_of(self.budget or USUAL_BUDGET)
+        return limit_of(budget_of(self.budget))
 
     @property
     def spaces(self) -> tuple[str, ...]:
@@ -478,6 +478,11 @@ class Settings:
             InputError: A value has the wrong type or range.
         """
         return from_plain(cls, known_only(cls, with_present_names(cls, values, source)), source)
+
+
+def budget_of(said: str | None) -> str:
+    """The budget of a search that trains its candidates: what is said, or the usual one."""
+    return said or USUAL_BUDGET
 
 
 def at_least(settings: Any, **least: int) -> None:
