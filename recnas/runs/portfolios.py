@@ -85,11 +85,15 @@ def _trained(run: Path) -> Iterator[tuple[Candidate, float]]:
     """Networks that a run trained to their ends, and what they came to on validation."""
     lines, _ = read_lines(run / FILE_NAME)
     for number, line in enumerate(lines, start=1):
-        values = checked_line(line, forms.EvaluationLine, f"{run / FILE_NAME}:{number}")
-        if values.get("training") is None:
+        where = f"{run / FILE_NAME}:{number}"
+        if checked_line(line, forms.EvaluationLine, where).get("training") is None:
             continue
+        values = checked_line(line, forms.TrainedLine, where)
         training = Training.from_json(values["training"])
-        candidate = Candidate.from_json(values["candidate"])
+        try:
+            candidate = Candidate.from_json(values["candidate"])
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
         if training.finished and training.validation is not None and candidate.recipe is not None:
             yield candidate, training.validation.log_loss
 

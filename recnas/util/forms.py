@@ -268,6 +268,13 @@ class EvaluationLine(TypedDict, total=False):
     clock: Seconds
 
 
+class TrainedLine(EvaluationLine):
+    """A line of a training, as a portfolio is learned from it."""
+
+    candidate: dict[str, Any]
+    training: Training
+
+
 class Beginning(TypedDict):
     """`beginning.json`."""
 

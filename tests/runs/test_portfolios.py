@@ -84,3 +84,24 @@ def test_runs_without_trainings_are_one_line(tmp_path: Path) -> None:
         learn_portfolio([write_run(tmp_path / "none", "x", {})], 3)
     with pytest.raises(InputError):
         learn_portfolio([tmp_path / "nowhere"], 3)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "message"),
+    [
+        (None, "no 'candidate'"),
+        (["dnn"], "candidate: input should be a valid dictionary"),
+        ({"network": {}}, "a candidate has a network and a recipe"),
+        ({"network": {"kind": "baseline", "version": 2, "name": 1}, "recipe": {}}, "learning_rate is missing|recipe"),
+    ],
+)
+def test_a_damaged_candidate_is_one_line_that_says_where(tmp_path: Path, candidate: object, message: str) -> None:
+    run = write_run(tmp_path / "run", "x", {"dnn": 0.4, "lr": 0.5})
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    lines[1].pop("candidate")
+    if candidate is not None:
+        lines[1]["candidate"] = candidate
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match=rf"history\.jsonl:2: .*({message})") as error:
+        learn_portfolio([run], 3)
+    assert "\n" not in str(error.value)
