@@ -9,22 +9,16 @@ from typing import Any
 import pytest
 
 import recnas
-import recnas.data_prep
 from recnas.export import continue_training, evaluate_export, export_run
 from recnas.export.record import TrainingRecord
 from recnas.search.ensemble_selection import Selection
 from recnas.trees.files import TREES
 from recnas.util.errors import InputError
-from tests.searches import as_published, write_movielens
+from tests.searches import as_published, data
+
+__all__ = ["data"]
 
 pytest.importorskip("lightgbm")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    recnas.data_prep.prepare("movielens", folder / "set", input=write_movielens(folder / "raw"), progress=False)
-    return folder / "set"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import recnas
-import recnas.data_prep
 from recnas.candidates.families import TREES as FAMILIES
 from recnas.cli import main
 from recnas.data import batch_of
@@ -18,17 +17,12 @@ from recnas.export import continue_training, evaluate_export, export_run
 from recnas.trees import library
 from recnas.trees.files import ENSEMBLES, TREES
 from recnas.util.errors import InputError
-from tests.searches import as_published, write_movielens
+from tests.searches import as_published, data
+
+__all__ = ["data"]
 
 for name in FAMILIES:
     pytest.importorskip(name)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    recnas.data_prep.prepare("movielens", folder / "set", input=write_movielens(folder / "raw"), progress=False)
-    return folder / "set"
 
 
 @pytest.fixture(scope="module")
