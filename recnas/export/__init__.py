@@ -6,9 +6,10 @@ from recnas.export.mlflow_model import log_export
 from recnas.export.program import program_inputs
 from recnas.export.record import TrainingRecord
 from recnas.export.run import export_run
-from recnas.export.training import Continued, export_checkpoint, is_checkpoint
+from recnas.export.training import Continuation, Continued, export_checkpoint, is_checkpoint
 
 __all__ = [
+    "Continuation",
     "Continued",
     "ContinuedEnsemble",
     "TrainingRecord",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from recnas.candidates.evaluation import Quality
 from recnas.candidates.network import are_trees, load_network
@@ -18,12 +15,10 @@ from recnas.export.ensemble import load_ensemble, read_ensemble, write_ensemble
 from recnas.export.folder import ARCHITECTURE, check_free, new_folder, write_model
 from recnas.export.loading import evaluate_model
 from recnas.export.record import Stage, TrainingRecord
-from recnas.export.training import Continued, check_amount, continue_single, digest, ended_before
+from recnas.export.training import Continuation, Continued, continue_single, digest, ended_before
 from recnas.features.ensemble_file import EnsembleFile, is_ensemble, member_folder
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import all_processes, shared
-from recnas.nn.sharding import Sharding
-from recnas.train.loop import Progress
 from recnas.util.errors import InputError
 
 STATE = ".members"
@@ -57,61 +52,36 @@ def continue_training(
     data: str | Path,
     output: str | Path,
     *,
-    epochs: int = 1,
-    learning_rate: float | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    keep: str = "best",
     overwrite: bool = False,
     resume: bool = False,
-    checkpoint_seconds: float = 120.0,
-    sharding: Sharding | None = None,
-    device: torch.device | str = "cpu",
-    report: Callable[[Progress], None] | None = None,
+    **how: Any,
 ) -> Continued | ContinuedEnsemble:
     """Trains an exported model further by its recipe, and exports what is best on validation; see `continue_single`.
 
     Each network of an ensemble goes on by its own recipe, one after the other; trees and the weights of members stay.
+
+    Args:
+        directory: The folder of the exported model.
+        data: A data set with the features that the model was trained on.
+        output: The new export's folder, which may be `directory` with `overwrite`.
+        overwrite: Replace an exported model at `output`.
+        resume: Resume a training that was stopped, if there is one; the number of processes may be another.
+        **how: What of `Continuation` is not to be as by default: `epochs`, `learning_rate`, `device` and others.
 
     Raises:
         InputError: As in `continue_single`.
         Diverged: The loss is not a finite number.
         RunError: The disk is full.
     """
-    directory, output = Path(directory), Path(output)
-    given: dict[str, Any] = {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "seed": seed,
-        "keep": keep,
-    }
-    how: dict[str, Any] = {
-        "checkpoint_seconds": checkpoint_seconds,
-        "sharding": sharding,
-        "device": device,
-        "report": report,
-    }
-    if is_ensemble(directory):
-        return _continue_ensemble(directory, Path(data), output, overwrite, resume, given, how)
-    return continue_single(directory, data, output, overwrite=overwrite, resume=resume, **given, **how)
+    directory, data, output = Path(directory), Path(data), Path(output)
+    go_on = _continue_ensemble if is_ensemble(directory) else continue_single
+    return go_on(directory, data, output, Continuation(**how), overwrite=overwrite, resume=resume)
 
 
 def _continue_ensemble(
-    directory: Path, data: Path, output: Path, overwrite: bool, resume: bool, given: dict[str, Any], how: dict[str, Any]
+    directory: Path, data: Path, output: Path, how: Continuation, *, overwrite: bool, resume: bool
 ) -> ContinuedEnsemble:
-    """Trains an ensemble's networks further.
-
-    Args:
-        directory: The ensemble.
-        data: The data set.
-        output: The new folder.
-        overwrite: Replace an exported model there.
-        resume: Resume a training that was stopped.
-        given: What is trained, as `continue_single` takes it.
-        how: How that is done.
-    """
-    check_amount(given["epochs"], given["keep"])
+    """Trains an ensemble's networks further; arguments as those of `continue_single`."""
     record, file = TrainingRecord.load(directory), EnsembleFile.load(directory)
     if record.quantization is not None:
         raise InputError(
@@ -121,10 +91,11 @@ def _continue_ensemble(
     networks = [place for place, folder in enumerate(folders) if not are_trees(load_network(folder / ARCHITECTURE))]
     if not networks:
         raise InputError(f"{directory}: trees are not trained further; recnas baselines grows them anew on other rows")
-    dataset, processes = Dataset(data), all_processes(how["device"])
+    dataset, processes = Dataset(data), all_processes(how.device)
     rows = {"rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
     in_place = output.absolute() == directory.absolute()
     state = output.with_name(output.name + STATE)
+    given = how.decisive
     ended = processes.first(partial(ended_before, output, record.stages, in_place, given, rows)) if resume else None
     if ended is not None:
         # A process was lost when the ensemble was there.
@@ -142,12 +113,17 @@ def _continue_ensemble(
         (
             place + 1,
             continue_single(
-                folders[place], data, state / str(place + 1), overwrite=True, resume=resume, write=_write_member,
-                **given, **how,
+                folders[place],
+                data,
+                state / str(place + 1),
+                how,
+                overwrite=True,
+                resume=resume,
+                write=_write_member,
             ),
         )
         for place in networks
-    )  # fmt: skip
+    )
     origin = digest(record.stages, given, rows)
 
     def write() -> tuple[Quality, Quality]:

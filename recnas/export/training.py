@@ -83,22 +83,61 @@ class Continued:
         return self.before is not None and self.after.log_loss > self.before.log_loss
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """How an exported model is trained further.
+
+    Attributes:
+        epochs: Passes over the training rows, at most.
+        learning_rate: Peak of the schedule; None: as before.
+        batch_size: Rows a step, of all processes together; None: as before.
+        seed: Decides the rows' order.
+        keep: Which measurement's weights are exported: the `best` on validation, or the `last`.
+        checkpoint_seconds: Between two writes of the training's state.
+        sharding: How tables may be split among processes.
+        device: The device to train on.
+        report: Told of the training's progress, in the first process.
+
+    Raises:
+        InputError: Passes or a measurement cannot be.
+    """
+
+    epochs: int = 1
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    seed: int = 0
+    keep: str = "best"
+    checkpoint_seconds: float = 120.0
+    sharding: Sharding | None = None
+    device: torch.device | str = "cpu"
+    report: Callable[[Progress], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}, it must be 1 or more")
+        if self.keep not in KEEP:
+            raise InputError(f"keep is {self.keep!r}; it must be {' or '.join(KEEP)}")
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What the outcome hangs on."""
+        return {name: getattr(self, name) for name in ("epochs", "learning_rate", "batch_size", "seed", "keep")}
+
+    def recipe(self, before: Recipe) -> Recipe:
+        """A model's recipe with what is given of its optimization; how many passes it says stays."""
+        given = {"learning_rate": self.learning_rate, "batch_size": self.batch_size}
+        given = {name: value for name, value in given.items() if value is not None}
+        return replace(before, optimization=replace(before.optimization, **given))
+
+
 def continue_single(
     directory: str | Path,
     data: str | Path,
     output: str | Path,
+    how: Continuation,
     *,
-    epochs: int = 1,
-    learning_rate: float | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    keep: str = "best",
     overwrite: bool = False,
     resume: bool = False,
-    checkpoint_seconds: float = 120.0,
-    sharding: Sharding | None = None,
-    device: torch.device | str = "cpu",
-    report: Callable[[Progress], None] | None = None,
     write: Callable[[Path, CTRModel, TrainingRecord, bool], Path] = write_export,
 ) -> Continued:
     """Trains an exported single model further by its recipe, and exports what is best on validation.
@@ -112,17 +151,9 @@ def continue_single(
         directory: The folder of the exported model.
         data: A data set with the features that the model was trained on.
         output: The new export's folder, which may be `directory` with `overwrite`.
-        epochs: Passes over the training rows, at most.
-        learning_rate: Peak of the schedule; None: as before.
-        batch_size: Rows a step, of all processes together; None: as before.
-        seed: Decides the rows' order.
-        keep: Which measurement's weights are exported: the `best` on validation, or the `last`.
+        how: How it is trained.
         overwrite: Replace an exported model at `output`.
         resume: Resume a training that was stopped, if there is one; the number of processes may be another.
-        checkpoint_seconds: Between two writes of the training's state.
-        sharding: How tables may be split among processes.
-        device: The device to train on.
-        report: Told of the training's progress, in the first process.
         write: Writes the new export, in the first process; arguments as those of `write_export`.
 
     Raises:
@@ -132,7 +163,6 @@ def continue_single(
         RunError: The disk is full.
     """
     directory, output = Path(directory), Path(output)
-    check_amount(epochs, keep)
     check_export(directory)
     if are_trees(load_network(directory / ARCHITECTURE)):
         raise InputError(f"{directory}: trees are not trained further; recnas baselines grows them anew on other rows")
@@ -141,10 +171,8 @@ def continue_single(
         raise InputError(
             f"{directory}: its tables are rounded; export the model without --quantize to train it further"
         )
-    given = {"learning_rate": learning_rate, "batch_size": batch_size}
-    given = {name: value for name, value in given.items() if value is not None}
-    recipe = replace(record.recipe, optimization=replace(record.recipe.optimization, **given))
-    optimization, now = recipe.optimization, replace(recipe, epochs=epochs)
+    recipe = how.recipe(record.recipe)
+    optimization, now = recipe.optimization, replace(recipe, epochs=how.epochs)
     dataset = Dataset(data)
     network, weights = load_network(directory / ARCHITECTURE), directory / WEIGHTS
     with tensors_in(weights) as tensors:
@@ -156,8 +184,8 @@ def continue_single(
     check_fits(schema, dataset, directory)
     dataset = dataset.fed(schema)
     # What is wrong with the input is said by one process, as long as they do not know each other.
-    processes = all_processes(device)
-    checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), checkpoint_seconds, processes)
+    processes = all_processes(how.device)
+    checkpoint = Checkpoint(output.with_name(output.name + CHECKPOINT), how.checkpoint_seconds, processes)
     state = processes.first(partial(newest_state, checkpoint.folder))
     name = dataset.name
     if state is not None and not resume:
@@ -167,7 +195,7 @@ def continue_single(
                 "that folder it starts anew"
             )
         )
-    settings = {"seed": seed, "keep": keep, "recipe": now.to_json()}
+    settings = {"seed": how.seed, "keep": how.keep, "recipe": now.to_json()}
     rows = {"name": name, "rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
     in_place = output.absolute() == directory.absolute()
     ended = processes.first(partial(ended_before, output, record.stages, in_place, settings, rows)) if resume else None
@@ -181,13 +209,13 @@ def continue_single(
         schema,
         dim,
         optimization.of_tables,
-        device,
+        how.device,
         reads_first_order(network),
         processes=processes,
-        sharding=sharding,
+        sharding=how.sharding,
         batch_size=optimization.batch_size,
     )
-    model = CTRModel(schema, embeddings, build_network(network, schema, dim, recipe.dropout).to(device))
+    model = CTRModel(schema, embeddings, build_network(network, schema, dim, recipe.dropout).to(how.device))
     if state is None:
         with tensors_in(weights) as tensors:
             load_model_tensors(model, tensors, weights)
@@ -202,7 +230,7 @@ def continue_single(
             )
         )
     if kept is None:
-        before, tally, known = evaluate(model, dataset, "validation", device=device), Tally(), []
+        before, tally, known = evaluate(model, dataset, "validation", device=how.device), Tally(), []
     else:
         before, tally = Quality(**kept["before"]), Tally(**kept["tally"])
         known = [Epoch.from_json(item) for item in kept["epochs"]]
@@ -218,16 +246,16 @@ def continue_single(
         learner,
         dataset,
         now,
-        seed,
+        how.seed,
         before,
         tally,
         known,
-        report=report if processes.leads else None,
+        report=how.report if processes.leads else None,
         save=lambda tally, done: save(tally, done) if checkpoint.due() else None,
         # The last weights are the model's own.
-        ended=lambda done: best.keep(model, done) if keep == "best" and len(done) < len(planned) else None,
+        ended=lambda done: best.keep(model, done) if how.keep == "best" and len(done) < len(planned) else None,
     )
-    chosen = done[-1] if keep == "last" else best_epoch(done)
+    chosen = done[-1] if how.keep == "last" else best_epoch(done)
     tensors = model_tensors(model) if chosen == done[-1] else None
 
     def write_new() -> Path:
@@ -240,14 +268,6 @@ def continue_single(
     written = processes.first(write_new)
     checkpoint.remove()
     return Continued(written, chosen.validation, before, tuple(done), chosen.number)
-
-
-def check_amount(epochs: int, keep: str) -> None:
-    """Raises InputError for passes or a measurement that cannot be."""
-    if epochs < 1:
-        raise InputError(f"epochs is {epochs}, it must be 1 or more")
-    if keep not in KEEP:
-        raise InputError(f"keep is {keep!r}; it must be {' or '.join(KEEP)}")
 
 
 def _train_passes(
