@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Mapping
 
 from recnas.candidates.evaluation import Result
-from recnas.runs.folder import SEARCH
 from recnas.runs.history import FILE_NAME
 from recnas.runs.outlook import RECENT_CANDIDATES
 from recnas.runs.plan import PlannedStage
@@ -18,11 +17,12 @@ from recnas.search.context import RunContext
 from recnas.search.costs import Costs
 from recnas.search.loop import WithinBudget, pursue
 from recnas.search.plan import plan_scoring
-from recnas.search.stage import Findings, Stage
+from recnas.search.search_stage import SearchStage
+from recnas.search.stage import Findings
 from recnas.space import SearchSpace
 from recnas.strategies.base import Strategy
 from recnas.strategies.problem import Budget, Problem
-from recnas.strategies.registry import find_strategy, named_failures
+from recnas.strategies.registry import named_failures
 from recnas.util.errors import InputError
 
 
@@ -40,17 +40,6 @@ def make_problem(settings: Settings, costs: Costs) -> Problem:
     )
 
 
-def named_strategy(settings: Settings) -> Strategy:
-    """The strategy that settings name.
-
-    Raises:
-        InputError: There is none, or it is the user's own and cannot be made.
-    """
-    cls = find_strategy(settings.explorer)
-    with named_failures(cls, "cannot be made"):
-        return cls.from_settings(settings)
-
-
 def check_limits(strategy: Strategy, settings: Settings, costs: Costs) -> None:
     """Lets a copy of a strategy ask once before the warm-up: limits that leave too few candidates are known at once.
 
@@ -64,17 +53,8 @@ def check_limits(strategy: Strategy, settings: Settings, costs: Costs) -> None:
     trial.ask()
 
 
-class Exploring(Stage):
-    """Ranks what a strategy proposes.
-
-    Args:
-        strategy: What proposes; it has not begun. None: the one that the settings name.
-    """
-
-    name = SEARCH
-
-    def __init__(self, strategy: Strategy | None = None) -> None:
-        self._strategy = strategy
+class Exploring(SearchStage):
+    """Ranks what a strategy proposes."""
 
     def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
         """See `Stage.planned`."""
@@ -94,7 +74,7 @@ class Exploring(Stage):
         known_before = 0.0
         best, recent = -float("inf"), deque[float](maxlen=RECENT_CANDIDATES)
         problem = make_problem(context.settings, context.costs)
-        strategy = WithinBudget(named_strategy(context.settings) if self._strategy is None else self._strategy)
+        strategy = WithinBudget(self.strategy(context.settings))
         strategy.begin(problem)
         start = time.perf_counter()
         with console.bar(problem.budget.evaluations, self.name, "candidates") as bar:

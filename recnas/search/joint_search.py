@@ -12,19 +12,17 @@ from recnas.candidates.defaults import DEFAULT_RECIPE
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.joint_space import JointSpace
 from recnas.features.schema import Schema
-from recnas.runs.folder import SEARCH
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.beginning import Beginning, begin
 from recnas.search.context import RunContext
-from recnas.search.exploring import named_strategy
 from recnas.search.feeding import no_choice_of
 from recnas.search.final_training import described
 from recnas.search.keeping import best_of_families, drop_useless
 from recnas.search.loop import pursue
-from recnas.search.stage import Findings, Stage
+from recnas.search.search_stage import SearchStage
+from recnas.search.stage import Findings
 from recnas.space import SearchSpace
-from recnas.strategies.base import Strategy
 from recnas.strategies.problem import Budget, JointProblem
 from recnas.util.durations import Limit
 from recnas.util.errors import InputError, RunError
@@ -34,17 +32,8 @@ FOR_THE_END = 0.04
 """Share of a budget in time that is left for what comes after the last training."""
 
 
-class JointSearch(Stage):
-    """Trains what a strategy proposes, until the budget is spent.
-
-    Args:
-        strategy: What proposes; it has not begun. None: the one that the settings name.
-    """
-
-    name = SEARCH
-
-    def __init__(self, strategy: Strategy | None = None) -> None:
-        self._strategy = strategy
+class JointSearch(SearchStage):
+    """Trains what a strategy proposes, until the budget is spent."""
 
     def planned(self, settings: Settings, rows: Mapping[str, int]) -> PlannedStage:
         """See `Stage.planned`."""
@@ -62,7 +51,7 @@ class JointSearch(Stage):
         """
         settings, console = context.settings, context.console
         limit, clock = settings.limit, _Clock(context.history.last_clock)
-        strategy = named_strategy(settings) if self._strategy is None else self._strategy
+        strategy = self.strategy(settings)
         with console.bar(
             limit.seconds or limit.candidates, self.name, "seconds" if limit.seconds else "candidates"
         ) as bar:

@@ -27,9 +27,10 @@ from recnas.search.conclusion import ensemble_entry, front, model_entries
 from recnas.search.context import RunContext, RunOptions
 from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
-from recnas.search.exploring import check_limits, named_strategy
+from recnas.search.exploring import check_limits
 from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.scoring import check_proxy_rows
+from recnas.search.search_stage import named_strategy
 from recnas.search.stage import Findings
 from recnas.search.stages import go_through, plan_search, stages_of
 from recnas.search.warmup_stage import say_warm_up
