@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from recnas.runs.settings import FinalSettings
+from recnas.runs.final_settings import FinalSettings
 from recnas.strategies.halving import LEAST_LEFT, num_left
 
 

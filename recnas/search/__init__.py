@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from recnas.candidates.families import FAMILIES
+from recnas.runs.final_settings import OWN
 from recnas.runs.presets import read_settings, resolve, with_preset
-from recnas.runs.settings import OWN, CodeFlag, Settings
+from recnas.runs.settings import CodeFlag, Settings
 from recnas.strategies.base import Strategy
 from recnas.strategies.evolution import EvolutionSettings, RegularizedEvolution
 from recnas.strategies.registry import strategy_name

@@ -12,8 +12,9 @@ from recnas.candidates.network import Baseline
 from recnas.candidates.recipe import Recipe
 from recnas.features.schema import Schema
 from recnas.nn.baselines.registry import check_baselines, imported_baseline
+from recnas.runs.final_settings import OWN
 from recnas.runs.rungs import other_learning_rates
-from recnas.runs.settings import OWN, Settings
+from recnas.runs.settings import Settings
 from recnas.trees.library import check_library
 from recnas.util.errors import InputError
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result
 from recnas.nn.baselines.registry import imported_baseline
+from recnas.runs.final_settings import TuningSettings
 from recnas.runs.folder import TUNING
 from recnas.runs.plan import PlannedStage
-from recnas.runs.settings import Settings, TuningSettings
+from recnas.runs.settings import Settings
 from recnas.search.baseline_candidates import baseline_candidates
 from recnas.search.context import RunContext
 from recnas.search.feeding import no_choice_of

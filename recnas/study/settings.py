@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from recnas.proxies.expression import SECOND_STAGE, SIGEO, Expression
-from recnas.runs.settings import CodeFlag, Settings, at_least
+from recnas.runs.settings import CodeFlag, Settings
 from recnas.train.amount import Amount
 from recnas.util.cores import available_cores
 from recnas.util.errors import InputError
-from recnas.util.setting import setting
+from recnas.util.setting import at_least, setting
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, replace
 from typing import Any
 
+from recnas.util.errors import InputError
+
 _SETTING, _GROUP = "setting", "group"
 
 
@@ -94,3 +96,15 @@ def group_of(item: Field[Any]) -> Group | None:
 def flag_named(name: str) -> str:
     """The flag of a name of words."""
     return f"--{name.replace('_', '-')}"
+
+
+def at_least(settings: Any, **least: int) -> None:
+    """Checks lower bounds of settings, by their names.
+
+    Raises:
+        InputError: One is below its bound.
+    """
+    for name, bound in least.items():
+        # What is not a number is not above either.
+        if not getattr(settings, name) >= bound:
+            raise InputError(f"{name} is {getattr(settings, name)}; it must be {bound} or more")

@@ -20,8 +20,9 @@ from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Tra
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import ThisProcess
+from recnas.runs.final_settings import FinalSettings
 from recnas.runs.rungs import planned_rows, rungs
-from recnas.runs.settings import FinalSettings, Settings
+from recnas.runs.settings import Settings
 from recnas.search import training as training_module
 from recnas.search.conclusion import front
 from recnas.search.context import RunContext
