@@ -16,7 +16,7 @@ from recnas.runs.folder import RESULTS
 from recnas.study.analysis import LEAST_TOLD, TOP
 from recnas.study.rankings import FITTED, STANDARDISED, declarations_in, scores
 from recnas.study.text import interval, ordered, warmup_in_words
-from recnas.util import forms
+from recnas.util import study_forms
 from recnas.util.errors import InputError, suggested
 from recnas.util.files import ANEW, read_json
 
@@ -143,7 +143,7 @@ def read_study(path: Path | str) -> Study:
             f"{path}: this study has not ended, so there is no report yet; "
             f"`{suggested('recnas', 'status', path)}` shows how far it is"
         )
-    results = read_json(file, form=forms.Study)
+    results = read_json(file, form=study_forms.Study)
     try:
         _check_whole(results)
     except (ValueError, InputError) as error:

@@ -63,7 +63,7 @@ from recnas.study.tables import agreement_rows, candidate_rows, summary
 from recnas.study.text import to_csv, to_markdown
 from recnas.study.trainings import Repetition, RepetitionResult, is_done
 from recnas.study.worker import StudyWorker
-from recnas.util import forms
+from recnas.util import study_forms
 from recnas.util.console import Console
 from recnas.util.errors import InputError, RunError
 from recnas.util.files import ANEW, read_json, read_json_lines, write_json, write_text, writing
@@ -93,7 +93,7 @@ def study(
     """
     console = Console(progress)
     before = _judged_before(settings) if resume else None
-    if resume and before is None and (results := finished(settings, forms.Study)) is not None:
+    if resume and before is None and (results := finished(settings, study_forms.Study)) is not None:
         console.say(f"{settings.run} is finished")
         return results
     for name in proxy_names(settings):
@@ -212,7 +212,7 @@ def _judged_before(settings: StudySettings) -> dict[str, Any] | None:
             f"{run} was begun with the rankings {', '.join(before.rankings) or 'of proxies alone'}; leave --ranking "
             "out to go on, others can be judged when it has ended"
         )
-    results = read_json(run / RESULTS, form=forms.Study)
+    results = read_json(run / RESULTS, form=study_forms.Study)
     measured = {name for values in results["candidates"][0]["values"].values() for name in values}
     if missing := sorted(set(proxy_names(settings)) - measured):
         raise InputError(f"{run} has not measured {', '.join(missing)}; choose another --run for a study that does")
@@ -251,7 +251,7 @@ def _score(context: StudyContext) -> list[ScoringResult]:
 def _read_scores(path: Path, work: Sequence[Scoring]) -> list[ScoringResult]:
     """What an earlier process measured, up to a damaged line."""
     scored = []
-    for line, scoring in zip(read_json_lines(path, forms.StudyScores), work, strict=False):
+    for line, scoring in zip(read_json_lines(path, study_forms.StudyScores), work, strict=False):
         if (line.get("id"), line.get("warmup")) != (scoring.evaluation.candidate.network_id, scoring.warmup):
             raise InputError(f"{path} is of another study; {ANEW}")
         scored.append(ScoringResult.from_json(line))

@@ -11,7 +11,7 @@ from recnas.runs.plan import Plan, read_plan
 from recnas.runs.status import RECENT_REPORTS, Progress, Status, settings_in, workers_of, written
 from recnas.study.folder import RESULT, SCORES, TRAINING, scoring_stage, training_folder, warmup_folder, warmup_stage
 from recnas.study.settings import StudySettings
-from recnas.util import forms
+from recnas.util import forms, study_forms
 from recnas.util.errors import suggested
 from recnas.util.files import read_json, read_json_lines
 
@@ -25,7 +25,7 @@ def read_study_status(run: Path | str) -> Status:
     folder = Path(run)
     at_work, finished = is_at_work(folder), (folder / RESULTS).exists()
     settings = settings_in(folder, StudySettings)
-    plan, scored = read_plan(folder), read_json_lines(folder / SCORES, forms.StudyScores)
+    plan, scored = read_plan(folder), read_json_lines(folder / SCORES, study_forms.StudyScores)
     stage, progress = (None, None) if finished or plan is None else _stage(folder, settings, plan, len(scored))
     changed, num_bytes = written(folder)
     command = ["recnas", "study", "--data", Path(settings.data), "--run", folder, "--resume"]
@@ -43,7 +43,7 @@ def read_study_status(run: Path | str) -> Status:
         num_bytes=num_bytes,
         command=None if finished or at_work or other else suggested(*command),
         report=report if (report := folder / "report.html").exists() else None,
-        results=read_json(folder / RESULTS, form=forms.Study) if finished else None,
+        results=read_json(folder / RESULTS, form=study_forms.Study) if finished else None,
         other_version=other,
         stages=() if plan is None else plan.names,
         whole_seconds_left=None if stage is None else _whole_left(folder, settings, plan, stage, progress),
@@ -79,7 +79,7 @@ def _stage(folder: Path, settings: StudySettings, plan: Plan, scored: int) -> tu
         rate = sum(report["rows_per_second"] for report in reports) / len(reports)
         return warmup_stage(amount), Progress(reports[-1]["rows"], plan[warmup_stage(amount)].total, "rows", rate)
     seconds = [
-        read_json(file, form=forms.StudyTraining)["seconds"]
+        read_json(file, form=study_forms.StudyTraining)["seconds"]
         for file in training_folder(folder, 0).parent.glob(f"*/{MODELS}/*/{RESULT}")
     ]
     workers = workers_of(settings)

@@ -18,7 +18,7 @@ from recnas.search.scoring import stage_seed
 from recnas.search.training import measure_on_test, train_candidate
 from recnas.study.folder import RESULT, training_folder
 from recnas.study.settings import StudySettings
-from recnas.util import forms
+from recnas.util import study_forms
 from recnas.util.files import read_json, write_json
 
 
@@ -84,7 +84,7 @@ def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
     file = _result_file(settings, repetition)
     if file.exists():
         _forget_all_but(file)
-        return RepetitionResult.from_json(read_json(file, form=forms.StudyTraining))
+        return RepetitionResult.from_json(read_json(file, form=study_forms.StudyTraining))
     dataset = open_data(settings, candidate.inputs)
     pass_rows = dataset.rows("train")
     total = candidate.recipe.epochs * pass_rows

@@ -10,7 +10,7 @@ import pytest
 from recnas.candidates.evaluation import Epoch, Training
 from recnas.export.record import Quantization, Stage
 from recnas.study.trainings import RepetitionResult
-from recnas.util import export_forms, forms
+from recnas.util import export_forms, forms, study_forms
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from recnas.util import export_forms, forms
         (forms.Training, Training),
         (export_forms.Stage, Stage),
         (export_forms.Quantization, Quantization),
-        (forms.StudyTraining, RepetitionResult),
+        (study_forms.StudyTraining, RepetitionResult),
     ],
 )
 def test_a_closed_form_has_the_keys_of_what_is_written(form: Any, kind: type) -> None:
