@@ -38,17 +38,8 @@ from recnas.features.schema import Schema
 from recnas.nn.embeddings import WEIGHT_COLUMNS, WholeEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.networks import build_network, embedding_dim, network_of, reads_first_order
-from recnas.train.checkpoint import (
-    FIRST_ORDER,
-    NETWORK,
-    TABLES,
-    check_same,
-    load_model_tensors,
-    load_tensors,
-    model_tensors,
-    save_tensors,
-    tensors_in,
-)
+from recnas.train.checkpoint import FIRST_ORDER, NETWORK, TABLES, check_same, load_model_tensors, model_tensors
+from recnas.train.tensor_files import load_tensors, save_tensors, tensors_in
 from recnas.trees.files import TREES
 from recnas.trees.model import TreeModel, load_trees
 from recnas.util.errors import InputError, RunError, suggested

@@ -21,9 +21,9 @@ from recnas.nn.model import CTRModel
 from recnas.nn.networks import network_of
 from recnas.nn.number_fields import inner_network
 from recnas.nn.row_kernels import BETA_2
-from recnas.train.checkpoint import save_tensors
 from recnas.train.loop import FIELDS_SHARE_OF_CLIP
 from recnas.train.schedule import CUT
+from recnas.train.tensor_files import save_tensors
 
 FOLDER = "torchrec"
 READING = ("features.py", "data.py", "rows.py")

@@ -46,11 +46,11 @@ from recnas.train.checkpoint import (
     newest_state,
     read_notes,
     state_tensors,
-    tensors_in,
 )
 from recnas.train.divergence import Diverged
 from recnas.train.loop import ModelLearner, Progress, Tally, evaluate, largest_table, train
 from recnas.train.schedule import is_exhausted
+from recnas.train.tensor_files import tensors_in
 from recnas.util.errors import InputError
 
 CHECKPOINT = ".checkpoint"

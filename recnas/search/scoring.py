@@ -24,7 +24,8 @@ from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.runs.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost
-from recnas.train.checkpoint import load_model_tensors, load_tensors
+from recnas.train.checkpoint import load_model_tensors
+from recnas.train.tensor_files import load_tensors
 from recnas.train.warmup import PathLearner
 from recnas.util.errors import InputError
 

@@ -28,12 +28,13 @@ from recnas.search.feeding import open_data
 from recnas.search.scoring import stage_seed
 from recnas.search.tree_training import grow_candidate
 from recnas.space import SearchSpace
-from recnas.train.checkpoint import Checkpoint, load_model_tensors, load_tensors, save_model
+from recnas.train.checkpoint import Checkpoint, load_model_tensors, save_model
 from recnas.train.divergence import Diverged
 from recnas.train.log import ProgressLog
 from recnas.train.loop import ModelLearner, Progress, Tally, measure, train
 from recnas.train.metrics import Measured
 from recnas.train.schedule import is_exhausted
+from recnas.train.tensor_files import load_tensors
 from recnas.trees.library import check_library
 from recnas.trees.model import TreeModel, load_trees
 

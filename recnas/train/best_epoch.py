@@ -12,7 +12,8 @@ from torch import Tensor
 from recnas.candidates.evaluation import Quality
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import Processes
-from recnas.train.checkpoint import load_tensors, save_model
+from recnas.train.checkpoint import save_model
+from recnas.train.tensor_files import load_tensors
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from recnas.features.inputs import Inputs
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, searched_network
 from recnas.space import Architecture, SearchSpace
-from recnas.train.checkpoint import load_tensors, model_tensors, save_tensors
+from recnas.train.checkpoint import model_tensors
+from recnas.train.tensor_files import load_tensors, save_tensors
 
 pytestmark = pytest.mark.slow
 

@@ -31,8 +31,9 @@ from recnas.nn.model import CTRModel, searched_network
 from recnas.runs.models import ModelFolder
 from recnas.search.feeding import keep_inputs
 from recnas.space import Architecture, Block
-from recnas.train.checkpoint import model_tensors, save_tensors
+from recnas.train.checkpoint import model_tensors
 from recnas.train.loop import ModelLearner, evaluate, train
+from recnas.train.tensor_files import save_tensors
 
 ROWS = {"train": 600, "validation": 200, "test": 200}
 FEATURES = (

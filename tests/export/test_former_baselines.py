@@ -18,7 +18,8 @@ from recnas.features.schema import Schema
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel
 from recnas.nn.networks import build_network, embedding_dim, reads_first_order
-from recnas.train.checkpoint import model_tensors, save_tensors
+from recnas.train.checkpoint import model_tensors
+from recnas.train.tensor_files import save_tensors
 from recnas.util.errors import InputError
 
 NAMES = ("lr", "dlrm", "deepfm", "xdeepfm", "autoint+", "dcnv2", "finalmlp")

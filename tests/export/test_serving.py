@@ -16,7 +16,8 @@ from recnas.export.record import Stage, TrainingRecord
 from recnas.features.schema import SPLITS
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, searched_network
-from recnas.train.checkpoint import model_tensors, save_tensors
+from recnas.train.checkpoint import model_tensors
+from recnas.train.tensor_files import save_tensors
 from tests.export.conftest import OPTIMIZATION
 from tests.export.test_project import serve_of
 

@@ -22,10 +22,11 @@ from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.training import measure_on_test, restore, train_candidate
-from recnas.train.checkpoint import load_tensors, model_tensors
+from recnas.train.checkpoint import model_tensors
 from recnas.train.loop import evaluate, measure
 from recnas.train.metrics import Measured, quality_of
 from recnas.train.schedule import CUT, is_exhausted
+from recnas.train.tensor_files import load_tensors
 from tests.searches import read_lines_of
 from tests.stopping import Stopped, stop_at
 

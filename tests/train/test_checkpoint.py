@@ -15,18 +15,17 @@ from safetensors.torch import load_file, save_file
 from recnas.candidates.embedding_optimizer import NAMES
 from recnas.nn.embeddings import WholeEmbeddings
 from recnas.nn.model import CTRModel, searched_network
-from recnas.train import checkpoint
+from recnas.train import checkpoint, tensor_files
 from recnas.train.checkpoint import (
     Checkpoint,
     load_model_tensors,
     load_supernet,
-    load_tensors,
     model_tensors,
     newest_state,
     save_supernet,
-    save_tensors,
     state_tensors,
 )
+from recnas.train.tensor_files import load_tensors, save_tensors
 from recnas.util.errors import InputError, RunError
 from recnas.util.exits import Terminated
 
@@ -145,7 +144,7 @@ def test_a_write_that_fails_leaves_the_file_of_before(tmp_path: Path, monkeypatc
         partial.write_bytes(partial.read_bytes()[:20])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", fail)
+    monkeypatch.setattr(tensor_files, "save_file", fail)
     with pytest.raises(RunError, match=r"weights\.safetensors: the disk is full; free some space"):
         save_tensors(path, {"x": torch.zeros(3)})
     assert torch.equal(load_file(path)["x"], torch.ones(3))
