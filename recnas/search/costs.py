@@ -77,8 +77,11 @@ class Costs:
         return "latency" not in self._bounds or self.of(arch, "latency") <= self._bounds["latency"]
 
     def admits(self, candidate: Candidate) -> bool:
-        """Whether a whole candidate, as it is fed, is within the limits; only what is bounded is found out."""
-        if not self._bounds:
+        """Whether a whole candidate, as it is fed, is within the limits; only what is bounded is found out.
+
+        Trees multiply nothing; what else they cost is known when they have grown.
+        """
+        if not self._bounds or candidate.recipe is None:
             return True
         schema = open_data(self._settings, candidate.inputs).schema
         costs = {

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recnas.candidates.defaults import own_candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.limits import LimitSettings
 from recnas.data import Dataset
@@ -330,3 +331,11 @@ def test_a_cost_that_is_not_known_is_within_its_limit() -> None:
     limits = LimitSettings(max_macs=10, max_latency_ms=2.0)
     assert limits.exceeded({"macs": 11, "parameters": 99, "latency": None}) == ["macs"]
     assert limits.exceeded({"macs": 10, "parameters": 99, "latency": 2.1}) == ["latency"]
+
+
+def test_trees_are_grown_under_every_limit(data: Path, tmp_path: Path) -> None:
+    for limits in ({"max_macs": 1}, {"max_parameters": 1}):
+        settings = Settings.from_mapping({"data": str(data), "run": str(tmp_path / "run"), "limits": limits})
+        costs = Costs(settings, Dataset(data))
+        assert costs.admits(own_candidate("lightgbm"))
+        assert not costs.admits(own_candidate("dnn"))
