@@ -124,6 +124,8 @@ class Recipe:
         dropout: Share of a layer's outputs that are left out at a step; None: the network's own.
         embedding_dim: Columns of the embeddings, a multiple of four.
         embedding_std: Standard deviation of embeddings at the start; None: Xavier's (Glorot and Bengio 2010).
+        seed: Which of many alike trainings it is: of first weights, the order of rows, and what dropout leaves out. 0
+            is the run's own.
 
     Raises:
         InputError: A value is out of its range.
@@ -136,11 +138,14 @@ class Recipe:
     dropout: float | None = None
     embedding_dim: int = 16
     embedding_std: float | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "evaluations", "patience"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise InputError(f"{name} is {value}; it must be 1 or more")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it must be 0 or more")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}; it must be from 0 to below 1")
         if not 4 <= self.embedding_dim <= MOST_COLUMNS or self.embedding_dim % 4:

@@ -127,8 +127,9 @@ class _TrainingRun:
         settings, dataset, network = self.settings, self.dataset, self.candidate.network
         recipe, self.device = self.candidate.recipe, default_device()
         optimization = recipe.optimization
-        # By the network alone: its recipes begin with the same weights.
-        torch.manual_seed(stage_seed(settings, f"train/{network.id}"))
+        again = f"/{recipe.seed}" if recipe.seed else ""
+        # By the network alone: its recipes begin with the same weights, but for their seed.
+        torch.manual_seed(stage_seed(settings, f"train/{network.id}{again}"))
         embeddings = ShardedEmbeddings(
             dataset.schema,
             dim := dim_of(self.candidate),
@@ -143,7 +144,7 @@ class _TrainingRun:
         made = build_network(network, dataset.schema, dim, recipe.dropout, recipe.embedding_std)
         self.model = CTRModel(dataset.schema, embeddings, made).to(self.device)
         self.learner = ModelLearner(self.model, optimization)
-        self.order = stage_seed(settings, "train")
+        self.order = stage_seed(settings, f"train{again}")
         kept = self.checkpoint.restore(self.learner) or {"epochs": [], "tally": {}}
         self.epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
         self.tally = Tally(**kept["tally"])

@@ -36,12 +36,13 @@ OFFERED = 150
 """Candidates that it chooses from."""
 TRIES = 50
 """Proposals in a row that are known, or not affordable, before a search gives up."""
-PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE = (
+PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED = (
     "portfolio",
     "mutation",
     "near portfolio",
     "uniform",
     "surrogate",
+    "seed",
 )
 
 
@@ -116,7 +117,7 @@ class Portfolio(Strategy):
     def __init__(
         self,
         members: Sequence[Member] | None = None,
-        sources: Sequence[str] = (MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE),
+        sources: Sequence[str] = (MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED),
     ) -> None:
         self._members = load_portfolio() if members is None else list(members)
         self._sources = {name: Source() for name in sources}
@@ -251,6 +252,8 @@ class Portfolio(Strategy):
                 return space.mutate(candidate, rng, 2), ()
         if source == SURROGATE:
             return self._chosen_by_surrogate()
+        if source == SEED and (found := self._with_another_seed()) is not None:
+            return found
         parent = rng.choice(self._elite()).evaluation.candidate
         return space.mutate(parent, rng, 1 + (rng.random() < 0.5) + (rng.random() < 0.25)), (parent.id,)
 
@@ -269,6 +272,18 @@ class Portfolio(Strategy):
         if not math.isfinite(worst):
             return offered[0]
         return offered[most_promising(known, losses, [space.encode(candidate) for candidate, _ in offered], rng)]
+
+    def _with_another_seed(self) -> tuple[Candidate, tuple[str, ...]] | None:
+        """The best network once more, from other weights on: alike ones are the surest members of an ensemble."""
+        for trial in self._elite():
+            candidate = trial.evaluation.candidate
+            if candidate.recipe is None:
+                continue
+            alike = candidate
+            while alike.id in self._trials:
+                alike = replace(alike, recipe=replace(alike.recipe, seed=alike.recipe.seed + 1))
+            return alike, (candidate.id,)
+        return None
 
     def _with_joint_ids(self, candidate: Candidate, count: int) -> Candidate:
         space = self.problem.space

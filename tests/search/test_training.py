@@ -27,6 +27,7 @@ from recnas.train.loop import evaluate, measure
 from recnas.train.metrics import Measured, quality_of
 from recnas.train.schedule import CUT, is_exhausted
 from recnas.train.tensor_files import load_tensors
+from recnas.util.errors import InputError
 from tests.searches import read_lines_of
 from tests.stopping import Stopped, stop_at
 
@@ -247,3 +248,16 @@ def test_a_pause_is_judged_by_the_lowest_loss_so_far_and_an_end_by_what_is_kept(
     again = trained(data, tmp_path, CANDIDATE, fidelity)
     assert (again.score, again.training.epochs) == (paused.score, paused.training.epochs)
     assert len(weights) == 6
+
+
+def test_a_recipe_s_seed_makes_another_training_of_the_same(data: Path, tmp_path: Path) -> None:
+    candidates = [replace(CANDIDATE, recipe=replace(RECIPE, seed=seed, epochs=1)) for seed in (0, 1, 2)]
+    losses = [trained(data, tmp_path, candidate).training.validation.log_loss for candidate in candidates]
+    assert len(set(losses)) == 3
+    assert len({candidate.id for candidate in candidates}) == 3
+    # It is written down, and the run's own seed is left out, so that recipes of before keep their ids.
+    assert [candidate.to_json()["recipe"].get("seed") for candidate in candidates] == [None, 1, 2]
+    again = trained(data, tmp_path / "again", Candidate.from_json(candidates[1].to_json()))
+    assert again.training.validation.log_loss == losses[1]
+    with pytest.raises(InputError, match="seed is -1; it must be 0 or more"):
+        replace(RECIPE, seed=-1)

@@ -102,7 +102,13 @@ def test_the_portfolio_comes_first_and_then_proposals_that_are_better() -> None:
     at_first = min(0.4 + distance(member.candidate) for member in MEMBERS)
     assert best_of(world) < at_first - 0.005
     sources = {item.source for item in world.asked}
-    assert sources == {"portfolio", "mutation", "near portfolio", "uniform", "surrogate"}
+    assert sources == {"portfolio", "mutation", "near portfolio", "uniform", "surrogate", "seed"}
+    alike = [item for item in world.asked if item.source == "seed"]
+    for item in alike:
+        first = next(other for other in found if other.id == item.parents[0])
+        seed = item.candidate.recipe.seed
+        assert seed > first.recipe.seed
+        assert item.candidate == replace(first, recipe=replace(first.recipe, seed=seed))
 
 
 def test_the_same_seed_asks_the_same_whatever_is_trained_side_by_side_with_a_budget_in_candidates() -> None:
