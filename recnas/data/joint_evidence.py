@@ -54,11 +54,13 @@ class ProposedCross:
     Attributes:
         cross: Its features, as in `recnas.features.inputs.Inputs.crosses`.
         gain: Log loss that it wins on held-out training rows, beside those proposed before it.
+        share: That, as a share of the log loss without it.
         values: How many different ones were met.
     """
 
     cross: str
     gain: float
+    share: float
     values: int
 
 
@@ -131,7 +133,8 @@ class _Search:
             self._model.add(cells)
             self._model.fit(ROUNDS, CONVERGED)
             cross = ":".join(self._names[place] for place in best)
-            result.append(ProposedCross(cross, before - self._model.loss, len(np.unique(cells.codes))))
+            gain = before - self._model.loss
+            result.append(ProposedCross(cross, gain, gain / before, len(np.unique(cells.codes))))
             self._now.clear()
             del self._known[best]
             if len(best) < MOST_PARTS:

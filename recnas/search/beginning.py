@@ -13,6 +13,8 @@ from recnas.util.files import read_json, write_json
 
 AT_ONCE = 2
 """Candidates that are trained side by side with a budget in candidates, whatever the number of workers."""
+HELPFUL = 5e-3
+"""Share of the log loss that a joint id must win to be expected to help: of smaller ones a network learns most."""
 MOST_SHARE = 0.1
 """Of a budget in time, for finding joint ids."""
 
@@ -23,10 +25,12 @@ class Beginning:
 
     Attributes:
         joint_ids: Features that may have a joint id, the most promising first.
+        helpful: How many of them, the first ones, are expected to help.
         at_once: Candidates that are trained side by side.
     """
 
     joint_ids: tuple[str, ...]
+    helpful: int
     at_once: int
 
 
@@ -35,7 +39,7 @@ def begin(context: RunContext) -> Beginning:
     file = context.run / BEGINNING
     if file.exists():
         known = read_json(file, form=forms.Beginning)
-        return Beginning(tuple(known["joint_ids"]), known["at_once"])
+        return Beginning(tuple(known["joint_ids"]), known["helpful"], known["at_once"])
     settings, seconds = context.settings, context.settings.limit.seconds
     proposed = propose_crosses(
         context.dataset,
@@ -45,7 +49,8 @@ def begin(context: RunContext) -> Beginning:
     for item in proposed:
         context.console.say(f"joint id {item.cross}: {item.values:,} values, log loss -{item.gain:.4f} held out")
     at_once = AT_ONCE if seconds is None else settings.processes
-    found = Beginning(tuple(item.cross for item in proposed), at_once)
+    helpful = sum(item.share >= HELPFUL for item in proposed)
+    found = Beginning(tuple(item.cross for item in proposed), helpful, at_once)
     told = {"gains": [item.gain for item in proposed], "values": [item.values for item in proposed]}
     write_json(file, asdict(found) | told)
     return found

@@ -105,6 +105,7 @@ class JointSearch(SearchStage):
             context.costs.macs,
             context.dataset.rows("train"),
             beginning.at_once,
+            beginning.helpful,
         )
 
 

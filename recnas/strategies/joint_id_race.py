@@ -4,33 +4,32 @@ from __future__ import annotations
 
 from recnas.candidates.candidate import Candidate
 
-FIRST = 4
-"""Joint ids that are tried beside none."""
 LEAST_GAIN = 2e-4
 """Log loss by which more of them must be better, to be taken."""
 
 
 class JointIdRace:
-    """Asks for numbers of joint ids: none and a few, then twice as many as long as that helps, else fewer.
+    """Asks for numbers of joint ids: the expected one and none; then twice as many as long as that helps, or fewer.
 
     Args:
         available: How many there are.
+        expected: How many are expected to help, by what is known of them beforehand; if none, nothing else is tried.
 
     Attributes:
-        best: The number that is best so far; 0 while nothing is known.
+        best: The number that is best so far; the expected one while nothing is known.
     """
 
-    def __init__(self, available: int) -> None:
+    def __init__(self, available: int, expected: int) -> None:
         self._available = available
+        self._expected = self.best = min(expected, available)
         self._losses: dict[int, float | None] = {}
         self._of: dict[str, int] = {}
-        self.best = 0
 
     def ask(self) -> int | None:
         """The next number to try; None while what was asked for is not known, or when the race is over."""
-        if not self._available:
+        if not self._expected:
             return None
-        for count in (0, min(FIRST, self._available)):
+        for count in (self._expected, 0):
             if count not in self._losses:
                 return count
         if self.waits:
@@ -38,8 +37,8 @@ class JointIdRace:
         most = max(self._losses)
         if self.best == most and most < self._available:
             return min(2 * most, self._available)
-        if self.best == 0 and 1 not in self._losses:
-            return 1
+        if self.best <= self._expected and (fewer := self._expected // 2) and fewer not in self._losses:
+            return fewer
         return None
 
     @property

@@ -139,7 +139,7 @@ class Portfolio(Strategy):
         self._left = [member for member in known if member.candidate in space]
         if self._members and not self._left:
             self._left = [Member(space.own(kind)) for kind in space.kinds]
-        self._race = JointIdRace(len(space.joint_ids))
+        self._race = JointIdRace(len(space.joint_ids), problem.helpful_joint_ids)
         if not any(problem.affordable(member.candidate) for member in self._left):
             self._left = []
 

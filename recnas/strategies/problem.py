@@ -43,6 +43,7 @@ class JointProblem:
         macs: Multiply–accumulates a row of a candidate's network.
         pass_rows: Training rows in a pass.
         at_once: Evaluations that are asked for side by side.
+        helpful_joint_ids: How many of the space's joint ids, the first ones, are expected to help.
     """
 
     space: JointSpace
@@ -52,6 +53,7 @@ class JointProblem:
     macs: Callable[[Candidate], float]
     pass_rows: int
     at_once: int = 1
+    helpful_joint_ids: int = 0
 
 
 class Problem:

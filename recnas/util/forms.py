@@ -281,6 +281,7 @@ class Beginning(TypedDict):
     joint_ids: list[str]
     gains: list[Finite]
     values: list[Count]
+    helpful: Count
     at_once: Annotated[int, Interval(ge=1, le=10_000)]
 
 
