@@ -12,6 +12,7 @@ from markupsafe import Markup
 from recnas.report import figures, joint_search, training_figures
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
+from recnas.report.importance import what_mattered
 from recnas.report.study import study_page
 from recnas.report.summary import outcome, ranked, searched_model
 from recnas.report.tree_figure import tree_figure
@@ -63,6 +64,7 @@ def render_report(run: Run) -> str:
         best_searched_id=_best_searched(run),
         unscored=sum(candidate.score is None for candidate in run.history),
         sources=joint_search.sources(run.history) if run.trains else (),
+        mattered=what_mattered(run.history) if run.trains else None,
         figures=_figures(run),
         rows_in_words=_in_words(run.best_architecture) if run.best_architecture else (),
     )

@@ -37,6 +37,7 @@ class Candidate:
         source: What proposed it, where the strategy has several sources.
         ended: Whether its training has come to its end.
         clock: Seconds from the beginning of a search that trains its candidates to when this was known.
+        whole: Plain values of inputs, network and recipe.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Candidate:
     source: str | None = None
     ended: bool = False
     clock: float | None = None
+    whole: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,7 @@ def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
         source=data.get("source"),
         ended=bool((data.get("training") or {}).get("finished")),
         clock=data.get("clock"),
+        whole=None if old else data.get("candidate"),
     )
     return data.get("stage", file_of), candidate
 
