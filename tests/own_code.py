@@ -66,6 +66,33 @@ class HillClimbing(Strategy):
         self.best = max(known, key=lambda result: result.score)
 '''
 """A strategy."""
+
+TRAINERS = '''
+from recnas.candidates.evaluation import Evaluation
+from recnas.strategies.base import Strategy
+
+
+class OneOfEachKind(Strategy):
+    """Trains one candidate of each kind: half of it, and then the rest of the better half of them."""
+
+    trains = True
+
+    def begin(self, problem):
+        """Begins with each kind's own candidate."""
+        super().begin(problem)
+        self.field, self.fidelity = [problem.space.own(kind) for kind in problem.space.kinds], 0.5
+
+    def ask(self):
+        """All that are left."""
+        return [Evaluation(candidate, self.fidelity) for candidate in self.field]
+
+    def tell(self, results):
+        """Drops the worse half."""
+        best = sorted(results, key=lambda result: -result.score)[: (len(results) + 1) // 2]
+        self.field = [result.candidate for result in best] if self.fidelity < 1 else []
+        self.fidelity = 1.0
+'''
+"""A strategy that trains."""
 PROXIES = '''
 from recnas.proxies import proxy
 

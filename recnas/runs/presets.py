@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from recnas.runs.confirmation import check_cluster, check_code
 from recnas.runs.folder import CONFIG, begun_with
 from recnas.runs.settings import Kind, Settings, budget_of
+from recnas.strategies.registry import find_strategy
 from recnas.util.documents import parse_yaml
 from recnas.util.errors import InputError
 from recnas.util.files import read_yaml
@@ -25,6 +27,8 @@ def resolve(
     given: Mapping[str, Any],
 ) -> Kind:
     """The settings of a run: the preset's, in whose place come those of the run that goes on, then those given.
+
+    A strategy of the user's own is imported, if the user gave it, and asked whether it trains.
 
     Args:
         kind: `Settings`, or a kind of it.
@@ -50,6 +54,9 @@ def resolve(
     resolved = read_settings(kind, values, preset)
     for check in (check_code, check_cluster):
         check(resolved, given, " or ".join(sources))
+    if before is None and resolved.is_undecided:
+        # A run that goes on has it written down.
+        resolved = replace(resolved, strategy_trains=find_strategy(resolved.explorer).trains)
     return resolved
 
 
@@ -68,7 +75,10 @@ def with_preset(
         InputError: There is no such preset.
     """
     given = with_present_names(Settings, given, "settings")
-    values = merge(load_preset(preset), given) if preset else given
+    values = load_preset(preset) if preset else {}
+    # A strategy of the user's own is asked anew.
+    values.pop("strategy_trains", None)
+    values = merge(values, given)
     # A run's own `config.yaml` is a preset too; these two say which program wrote it and when.
     for key in ("version", "created"):
         values.pop(key, None)

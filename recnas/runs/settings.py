@@ -17,12 +17,13 @@ from recnas.proxies.expression import NONE, USUAL, USUAL_WARMUP, Ranking
 from recnas.runs.final_settings import FinalSettings
 from recnas.space import SPACES, check_space_name
 from recnas.strategies.evolution import EvolutionSettings
-from recnas.strategies.registry import TRAINERS, check_strategy_name, strategies
+from recnas.strategies.registry import check_strategy_name, strategies
 from recnas.train.amount import Amount
 from recnas.util.durations import Limit, limit_of
 from recnas.util.errors import InputError
 from recnas.util.plain_values import from_plain, known_only, to_plain, with_present_names
 from recnas.util.setting import at_least, group, setting
+from recnas.util.user_code import is_user_code
 
 MOST_WORKERS = 10_000
 
@@ -150,6 +151,8 @@ class Settings:
         code_flags: Settings that may name code of a user's own, as dotted names; see `confirmation`.
         data: The data set's folder.
         run: The run's folder.
+        strategy_trains: Of a strategy of the user's own, whether it trains candidates, as its class says; None: it was
+            not asked yet. It is written down when a run begins, so that the run is looked at without its code.
     """
 
     command: ClassVar[str] = "search"
@@ -162,6 +165,7 @@ class Settings:
 
     data: str = ""
     run: str = ""
+    strategy_trains: bool | None = None
     budget: str | None = setting(
         None,
         help="how much a search that trains candidates may take: time, such as 10m or 1h30m, or so many candidates, "
@@ -209,24 +213,23 @@ class Settings:
     final: FinalSettings = field(default_factory=FinalSettings, metadata=group("final training"))
 
     def __post_init__(self) -> None:
+        may_train = self.trains or self.is_undecided
         for name in self.spaces:
-            if not (self.trains and find_family(name)):
+            if not (may_train and find_family(name)):
                 check_space_name(name)
-        if (
-            len(blocks := [name for name in self.spaces if not find_family(name)]) > 1
-            or len(self.spaces) > 1 > self.trains
-        ):
+        blocks = [name for name in self.spaces if not find_family(name)]
+        if len(blocks) > 1 or (len(self.spaces) > 1 and not may_train):
             raise InputError(f"space is {self.space}; one of blocks is searched, not {' and '.join(blocks)}")
         if self.strategy is not None:
             check_strategy_name(self.strategy)
-        if self.strategy in TRAINERS and self.ranks:
+        if self.strategy is not None and self._explorer_trains and self.ranks:
             raise InputError(
                 f"{self.strategy} trains its candidates: leave what is said of ranking, warm-up, evolution and "
                 "finalists out, or choose another --strategy"
             )
-        if self.with_trees and not self.trains:
+        if self.with_trees and not may_train:
             raise InputError(f"--with-trees is of a search that trains its candidates; {self.explorer} ranks them")
-        if self.budget is not None and not self.trains:
+        if self.budget is not None and not may_train:
             raise InputError(f"--budget is of a search that trains its candidates; {self.explorer} ranks them")
         _ = self.limit  # checks it
         at_least(self, seed=0, checkpoint_seconds=0)
@@ -285,7 +288,22 @@ class Settings:
     @property
     def trains(self) -> bool:
         """Whether candidates are trained by the strategy itself, not ranked."""
-        return self.command == Settings.command and self.searches and self.explorer in TRAINERS
+        return self._proposes and self._explorer_trains
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether a strategy of the user's own was not asked yet whether it trains."""
+        return self._proposes and is_user_code(self.explorer) and self.strategy_trains is None
+
+    @property
+    def _proposes(self) -> bool:
+        """Whether a strategy proposes candidates."""
+        return self.command == Settings.command and self.searches
+
+    @property
+    def _explorer_trains(self) -> bool:
+        known = strategies().get(self.explorer)
+        return bool(self.strategy_trains) if known is None else known.trains
 
     @property
     def counts_candidates(self) -> bool:

@@ -21,6 +21,7 @@ from recnas.strategies.registry import strategy_name
 from recnas.util.callable_package import make_callable
 from recnas.util.errors import InputError, suggested
 from recnas.util.plain_values import merge
+from recnas.util.user_code import is_user_code
 
 __all__ = ["EvolutionSettings", "RegularizedEvolution", "Settings", "run_baselines", "run_search"]
 
@@ -64,8 +65,12 @@ def run_search(
         >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-full", seed=1)
     """
     _check_flags(overwrite, resume)
-    if strategy is not None:
-        settings["strategy"] = strategy if isinstance(strategy, str) else strategy_name(type(strategy))
+    if isinstance(strategy, Strategy):
+        settings["strategy"] = strategy_name(type(strategy))
+        if is_user_code(settings["strategy"]):
+            settings["strategy_trains"] = strategy.trains
+    elif strategy is not None:
+        settings["strategy"] = strategy
     resolved = resolve(Settings, data, run, preset, resume, settings)
     if not resolved.searches:
         raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains nothing else")

@@ -19,7 +19,7 @@ from recnas.search.context import RunContext
 from recnas.search.feeding import no_choice_of
 from recnas.search.final_training import described
 from recnas.search.keeping import best_of_families, drop_useless
-from recnas.search.loop import pursue
+from recnas.search.loop import TrainingWithinBudget, pursue
 from recnas.search.search_stage import SearchStage
 from recnas.search.stage import Findings
 from recnas.space import SearchSpace
@@ -46,12 +46,12 @@ class JointSearch(SearchStage):
         """See `Stage.run`.
 
         Raises:
-            InputError: No candidate is within the limits.
+            InputError: The strategy fails, or no candidate is within the limits.
             RunError: None could be trained to its end.
         """
         settings, console = context.settings, context.console
         limit, clock = settings.limit, _Clock(context.history.last_clock)
-        strategy = self.strategy(settings)
+        strategy = TrainingWithinBudget(self.strategy(settings))
         with console.bar(
             limit.seconds or limit.candidates, self.name, "seconds" if limit.seconds else "candidates"
         ) as bar:
@@ -83,11 +83,13 @@ class JointSearch(SearchStage):
             with suppress(FinishNow), asked_on_interrupt(ended):
                 for step in limit.steps:
                     # A budget to which something was added is spent as it was before, and then the rest.
-                    strategy.problem = replace(problem, budget=_budget(step))
+                    strategy.spend(_budget(step))
                     pursue(strategy, context.history, self.name, train, each, end)
             bar.skip(bar.total - bar.done)
         if not found:
-            raise InputError("no candidate is within the limits; raise them")
+            if settings.limits.bounds:
+                raise InputError("no candidate is within the limits; raise them")
+            raise InputError(f"{strategy.name} asked for no candidate; a strategy that is an object is of use once")
         findings.explored.extend(found.values())
         findings.seconds += clock.seconds
         for result in found.values():

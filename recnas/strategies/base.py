@@ -22,7 +22,7 @@ class Strategy(ABC):
     Attributes:
         problem: What is searched, a `JointProblem` of one that trains; there from `begin` on.
         trains: Whether it trains whole candidates and decides about their training itself, so that nothing is ranked
-            before and nothing trained after it.
+            before and nothing trained after it. All that it asks for has a fidelity above 0 then.
 
     Example:
         >>> strategy.begin(problem)

@@ -17,8 +17,6 @@ from recnas.util.user_code import import_user_code, is_user_code
 
 EXPLORING, RE_RANKING, TRAINING = "exploring", "re-ranking", "training"
 """What a strategy is for: to propose candidates, to choose those that are ranked once more, to train finalists."""
-TRAINERS = ("portfolio", "uniform")
-"""The strategies that propose candidates and train them; others have them ranked."""
 
 Class = TypeVar("Class", bound=type[Strategy])
 _named: dict[str, dict[str, type[Strategy]]] = {EXPLORING: {}, RE_RANKING: {}, TRAINING: {}}

@@ -93,7 +93,7 @@ def test_settings_survive_writing_and_reading() -> None:
 
 def test_every_setting_has_a_flag_of_its_own_and_a_help_text() -> None:
     described = {".".join(path): about for path, _, about in leaves(Settings)}
-    assert {name for name, about in described.items() if about is None} == {"data", "run"}
+    assert {name for name, about in described.items() if about is None} == {"data", "run", "strategy_trains"}
     flags = [about.flag for about in described.values() if about is not None]
     flags += [about.former_flag for about in described.values() if about is not None and about.former_flag]
     assert len(set(flags)) == len(flags)
