@@ -28,7 +28,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    results = run_search(arguments.data, arguments.run, log_to=arguments.log_to, **of_run(arguments))
+    results = run_search(arguments.data, arguments.run, log_to=arguments.log_to, all_cores=True, **of_run(arguments))
     print(result_table(results))
     print(next_commands(results["run"], arguments.log_to))
 

@@ -25,7 +25,8 @@ from recnas.util.plain_values import from_plain, known_only, to_plain, with_pres
 from recnas.util.setting import at_least, group, setting
 from recnas.util.user_code import is_user_code
 
-MOST_WORKERS = 10_000
+MOST_WORKERS, MOST_USUAL_WORKERS = 10_000, 16
+"""Processes on a machine, at most: of those that are asked for, and where nothing is said of them."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,9 @@ class Settings:
     seed: int = setting(0, help="where all random choices start")
     workers: int | None = setting(
         None,
-        help="processes that score candidates and train finalists; 1: all candidates in this one, one a core; none: as "
-        "many as is usual, with --ray one for each CPU of the cluster",
+        help="processes that score and train candidates; 1: this one, which scores one a core; none: one a core, up to "
+        f"{MOST_USUAL_WORKERS}, where the command line begins a search that trains its candidates, one a core in a "
+        "study, one for each CPU of the cluster with --ray, otherwise this one",
     )
     ray: str | None = setting(
         None,

@@ -36,6 +36,7 @@ def run_search(
     progress: bool = True,
     log_to: str | Collection[str] = (),
     strategy: str | Strategy | None = None,
+    all_cores: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
     """Finds a model for a data set: warm-up, exploring, re-ranking, final training.
@@ -50,6 +51,8 @@ def run_search(
         log_to: Trackers that are told of the run: `mlflow`, `tensorboard`.
         strategy: What proposes candidates: a name, as in `Settings`, or an object that has not begun. A run that was
             begun with an object is resumed with one of the same class.
+        all_cores: Where `workers` says nothing, train candidates by one process a core, as from the command line, and
+            not by this one.
         **settings: Settings in the place of the preset's, nested as in `config.yaml`: see `Settings`.
 
     Returns:
@@ -59,7 +62,8 @@ def run_search(
         InputError: The data set or the settings do not fit, the run's folder is taken, or a tracker cannot be had.
         RunError: The training diverged.
 
-    With several workers a script calls this under `if __name__ == "__main__":`, as every worker imports the script.
+    With several workers or `all_cores` a script calls this under `if __name__ == "__main__":`, as every worker imports
+    the script.
 
     Example:
         >>> recnas.search("data/criteo", "runs/criteo", space="nasrec-full", seed=1)
@@ -76,8 +80,10 @@ def run_search(
         raise InputError("a search trains at least one candidate (top_k); `recnas baselines` trains nothing else")
     # Imported only now: settings can be read and shown without loading torch.
     from recnas.search.context import RunOptions
-    from recnas.search.run import search
+    from recnas.search.run import on_all_cores, search
 
+    if all_cores:
+        resolved = on_all_cores(resolved)
     own = strategy if isinstance(strategy, Strategy) else None
     return search(resolved, RunOptions(overwrite, resume, progress, _names(log_to)), strategy=own)
 

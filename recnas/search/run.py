@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from recnas.data import Dataset, describe
 from recnas.execution.opening import open_executor
 from recnas.execution.torchrun import led
 from recnas.features.schema import SPLITS
+from recnas.nn.model import default_device
+from recnas.nn.processes import num_started
 from recnas.proxies.registry import check_proxy_name
 from recnas.runs.folder import ARCHITECTURE, DATA, RESULTS, check_openable, finished, open_run, shared_files
 from recnas.runs.outlook import Outlook
 from recnas.runs.plan import write_plan
 from recnas.runs.results import best_trained, current
-from recnas.runs.settings import Settings
+from recnas.runs.settings import MOST_USUAL_WORKERS, Settings
 from recnas.search.baseline_candidates import check_baseline_candidates
 from recnas.search.conclusion import ensemble_entry, front, model_entries
 from recnas.search.context import RunContext, RunOptions
@@ -38,6 +41,7 @@ from recnas.search.worker import Worker
 from recnas.strategies.base import Strategy
 from recnas.tracking import check_trackers, tracked
 from recnas.util.console import Console
+from recnas.util.cores import available_cores
 from recnas.util.files import write_json
 from recnas.util.user_code import is_user_code
 
@@ -126,6 +130,17 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
         results["seconds"] = time.perf_counter() - started
         write_json(context.run / RESULTS, results)
     return results
+
+
+def on_all_cores(settings: Settings) -> Settings:
+    """Settings with one worker a core, where a search trains its candidates and nothing is said of workers.
+
+    A cluster, the processes that `torchrun` started, and a GPU do the work in their own way.
+    """
+    said = settings.workers is not None or settings.ray is not None or num_started() > 1
+    if said or not settings.trains or default_device().type != "cpu":
+        return settings
+    return replace(settings, workers=min(available_cores(), MOST_USUAL_WORKERS))
 
 
 @contextmanager

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import recnas
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.portfolio import Member, save_portfolio
+from recnas.cli import main
 from recnas.report import write_report
 from recnas.runs.settings import Settings
 from recnas.runs.status import read_status
+from recnas.search.run import on_all_cores
 from recnas.util.errors import InputError
 from tests.searches import read_lines_of
 from tests.stopping import Stopped, stop_at
@@ -195,6 +198,28 @@ def test_what_cannot_be_is_one_line(given: dict[str, Any], message: str, data: P
     with pytest.raises(InputError, match=message):
         recnas.search(data, tmp_path / "run", progress=False, **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_from_the_command_line_candidates_are_trained_by_one_process_a_core(
+    searched: Path, data: Path, small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recnas.search.run.available_cores", lambda: 2)
+    preset, run = tmp_path / "small.yaml", tmp_path / "run"
+    preset.write_text(yaml.safe_dump(small))
+    assert main(["search", "--data", str(data), "--run", str(run), "--preset", str(preset), "--quiet"]) == 0
+    assert yaml.safe_load((run / "config.yaml").read_text())["workers"] == 2
+    assert yaml.safe_load((searched / "config.yaml").read_text())["workers"] is None
+    assert timeless(run) == timeless(searched)
+
+
+def test_what_is_said_of_processes_counts_and_ranked_searches_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recnas.search.run.available_cores", lambda: 64)
+    assert on_all_cores(Settings()).workers == 16
+    assert on_all_cores(Settings(workers=1)).workers == 1
+    assert on_all_cores(Settings(strategy="random")).workers is None
+    assert on_all_cores(Settings(ray="local")).workers is None
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert on_all_cores(Settings()).workers is None
 
 
 def test_a_space_is_blocks_or_families_or_both() -> None:
