@@ -254,7 +254,9 @@ class Portfolio(Strategy):
             return self._chosen_by_surrogate()
         if source == SEED and (found := self._with_another_seed()) is not None:
             return found
-        parent = rng.choice(self._elite()).evaluation.candidate
+        elite = self._elite()
+        # The best is twice as likely as the second, and so on: where one kind is far ahead, it is what pays.
+        parent = rng.choices(elite, [1 / place for place in range(1, len(elite) + 1)])[0].evaluation.candidate
         return space.mutate(parent, rng, 1 + (rng.random() < 0.5) + (rng.random() < 0.25)), (parent.id,)
 
     def _chosen_by_surrogate(self) -> tuple[Candidate, tuple[str, ...]]:
