@@ -4,7 +4,7 @@ ensemble.json   the members' weights, and which of them are fed alike
 schema.json     the features of a data set for it; what each member is fed of them is in its own folder
 members/1 …     a member: architecture.json, schema.json, weights.safetensors, training.json; or trees' files
 training.json   how good the ensemble was after each stretch of training
-program.pt2     all of it with torch alone; where trees are members, there is none
+program.pt2     all of it with torch alone; where CatBoost is a member, there is none
 model.onnx      if asked for: the same for ONNX Runtime
 torchrec/       if asked for: each member as a TorchRec project, and what takes their mean
 README.md       what all this is, and how to use it
@@ -38,12 +38,13 @@ from recnas.export.project import FOLDER as PROJECT
 from recnas.export.project import write_projects
 from recnas.export.quantize import RoundedTable
 from recnas.export.record import TrainingRecord
-from recnas.export.trees import copy_trees, is_tree_export
+from recnas.export.trees import copy_trees, has_module, is_tree_export
 from recnas.features.ensemble_file import EnsembleFile, member_folder
 from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 from recnas.nn.networks import embedding_dim, network_of
 from recnas.trees.model import TreeModel, load_trees
+from recnas.trees.module import TreeModule, tree_module
 from recnas.util.errors import InputError
 
 
@@ -71,6 +72,11 @@ class NetworkMember:
         """What it is fed."""
         return self.model.schema
 
+    @property
+    def module(self) -> CTRModel:
+        """What becomes a program."""
+        return self.model
+
     def write(self, folder: Path) -> None:
         """Writes its files; errors as in `write_model`."""
         write_model(folder, self.model, self.record, self.rounded)
@@ -96,6 +102,11 @@ class TreesMember:
     def model(self) -> TreeModel:
         """What computes; errors as in `load_trees`."""
         return load_trees(self.source, self.network.name, self.schema)
+
+    @property
+    def module(self) -> TreeModule:
+        """What becomes a program; errors as in `tree_module`."""
+        return tree_module(self.source, self.network.name, self.schema)
 
     def write(self, folder: Path) -> None:
         """Writes their files; errors as in `copy_trees`."""
@@ -132,9 +143,9 @@ class ExportedEnsemble:
         return [member for member in self.members if isinstance(member, NetworkMember)]
 
     @property
-    def has_trees(self) -> bool:
-        """Whether some of the members are trees, so that there is no program of it."""
-        return len(self.networks) < len(self.members)
+    def has_program(self) -> bool:
+        """Whether all members can be one."""
+        return all(isinstance(member, NetworkMember) or has_module(member.network) for member in self.members)
 
     @property
     def model(self) -> EnsembleModel:
@@ -145,6 +156,16 @@ class ExportedEnsemble:
         """
         models = [member.model for member in self.members]
         return EnsembleModel(self.schema, models, self.weights, self.file.inputs)
+
+    @property
+    def module(self) -> EnsembleModel:
+        """What becomes a program; no library need be installed.
+
+        Raises:
+            InputError: Files of trees are damaged.
+        """
+        modules = [member.module for member in self.members]
+        return EnsembleModel(self.schema, modules, self.weights, self.file.inputs)
 
 
 def write_ensemble(output: Path, ensemble: ExportedEnsemble, overwrite: bool, formats: Collection[str] = ()) -> Path:
@@ -164,7 +185,7 @@ def write_ensemble(output: Path, ensemble: ExportedEnsemble, overwrite: bool, fo
             made.
         RunError: The disk is full.
     """
-    rounded = [member.rounded for member in ensemble.networks]
+    rounded = [member.rounded if isinstance(member, NetworkMember) else None for member in ensemble.members]
     is_rounded = any(tables is not None for tables in rounded)
     check_ensemble_formats(ensemble, formats, is_rounded)
     with new_folder(output, overwrite) as folder:
@@ -175,17 +196,17 @@ def write_ensemble(output: Path, ensemble: ExportedEnsemble, overwrite: bool, fo
             path = member_folder(folder, place)
             path.mkdir(parents=True)
             member.write(path)
-        if not ensemble.has_trees:
-            model, tables = ensemble.model, rounded if is_rounded else None
-            save_program(model, folder / PROGRAM, tables)
+        if ensemble.has_program:
+            module, tables = ensemble.module, rounded if is_rounded else None
+            save_program(module, folder / PROGRAM, tables)
             if "onnx" in formats:
-                save_onnx(model, folder / ONNX, tables)
+                save_onnx(module, folder / ONNX, tables)
         if "torchrec" in formats:
             searched = [(member.model, member.record) for member in ensemble.networks]
             write_projects(folder / PROJECT, searched, ensemble.weights)
         described = [(member.network, member.schema, member.record) for member in ensemble.members]
         readme = render_ensemble_readme(
-            ensemble.schema, ensemble.file, described, ensemble.record, formats, not ensemble.has_trees
+            ensemble.schema, ensemble.file, described, ensemble.record, formats, ensemble.has_program
         )
         (folder / README).write_text(readme, encoding="utf-8")
     return output
@@ -200,10 +221,12 @@ def check_ensemble_formats(ensemble: ExportedEnsemble, formats: Collection[str],
     """
     check_formats(formats, rounded)
     alone = "--single exports the best model alone, --model ID another"
-    trees = [item.network.id for item in ensemble.members if isinstance(item, TreesMember)]
-    if trees and (formats or rounded):
-        flag, what = ("--format", "are no program of torch") if formats else ("--quantize", "have no tables")
-        raise InputError(f"{flag}: {trees[0]} in the ensemble are trees, which {what}; {alone}")
+    for item in ensemble.members:
+        # Tables of the other members are rounded where there is a program to look them up.
+        if isinstance(item, TreesMember) and ("torchrec" in formats or not has_module(item.network)):
+            flag, what = ("--format", "are no program of torch") if formats else ("--quantize", "have no program")
+            if formats or rounded:
+                raise InputError(f"{flag}: {item.network.id} in the ensemble are trees, which {what}; {alone}")
     names = [item.network.id for item in ensemble.networks if isinstance(item.network, Baseline)]
     if "torchrec" in formats and names:
         raise InputError(

@@ -18,6 +18,7 @@ from recnas.features.schema import Schema
 from recnas.nn.model import CTRModel
 from recnas.train.metrics import Measured, Metrics
 from recnas.trees.model import TreeModel
+from recnas.trees.module import TreeModule
 
 
 class EnsembleModel(nn.Module):
@@ -25,7 +26,7 @@ class EnsembleModel(nn.Module):
 
     Args:
         schema: The features of a data set for it, of which each member is fed what its own schema says.
-        members: Models in evaluation mode; trees may be among them.
+        members: Models in evaluation mode; trees may be among them, as `TreeModule` where a program is made of it.
         weights: The share of each; their sum is 1.
         inputs: What each is fed, by a number from 0; see `EnsembleFile`.
 
@@ -36,7 +37,7 @@ class EnsembleModel(nn.Module):
     def __init__(
         self,
         schema: Schema,
-        members: Sequence[CTRModel | TreeModel],
+        members: Sequence[CTRModel | TreeModel | TreeModule],
         weights: Sequence[float],
         inputs: Sequence[int],
     ) -> None:

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import torch
 
-from recnas.export.ensemble_model import EnsembleModel
-from recnas.export.program import Rounded, example_inputs, export_program, quiet
+from recnas.export.program import Exportable, Rounded, example_inputs, export_program, quiet
 from recnas.features.schema import Schema
-from recnas.nn.model import CTRModel
 from recnas.util.errors import InputError, RunError
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -44,11 +42,11 @@ def input_names(schemas: Sequence[Schema]) -> list[str]:
     return names
 
 
-def save_onnx(model: CTRModel | EnsembleModel, path: Path, tables: Rounded | None = None) -> None:
+def save_onnx(model: Exportable, path: Path, tables: Rounded | None = None) -> None:
     """Writes a finished model as ONNX and compares its probabilities with the model's on random rows.
 
     Args:
-        model: The model, on the CPU, with its tables held whole; members of an ensemble are networks.
+        model: The model, on the CPU, with its tables held whole.
         path: The file; what is too large for one file is put beside it.
         tables: The tables, rounded, that are written in the place of the model's; it must hold the same numbers.
 

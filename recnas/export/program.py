@@ -25,12 +25,16 @@ from recnas.export.ensemble_model import EnsembleModel
 from recnas.export.quantize import RoundedTable
 from recnas.features.feature import SparseFeature
 from recnas.features.schema import Schema
+from recnas.nn.lists import rows_of
 from recnas.nn.model import CTRModel
+from recnas.trees.module import TreeModule
 
 EXAMPLE_ROWS = 3
 """Rows of the example that is traced; 0 and 1 would be taken for constants."""
 Rounded = Sequence[Mapping[str, RoundedTable] | None]
 """Rounded tables to look up in the place of a model's: of each member, which a single model is the only one of."""
+Exportable = CTRModel | TreeModule | EnsembleModel
+"""What a program can be made of; members of an ensemble are the first two."""
 
 
 class ProbabilityModel(nn.Module):
@@ -94,8 +98,24 @@ class ProbabilityModel(nn.Module):
         return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 
 
+class TreeProbabilityModel(nn.Module):
+    """Trees over plain tensors.
+
+    Args:
+        model: The trees.
+    """
+
+    def __init__(self, model: TreeModule) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, dense: Tensor, ids: Tensor, *lists: Tensor) -> Tensor:
+        """Click probabilities `[B]` float32; arguments as those of `ProbabilityModel`."""
+        return torch.sigmoid(self.model(dense, ids, *lists)).float()
+
+
 class MeanProbabilityModel(nn.Module):
-    """An ensemble of networks over plain tensors, sharing their weights.
+    """An ensemble over plain tensors, sharing the weights of its members.
 
     Args:
         model: The ensemble.
@@ -105,7 +125,7 @@ class MeanProbabilityModel(nn.Module):
     def __init__(self, model: EnsembleModel, rounded: Rounded) -> None:
         super().__init__()
         members = zip(model.members, rounded, strict=True)
-        self.members = nn.ModuleList(ProbabilityModel(member, tables) for member, tables in members)
+        self.members = nn.ModuleList(_single(member, tables) for member, tables in members)
         self.weights, self.inputs = model.weights, model.inputs
         self.sizes = [2 + 2 * len(_lists(schema.sparse)) for schema in model.schemas]
 
@@ -121,14 +141,16 @@ class MeanProbabilityModel(nn.Module):
         return torch.stack([weight * member(*parts[fed]) for member, weight, fed in members]).sum(0)
 
 
+def _single(model: CTRModel | TreeModule, rounded: Mapping[str, RoundedTable] | None) -> nn.Module:
+    return TreeProbabilityModel(model) if isinstance(model, TreeModule) else ProbabilityModel(model, rounded)
+
+
 def pooled(embeddings: Tensor, offsets: Tensor, rows: int, pooling: str) -> Tensor:
     """The sum or mean of the embeddings `[T, E]` of each list: `[rows, E]`, zeros for an empty one.
 
     ONNX has nothing like `embedding_bag`, which becomes a loop over the rows there; this becomes a few operators.
     """
-    starts = offsets[:rows]
-    begun = torch.zeros(embeddings.shape[0] + 1, dtype=torch.int64).index_add(0, starts, torch.ones_like(starts))
-    row = begun.cumsum(0)[:-1] - 1
+    row = rows_of(offsets, rows, embeddings.shape[0])
     sums = torch.zeros(rows, embeddings.shape[1]).index_add(0, row, embeddings)
     if pooling == "sum":
         return sums
@@ -158,12 +180,11 @@ def program_inputs(batch: Batch, schema: Schema) -> tuple[Tensor, ...]:
     return (batch.dense, ids, *lists)
 
 
-def export_program(model: CTRModel | EnsembleModel, rounded: Rounded | None = None) -> ExportedProgram:
+def export_program(model: Exportable, rounded: Rounded | None = None) -> ExportedProgram:
     """Traces a finished model into a program that takes any number of rows and lists of any length.
 
     Args:
-        model: On the CPU, with its tables held whole; members of an ensemble are networks. The program shares its
-            weights.
+        model: On the CPU, with its tables held whole. The program shares its weights.
         rounded: Tables to look up in the place of the model's; then these are shared.
     """
     rows, numbers = Dim("rows"), count()
@@ -176,7 +197,7 @@ def export_program(model: CTRModel | EnsembleModel, rounded: Rounded | None = No
         # All inputs are one argument to torch.
         dynamic = (tuple(chain(*shapes)),)
     else:
-        module = ProbabilityModel(model, None if rounded is None else rounded[0])
+        module = _single(model, None if rounded is None else rounded[0])
         dense, ids, *lists = shapes[0]
         # So are all lists, which is absent when there are none.
         dynamic = (dense, ids, *([tuple(lists)] if lists else []))
@@ -184,7 +205,7 @@ def export_program(model: CTRModel | EnsembleModel, rounded: Rounded | None = No
         return torch.export.export(module.eval(), _example(model.schemas), dynamic_shapes=dynamic)
 
 
-def save_program(model: CTRModel | EnsembleModel, path: Path, rounded: Rounded | None = None) -> None:
+def save_program(model: Exportable, path: Path, rounded: Rounded | None = None) -> None:
     """Writes a finished model's program; arguments as in `export_program`.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recnas.candidates.evaluation import Quality
-from recnas.candidates.network import load_network
+from recnas.candidates.network import Baseline, load_network
 from recnas.data import Dataset
 from recnas.export.ensemble import (
     ExportedEnsemble,
@@ -91,8 +91,7 @@ def export_run(
     known = finished_model(run, model)
     record = _record(known)
     if known.recipe is None:
-        check_trees_export(known.network, formats, quantize)
-        return write_trees(wanted.output, known.weights.parent, known.network, known.schema, record, overwrite)
+        return _export_trees(known.weights.parent, known.network, known.schema, record, wanted)
     return _export_network(model_from(known.network, known.schema, known.weights), record, wanted.measured_on(known))
 
 
@@ -122,11 +121,14 @@ def _export_again(wanted: _Wanted) -> Path:
     folder = wanted.source
     record = TrainingRecord.load(folder)
     if is_tree_export(folder):
-        network = load_network(folder / ARCHITECTURE)
-        check_trees_export(network, wanted.formats, wanted.quantize)
-        return write_trees(wanted.output, folder, network, Schema.load(folder), record, wanted.overwrite)
+        return _export_trees(folder, load_network(folder / ARCHITECTURE), Schema.load(folder), record, wanted)
     _check_not_rounded(folder, record)
     return _export_network(load_single(folder), record, wanted)
+
+
+def _export_trees(source: Path, network: Baseline, schema: Schema, record: TrainingRecord, wanted: _Wanted) -> Path:
+    check_trees_export(network, wanted.formats, wanted.quantize)
+    return write_trees(wanted.output, source, network, schema, record, wanted.overwrite, wanted.formats)
 
 
 def _export_network(model: CTRModel, record: TrainingRecord, wanted: _Wanted) -> Path:
@@ -144,7 +146,10 @@ def _export_ensemble(ensemble: ExportedEnsemble, wanted: _Wanted) -> Path:
     if wanted.quantize:
         models = [member.model for member in ensemble.networks]
         tables, quantization = _round(ensemble.model, models, wanted)
-        members = tuple(replace(member, rounded=item) for member, item in zip(ensemble.networks, tables, strict=True))
+        found = iter(tables)
+        members = tuple(
+            replace(item, rounded=next(found)) if isinstance(item, NetworkMember) else item for item in ensemble.members
+        )
         ensemble = replace(ensemble, members=members, record=replace(ensemble.record, quantization=quantization))
     return write_ensemble(wanted.output, ensemble, wanted.overwrite, wanted.formats)
 

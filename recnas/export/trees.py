@@ -1,4 +1,4 @@
-"""Trees as an exported folder: the library's own file with the schema, all of it text.
+"""Trees as an exported folder: the library's own text file with the schema, and LightGBM's as a program, too.
 
 architecture.json   which family, and what was chosen of it
 schema.json         the features, how raw values become inputs
@@ -6,6 +6,8 @@ trees.json          the columns that the trees take, and what the library's file
 model.txt           LightGBM's model, or
 model.json          CatBoost's
 training.json       how good it was
+program.pt2         LightGBM's trees for inference with torch alone
+model.onnx          if asked for: the same for ONNX Runtime
 README.md           what all this is, and how to use it
 """
 
@@ -17,7 +19,9 @@ from pathlib import Path
 
 from recnas.candidates.families import written
 from recnas.candidates.network import Baseline, save_network
-from recnas.export.folder import ARCHITECTURE, README, new_folder
+from recnas.export.folder import ARCHITECTURE, ONNX, PROGRAM, README, new_folder
+from recnas.export.onnx import OUTPUT, input_names, save_onnx
+from recnas.export.program import save_program
 from recnas.export.record import TrainingRecord
 from recnas.export.rows_code import example_lines
 from recnas.export.templates import render
@@ -25,11 +29,18 @@ from recnas.export.words import inputs_in_words
 from recnas.features.schema import Schema
 from recnas.trees.files import ENSEMBLES, TREES
 from recnas.trees.model import read_columns
+from recnas.trees.module import HAVE_MODULES, tree_module
 from recnas.util.errors import InputError
 
 
 def write_trees(
-    output: Path, source: Path, network: Baseline, schema: Schema, record: TrainingRecord, overwrite: bool
+    output: Path,
+    source: Path,
+    network: Baseline,
+    schema: Schema,
+    record: TrainingRecord,
+    overwrite: bool,
+    formats: Collection[str] = (),
 ) -> Path:
     """Writes trees' folder; their library need not be installed.
 
@@ -40,18 +51,25 @@ def write_trees(
         schema: The features that they take.
         record: How good they were.
         overwrite: Replace an exported model of that name.
+        formats: More formats to write; see `check_trees_export`.
 
     Returns:
         `output`.
 
     Raises:
-        InputError: A file is missing or damaged, something is there and may not be replaced, or the folder cannot be
-            made.
+        InputError: A format cannot be had, a file is missing or damaged, something is there and may not be replaced,
+            or the folder cannot be made.
         RunError: The disk is full.
     """
-    columns = read_columns(source, network.name, schema)
+    check_trees_export(network, formats, rounded=False)
+    columns, has_program = read_columns(source, network.name, schema), has_module(network)
     with new_folder(output, overwrite) as folder:
         copy_trees(folder, source, network, schema, record)
+        if has_program:
+            module = tree_module(folder, network.name, schema)
+            save_program(module, folder / PROGRAM)
+            if "onnx" in formats:
+                save_onnx(module, folder / ONNX)
         readme = render(
             "trees-readme.md",
             family=network.name,
@@ -62,6 +80,10 @@ def write_trees(
             columns=columns,
             stage=record.stages[-1],
             example=example_lines(schema),
+            has_program=has_program,
+            formats=formats,
+            onnx_inputs=input_names([schema]),
+            onnx_output=OUTPUT,
         )
         (folder / README).write_text(readme, encoding="utf-8")
     return output
@@ -87,14 +109,22 @@ def is_tree_export(folder: Path) -> bool:
     return (folder / TREES).is_file() and (folder / ARCHITECTURE).is_file()
 
 
+def has_module(network: Baseline) -> bool:
+    """Whether trees can be a program."""
+    return network.name in HAVE_MODULES
+
+
 def check_trees_export(network: Baseline, formats: Collection[str], rounded: bool) -> None:
     """Raises InputError for what an export of trees cannot have."""
-    for given, flag, what in (
-        (formats, "--format", "are no program of torch"),
-        (rounded, "--quantize", "have no tables"),
-    ):
-        if given:
-            raise InputError(
-                f"{network.id} are trees, which {what}; leave {flag} out: {ENSEMBLES[network.name]}, in the library's "
-                "own format, can be had"
-            )
+    unwanted = [name for name in formats if name == "torchrec" or not has_module(network)]
+    if unwanted:
+        what = "are no network to edit" if has_module(network) else "are no program of torch"
+        flag = f"--format {unwanted[0]}"
+    elif rounded:
+        flag, what = "--quantize", "have no tables"
+    else:
+        return
+    raise InputError(
+        f"{network.id} are trees, which {what}; leave {flag} out: {ENSEMBLES[network.name]}, in the library's "
+        f"own format, {'program.pt2 and --format onnx' if has_module(network) else 'alone'} can be had"
+    )
