@@ -261,7 +261,7 @@ def rounded_down(thresholds: np.ndarray) -> np.ndarray:
     """The largest float32 numbers that are not above some float64 ones: no float32 number lies between the two."""
     with np.errstate(over="ignore"):
         found = thresholds.astype(np.float32)
-    return np.where(found > thresholds, np.nextafter(found, np.float32(-np.inf)), found)
+        return np.where(found > thresholds, np.nextafter(found, np.float32(-np.inf)), found)
 
 
 def _packed(bits: np.ndarray) -> np.ndarray:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 
 import recnas
 from recnas.candidates.families import TREES as FAMILIES
 from recnas.cli import main
-from recnas.data import batch_of
-from recnas.export import continue_training, evaluate_export, export_run
+from recnas.data import Dataset, batch_of
+from recnas.export import continue_training, evaluate_export, export_run, program_inputs
+from recnas.export.onnx import input_names
 from recnas.trees import library
 from recnas.trees.files import ENSEMBLES, TREES
+from recnas.trees.module import HAVE_MODULES
 from recnas.util.errors import InputError
 from tests.searches import as_published, data
 
@@ -51,8 +56,10 @@ def test_an_export_is_evaluated_as_the_run_measured_it(run: Path, data: Path, fa
     assert evaluate_export(exported, data).to_json() == entry(run, family)["test"]
 
 
-def test_all_of_it_is_text_and_the_readme_says_what_it_is(run: Path, family: str, exported: Path) -> None:
-    texts = {file.name: file.read_text(encoding="utf-8") for file in exported.iterdir()}
+def test_all_but_the_program_is_text_and_the_readme_says_what_it_is(run: Path, family: str, exported: Path) -> None:
+    names = {file.name for file in exported.iterdir()}
+    assert ("program.pt2" in names) == (family in HAVE_MODULES)
+    texts = {name: (exported / name).read_text(encoding="utf-8") for name in names - {"program.pt2"}}
     assert set(texts) == {
         "architecture.json", "schema.json", "training.json", "README.md", TREES, ENSEMBLES[family],
     }  # fmt: skip
@@ -82,9 +89,10 @@ def test_raw_rows_are_predicted_as_those_of_the_data_set(exported: Path, data: P
 
 def test_an_export_is_exported_again_and_may_be_replaced(exported: Path, data: Path, tmp_path: Path) -> None:
     again = export_run(exported, tmp_path / "again")
-    assert {file.name: file.read_bytes() for file in again.iterdir()} == {
-        file.name: file.read_bytes() for file in exported.iterdir()
-    }
+    assert {file.name for file in again.iterdir()} == {file.name for file in exported.iterdir()}
+    # A program has a time in it.
+    texts = [file.name for file in again.iterdir() if file.name != "program.pt2"]
+    assert all((again / name).read_bytes() == (exported / name).read_bytes() for name in texts)
     with pytest.raises(InputError, match="--overwrite replaces it"):
         export_run(exported, again)
     export_run(exported, again, overwrite=True)
@@ -101,7 +109,7 @@ def test_the_best_of_a_run_may_be_trees(run: Path, tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"formats": ["torchrec"]}, "are trees, which are no program of torch; leave --format out: model"),
+        ({"formats": ["torchrec"]}, "are trees, which are no .*; leave --format torchrec out: model"),
         ({"quantize": True}, "are trees, which have no tables; leave --quantize out: model"),
     ],
 )
@@ -111,6 +119,46 @@ def test_what_trees_cannot_be_is_one_line(
     with pytest.raises(InputError, match=message):
         export_run(run, tmp_path / "model", model=family, **options)
     assert not (tmp_path / "model").exists()
+
+
+def test_catboost_is_no_onnx_file_in_one_line(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="catboost are trees, which are no program of torch; leave --format onnx out"):
+        export_run(run, tmp_path / "model", model="catboost", formats=["onnx"])
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_program_has_the_library_s_probabilities(run: Path, data: Path, tmp_path: Path) -> None:
+    folder = export_run(run, tmp_path / "model", model="lightgbm")
+    model, dataset = recnas.load(folder), Dataset(data)
+    program = torch.export.load(folder / "program.pt2").module()
+    for size in (1, 2, 300):
+        (batch, *_) = dataset.fed(model.schema).batches("test", size)
+        with torch.inference_mode():
+            found = program(*program_inputs(batch, model.schema))
+        torch.testing.assert_close(found, torch.sigmoid(model(batch)).float(), rtol=0, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_onnx_runtime_and_the_readme_s_code_have_the_library_s_probabilities(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export_run(run, tmp_path / "model", model="lightgbm", formats=["onnx"])
+    model = recnas.load(folder)
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    wanted = [entry.name for entry in session.get_inputs()]
+    for size in (1, 2, 300):
+        (batch, *_) = Dataset(data).fed(model.schema).batches("test", size)
+        arrays = [tensor.numpy() for tensor in program_inputs(batch, model.schema)]
+        given = dict(zip(input_names([model.schema]), arrays, strict=True))
+        (found,) = session.run(None, {name: given[name] for name in wanted})
+        assert found == pytest.approx(torch.sigmoid(model(batch)).numpy(), abs=1e-6)
+    monkeypatch.chdir(folder)
+    space: dict[str, Any] = {"print": (shown := []).append}
+    for block in re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL):
+        exec(block, space)
+    first, *others = [np.asarray(item) for item in shown]
+    assert len(others) == 2
+    assert all(other == pytest.approx(first, abs=1e-6) for other in others)
 
 
 def test_trees_are_not_trained_further(exported: Path, data: Path, tmp_path: Path) -> None:
