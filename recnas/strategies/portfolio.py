@@ -7,6 +7,7 @@ portfolio that was learned on other data sets, a surrogate proposes as well, and
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -25,7 +26,8 @@ from recnas.strategies.surrogate import most_promising
 RUNGS = (0.2, 0.5)
 """Shares of a training after which it is compared with those of its kind."""
 ELITE = 6
-"""The best candidates, from which mutations are made and which a training must hope to join to go on."""
+"""The best candidates, of networks and of trees, from which others are made and which a training must hope to join to
+go on. Where trees are ahead, an ensemble needs networks all the same."""
 SLACK = 0.002
 """Log loss that a training may be behind what would bring it among the best, when it is compared."""
 JOINT_ID_SHARE, PORTFOLIO_SHARE = 0.3, 0.6
@@ -65,6 +67,11 @@ class Trial:
     stopped: bool = False
 
     @property
+    def are_trees(self) -> bool:
+        """Whether its candidate is trees."""
+        return self.evaluation.candidate.recipe is None
+
+    @property
     def loss(self) -> float | None:
         """What its whole training came to; infinite where it diverged, None while it has not ended."""
         if self.result is None:
@@ -96,6 +103,11 @@ class Source:
     def weight(self) -> float:
         """Its share, before shares are made to sum to 1."""
         return (1 + self.wins) / (2 + self.trials)
+
+
+def _drawn(elite: Sequence[Trial], rng: random.Random) -> Trial:
+    """One of the best: the first is twice as likely as the second, and so on in a harmonic row."""
+    return rng.choices(elite, [1 / place for place in range(1, len(elite) + 1)])[0]
 
 
 @strategy("portfolio")
@@ -169,7 +181,7 @@ class Portfolio(Strategy):
         name = trial.evaluation.source
         if name in self._sources:
             self._sources[name].trials += 1
-            self._sources[name].wins += trial in self._elite()
+            self._sources[name].wins += trial in self._elite_like(trial)
         self._race.tell(trial.evaluation.candidate, trial.loss)
 
     # What is asked
@@ -254,9 +266,8 @@ class Portfolio(Strategy):
             return self._chosen_by_surrogate()
         if source == SEED and (found := self._with_another_seed()) is not None:
             return found
-        elite = self._elite()
-        # The best is twice as likely as the second, and so on: where one kind is far ahead, it is what pays.
-        parent = rng.choices(elite, [1 / place for place in range(1, len(elite) + 1)])[0].evaluation.candidate
+        elite = self._elite() if rng.random() < 0.5 else self._elite(of_trees=False)
+        parent = _drawn(elite or self._elite(), rng).evaluation.candidate
         return space.mutate(parent, rng, 1 + (rng.random() < 0.5) + (rng.random() < 0.25)), (parent.id,)
 
     def _chosen_by_surrogate(self) -> tuple[Candidate, tuple[str, ...]]:
@@ -276,16 +287,13 @@ class Portfolio(Strategy):
         return offered[most_promising(known, losses, [space.encode(candidate) for candidate, _ in offered], rng)]
 
     def _with_another_seed(self) -> tuple[Candidate, tuple[str, ...]] | None:
-        """The best network once more, from other weights on: alike ones are the surest members of an ensemble."""
-        for trial in self._elite():
-            candidate = trial.evaluation.candidate
-            if candidate.recipe is None:
-                continue
-            alike = candidate
-            while alike.id in self._trials:
-                alike = replace(alike, recipe=replace(alike.recipe, seed=alike.recipe.seed + 1))
-            return alike, (candidate.id,)
-        return None
+        """A good network once more, from other weights on: alike ones are the surest members of an ensemble."""
+        if not (elite := self._elite(of_trees=False)):
+            return None
+        alike = candidate = _drawn(elite, self.problem.rng).evaluation.candidate
+        while alike.id in self._trials:
+            alike = replace(alike, recipe=replace(alike.recipe, seed=alike.recipe.seed + 1))
+        return alike, (candidate.id,)
 
     def _with_joint_ids(self, candidate: Candidate, count: int) -> Candidate:
         space = self.problem.space
@@ -300,10 +308,15 @@ class Portfolio(Strategy):
     def _ended(self) -> list[Trial]:
         return [trial for trial in self._trials.values() if trial.loss is not None]
 
-    def _elite(self) -> list[Trial]:
-        """The best that have ended, the best first."""
-        sound = [trial for trial in self._ended() if math.isfinite(trial.loss)]
-        return sorted(sound or self._ended(), key=lambda trial: trial.loss)[:ELITE]
+    def _elite(self, of_trees: bool | None = None) -> list[Trial]:
+        """The best that have ended, the best first; of trees alone, or of networks alone."""
+        ended = [trial for trial in self._ended() if of_trees in (None, trial.are_trees)]
+        sound = [trial for trial in ended if math.isfinite(trial.loss)]
+        return sorted(sound or ended, key=lambda trial: trial.loss)[:ELITE]
+
+    def _elite_like(self, trial: Trial) -> list[Trial]:
+        """The best of networks, or of trees, as a trial is one."""
+        return self._elite(trial.are_trees)
 
     def _is_promising(self, trial: Trial) -> bool:
         """Whether an unfinished training may come among the best, if it gains from here on what its kind's best did."""
@@ -316,8 +329,7 @@ class Portfolio(Strategy):
                 gains.append(then - other.loss)
         if not gains:
             return True
-        elite = self._elite()
-        return now - max(gains) <= elite[-1].loss + SLACK
+        return now - max(gains) <= self._elite_like(trial)[-1].loss + SLACK
 
     # What is left
 

@@ -148,7 +148,7 @@ def test_a_candidate_is_trained_once_and_goes_on_from_rung_to_rung() -> None:
 
 def test_bad_candidates_are_not_trained_to_their_end() -> None:
     world = World()
-    world.search(Portfolio(MEMBERS), problem(Budget(evaluations=60)))
+    world.search(Portfolio(MEMBERS), problem(Budget(evaluations=90)))
     ends = {
         candidate: max(r.training.rows for r in world.told if r.candidate == candidate)
         for candidate in candidates_of(world)
