@@ -132,7 +132,7 @@ TREES: dict[str, Family] = {
     "lightgbm": Family(
         "LightGBM",
         {
-            "num_leaves": ("auto", 31, 63, 127, 255, 511),
+            "num_leaves": ("auto", 8, 15, 31, 63, 127, 255, 511),
             "learning_rate": (0.05, 0.02, 0.03, 0.1),
             "min_child_samples": (100, 20, 50, 200),
             "cat_smooth": ("auto", 5, 10, 20, 50, 100, 200, 400),

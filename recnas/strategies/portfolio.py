@@ -15,6 +15,7 @@ from typing import Any, Self
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.joint_space import JOINT_IDS
+from recnas.candidates.network import are_trees
 from recnas.candidates.portfolio import Member, load_portfolio
 from recnas.strategies.base import Strategy
 from recnas.strategies.joint_id_race import JointIdRace
@@ -69,7 +70,7 @@ class Trial:
     @property
     def are_trees(self) -> bool:
         """Whether its candidate is trees."""
-        return self.evaluation.candidate.recipe is None
+        return are_trees(self.evaluation.candidate.network)
 
     @property
     def loss(self) -> float | None:
@@ -114,9 +115,9 @@ def _drawn(elite: Sequence[Trial], rng: random.Random) -> Trial:
 class Portfolio(Strategy):
     """Trains candidates, not merely ranks them, until the budget is spent.
 
-    First the portfolio's first candidate is trained with several numbers of joint ids; the number that is best is what
-    others begin with. Then come the portfolio's candidates in their order, then proposals of sources, whose shares
-    follow their success in this run. A candidate is compared with what is known of its kind of network, as deep
+    The portfolio's candidates come first, in their order. Its first network is trained with several numbers of joint
+    ids; the number that is best is what others begin with. Then come proposals of sources, whose shares follow their
+    success in this run. A candidate is compared with what is known of its kind of network, as deep
     cross networks start slowly, at a fifth and at half of its training: by what it may hope for.
 
     Args:
@@ -192,7 +193,7 @@ class Portfolio(Strategy):
             waits = id(trial) not in under_way and trial.loss is None and not trial.stopped
             if waits and trial.result is not None:
                 rest = trial.fidelity - RUNGS[trial.rung - 1]
-                if self._fits(trial.evaluation.candidate, rest):
+                if not self._ended() or self._fits(trial.evaluation.candidate, rest):
                     return trial
         return self._new()
 
@@ -200,7 +201,8 @@ class Portfolio(Strategy):
         """A candidate that nobody has asked about; None when the budget is spent, or its rest is too short."""
         if self._is_spent:
             return None
-        if self._left and self._spent_share < JOINT_ID_SHARE and (count := self._race.ask()) is not None:
+        races = self._left and not are_trees(self._left[0].candidate.network) and self._spent_share < JOINT_ID_SHARE
+        if races and (count := self._race.ask()) is not None:
             candidate = self._with_joint_ids(self._left[0].candidate, count)
             self._race.asked(candidate, count)
             if (trial := self._admitted(PORTFOLIO, candidate)) is not None:
@@ -246,8 +248,10 @@ class Portfolio(Strategy):
         trial = Trial(
             Evaluation(candidate, 1.0, parents, len(self._trials), source), self.problem.space.kind_of(candidate)
         )
-        # The first of its kind has nothing to be compared with, and trees cannot pause.
-        if candidate.recipe is None or not any(other.kind == trial.kind for other in self._ended()):
+        # Trees cannot pause. The first of its kind has nothing to be compared with, but the first network of all shows
+        # in its first fifth how long networks take.
+        is_first = not any(other.kind == trial.kind for other in self._ended())
+        if trial.are_trees or (is_first and self._pace.seconds(candidate) is not None):
             trial.rung = len(RUNGS)
         self._trials[candidate.id] = trial
         return trial

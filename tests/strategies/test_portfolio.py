@@ -13,6 +13,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.evaluation import Epoch, Evaluation, Quality, Result, Training
 from recnas.candidates.joint_space import JointSpace
+from recnas.candidates.network import are_trees
 from recnas.candidates.portfolio import Member
 from recnas.strategies.pace import Pace, loss_at
 from recnas.strategies.portfolio import ELITE, RUNGS, Portfolio, UniformSearch
@@ -134,7 +135,18 @@ def test_a_budget_in_time_is_kept_and_most_of_it_used(seconds: float) -> None:
 def test_the_first_is_trained_whatever_it_takes() -> None:
     world = World(seconds_a_pass=100.0)
     world.search(Portfolio(MEMBERS), problem(Budget(seconds=20.0), at_once=1))
-    assert [result.training.finished for result in world.told] == [True]
+    assert len(candidates_of(world)) == 1
+    assert world.told[-1].training.finished
+
+
+def test_a_network_that_takes_too_long_beside_trees_is_given_up_after_a_fifth() -> None:
+    world = World(lambda candidate: 0.4, seconds_a_pass=10.0)
+    members = [Member(own_candidate(name)) for name in ("lightgbm", "dnn")]
+    space = JointSpace(("dnn", "lightgbm"))
+    world.search(Portfolio(members, sources=()), replace(problem(Budget(seconds=220.0), at_once=1), space=space))
+    # Trees come first, whole, in 200 seconds; the network has taken 10, and would take 15 to its next comparison.
+    assert [are_trees(item.candidate.network) for item in world.asked] == [True, False]
+    assert [item.fidelity for item in world.asked] == [1.0, RUNGS[0]]
 
 
 def test_a_candidate_is_trained_once_and_goes_on_from_rung_to_rung() -> None:
