@@ -37,6 +37,8 @@ BEFORE_SURROGATE = 8
 """Trainings that have ended before a surrogate is fitted to them."""
 OFFERED = 150
 """Candidates that it chooses from."""
+MOST_OF_BUDGET = 1 / 3
+"""Share of a budget in time that one training may take, but for the first: a search of two trainings finds nothing."""
 TRIES = 50
 """Proposals in a row that are known, or not affordable, before a search gives up."""
 PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED = (
@@ -352,8 +354,10 @@ class Portfolio(Strategy):
         """Whether there is time for a share of a candidate's training; the first is made whatever it takes."""
         if (seconds := self.problem.budget.seconds) is None:
             return True
-        expected = self._pace.seconds(candidate, share)
-        return expected is None or self._clock + expected <= seconds
+        if (whole := self._pace.seconds(candidate)) is None:
+            return True
+        is_too_long = self._ended() and whole > MOST_OF_BUDGET * seconds
+        return not is_too_long and self._clock + share * whole <= seconds
 
 
 @strategy("uniform")
