@@ -11,7 +11,7 @@ from typing import Any
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate, with_what_is_said
 from recnas.candidates.families import TREES, find_family
-from recnas.candidates.network import Baseline
+from recnas.candidates.network import Baseline, are_trees
 from recnas.candidates.recipe import Recipe
 from recnas.candidates.recipe_choices import OF_TREES, RECIPE_CHOICES, Options, Span, value_at, with_choices
 from recnas.features.inputs import Inputs
@@ -40,6 +40,7 @@ class JointSpace:
         families: Names of families of networks.
         space: Whose architectures are candidates beside the families'; None for no architectures.
         joint_ids: Features that may have a joint id, the most promising first, as in `Inputs.crosses`.
+        of_trees: Those of them that trees may have; ids of many values lead trees astray.
         recipe: Of architectures; what is not as by default in it a user has said, and every candidate has it.
         inputs: Likewise; those of `joint_ids` may come to its own.
         no_choice: Places of `RECIPE_CHOICES` of which a data set leaves no choice: every candidate has what these have.
@@ -48,6 +49,7 @@ class JointSpace:
     families: tuple[str, ...]
     space: SearchSpace | None = None
     joint_ids: tuple[str, ...] = ()
+    of_trees: tuple[str, ...] = ()
     recipe: Recipe = DEFAULT_RECIPE
     inputs: Inputs = DEFAULT_INPUTS
     no_choice: tuple[str, ...] = ()
@@ -83,13 +85,17 @@ class JointSpace:
         family = find_family(kind)
         chosen = {} if family is None else {NETWORK + key: Options(values) for key, values in family.choices.items()}
         chosen |= RECIPE_CHOICES
-        if self.joint_ids:
-            counts = [count for count in JOINT_ID_COUNTS if count < len(self.joint_ids)]
-            chosen |= {JOINT_IDS: Options((*counts, len(self.joint_ids))), CROSS_PENALTY: Span(3e-4, 3e-2)}
+        if joint_ids := self.of_trees if kind in TREES else self.joint_ids:
+            counts = [count for count in JOINT_ID_COUNTS if count < len(joint_ids)]
+            chosen |= {JOINT_IDS: Options((*counts, len(joint_ids))), CROSS_PENALTY: Span(3e-4, 3e-2)}
         if kind in TREES:
-            of_trees = (*OF_TREES, JOINT_IDS)
-            chosen = {place: item for place, item in chosen.items() if place.startswith(NETWORK) or place in of_trees}
+            own = (*OF_TREES, JOINT_IDS)
+            chosen = {place: item for place, item in chosen.items() if place.startswith(NETWORK) or place in own}
         return {place: item for place, item in chosen.items() if place not in self.fixed}
+
+    def joint_ids_of(self, candidate: Candidate) -> tuple[str, ...]:
+        """Those that a candidate may have, the most promising first."""
+        return self.of_trees if are_trees(candidate.network) else self.joint_ids
 
     def kept(self, candidate: Candidate) -> Candidate:
         """A candidate with what a user has said, and with what there is no choice of as the space has it."""
@@ -146,7 +152,7 @@ class JointSpace:
         if place.startswith(NETWORK):
             return candidate.network.all_choices[place.removeprefix(NETWORK)]
         if place == JOINT_IDS:
-            return sum(cross in self.joint_ids for cross in candidate.inputs.crosses)
+            return sum(cross in self.joint_ids_of(candidate) for cross in candidate.inputs.crosses)
         return value_at(candidate, place)
 
     def with_values(self, candidate: Candidate, values: Mapping[str, Any]) -> Candidate:
@@ -159,7 +165,7 @@ class JointSpace:
         if JOINT_IDS in others:
             # Those that a user asked for stay.
             said = tuple(cross for cross in self.inputs.crosses if cross not in self.joint_ids)
-            others[JOINT_IDS] = said + self.joint_ids[: others[JOINT_IDS]]
+            others[JOINT_IDS] = said + self.joint_ids_of(candidate)[: others[JOINT_IDS]]
         return with_choices(candidate, others)
 
     def encode(self, candidate: Candidate) -> list[float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 
-from recnas.data.joint_evidence import propose_crosses
+from recnas.data.joint_evidence import ProposedCross, propose_crosses
 from recnas.runs.folder import BEGINNING
 from recnas.search.context import RunContext
 from recnas.search.scoring import stage_seed
@@ -15,6 +16,8 @@ AT_ONCE = 2
 """Candidates that are trained side by side with a budget in candidates, whatever the number of workers."""
 HELPFUL = 5e-3
 """Share of the log loss that a joint id must win to be expected to help: of smaller ones a network learns most."""
+ROWS_A_VALUE = 200
+"""Training rows for each value of a joint id, on the mean, with which trees may have it."""
 MOST_SHARE = 0.1
 """Of a budget in time, for finding joint ids."""
 
@@ -26,11 +29,15 @@ class Beginning:
     Attributes:
         joint_ids: Features that may have a joint id, the most promising first.
         helpful: How many of them, the first ones, are expected to help.
+        of_trees: Those of them that trees may have.
+        helpful_to_trees: How many of these are expected to help.
         at_once: Candidates that are trained side by side.
     """
 
     joint_ids: tuple[str, ...]
     helpful: int
+    of_trees: tuple[str, ...]
+    helpful_to_trees: int
     at_once: int
 
 
@@ -39,7 +46,12 @@ def begin(context: RunContext) -> Beginning:
     file = context.run / BEGINNING
     if file.exists():
         known = read_json(file, form=forms.Beginning)
-        return Beginning(tuple(known["joint_ids"]), known["helpful"], known["at_once"])
+        return Beginning(
+            **{
+                item.name: tuple(value) if isinstance(value := known[item.name], list) else value
+                for item in fields(Beginning)
+            }
+        )
     settings, seconds = context.settings, context.settings.limit.seconds
     proposed = propose_crosses(
         context.dataset,
@@ -49,8 +61,13 @@ def begin(context: RunContext) -> Beginning:
     for item in proposed:
         context.console.say(f"joint id {item.cross}: {item.values:,} values, log loss -{item.gain:.4f} held out")
     at_once = AT_ONCE if seconds is None else settings.processes
-    helpful = sum(item.share >= HELPFUL for item in proposed)
-    found = Beginning(tuple(item.cross for item in proposed), helpful, at_once)
+    of_trees = [item for item in proposed if item.values * ROWS_A_VALUE <= context.dataset.rows("train")]
+    found = Beginning(*_listed(proposed), *_listed(of_trees), at_once)
     told = {"gains": [item.gain for item in proposed], "values": [item.values for item in proposed]}
     write_json(file, asdict(found) | told)
     return found
+
+
+def _listed(proposed: Sequence[ProposedCross]) -> tuple[tuple[str, ...], int]:
+    """Joint ids, and how many of them are expected to help."""
+    return tuple(item.cross for item in proposed), sum(item.share >= HELPFUL for item in proposed)

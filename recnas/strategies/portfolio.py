@@ -225,8 +225,7 @@ class Portfolio(Strategy):
     def _from_portfolio(self) -> Trial | None:
         """The next of the portfolio that there is time for."""
         for member in list(self._left):
-            count = self._race.best if member.joint_ids is None else member.joint_ids
-            candidate = self._with_joint_ids(member.candidate, count)
+            candidate = self._with_joint_ids(member.candidate, member.joint_ids)
             trial = self._admitted(PORTFOLIO, candidate)
             if trial is not None or candidate.id in self._trials:
                 self._left.remove(member)
@@ -265,7 +264,7 @@ class Portfolio(Strategy):
             return space.draw(rng), ()
         if source == NEAR_PORTFOLIO:
             member = rng.choice(self._members)
-            candidate = self._with_joint_ids(space.kept(member.candidate), self._race.best)
+            candidate = self._with_joint_ids(space.kept(member.candidate), None)
             if candidate in space:
                 return space.mutate(candidate, rng, 2), ()
         if source == SURROGATE:
@@ -301,13 +300,13 @@ class Portfolio(Strategy):
             alike = replace(alike, recipe=replace(alike.recipe, seed=alike.recipe.seed + 1))
         return alike, (candidate.id,)
 
-    def _with_joint_ids(self, candidate: Candidate, count: int) -> Candidate:
-        space = self.problem.space
-        return (
-            space.with_values(candidate, {JOINT_IDS: min(count, len(space.joint_ids))})
-            if space.joint_ids
-            else candidate
-        )
+    def _with_joint_ids(self, candidate: Candidate, count: int | None) -> Candidate:
+        """A candidate with so many joint ids; None: as many as help its like, as far as is known."""
+        if not (joint_ids := self.problem.space.joint_ids_of(candidate)):
+            return candidate
+        if count is None:
+            count = self.problem.helpful_to_trees if are_trees(candidate.network) else self._race.best
+        return self.problem.space.with_values(candidate, {JOINT_IDS: min(count, len(joint_ids))})
 
     # What is known
 

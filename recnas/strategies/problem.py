@@ -44,6 +44,7 @@ class JointProblem:
         pass_rows: Training rows in a pass.
         at_once: Evaluations that are asked for side by side.
         helpful_joint_ids: How many of the space's joint ids, the first ones, are expected to help.
+        helpful_to_trees: Likewise of those that trees may have.
     """
 
     space: JointSpace
@@ -54,6 +55,7 @@ class JointProblem:
     pass_rows: int
     at_once: int = 1
     helpful_joint_ids: int = 0
+    helpful_to_trees: int = 0
 
 
 class Problem:

@@ -282,6 +282,8 @@ class Beginning(TypedDict):
     gains: list[Finite]
     values: list[Count]
     helpful: Count
+    of_trees: list[str]
+    helpful_to_trees: Count
     at_once: Annotated[int, Interval(ge=1, le=10_000)]
 
 

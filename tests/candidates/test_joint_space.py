@@ -18,7 +18,7 @@ from recnas.features.inputs import Inputs
 from recnas.space import SearchSpace
 
 JOINT = ("a:b", "c:d", "e:f")
-SPACE = JointSpace((*FAMILIES, *TREES), SearchSpace.named("nasrec-cross"), JOINT)
+SPACE = JointSpace((*FAMILIES, *TREES), SearchSpace.named("nasrec-cross"), JOINT, JOINT[1:])
 
 
 @given(seed=st.integers(0, 2**32), kind=st.sampled_from(SPACE.kinds), changes=st.integers(1, 6))
@@ -74,7 +74,9 @@ def test_of_trees_their_own_choices_and_what_they_are_fed_is_chosen() -> None:
     places = set(SPACE.table("lightgbm"))
     assert {place for place in places if not place.startswith("network.")} == {"inputs.min_count", JOINT_IDS}
     assert "network.num_leaves" in places
-    assert SPACE.with_values(SPACE.own("lightgbm"), {JOINT_IDS: 1}).inputs.crosses == ("a:b",)
+    assert SPACE.with_values(SPACE.own("lightgbm"), {JOINT_IDS: 1}).inputs.crosses == JOINT[1:2]
+    assert SPACE.table("lightgbm")[JOINT_IDS] == Options((0, 1, 2))
+    assert JOINT_IDS not in replace(SPACE, of_trees=()).table("lightgbm")
     assert JointSpace(("lightgbm",)).encode(own_candidate("lightgbm"))
 
 
@@ -86,7 +88,7 @@ def test_without_joint_ids_nothing_of_them_is_chosen() -> None:
 def test_what_a_user_has_said_stays_in_every_candidate() -> None:
     recipe = replace(DEFAULT_RECIPE, epochs=1, optimization=replace(DEFAULT_RECIPE.optimization, batch_size=256))
     inputs = Inputs(numbers=("columns",), min_count=3)
-    space = JointSpace(("dnn", "gdcn"), None, (), recipe, inputs)
+    space = JointSpace(("dnn", "gdcn"), recipe=recipe, inputs=inputs)
     assert space.fixed == {"recipe.epochs", "recipe.optimization.batch_size", "inputs.numbers"}
     rng = random.Random(1)
     for _ in range(50):

@@ -251,3 +251,15 @@ def test_with_more_budget_a_search_goes_on_where_it_ended() -> None:
     assert 0.8 * 90 <= world.clock <= 90
     assert paused
     assert paused <= {item.candidate for item in world.asked[len(before) :]}
+
+
+def test_trees_begin_with_those_joint_ids_that_are_expected_to_help_them() -> None:
+    world = World(lambda candidate: 0.4)
+    space = JointSpace(("dnn", "lightgbm"), None, ("a:b", "c:d", "e:f"), ("c:d", "e:f"))
+    members = [Member(own_candidate("lightgbm")), Member(own_candidate("dnn")), Member(own_candidate("lightgbm"), 0)]
+    given = problem(Budget(evaluations=5), at_once=1, helpful=3)
+    world.search(Portfolio(members, sources=()), replace(given, space=space, helpful_to_trees=1))
+    taken = [(item.candidate.network.name, item.candidate.inputs.crosses) for item in world.asked if item.fidelity == 1]
+    assert taken[0] == ("lightgbm", ("c:d",))
+    assert ("lightgbm", ()) in taken
+    assert ("dnn", space.joint_ids) in taken
