@@ -187,8 +187,11 @@ def _space(settings: Settings) -> str:
     blocks = [] if settings.block_space is None else [settings.block_space]
     if not settings.trains:
         return blocks[0]
-    every = len(settings.families) == len(FAMILIES)
-    return " and ".join([*([f"all {len(FAMILIES)} families"] if every else settings.families), *blocks])
+    families = list(settings.families)
+    if every := set(FAMILIES) <= set(families):
+        families = [name for name in families if name not in FAMILIES]
+    *others, last = [*([f"all {len(FAMILIES)} families of networks"] if every else []), *families, *blocks]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def describe_data(run: Path, dataset: Dataset) -> None:

@@ -242,6 +242,7 @@ def test_trees_are_candidates_and_may_be_what_is_found(data: Path, small: dict[s
     # They do not pause.
     assert all(line["training"]["finished"] and line["fidelity"] == 1.0 for line in trees)
     assert {model["id"] for model in results_of(tmp_path / "run")["models"]} == {"lr", "lightgbm"}
+    assert results_of(tmp_path / "run")["space"] == "lr and lightgbm"
 
 
 def test_trees_are_left_out_where_they_are_not_asked_for_or_cannot_be_held_against_a_limit() -> None:
