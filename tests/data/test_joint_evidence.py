@@ -219,7 +219,8 @@ def test_the_command_line_lists_them(tmp_path, random, capsys):
     assert (name, int(values), float(gain)) == ("a:b", 64, pytest.approx(proposed.gain, abs=1e-5))
     assert main(["describe", str(folder), "--joint-ids", "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["joint_ids"]
-    assert told == {"cross": "a:b", "gain": proposed.gain, "values": 64}
+    assert told == {"cross": "a:b", "gain": proposed.gain, "share": proposed.share, "values": 64}
+    assert 0 < proposed.share < 1
     assert (
         main(["describe", str(write(tmp_path / "none", {"a": a, "b": b}, drawn(random, a > 3)).path), "--joint-ids"])
         == 0

@@ -36,7 +36,9 @@ def test_a_run_of_version_0_1_is_read_as_one_of_now(run, old_run):
         model: {rate_of[training]: points for training, points in trainings.items()}
         for model, trainings in now.curves.items()
     }
-    history, reranked = (tuple(replace(item, candidate=None) for item in part) for part in (now.history, now.reranked))
+    history, reranked = (
+        tuple(replace(item, candidate=None, whole=None) for item in part) for part in (now.history, now.reranked)
+    )
     now = replace(now, results=results, epochs=epochs, curves=curves, history=history, reranked=reranked)
     for part in ("data", "warmup", "history", "reranked", "results", "epochs", "curves", "best_architecture"):
         assert getattr(old, part) == getattr(now, part), part
