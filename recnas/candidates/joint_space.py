@@ -13,12 +13,19 @@ from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candi
 from recnas.candidates.families import TREES, find_family
 from recnas.candidates.network import Baseline, are_trees
 from recnas.candidates.recipe import Recipe
-from recnas.candidates.recipe_choices import OF_TREES, RECIPE_CHOICES, Options, Span, value_at, with_choices
+from recnas.candidates.recipe_choices import (
+    NETWORK,
+    OF_TREES,
+    RECIPE_CHOICES,
+    Options,
+    Span,
+    choices_of,
+    value_at,
+    with_choices,
+)
 from recnas.features.inputs import Inputs
 from recnas.space import Architecture, SearchSpace
 
-NETWORK = "network."
-"""What precedes the name of a family's own choice."""
 JOINT_IDS = "inputs.crosses"
 """The place of the joint ids, whose value is how many of the proposed ones are taken, the best first."""
 CROSS_PENALTY = "recipe.optimization.cross_penalty"
@@ -82,15 +89,13 @@ class JointSpace:
 
     def table(self, kind: str) -> dict[str, Span | Options]:
         """Every choice of candidates of a kind by its place; an architecture's own are the space's to draw."""
-        family = find_family(kind)
-        chosen = {} if family is None else {NETWORK + key: Options(values) for key, values in family.choices.items()}
-        chosen |= RECIPE_CHOICES
-        if joint_ids := self.of_trees if kind in TREES else self.joint_ids:
+        family, of_trees = find_family(kind), kind in TREES
+        chosen = choices_of({} if family is None else family.choices, of_trees)
+        if joint_ids := self.of_trees if of_trees else self.joint_ids:
             counts = [count for count in JOINT_ID_COUNTS if count < len(joint_ids)]
-            chosen |= {JOINT_IDS: Options((*counts, len(joint_ids))), CROSS_PENALTY: Span(3e-4, 3e-2)}
-        if kind in TREES:
-            own = (*OF_TREES, JOINT_IDS)
-            chosen = {place: item for place, item in chosen.items() if place.startswith(NETWORK) or place in own}
+            chosen[JOINT_IDS] = Options((*counts, len(joint_ids)))
+            if not of_trees:
+                chosen[CROSS_PENALTY] = Span(3e-4, 3e-2)
         return {place: item for place, item in chosen.items() if place not in self.fixed}
 
     def joint_ids_of(self, candidate: Candidate) -> tuple[str, ...]:
@@ -170,15 +175,15 @@ class JointSpace:
 
     def encode(self, candidate: Candidate) -> list[float]:
         """A candidate as numbers, as many for each of the space: what has no place in its kind is -1."""
-        kind = self.kind_of(candidate)
-        own = self.table(kind)
-        numbers = [float(kind == other) for other in self.kinds]
-        for other in self.kinds:
-            for place, item in self.table(other).items():
+        kind, tables = self.kind_of(candidate), {other: self.table(other) for other in self.kinds}
+        own = tables[kind]
+        numbers = [float(kind == other) for other in tables]
+        for other, table in tables.items():
+            for place, item in table.items():
                 if place.startswith(NETWORK):
                     numbers.append(_number(item, self.value(candidate, place)) if other == kind else -1.0)
-        tables = [self.table(other) for other in self.kinds]
-        for place in dict.fromkeys(place for table in tables for place in table if not place.startswith(NETWORK)):
+        shared = (place for table in tables.values() for place in table if not place.startswith(NETWORK))
+        for place in dict.fromkeys(shared):
             # Trees have few of them.
             numbers.append(_number(own[place], self.value(candidate, place)) if place in own else -1.0)
         if self.space is not None:

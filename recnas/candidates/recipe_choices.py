@@ -61,6 +61,8 @@ class Options:
         return rng.choice(self.values)
 
 
+NETWORK = "network."
+"""What precedes the name of a family's own choice, to be its place."""
 NUMBERS = "inputs.numbers"
 """The place of how numbers are fed."""
 RECIPE_CHOICES: Mapping[str, Span | Options] = {
@@ -80,6 +82,17 @@ RECIPE_CHOICES: Mapping[str, Span | Options] = {
 """By its place in a candidate each choice that tuning makes."""
 OF_TREES = ("inputs.min_count",)
 """Those of them that are made of trees, too."""
+
+
+def choices_of(own: Mapping[str, tuple[Any, ...]], of_trees: bool) -> dict[str, Span | Options]:
+    """What is chosen of candidates of a family by place: its own choices, then those of the recipe and the inputs.
+
+    Args:
+        own: Its own by their names, as in `Family`.
+        of_trees: Whether it is one of trees.
+    """
+    shared = {place: RECIPE_CHOICES[place] for place in OF_TREES} if of_trees else RECIPE_CHOICES
+    return {NETWORK + name: Options(values) for name, values in own.items()} | dict(shared)
 
 
 def with_choices(candidate: Candidate, chosen: Mapping[str, Any]) -> Candidate:

@@ -12,10 +12,10 @@ from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.families import Choice, find_family
 from recnas.candidates.network import Baseline
 from recnas.candidates.recipe_choices import (
-    OF_TREES,
-    RECIPE_CHOICES,
+    NETWORK,
     Options,
     Span,
+    choices_of,
     rounded,
     value_at,
     with_choices,
@@ -28,8 +28,6 @@ RANDOM_TRIALS = 6
 """Trials of a family before its model of what is good has a say, its own candidate among them."""
 MOST_REPEATS = 20
 """Draws in a row of candidates that were tried before, after which a family has nothing more to try."""
-CHOICE = "network."
-"""What precedes the name of a family's own choice."""
 
 
 class FamilyTuning(Strategy):
@@ -134,21 +132,21 @@ class _Family:
             # As it is, though one of its values may lie between those of the table.
             return self._own
         network = self._own.network
-        own = {name.removeprefix(CHOICE): value for name, value in chosen.items() if name.startswith(CHOICE)}
+        own = {name.removeprefix(NETWORK): value for name, value in chosen.items() if name.startswith(NETWORK)}
         if own:
             # Those of a user's own are not known to `Baseline`, which leaves out the usual ones of others.
             network = Baseline(network.name, {key: value for key, value in own.items() if value != self._usual(key)})
-        others = {name: value for name, value in chosen.items() if not name.startswith(CHOICE)}
+        others = {name: value for name, value in chosen.items() if not name.startswith(NETWORK)}
         return with_choices(Candidate(network, self._own.recipe, self._own.inputs), others)
 
     def _usual(self, key: str) -> Choice:
         """The default value of a choice of the family's own."""
-        return self._table[CHOICE + key].values[0]
+        return self._table[NETWORK + key].values[0]
 
     def _value(self, place: str) -> Any:
         """What the own candidate has in a place."""
-        if place.startswith(CHOICE):
-            key = place.removeprefix(CHOICE)
+        if place.startswith(NETWORK):
+            key = place.removeprefix(NETWORK)
             return dict(self._own.network.choices).get(key, self._usual(key))
         return value_at(self._own, place)
 
@@ -160,8 +158,7 @@ def _table(
     assert isinstance(candidate.network, Baseline), f"{candidate.id} is of no family"
     family = find_family(name := candidate.network.name)
     own = choices.get(name, {}) if family is None else family.choices
-    shared = RECIPE_CHOICES if candidate.recipe is not None else {place: RECIPE_CHOICES[place] for place in OF_TREES}
-    table = {CHOICE + key: Options(values) for key, values in own.items()} | dict(shared)
+    table = choices_of(own, of_trees=candidate.recipe is None)
     return {place: item for place, item in table.items() if place not in fixed}
 
 
