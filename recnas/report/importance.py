@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from recnas.report.joint_search import last_of
 from recnas.runs.reader import Candidate
 
 LEAST = 20
@@ -57,12 +57,12 @@ def what_mattered(history: Sequence[Candidate]) -> Importances | None:
 
     Losses far from the best are all alike here. None where too few were trained, or nothing explains what they came to.
     """
-    last = {item.candidate: item for item in history if item.ended and item.score is not None and item.whole}
-    ended = [item for item in last.values() if math.isfinite(item.score)]
+    ended = [item for item in last_of(history) if item.ended and item.score is not None and item.whole]
     if len(ended) < LEAST:
         return None
     told = [_choices(item.whole) for item in ended]
-    names = [name for name in dict.fromkeys(name for one in told for name in one) if len({*map(_key(name), told)}) > 1]
+    names = dict.fromkeys(name for one in told for name in one)
+    names = [name for name in names if len({str(one.get(name)) for one in told}) > 1]
     losses = np.array([-item.score for item in ended])
     losses = np.minimum(losses, np.quantile(losses, 0.75))
     if not names or np.ptp(losses) == 0:
@@ -98,10 +98,6 @@ def _choices(whole: Mapping[str, Any]) -> dict[str, Any]:
     found |= {f"recipe.{name}": value for name, value in recipe.get("optimization", {}).items()}
     found |= {f"inputs.{name}": value for name, value in inputs.items()}
     return found | {"inputs.crosses": len(inputs.get("crosses", ()))}
-
-
-def _key(name: str) -> Any:
-    return lambda choices: str(choices.get(name))
 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray:

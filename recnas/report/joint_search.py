@@ -39,7 +39,7 @@ class Source:
 
 def sources(history: Sequence[Candidate]) -> list[Source]:
     """How each source fared, in the order in which they first proposed."""
-    last = _last(history)
+    last = last_of(history)
     ended = sorted((item for item in last if item.ended and item.score is not None), key=lambda item: -item.score)
     best = ended[:BEST_COUNT]
     found = []
@@ -62,7 +62,7 @@ def search_figure(history: Sequence[Candidate]) -> go.Figure | None:
 
     Losses so far from most others that those could not be told apart are at the edge.
     """
-    scored = [(place, item) for place, item in enumerate(_last(history), start=1) if item.score is not None]
+    scored = [(place, item) for place, item in enumerate(last_of(history), start=1) if item.score is not None]
     if not scored:
         return None
     figure = go.Figure(layout=plot_layout(420))
@@ -118,7 +118,7 @@ def search_figure(history: Sequence[Candidate]) -> go.Figure | None:
     return figure
 
 
-def _last(history: Sequence[Candidate]) -> list[Candidate]:
+def last_of(history: Sequence[Candidate]) -> list[Candidate]:
     """What each candidate last came to, in the order in which they were first asked for."""
     last = {item.candidate: item for item in history}
     return list(last.values())

@@ -184,7 +184,7 @@ class Portfolio(Strategy):
         name = trial.evaluation.source
         if name in self._sources:
             self._sources[name].trials += 1
-            self._sources[name].wins += trial in self._elite_like(trial)
+            self._sources[name].wins += trial in self._elite(trial.are_trees)
         self._race.tell(trial.evaluation.candidate, trial.loss)
 
     # What is asked
@@ -319,10 +319,6 @@ class Portfolio(Strategy):
         sound = [trial for trial in ended if math.isfinite(trial.loss)]
         return sorted(sound or ended, key=lambda trial: trial.loss)[:ELITE]
 
-    def _elite_like(self, trial: Trial) -> list[Trial]:
-        """The best of networks, or of trees, as a trial is one."""
-        return self._elite(trial.are_trees)
-
     def _is_promising(self, trial: Trial) -> bool:
         """Whether an unfinished training may come among the best, if it gains from here on what its kind's best did."""
         share = RUNGS[trial.rung - 1]
@@ -334,7 +330,7 @@ class Portfolio(Strategy):
                 gains.append(then - other.loss)
         if not gains:
             return True
-        return now - max(gains) <= self._elite_like(trial)[-1].loss + SLACK
+        return now - max(gains) <= self._elite(trial.are_trees)[-1].loss + SLACK
 
     # What is left
 
