@@ -15,7 +15,7 @@ from recnas.export.ensemble import load_ensemble, read_ensemble, write_ensemble
 from recnas.export.folder import ARCHITECTURE, check_free, new_folder, write_model
 from recnas.export.loading import evaluate_model
 from recnas.export.record import Stage, TrainingRecord
-from recnas.export.training import Continuation, Continued, continue_single, digest, ended_before
+from recnas.export.training import Continuation, Continued, continue_single, digest, ended_before, only_trees
 from recnas.features.ensemble_file import EnsembleFile, is_ensemble, member_folder
 from recnas.nn.model import CTRModel
 from recnas.nn.processes import all_processes, shared
@@ -90,7 +90,7 @@ def _continue_ensemble(
     folders = [member_folder(directory, place) for place in range(len(file.weights))]
     networks = [place for place, folder in enumerate(folders) if not are_trees(load_network(folder / ARCHITECTURE))]
     if not networks:
-        raise InputError(f"{directory}: trees are not trained further; recnas baselines grows them anew on other rows")
+        raise only_trees(directory)
     dataset, processes = Dataset(data), all_processes(how.device)
     rows = {"rows": dataset.rows("train"), "fingerprint": dataset.schema.source.get("fingerprint")}
     in_place = output.absolute() == directory.absolute()

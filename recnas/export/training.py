@@ -165,7 +165,7 @@ def continue_single(
     directory, output = Path(directory), Path(output)
     check_export(directory)
     if are_trees(load_network(directory / ARCHITECTURE)):
-        raise InputError(f"{directory}: trees are not trained further; recnas baselines grows them anew on other rows")
+        raise only_trees(directory)
     record = TrainingRecord.load(directory)
     if record.quantization is not None:
         raise InputError(
@@ -359,6 +359,11 @@ def _train_passes(
         ended(done)
         tally = Tally() if whole else tally
     return done
+
+
+def only_trees(directory: Path) -> InputError:
+    """The error to raise where there is no network to train further."""
+    return InputError(f"{directory}: trees are not trained further; recnas baselines grows them anew on other rows")
 
 
 def ended_before(

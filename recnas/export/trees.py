@@ -27,6 +27,7 @@ from recnas.export.rows_code import example_lines
 from recnas.export.templates import render
 from recnas.export.words import inputs_in_words
 from recnas.features.schema import Schema
+from recnas.trees.columns import TreeColumns
 from recnas.trees.files import ENSEMBLES, TREES
 from recnas.trees.model import read_columns
 from recnas.trees.module import HAVE_MODULES, tree_module
@@ -62,9 +63,9 @@ def write_trees(
         RunError: The disk is full.
     """
     check_trees_export(network, formats, rounded=False)
-    columns, has_program = read_columns(source, network.name, schema), has_module(network)
+    has_program = has_module(network)
     with new_folder(output, overwrite) as folder:
-        copy_trees(folder, source, network, schema, record)
+        columns = copy_trees(folder, source, network, schema, record)
         if has_program:
             module = tree_module(folder, network.name, schema)
             save_program(module, folder / PROGRAM)
@@ -89,19 +90,21 @@ def write_trees(
     return output
 
 
-def copy_trees(folder: Path, source: Path, network: Baseline, schema: Schema, record: TrainingRecord) -> None:
-    """Writes what `load_single` reads, and nothing else; arguments as in `write_trees`.
+def copy_trees(folder: Path, source: Path, network: Baseline, schema: Schema, record: TrainingRecord) -> TreeColumns:
+    """Writes what `load_single` reads, and nothing else; gives the columns that trees take. Arguments as in
+    `write_trees`.
 
     Raises:
         InputError: A file is missing or damaged.
         OSError: A file cannot be written.
     """
-    read_columns(source, network.name, schema)
+    columns = read_columns(source, network.name, schema)
     save_network(network, folder / ARCHITECTURE)
     schema.save(folder)
     record.save(folder)
     for name in (ENSEMBLES[network.name], TREES):
         shutil.copyfile(source / name, folder / name)
+    return columns
 
 
 def is_tree_export(folder: Path) -> bool:
@@ -126,5 +129,5 @@ def check_trees_export(network: Baseline, formats: Collection[str], rounded: boo
         return
     raise InputError(
         f"{network.id} are trees, which {what}; leave {flag} out: {ENSEMBLES[network.name]}, in the library's "
-        f"own format, {'program.pt2 and --format onnx' if has_module(network) else 'alone'} can be had"
+        f"own format, {f'{PROGRAM} and --format onnx' if has_module(network) else 'alone'} can be had"
     )
