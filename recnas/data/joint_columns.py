@@ -40,7 +40,7 @@ def joint_columns(dataset: Dataset, rows: int, seed: int) -> tuple[np.ndarray, I
     """
     schema = dataset.own_schema
     numbers = [feature.name for feature in schema.dense] if schema.version >= RAW_NUMBERS_SINCE else []
-    ids = {feature.name: feature for feature in schema.sparse if not feature.multi_valued}
+    ids = {feature.name: feature for feature in schema.singles}
     rows = min(rows, max(1, MOST_VALUES // max(1, len(numbers) + len(ids))))
     places = _places(dataset.row_groups("train"), rows)
     order = np.random.default_rng(seed).permutation(sum(len(taken) for _, taken in places))

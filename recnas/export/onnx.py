@@ -35,7 +35,7 @@ def input_names(schemas: Sequence[Schema]) -> list[str]:
     """The names of the file's inputs, in the order of `program_inputs`; of several schemas with a number before."""
     names: list[str] = []
     for number, schema in enumerate(schemas, start=1):
-        lists = [feature.name for feature in schema.sparse if feature.multi_valued]
+        lists = [feature.name for feature in schema.lists]
         # A feature may be named `ids`; none of the file's own names has a dot.
         own = ["dense", "ids", *(f"{name}.{part}" for name in lists for part in ("rows", "offsets"))]
         names += own if len(schemas) == 1 else [f"{number}.{name}" for name in own]

@@ -127,7 +127,7 @@ class MeanProbabilityModel(nn.Module):
         members = zip(model.members, rounded, strict=True)
         self.members = nn.ModuleList(_single(member, tables) for member, tables in members)
         self.weights, self.inputs = model.weights, model.inputs
-        self.sizes = [2 + 2 * len(_lists(schema.sparse)) for schema in model.schemas]
+        self.sizes = [2 + 2 * len(schema.lists) for schema in model.schemas]
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Click probabilities `[B]` float32: the weighted mean of those of all members.
@@ -190,7 +190,7 @@ def export_program(model: Exportable, rounded: Rounded | None = None) -> Exporte
     rows, numbers = Dim("rows"), count()
     shapes: list[tuple[dict[int, object], ...]] = []
     for schema in model.schemas:
-        lists = [({0: Dim(f"values_{next(numbers)}", min=0)}, {0: rows + 1}) for _ in _lists(schema.sparse)]
+        lists = [({0: Dim(f"values_{next(numbers)}", min=0)}, {0: rows + 1}) for _ in schema.lists]
         shapes.append(({0: rows}, {0: rows}, *chain(*lists)))
     if isinstance(model, EnsembleModel):
         module = MeanProbabilityModel(model, [None] * len(model.members) if rounded is None else rounded)
@@ -240,20 +240,15 @@ class _PatientFile(io.RawIOBase):
         return len(data)
 
 
-def _lists(features: Sequence[SparseFeature]) -> list[SparseFeature]:
-    return [feature for feature in features if feature.multi_valued]
-
-
 def _example(schemas: Sequence[Schema]) -> tuple[Tensor, ...]:
     """Inputs that are valid for every model of some schemas: the missing value everywhere."""
     # Sizes that are equal in the example, such as two lists' numbers of ids, would be taken for always equal.
     ids_per_row = count(2)
     found: list[Tensor] = []
     for schema in schemas:
-        lists = _lists(schema.sparse)
         found.append(torch.zeros(EXAMPLE_ROWS, schema.num_dense))
-        found.append(torch.zeros(EXAMPLE_ROWS, schema.num_sparse - len(lists), dtype=torch.int64))
-        for _, ids in zip(lists, ids_per_row, strict=False):
+        found.append(torch.zeros(EXAMPLE_ROWS, len(schema.singles), dtype=torch.int64))
+        for _, ids in zip(schema.lists, ids_per_row, strict=False):
             found += [torch.zeros(EXAMPLE_ROWS * ids, dtype=torch.int64), torch.arange(EXAMPLE_ROWS + 1) * ids]
     return tuple(found)
 
@@ -267,11 +262,11 @@ def example_inputs(schemas: Sequence[Schema], rows: int, seed: int = 0) -> tuple
 
     def of(schema: Schema) -> tuple[Tensor, ...]:
         lists: list[Tensor] = []
-        for feature in _lists(schema.sparse):
+        for feature in schema.lists:
             lengths = torch.randint(4, (rows,), generator=generator)
             offsets = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
             lists += [ids(feature, int(offsets[-1])), offsets]
-        singles = [ids(feature, rows) for feature in schema.sparse if not feature.multi_valued]
+        singles = [ids(feature, rows) for feature in schema.singles]
         single = torch.stack(singles, dim=1) if singles else torch.empty(rows, 0, dtype=torch.int64)
         return (torch.randn(rows, schema.num_dense, generator=generator), single, *lists)
 

@@ -114,6 +114,16 @@ class Schema:
         return len(self.sparse)
 
     @property
+    def singles(self) -> tuple[SparseFeature, ...]:
+        """Sparse features that have one id a row, in their order."""
+        return tuple(feature for feature in self.sparse if not feature.multi_valued)
+
+    @property
+    def lists(self) -> tuple[SparseFeature, ...]:
+        """Those that have a list of ids, in their order."""
+        return tuple(feature for feature in self.sparse if feature.multi_valued)
+
+    @property
     def num_columns(self) -> int:
         """Number of dense features that a network is given as columns."""
         return len(self.dense) if self.reads_columns else 0

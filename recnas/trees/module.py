@@ -119,7 +119,7 @@ class _Codes(nn.Module):
 
     def __init__(self, schema: Schema, columns: TreeColumns, splits: Splits) -> None:
         super().__init__()
-        singles = [feature.name for feature in schema.sparse if not feature.multi_valued]
+        singles = [feature.name for feature in schema.singles]
         self.numbers = _NumberCodes(schema, columns, splits.numbers) if splits.numbers else None
         self.categories = splits.categories != ()
         if self.categories:
@@ -184,7 +184,7 @@ class _ListedValues(nn.Module):
 
     def __init__(self, schema: Schema, values: Sequence[ListedValue]) -> None:
         super().__init__()
-        lists = [feature.name for feature in schema.sparse if feature.multi_valued]
+        lists = [feature.name for feature in schema.lists]
         self.lists = sorted({lists.index(value.feature) for value in values})
         """The places of the lists, each of which is looked through once."""
         of_list = [[n for n, value in enumerate(values) if value.feature == lists[place]] for place in self.lists]
