@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
+from recnas.candidates.network import Baseline
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Training:
         parameters: Of the dense part; of trees their leaves.
         of_rows: How many of the training rows it is of, drawn at random, where they were too many for a library of
             trees; None: all.
+        found: Choices that were left to a library of trees, by their names, as it found them out.
     """
 
     epochs: tuple[Epoch, ...]
@@ -109,6 +111,7 @@ class Training:
     seconds: float
     parameters: int
     of_rows: int | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def paused(self) -> bool:
@@ -152,9 +155,10 @@ class Training:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        values = {**asdict(self), "epochs": [item.to_json() for item in self.epochs]}
-        if self.of_rows is None:
-            del values["of_rows"]
+        values = {**vars(self), "epochs": [item.to_json() for item in self.epochs], "found": dict(self.found)}
+        for name in ("of_rows", "found"):
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
@@ -198,6 +202,15 @@ class Result:
     def candidate(self) -> Candidate:
         """The evaluation's."""
         return self.evaluation.candidate
+
+    @property
+    def settled(self) -> Candidate:
+        """The candidate with what its training found out in the place of what was left to be found out."""
+        candidate = self.candidate
+        if self.training is None or not self.training.found:
+            return candidate
+        network = candidate.network
+        return replace(candidate, network=Baseline(network.name, network.all_choices | dict(self.training.found)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as `history.jsonl` has them."""

@@ -132,10 +132,10 @@ TREES: dict[str, Family] = {
     "lightgbm": Family(
         "LightGBM",
         {
-            "num_leaves": ("auto", 8, 15, 31, 63, 127, 255, 511),
-            "learning_rate": (0.05, 0.02, 0.03, 0.1),
+            "num_leaves": ("auto", 8, 15, 31, 63, 90, 127, 255, 511),
+            "learning_rate": (0.05, 0.01, 0.02, 0.03, 0.1),
             "min_child_samples": (100, 20, 50, 200),
-            "cat_smooth": ("auto", 5, 10, 20, 50, 100, 200, 400),
+            "cat_smooth": ("auto", 3, 5, 10, 20, 50, 100, 200, 400),
             "cat_l2": (50, 10, 20, 100, 200),
             "min_data_per_group": (100, 10, 50, 200),
             "max_cat_threshold": (128, 32, 64, 256, 512),

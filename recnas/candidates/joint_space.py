@@ -200,8 +200,9 @@ def _moved(item: Span | Options, now: Any, rng: random.Random) -> Any:
     others = [value for value in item.values if value != now]
     if not others:
         return now
-    if now in item.values and all(isinstance(value, int | float) for value in item.values):
-        ordered = sorted(item.values)
+    ordered = sorted(value for value in item.values if isinstance(value, int | float))
+    if now in ordered:
+        # Of numbers among which a word is, such as a choice to be found out, those near it.
         place = ordered.index(now)
         return rng.choice(ordered[max(0, place - 1) : place] + ordered[place + 1 : place + 2])
     return rng.choice(others)

@@ -65,6 +65,7 @@ def _grown(settings: Settings, dataset: Dataset, folder: ModelFolder, most: int,
         diverged=None,
         seconds=watch.seconds,
         parameters=grown.model.ensemble.leaves,
+        found=grown.found,
         of_rows=None if grown.rows == dataset.rows("train") else grown.rows,
     )
 

@@ -16,7 +16,8 @@ SHARE_OF_TREES = 0.5
 
 
 class Pace:
-    """Learns how fast a run trains: networks by their rows and products, trees by how long they took before.
+    """Learns how fast a run trains: networks by their rows and products, trees by how long they took before, and longer
+    the less each of them counts.
 
     Args:
         macs: Multiply–accumulates a row of a candidate's network.
@@ -38,7 +39,7 @@ class Pace:
         if rows <= 0 or result.seconds <= 0:
             return
         if are_trees(result.candidate.network):
-            self._of_trees.append(result.seconds)
+            self._of_trees.append(result.seconds * result.candidate.learning_rate)
         else:
             self._seconds_a_unit.append(result.seconds / self._work(result.candidate, rows))
 
@@ -46,7 +47,7 @@ class Pace:
         """How long a share of a candidate's training takes, at most; None while nothing was trained."""
         if are_trees(candidate.network):
             if self._of_trees:
-                return share * statistics.median(self._of_trees)
+                return share * statistics.median(self._of_trees) / candidate.learning_rate
             share *= SHARE_OF_TREES
         if not self._seconds_a_unit:
             return None

@@ -17,6 +17,7 @@ from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.joint_space import JOINT_IDS
 from recnas.candidates.network import are_trees
 from recnas.candidates.portfolio import Member, load_portfolio
+from recnas.candidates.recipe_choices import NETWORK, Options
 from recnas.strategies.base import Strategy
 from recnas.strategies.joint_id_race import JointIdRace
 from recnas.strategies.pace import Pace, loss_at
@@ -37,18 +38,25 @@ BEFORE_SURROGATE = 8
 """Trainings that have ended before a surrogate is fitted to them."""
 OFFERED = 150
 """Candidates that it chooses from."""
+SLOW_SHARE = 0.6
+"""Share of a budget after which the best trees are grown once more in smaller steps."""
+SLOWER = 0.5
+"""How much smaller, at least."""
 MOST_OF_BUDGET = 1 / 3
 """Share of a budget in time that one training may take, but for the first: a search of two trainings finds nothing."""
 TRIES = 50
 """Proposals in a row that are known, or not affordable, before a search gives up."""
-PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED = (
+PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED, SLOW = (
     "portfolio",
     "mutation",
     "near portfolio",
     "uniform",
     "surrogate",
     "seed",
+    "slower",
 )
+_RATE = NETWORK + "learning_rate"
+"""The place of the learning rate of trees."""
 
 
 @dataclass
@@ -73,6 +81,11 @@ class Trial:
     def are_trees(self) -> bool:
         """Whether its candidate is trees."""
         return are_trees(self.evaluation.candidate.network)
+
+    @property
+    def settled(self) -> Candidate:
+        """Its candidate, with what its training found out."""
+        return self.evaluation.candidate if self.result is None else self.result.settled
 
     @property
     def loss(self) -> float | None:
@@ -125,6 +138,7 @@ class Portfolio(Strategy):
     Args:
         members: The portfolio; None: the one that recnas comes with; empty: none.
         sources: Those of proposals beside the portfolio.
+        slows: Whether the best trees are grown once more in smaller steps.
     """
 
     trains = True
@@ -133,9 +147,10 @@ class Portfolio(Strategy):
         self,
         members: Sequence[Member] | None = None,
         sources: Sequence[str] = (MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED),
+        slows: bool = True,
     ) -> None:
         self._members = load_portfolio() if members is None else list(members)
-        self._sources = {name: Source() for name in sources}
+        self._sources, self._slows = {name: Source() for name in sources}, slows
         self._trials: dict[str, Trial] = {}
         self._asked: list[tuple[Trial, Evaluation]] = []
         self._clock = 0.0
@@ -217,6 +232,8 @@ class Portfolio(Strategy):
         if self._spent_share >= PORTFOLIO_SHARE and self._ended():
             # What is left of the portfolio may be small enough for the time that is left.
             ways.reverse()
+        if self._slows and self._spent_share >= SLOW_SHARE:
+            ways.insert(0, self._slower)
         for way in ways:
             if (trial := way()) is not None:
                 return trial
@@ -232,6 +249,17 @@ class Portfolio(Strategy):
             if trial is not None:
                 return trial
         return None
+
+    def _slower(self) -> Trial | None:
+        """The best trees once more, of which each counts less: almost always a little better, and it takes longer."""
+        if not (elite := self._elite(of_trees=True)):
+            return None
+        best, space = elite[0].settled, self.problem.space
+        rates = space.table(space.kind_of(best)).get(_RATE, Options(())).values
+        slower = max((rate for rate in rates if rate <= SLOWER * best.learning_rate), default=None)
+        if slower is None:
+            return None
+        return self._admitted(SLOW, space.with_values(best, {_RATE: slower}), (elite[0].evaluation.candidate.id,))
 
     def _from_sources(self) -> Trial | None:
         """A proposal of one of the other sources."""
@@ -272,19 +300,21 @@ class Portfolio(Strategy):
         if source == SEED and (found := self._with_another_seed()) is not None:
             return found
         elite = self._elite() if rng.random() < 0.5 else self._elite(of_trees=False)
-        parent = _drawn(elite or self._elite(), rng).evaluation.candidate
-        return space.mutate(parent, rng, 1 + (rng.random() < 0.5) + (rng.random() < 0.25)), (parent.id,)
+        parent = _drawn(elite or self._elite(), rng)
+        changes = 1 + (rng.random() < 0.5) + (rng.random() < 0.25)
+        return space.mutate(parent.settled, rng, changes), (parent.evaluation.candidate.id,)
 
     def _chosen_by_surrogate(self) -> tuple[Candidate, tuple[str, ...]]:
         rng, space, ended, elite = self.problem.rng, self.problem.space, self._ended(), self._elite()
         offered = []
         for place in range(OFFERED):
             if place % 3:
-                parent = rng.choice(elite).evaluation.candidate
-                offered.append((space.mutate(parent, rng, rng.randint(1, 4)), (parent.id,)))
+                parent = rng.choice(elite)
+                made = space.mutate(parent.settled, rng, rng.randint(1, 4))
+                offered.append((made, (parent.evaluation.candidate.id,)))
             else:
                 offered.append((space.draw(rng), ()))
-        known = [space.encode(trial.evaluation.candidate) for trial in ended]
+        known = [space.encode(trial.settled) for trial in ended]
         worst = max((trial.loss for trial in ended if math.isfinite(trial.loss)), default=math.inf)
         losses = [min(trial.loss, worst) for trial in ended]
         if not math.isfinite(worst):
@@ -360,7 +390,7 @@ class UniformSearch(Portfolio):
     """Draws every choice of every candidate uniformly, and compares trainings as `Portfolio` does: random search."""
 
     def __init__(self) -> None:
-        super().__init__((), (UNIFORM,))
+        super().__init__((), (UNIFORM,), slows=False)
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:

@@ -3,9 +3,10 @@ rows that precede a row in a random order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import catboost
@@ -19,13 +20,35 @@ ONCE_ONLY = {"model_guid", "train_finish_time"}
 """What CatBoost writes of a model that no two of them share."""
 
 
+@dataclass(frozen=True)
+class Pools:
+    """Rows as CatBoost keeps them.
+
+    Attributes:
+        train: Training rows.
+        validation: Those of validation.
+        first_category: The place of the first column of categories.
+    """
+
+    train: catboost.Pool
+    validation: catboost.Pool
+    first_category: int
+
+
 class CatBoost:
     """See `Library`. All rows are in memory at once: some ten bytes a cell."""
 
     most_categories = 1 << 17
     most_cells = 1 << 28
 
-    def grow(self, task: Task, after_round: Callable[[Round], bool]) -> CatBoostTrees:
+    def read(self, train: MatrixRows, validation: MatrixRows, threads: int) -> Pools:
+        """See `Library.read`."""
+        try:
+            return Pools(_pool(train, threads), _pool(validation, threads), train.columns.first_category)
+        except catboost.CatBoostError as error:
+            raise NotGrown(error) from None
+
+    def grow(self, rows: Pools, task: Task, after_round: Callable[[Round], bool]) -> CatBoostTrees:
         """See `Library.grow`."""
         model = catboost.CatBoost(
             {
@@ -42,11 +65,10 @@ class CatBoost:
             }
         )
         try:
-            train, validation = _pool(task.train), _pool(task.validation)
-            model.fit(train, eval_set=validation, callbacks=[_Follower(after_round)])
+            model.fit(rows.train, eval_set=rows.validation, callbacks=[_Follower(after_round)])
         except catboost.CatBoostError as error:
             raise NotGrown(error) from None
-        return CatBoostTrees(model, task.train.columns.first_category, train)
+        return CatBoostTrees(model, rows.first_category, rows.train)
 
     def load(self, path: Path, columns: int) -> CatBoostTrees:
         """See `Library.load`."""
@@ -68,6 +90,8 @@ class CatBoostTrees:
         first_category: The place of the first column of categories.
         train: Training rows, without which a model cannot be written as text.
     """
+
+    found: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, model: catboost.CatBoost, first_category: int, train: catboost.Pool | None = None) -> None:
         self._model, self._first_category, self._train = model, first_category, train
@@ -124,7 +148,7 @@ class _Follower:
         )
 
 
-def _pool(rows: MatrixRows) -> catboost.Pool:
+def _pool(rows: MatrixRows, threads: int) -> catboost.Pool:
     """Rows as CatBoost keeps them."""
     columns = rows.columns
     matrix, labels = np.empty((len(rows), len(columns)), dtype=np.float32), np.empty(len(rows), dtype=np.float32)
@@ -133,7 +157,8 @@ def _pool(rows: MatrixRows) -> catboost.Pool:
         matrix[start : start + len(part)], labels[start : start + len(part)] = part, of_part
         start += len(part)
     frame = _frame(matrix, columns.first_category, columns.names)
-    return catboost.Pool(frame, labels, cat_features=list(range(columns.first_category, len(columns))))
+    categories = list(range(columns.first_category, len(columns)))
+    return catboost.Pool(frame, labels, cat_features=categories, thread_count=threads)
 
 
 def _frame(matrix: np.ndarray, first_category: int, names: list[str]) -> pd.DataFrame:

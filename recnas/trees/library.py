@@ -39,19 +39,15 @@ class Round:
 
 @dataclass(frozen=True)
 class Task:
-    """What trees are grown of.
+    """What is grown.
 
     Attributes:
-        train: Training rows.
-        validation: Rows that tell when to stop.
         choices: The library's parameters that are chosen.
         most_trees: Trees at most.
         seed: Where all random choices start.
         threads: Threads to compute with; what comes of it may depend on them.
     """
 
-    train: MatrixRows
-    validation: MatrixRows
     choices: Mapping[str, Any]
     most_trees: int
     seed: int
@@ -70,7 +66,13 @@ class NotGrown(RunError):
 
 
 class Ensemble(Protocol):
-    """Grown trees."""
+    """Grown trees.
+
+    Attributes:
+        found: The values of choices that were left to the library to find out, by the choices' names.
+    """
+
+    found: Mapping[str, Any]
 
     @property
     def trees(self) -> int:
@@ -101,11 +103,24 @@ class Library(Protocol):
     most_categories: int
     most_cells: int
 
-    def grow(self, task: Task, after_round: Callable[[Round], bool]) -> Ensemble:
+    def read(self, train: MatrixRows, validation: MatrixRows, threads: int) -> Any:
+        """Rows as the library keeps them, of which trees can be grown again and again.
+
+        Args:
+            train: Training rows.
+            validation: Rows that tell when to stop.
+            threads: Threads to compute with.
+
+        Raises:
+            NotGrown: The library cannot grow trees of them.
+        """
+
+    def grow(self, rows: Any, task: Task, after_round: Callable[[Round], bool]) -> Ensemble:
         """Grows trees until there are enough, another one cannot be had, or `after_round` says no.
 
         Args:
-            task: What they are grown of.
+            rows: Of `read`.
+            task: What is grown.
             after_round: Called after every `EVERY` trees and after the last one; says whether to go on.
 
         Raises:

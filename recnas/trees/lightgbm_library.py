@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightgbm
@@ -32,16 +34,47 @@ TRIAL_RATE = 0.3
 """The learning rate of these trees: at a large one so few show which overfits."""
 
 
+_OF_ROWS: Mapping[str, Any] = {
+    # Bins serve all choices: which columns no leaf could be made of hangs on these.
+    "feature_pre_filter": False,
+    "force_col_wise": True,
+    "verbosity": -1,
+}
+"""Parameters that rows are binned by."""
+
+
+@dataclass(frozen=True)
+class Binned:
+    """Rows as LightGBM keeps them, a byte or two for each cell.
+
+    Attributes:
+        train: Training rows.
+        validation: Those of validation, in the same bins.
+    """
+
+    train: lightgbm.Dataset
+    validation: lightgbm.Dataset
+
+
 class LightGBM:
-    """See `Library`. Rows are read in parts into LightGBM's binned data set, which has a byte or two for each cell."""
+    """See `Library`. Rows are read in parts."""
 
     most_categories = 1 << 15
     most_cells = 1 << 32
 
-    def grow(self, task: Task, after_round: Callable[[Round], bool]) -> LightGBMTrees:
+    def read(self, train: MatrixRows, validation: MatrixRows, threads: int) -> Binned:
+        """See `Library.read`."""
+        parameters = {**_OF_ROWS, "num_threads": threads}
+        try:
+            binned = _binned(train, parameters)
+            return Binned(binned, _binned(validation, parameters, binned))
+        except lightgbm.basic.LightGBMError as error:
+            raise NotGrown(error) from None
+
+    def grow(self, rows: Binned, task: Task, after_round: Callable[[Round], bool]) -> LightGBMTrees:
         """See `Library.grow`."""
         try:
-            return LightGBMTrees(_grown(task, after_round))
+            return _grown(rows, task, after_round)
         except lightgbm.basic.LightGBMError as error:
             raise NotGrown(error) from None
 
@@ -61,10 +94,11 @@ class LightGBMTrees:
 
     Args:
         booster: LightGBM's model.
+        found: See `Ensemble`.
     """
 
-    def __init__(self, booster: lightgbm.Booster) -> None:
-        self._booster, self._trees = booster, booster.current_iteration()
+    def __init__(self, booster: lightgbm.Booster, found: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._booster, self._trees, self.found = booster, booster.current_iteration(), found
 
     @property
     def trees(self) -> int:
@@ -90,27 +124,24 @@ class LightGBMTrees:
         self._booster.save_model(path, num_iteration=self._trees)
 
 
-def _grown(task: Task, after_round: Callable[[Round], bool]) -> lightgbm.Booster:
+def _grown(rows: Binned, task: Task, after_round: Callable[[Round], bool]) -> LightGBMTrees:
     """Grows trees; see `Library.grow`."""
     parameters: dict[str, Any] = {
+        **_OF_ROWS,
         "objective": "binary",
         "metric": "binary_logloss",
         "num_threads": task.threads,
         "seed": task.seed,
         # Otherwise a clock decides which of two ways is taken, and their sums are rounded differently.
         "deterministic": True,
-        "force_col_wise": True,
         "bagging_freq": 1,
-        "verbosity": -1,
         **task.choices,
     }
     unknown = [name for name in TRIALS if parameters[name] == AUTO]
     parameters |= {name: TRIALS[name][0][0] for name in unknown}
-    train = _binned(task.train, parameters)
-    validation = _binned(task.validation, parameters, train)
 
     def begun(**changed: float) -> lightgbm.Booster:
-        return lightgbm.Booster(parameters | changed, train).add_valid(validation, "validation")
+        return lightgbm.Booster(parameters | changed, rows.train).add_valid(rows.validation, "validation")
 
     for name in unknown:
         values, trees = TRIALS[name]
@@ -131,7 +162,7 @@ def _grown(task: Task, after_round: Callable[[Round], bool]) -> lightgbm.Booster
         if is_last:
             break
         grows = not booster.update()
-    return booster
+    return LightGBMTrees(booster, {name: parameters[name] for name in unknown})
 
 
 def _lowest_loss(booster: lightgbm.Booster, trees: int) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from recnas.candidates.candidate import MOST_TREES
 from recnas.data import Dataset
-from recnas.trees.columns import fit_columns
+from recnas.trees.columns import TreeColumns, fit_columns
 from recnas.trees.library import EVERY, Round, Task, library
 from recnas.trees.model import TreeModel
 from recnas.trees.rows import CHUNK, MatrixRows
@@ -18,6 +19,8 @@ PATIENCE = 50
 """Trees after the best number of them that may be of no use before no more are grown."""
 MOST_ROUNDS = 128
 """Measurements that are kept of a training."""
+MOST_KEPT = 1 << 28
+"""Cells of a training matrix, rows times columns, up to which it is kept for the next trees."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Grown:
 
     Attributes:
         model: The best number of trees.
+        found: See `Ensemble`.
         rounds: Measurements on the way, a part of them: the first, the best, the last, and others evenly between.
         best: The number of trees that was best on validation.
         rows: Training rows that they were grown of.
     """
 
     model: TreeModel
+    found: Mapping[str, Any]
     rounds: tuple[Round, ...]
     best: int
     rows: int
@@ -63,16 +68,52 @@ def grow(
     Raises:
         InputError: The library is not installed.
     """
+    watch, used = _Watch(report), library(family)
+    read = _read(dataset, family, seed, threads)
+    ensemble = used.grow(read.rows, Task(choices, most_trees, seed, threads), watch.after)
+    best = watch.best
+    ensemble.cut(best.trees)
+    model = TreeModel(family, dataset.schema, read.columns, ensemble)
+    return Grown(model, ensemble.found, watch.rounds, best.trees, read.num_rows)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A data set as a library of trees keeps it.
+
+    Attributes:
+        key: Of which data set, for which family, drawn from which seed.
+        columns: Of its matrices.
+        rows: Of `Library.read`.
+        num_rows: Training rows.
+    """
+
+    key: tuple[weakref.ref[Dataset], str, int]
+    columns: TreeColumns
+    rows: Any
+    num_rows: int
+
+
+_last_read: _Read | None = None
+"""What this process read last, if it was small: a search grows trees of the same rows again and again."""
+
+
+def _read(dataset: Dataset, family: str, seed: int, threads: int) -> _Read:
+    global _last_read
+    key = weakref.ref(dataset), family, seed
+    if _last_read is not None and _last_read.key == key:
+        return _last_read
+    # Before others take its place in memory.
+    _last_read = None
     used = library(family)
     columns = fit_columns(dataset.schema, dataset.batches("train", CHUNK), used.most_categories)
     most_rows = max(1, used.most_cells // len(columns))
     train = MatrixRows(dataset, "train", columns, most_rows, seed)
-    validation = MatrixRows(dataset, "validation", columns)
-    watch = _Watch(report)
-    ensemble = used.grow(Task(train, validation, choices, most_trees, seed, threads), watch.after)
-    best = watch.best
-    ensemble.cut(best.trees)
-    return Grown(TreeModel(family, dataset.schema, columns, ensemble), watch.rounds, best.trees, len(train))
+    rows = used.read(train, MatrixRows(dataset, "validation", columns), threads)
+    read = _Read(key, columns, rows, len(train))
+    if len(train) * len(columns) <= MOST_KEPT:
+        _last_read = read
+    return read
 
 
 @dataclass

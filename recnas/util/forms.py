@@ -235,6 +235,7 @@ class Training(TypedDict):
     seconds: Seconds
     parameters: Count
     of_rows: NotRequired[Count]
+    found: NotRequired[dict[str, int | float | str]]
 
 
 class RecordedTraining(Training):

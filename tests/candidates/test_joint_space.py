@@ -130,3 +130,13 @@ def test_every_kind_begins_with_a_candidate_that_is_in_the_table_s_places(kind: 
     assert SPACE.kind_of(own) == kind
     table = {place: item for place, item in SPACE.table(kind).items() if place != CROSS_PENALTY}
     assert all(SPACE.value(own, place) is not None or isinstance(item, Options) for place, item in table.items())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_choice_that_was_found_out_moves_to_numbers_near_it(seed: int) -> None:
+    space = JointSpace(("lightgbm",))
+    found = space.with_values(space.own("lightgbm"), {"network.num_leaves": 31, "network.cat_smooth": 50})
+    changed = space.mutate(found, random.Random(seed))
+    choices = changed.network.all_choices
+    assert choices["num_leaves"] in (15, 31, 63)
+    assert choices["cat_smooth"] in (20, 50, 100)

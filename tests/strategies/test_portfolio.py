@@ -263,3 +263,28 @@ def test_trees_begin_with_those_joint_ids_that_are_expected_to_help_them() -> No
     assert taken[0] == ("lightgbm", ("c:d",))
     assert ("lightgbm", ()) in taken
     assert ("dnn", space.joint_ids) in taken
+
+
+def test_the_best_trees_are_grown_in_smaller_steps_towards_the_end_with_what_they_found_out() -> None:
+    world = World(lambda candidate: 0.4 + 0.1 * candidate.learning_rate)
+    space = JointSpace(("dnn", "lightgbm"))
+    evaluate = world.evaluate
+
+    def found_out(evaluation: Evaluation) -> Result:
+        result = evaluate(evaluation)
+        choices = evaluation.candidate.network.all_choices
+        found = {name: 50 if name == "cat_smooth" else 31 for name, value in choices.items() if value == "auto"}
+        return replace(result, training=replace(result.training, found=found))
+
+    world.evaluate = found_out
+    given = replace(problem(Budget(evaluations=12), at_once=1), space=space)
+    world.search(Portfolio([Member(own_candidate("lightgbm"))], sources=("uniform",)), given)
+    slower = [item for item in world.asked if item.source == "slower"]
+    assert slower
+    assert world.asked.index(slower[0]) >= 7
+    first = slower[0]
+    before = next(item.candidate for item in world.asked if item.candidate.id == first.parents[0])
+    assert first.candidate.learning_rate <= before.learning_rate / 2
+    same = {name: value for name, value in before.network.all_choices.items() if value != "auto"}
+    own = first.candidate.network.all_choices
+    assert own == {"num_leaves": 31, "cat_smooth": 50} | same | {"learning_rate": first.candidate.learning_rate}

@@ -41,6 +41,12 @@ def found(dataset: Dataset, family: str) -> Grown:
     return grown(dataset, family)
 
 
+@pytest.fixture(autouse=True)
+def nothing_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are read anew in every test."""
+    monkeypatch.setattr(training, "_last_read", None)
+
+
 def test_trees_learn(dataset: Dataset, found: Grown) -> None:
     quality = found.model.evaluate(dataset, "test")
     assert quality.log_loss < CONSTANT - 0.15
@@ -70,6 +76,32 @@ def test_fewer_trees_are_the_first_of_more(dataset: Dataset, family: str, found:
     few = grown(dataset, family, most_trees=12)
     assert few.rounds[-1].trees == 12
     assert [item for item in few.rounds if item in found.rounds] == list(few.rounds[:-1])
+
+
+def test_rows_are_read_once_for_all_trees_of_a_small_data_set(
+    dataset: Dataset, family: str, found: Grown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = type(library.library(family))
+    reads, read = [], used.read
+    monkeypatch.setattr(used, "read", lambda self, *rows: reads.append(rows) or read(self, *rows))
+    assert [grown(dataset, family).rounds for _ in range(2)] == [found.rounds] * 2
+    assert len(reads) == 1
+    grown(dataset, family, seed=2)
+    grown(dataset.fed(dataset.schema), family)
+    assert len(reads) == 3
+    monkeypatch.setattr(training, "MOST_KEPT", 0)
+    for _ in range(2):
+        grown(dataset, family, seed=3)
+    assert len(reads) == 5
+
+
+def test_what_is_left_to_be_found_out_is_told_and_gives_the_same_trees(dataset: Dataset) -> None:
+    left = {"num_leaves": "auto", "learning_rate": 0.2, "cat_smooth": "auto"}
+    found = grow(dataset, "lightgbm", left, seed=1, threads=1, most_trees=20)
+    assert set(found.found) == {"num_leaves", "cat_smooth"}
+    again = grow(dataset, "lightgbm", {**left, **found.found}, seed=1, threads=1, most_trees=20)
+    assert again.rounds == found.rounds
+    assert not again.found
 
 
 def test_parts_in_which_rows_are_read_make_no_difference(
