@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures import Executor as Pool
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -64,6 +65,24 @@ class Executor(ABC):
 
         Raises:
             RunError: A worker died, and its work could not be done by another.
+        """
+
+    @abstractmethod
+    def as_done(
+        self, function: Callable[[Any, Any], Any], more: Callable[[], Sequence[Any]]
+    ) -> Iterator[tuple[Any, Any]]:
+        """`function(worker, item)` for items that come while others are under way, which share nothing (`apart`).
+
+        Args:
+            function: As in `map`.
+            more: Gives further items, at first and after each result. When it has none and none are under way, this
+                is over.
+
+        Yields:
+            Each item with its result, as soon as it is known.
+
+        Raises:
+            RunError: As in `map`.
         """
 
     @property
@@ -137,6 +156,11 @@ class ThisProcess(Executor):
         with _threads() as pool:
             yield from _in_order(pool, function, items, beginning_order(items, effort, self.side_by_side))
 
+    def as_done(
+        self, function: Callable[[Any, Any], Any], more: Callable[[], Sequence[Any]]
+    ) -> Iterator[tuple[Any, Any]]:
+        yield from one_by_one(partial(function, self.worker), more)
+
     @property
     def side_by_side(self) -> int:
         return torch.get_num_threads()
@@ -183,6 +207,24 @@ class LocalProcesses(Executor):
         with _dead_workers_as_run_error():
             yield from _in_order(self._pool, function, items, beginning_order(items, effort, self.side_by_side))
 
+    def as_done(
+        self, function: Callable[[Any, Any], Any], more: Callable[[], Sequence[Any]]
+    ) -> Iterator[tuple[Any, Any]]:
+        under_way: dict[Future[Any], Any] = {}
+        with _dead_workers_as_run_error():
+            try:
+                while True:
+                    under_way |= {self._pool.submit(_apply, function, item): item for item in more()}
+                    if not under_way:
+                        return
+                    # Those that were begun first, of several that are done.
+                    done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                    first = next(future for future in under_way if future in done)
+                    yield under_way.pop(first), first.result()
+            finally:
+                for future in under_way:
+                    future.cancel()
+
     def wait_for_start(self) -> None:
         with _dead_workers_as_run_error():
             for future in self._started:
@@ -202,6 +244,17 @@ class LocalProcesses(Executor):
             for process in list(self._pool._processes.values()):
                 process.terminate()
         self._pool.shutdown(cancel_futures=True)
+
+
+def one_by_one(function: Callable[[Any], Any], more: Callable[[], Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
+    """`Executor.as_done` where one item after the other is done, in the order in which they come."""
+    waiting: deque[Any] = deque()
+    while True:
+        waiting.extend(more())
+        if not waiting:
+            return
+        item = waiting.popleft()
+        yield item, function(item)
 
 
 def beginning_order(items: Sequence[Any], effort: Callable[[Any], float], side_by_side: int) -> list[int]:

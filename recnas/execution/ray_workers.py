@@ -1,43 +1,38 @@
 """Work on a Ray cluster: actors that keep what they have loaded, and tasks that go wherever there is room.
 
 Workers on other machines see the data set and the run's folder on a file system that all share; `docs/cluster.md` says
-what else a cluster needs. This module alone knows Ray, which is an extra and is imported when it is asked for.
+what else a cluster needs. It and `ray_cluster` alone know Ray, an extra that is imported when it is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import logging
 import os
 import socket
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from recnas.execution.addresses import AUTO, LOCAL
 from recnas.execution.executor import Executor, beginning_order
+from recnas.execution.ray_cluster import connect
 from recnas.nn.model import default_device
-from recnas.util.cores import available_cores
 from recnas.util.errors import InputError, RunError, first_line
 
 MOST_DEATHS = 5
 """How many workers the same work may take with it: by then it is the work."""
 START_WITHIN = 300.0
 """Seconds within which a worker must be up; a cluster that grows on demand takes minutes."""
-REACHED_WITHIN, SEEN_WITHIN = 5.0, 10.0
-"""Seconds within which a cluster answers, and a file that is written here is seen elsewhere."""
+SEEN_WITHIN = 10.0
+"""Seconds within which a file that is written here is seen elsewhere."""
 SAID_AFTER = 15.0
 """Seconds after which it is said what workers wait for; one that has room starts within these."""
-STORE_BYTES = 256 << 20
-"""Ray's shared memory on this machine: architectures and figures go through it, and nothing large."""
 
 
 @dataclass(frozen=True)
@@ -132,83 +127,6 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def check_ray() -> None:
-    """Checks beforehand that Ray is there.
-
-    Raises:
-        InputError: Ray is not installed, or what asks whether a cluster is there.
-    """
-    for package, module in (("ray", "ray"), ("grpcio", "grpc")):
-        if importlib.util.find_spec(module) is None:
-            raise InputError(f"--ray needs the package {package}; pip install 'recnas[ray]' brings it")
-
-
-def connect(address: str, workers: int | None) -> bool:
-    """Connects this process to a cluster, unless it is connected to one.
-
-    Args:
-        address: `local`, `auto` for the cluster that this machine belongs to, or HOST:PORT of its head.
-        workers: Workers that a local one has room for; None for one a core.
-
-    Returns:
-        Whether it was not connected before.
-
-    Raises:
-        InputError: Ray is not installed, or the cluster cannot be reached.
-    """
-    check_ray()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray prints, to standard output, that a worker died; what is done about it is said here.
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died")
-    import ray
-
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    if ray.is_initialized():
-        return False
-    options: dict[str, Any] = {"address": address, "log_to_driver": False, "configure_logging": False}
-    if address == LOCAL:
-        cores = workers or available_cores()
-        options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    elif address != AUTO:
-        _reach(address)
-    try:
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        ray.shutdown()
-        raise InputError(f"--ray {address}: {first_line(error)}") from None
-    return True
-
-
-def _reach(address: str) -> None:
-    """Asks whether a cluster's head is there: Ray itself tries for minutes.
-
-    Raises:
-        InputError: Nobody answers, or another program does.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise InputError(f"--ray {address}: give local, auto or the HOST:PORT of a cluster's head")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), REACHED_WITHIN).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"--ray {address}: no cluster can be reached there ({reason})") from None
-    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-        # Only Ray knows the certificates.
-        return
-    import grpc
-
-    # gRPC's health checking protocol, which a head speaks. Like Ray, this goes past a proxy.
-    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
-        try:
-            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=REACHED_WITHIN)
-        except grpc.RpcError:
-            raise InputError(
-                f"--ray {address}: what answers there is not the head of a Ray cluster; `ray start --head` says its "
-                "address, with port 6379 unless told otherwise"
-            ) from None
-
-
 @dataclass(eq=False)
 class _Actor:
     """One worker that keeps its state, and what it has to do before it is up."""
@@ -272,38 +190,66 @@ class RayWorkers(Executor):
         single_threaded: bool = False,
         apart: bool = False,
     ) -> Iterator[Any]:
-        waiting = deque(beginning_order(items, effort, self.side_by_side))
-        under_way: dict[Any, tuple[int, _Actor | None]] = {}
+        order = [beginning_order(items, effort, self.side_by_side)]
         results: dict[int, Any] = {}
-        deaths: Counter[int] = Counter()
+        with closing(self._as_done(function, items.__getitem__, lambda: order.pop() if order else [], apart)) as done:
+            for place in range(len(items)):
+                while place not in results:
+                    other, result = next(done)
+                    results[other] = result
+                yield results.pop(place)
+
+    def as_done(
+        self, function: Callable[[Any, Any], Any], more: Callable[[], Sequence[Any]]
+    ) -> Iterator[tuple[Any, Any]]:
+        items: dict[int, Any] = {}
+
+        def places() -> range:
+            before = len(items)
+            items.update(enumerate(more(), before))
+            return range(before, len(items))
+
+        with closing(self._as_done(function, items.__getitem__, places, apart=True)) as done:
+            for place, result in done:
+                yield items[place], result
+
+    def _as_done(
+        self,
+        function: Callable[[Any, Any], Any],
+        item_at: Callable[[int], Any],
+        more: Callable[[], Iterable[int]],
+        apart: bool,
+    ) -> Iterator[tuple[int, Any]]:
+        """Results with the places of their items, as they are known; arguments as in `map` and `as_done`."""
+        waiting, deaths = deque(more()), Counter[int]()
+        under_way: dict[Any, tuple[int, _Actor | None]] = {}
         if apart:
             self._end_actors()
         try:
-            for place in range(len(items)):
-                while place not in results:
-                    for actor in self._free(under_way, apart)[: len(waiting)]:
-                        item = waiting.popleft()
-                        under_way[self._begin(actor, function, items[item])] = item, actor
-                    for reference in self._some_done(under_way):
-                        item, actor = under_way.pop(reference)
-                        only_begins = actor is None and reference not in self._begun
-                        self._begun.discard(reference)
-                        try:
-                            result = self._get(reference if actor is not None else next(reference))
-                        except _WorkerLost as lost:
-                            deaths[item] += 1
-                            if deaths[item] == MOST_DEATHS:
-                                raise _given_up(lost) from None
-                            waiting.appendleft(item)
-                            if actor is not None:
-                                self._end(actor)
-                        else:
-                            if only_begins:
-                                self._begun.add(reference)
-                                under_way[reference] = item, actor
-                            else:
-                                results[item] = result
-                yield results.pop(place)
+            while waiting or under_way:
+                for actor in self._free(under_way, apart)[: len(waiting)]:
+                    place = waiting.popleft()
+                    under_way[self._begin(actor, function, item_at(place))] = place, actor
+                for reference in self._some_done(under_way):
+                    place, actor = under_way.pop(reference)
+                    only_begins = actor is None and reference not in self._begun
+                    self._begun.discard(reference)
+                    try:
+                        result = self._get(reference if actor is not None else next(reference))
+                    except _WorkerLost as lost:
+                        deaths[place] += 1
+                        if deaths[place] == MOST_DEATHS:
+                            raise _given_up(lost) from None
+                        waiting.appendleft(place)
+                        if actor is not None:
+                            self._end(actor)
+                        continue
+                    if only_begins:
+                        self._begun.add(reference)
+                        under_way[reference] = place, actor
+                    else:
+                        yield place, result
+                        waiting.extend(more())
         finally:
             # Work that nobody waits for any more; after `close` it has ended, and Ray would connect anew to end it.
             for reference, (_, actor) in () if self._is_closed else under_way.items():

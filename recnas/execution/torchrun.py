@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from recnas.execution.executor import one_by_one
 from recnas.nn.model import default_device
 from recnas.nn.processes import Processes, all_processes, all_raised, num_started, shared
 from recnas.util.errors import InputError, RunError
@@ -107,10 +108,19 @@ def _left_alone(error: Exception) -> bool:
 
 def map_joined(function: Callable[[Any, Any], T], worker: Any, items: Sequence[Any]) -> Iterator[T]:
     """`function(worker, item)` for each item, in order, each done by all processes together."""
-    for item in items:
-        with joined(function, item):
-            result = function(worker, item)
-        yield result
+    return map(partial(_done_joined, function, worker), items)
+
+
+def as_done_joined(
+    function: Callable[[Any, Any], T], worker: Any, more: Callable[[], Sequence[Any]]
+) -> Iterator[tuple[Any, T]]:
+    """As `Executor.as_done`, each item done by all processes together."""
+    return one_by_one(partial(_done_joined, function, worker), more)
+
+
+def _done_joined(function: Callable[[Any, Any], T], worker: Any, item: Any) -> T:
+    with joined(function, item):
+        return function(worker, item)
 
 
 def _nothing() -> None:

@@ -110,11 +110,46 @@ class History:
         if not new:
             return
         with closing(evaluate(new)) as results:
-            for evaluation, result in zip(new, results, strict=True):
-                if (known := self._known(stage, evaluation)) is None:
-                    self.add(stage, result)
-                # Decisions hang on what was recorded: a training may have gone on since.
-                yield result if known is None else known, known is not None
+            for result in results:
+                yield self.settle(stage, result)
+
+    def settle(self, stage: str, result: Result) -> tuple[Result, bool]:
+        """Records a result, unless the file holds it already.
+
+        Args:
+            stage: As in `fill`.
+            result: What came of an evaluation just now.
+
+        Returns:
+            What was recorded, on which decisions hang, as a training may have gone on since; and whether the file held
+            it.
+
+        Raises:
+            InputError: The file has another evaluation in this place.
+            RunError: It cannot be written.
+        """
+        if (known := self._known(stage, result.evaluation)) is not None:
+            return known, True
+        self.add(stage, result)
+        return result, False
+
+    def next_of(self, stage: str, under_way: Sequence[Evaluation]) -> Evaluation | None:
+        """Which of some evaluations the file holds next; None when it holds no more.
+
+        Args:
+            stage: As in `fill`.
+            under_way: Evaluations, whose results may become known in any order.
+
+        Raises:
+            InputError: The file has another one in this place.
+        """
+        if not self.num_left:
+            return None
+        line = self._line(self._place)
+        for evaluation in under_way:
+            if (line["stage"], line["id"], line["fidelity"]) == (stage, evaluation.candidate.id, evaluation.fidelity):
+                return evaluation
+        raise self._other(line, stage, under_way[0].candidate.id, under_way[0].fidelity)
 
     def close(self) -> None:
         """Nothing more is to be recorded."""

@@ -14,7 +14,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.data import Dataset
 from recnas.execution.executor import Executor, ThisProcess
-from recnas.execution.torchrun import map_joined
+from recnas.execution.torchrun import as_done_joined, map_joined
 from recnas.features.schema import Schema
 from recnas.nn.model import default_device
 from recnas.nn.networks import count_macs
@@ -95,11 +95,34 @@ class RunContext:
 
         What they are fed is fitted before, once, and written down for workers and for what comes after the run.
         """
-        for inputs in dict.fromkeys(evaluation.candidate.inputs for evaluation in evaluations):
-            keep_inputs(self.run, inputs, open_data(self.settings, inputs))
+        self._keep_inputs(evaluations)
         if num_started() > 1:
             return map_joined(Worker.train, self.worker, evaluations)
         return self.executor.map(Worker.train, evaluations, self.effort, apart=True)
+
+    def train_as_done(self, more: Callable[[], Sequence[Evaluation]]) -> Iterator[Result]:
+        """Trains candidates as `train` does, others while some are under way; gives each result when it is known.
+
+        Args:
+            more: Gives further ones, at first and after each result; when it has none and none are under way, this is
+                over.
+        """
+
+        def fed() -> Sequence[Evaluation]:
+            self._keep_inputs(evaluations := more())
+            return evaluations
+
+        if num_started() > 1:
+            done = as_done_joined(Worker.train, self.worker, fed)
+        else:
+            done = self.executor.as_done(Worker.train, fed)
+        with closing(done):
+            for _, result in done:
+                yield result
+
+    def _keep_inputs(self, evaluations: Sequence[Evaluation]) -> None:
+        for inputs in dict.fromkeys(evaluation.candidate.inputs for evaluation in evaluations):
+            keep_inputs(self.run, inputs, open_data(self.settings, inputs))
 
     def effort(self, evaluation: Evaluation) -> float:
         """How long an evaluation takes, in some unit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from recnas.search.context import RunContext
 from recnas.search.feeding import no_choice_of
 from recnas.search.final_training import described
 from recnas.search.keeping import best_of_families, drop_useless
-from recnas.search.loop import TrainingWithinBudget, pursue
+from recnas.search.loop import TrainingWithinBudget, pursue_as_done
 from recnas.search.search_stage import SearchStage
 from recnas.search.stage import Findings
 from recnas.space import SearchSpace
@@ -70,12 +70,10 @@ class JointSearch(SearchStage):
                 count = result.clock - bar.done if limit.seconds else float(is_new)
                 count = max(0.0, min(count, bar.total - bar.done))
                 (bar.skip if known else lambda done: bar.update(done, f"best log loss {best:.4f}"))(count)
-
-            def train(evaluations: Sequence[Evaluation]) -> Iterator[Result]:
-                return clock.stamped(context.train(evaluations))
-
-            def end(results: Sequence[Result]) -> None:
                 drop_useless(context.run, found.values(), best_of_families(found.values()))
+
+            def train(more: Callable[[], Sequence[Evaluation]]) -> Iterator[Result]:
+                return clock.stamped(context.train_as_done(more))
 
             def ended() -> bool:
                 return any(result.training.finished for result in found.values())
@@ -84,7 +82,7 @@ class JointSearch(SearchStage):
                 for step in limit.steps:
                     # A budget to which something was added is spent as it was before, and then the rest.
                     strategy.spend(_budget(step))
-                    pursue(strategy, context.history, self.name, train, each, end)
+                    pursue_as_done(strategy, context.history, self.name, train, each, in_order=limit.seconds is None)
             bar.skip(bar.total - bar.done)
         if not found:
             if settings.limits.bounds:

@@ -1,9 +1,9 @@
-"""The one loop of a search: what a strategy asks for is evaluated and recorded, and it is told the results."""
+"""The loop of a search: what a strategy asks for is evaluated and recorded, and it is told the results."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -16,6 +16,10 @@ from recnas.strategies.problem import Budget, JointProblem, Problem
 from recnas.strategies.registry import named_failures, strategy_name
 from recnas.util.errors import InputError
 
+EvaluateAsDone = Callable[[Callable[[], Sequence[Evaluation]]], Iterator[Result]]
+"""Evaluates what a function gives, which is asked for more after each result; gives each as it is known."""
+_Key = tuple[str, float]
+"""Of an evaluation: its candidate's id and its fidelity."""
 MOST_SHOWN = 60
 """Letters of a value that a message shows."""
 MOST_IDLE_ROUNDS = 1000
@@ -50,11 +54,64 @@ def pursue(
         after_round(results)
 
 
+def pursue_as_done(
+    strategy: Strategy,
+    history: History,
+    stage: str,
+    evaluate: EvaluateAsDone,
+    each: Callable[[Result, bool], None],
+    in_order: bool,
+) -> None:
+    """Asks a strategy, evaluates, and tells it each result as it is known, until it asks for nothing more.
+
+    The order in which results were told is the history's, and a search that is resumed tells them in that order.
+
+    Args:
+        strategy: What asks; it is asked again after each result.
+        history: What is known already, and where results are recorded.
+        stage: That of the run, as the history names it.
+        evaluate: Evaluates what it is given while others are under way.
+        each: Called with each result when the strategy has been told it, and whether the history had it.
+        in_order: Whether results are told in the order of the questions, so that it does not hang on the clock.
+    """
+    waiting = list(strategy.ask())
+    under_way: dict[_Key, Evaluation] = {}
+    done: dict[_Key, Result] = {}
+
+    def more() -> list[Evaluation]:
+        begun = list(waiting)
+        waiting.clear()
+        under_way.update((_key(evaluation), evaluation) for evaluation in begun)
+        return begun
+
+    def next_told() -> _Key | None:
+        """Whose result is told next; None to wait for another one."""
+        asked = [*under_way.values(), *waiting]
+        if not asked:
+            return None
+        recorded = history.next_of(stage, asked)
+        if recorded is None and not in_order:
+            return next(iter(done), None)
+        key = _key(asked[0] if recorded is None else recorded)
+        return key if key in done else None
+
+    with closing(evaluate(more)) as results:
+        for result in results:
+            done[_key(result.evaluation)] = result
+            while (key := next_told()) is not None:
+                del under_way[key]
+                told, known = history.settle(stage, done.pop(key))
+                strategy.tell([told])
+                each(told, known)
+                waiting += strategy.ask()
+
+
 class KeptStrategy(Strategy):
     """A strategy that is kept to its problem: within the limits and the budget, nothing evaluated twice.
 
-    Strategies of recnas are so by themselves. Of others, what was evaluated before is answered from memory. They are
-    told the results of a round when all of them are there; where the budget ends within one, they are not.
+    Strategies of recnas are so by themselves. Of others, what was evaluated before is answered from memory. Those that
+    are not asynchronous are told the results of a question when all of them are there; where the budget ends before,
+    they are not.
 
     Args:
         inner: The strategy.
@@ -66,8 +123,10 @@ class KeptStrategy(Strategy):
     def __init__(self, inner: Strategy) -> None:
         self._inner = inner
         self.name = f"strategy {strategy_name(type(inner))}"
-        self._results: dict[tuple[str, float], Result] = {}
+        self._results: dict[_Key, Result] = {}
+        # What it waits to be told, and which of it is under way.
         self._asked: list[Evaluation] = []
+        self._under_way: set[_Key] = set()
 
     def begin(self, problem: Problem | JointProblem) -> None:
         """See `Strategy.begin`."""
@@ -85,20 +144,25 @@ class KeptStrategy(Strategy):
             if self._is_spent():
                 return []
             # What a budget did not suffice for is asked for again when something was added to it.
-            if not self._asked and not self._ask_inner():
-                return []
-            new: dict[tuple[str, float], Evaluation] = {}
+            if self._inner.asynchronous or not self._asked:
+                self._ask_inner()
+            new: dict[_Key, Evaluation] = {}
             for evaluation in self._asked:
-                if (key := _key(evaluation)) not in self._results:
+                if (key := _key(evaluation)) not in self._results and key not in self._under_way:
                     new.setdefault(key, evaluation)
             if new:
-                return self._within(list(new.values()))
-            self._tell_inner()
+                within = self._within(list(new.values()))
+                self._under_way.update(map(_key, within))
+                return within
+            if not self._tell_inner():
+                return []
         return []
 
     def tell(self, results: Sequence[Result]) -> None:
-        """The results of the last question, which the strategy is told with those that were known."""
-        self._results |= {_key(result.evaluation): result for result in results}
+        """Results of what is under way, which the strategy is told with those that were known."""
+        for result in results:
+            self._results[key := _key(result.evaluation)] = result
+            self._under_way.discard(key)
         self._tell_inner()
 
     @abstractmethod
@@ -117,8 +181,8 @@ class KeptStrategy(Strategy):
     def _within(self, new: list[Evaluation]) -> list[Evaluation]:
         """As many evaluations as the budget has left."""
 
-    def _ask_inner(self) -> bool:
-        """Asks the strategy; gives whether it asks for anything."""
+    def _ask_inner(self) -> None:
+        """Asks the strategy."""
         with named_failures(type(self._inner), "failed when asked"):
             asked = self._inner.ask()
         if not isinstance(asked, list | tuple):
@@ -126,15 +190,17 @@ class KeptStrategy(Strategy):
         for item in asked:
             if not isinstance(item, Evaluation) or not isinstance(item.candidate, Candidate):
                 raise InputError(f"{self.name} asked for {_shown(item)}; ask gives evaluations of candidates")
-        self._asked = [self._admitted(evaluation) for evaluation in asked]
-        return bool(asked)
+        self._asked += [self._admitted(evaluation) for evaluation in asked]
 
-    def _tell_inner(self) -> None:
+    def _tell_inner(self) -> bool:
+        """Tells the strategy what it waits for, as far as it may be told; gives whether it was told anything."""
         known = [self._results[key] for evaluation in self._asked if (key := _key(evaluation)) in self._results]
-        if len(known) == len(self._asked):
-            self._asked = []
-            with named_failures(type(self._inner), "failed when it was told results"):
-                self._inner.tell(known)
+        if not known or (len(known) < len(self._asked) and not self._inner.asynchronous):
+            return False
+        self._asked = [evaluation for evaluation in self._asked if _key(evaluation) not in self._results]
+        with named_failures(type(self._inner), "failed when it was told results"):
+            self._inner.tell(known)
+        return True
 
 
 class WithinBudget(KeptStrategy):
@@ -213,5 +279,5 @@ def _shown(value: object) -> str:
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
-def _key(evaluation: Evaluation) -> tuple[str, float]:
+def _key(evaluation: Evaluation) -> _Key:
     return evaluation.candidate.id, evaluation.fidelity

@@ -23,6 +23,9 @@ class Strategy(ABC):
         problem: What is searched, a `JointProblem` of one that trains; there from `begin` on.
         trains: Whether it trains whole candidates and decides about their training itself, so that nothing is ranked
             before and nothing trained after it. All that it asks for has a fidelity above 0 then.
+        asynchronous: Of one that trains, whether it is told each result as soon as it is known, alone, and is asked
+            again while others are under way; what it asks for is begun beside these. Otherwise it is told all results
+            of a question together before the next.
 
     Example:
         >>> strategy.begin(problem)
@@ -32,6 +35,7 @@ class Strategy(ABC):
 
     problem: Problem
     trains: ClassVar[bool] = False
+    asynchronous: ClassVar[bool] = False
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:
@@ -48,7 +52,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def ask(self) -> list[Evaluation]:
-        """What is to be evaluated next, side by side; nothing when the search is over.
+        """What is to be evaluated next, side by side; nothing when the search is over, or waits for what is under way.
 
         Raises:
             InputError: There are too few candidates to begin with.
@@ -56,4 +60,4 @@ class Strategy(ABC):
 
     @abstractmethod
     def tell(self, results: Sequence[Result]) -> None:
-        """The results of the last question, in its order."""
+        """The results of the last question, in its order; of an asynchronous strategy one of those under way."""

@@ -141,7 +141,7 @@ class Portfolio(Strategy):
         slows: Whether the best trees are grown once more in smaller steps.
     """
 
-    trains = True
+    trains = asynchronous = True
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Portfolio(Strategy):
         self._members = load_portfolio() if members is None else list(members)
         self._sources, self._slows = {name: Source() for name in sources}, slows
         self._trials: dict[str, Trial] = {}
-        self._asked: list[tuple[Trial, Evaluation]] = []
+        self._under_way: dict[str, Trial] = {}
         self._clock = 0.0
 
     @classmethod
@@ -174,16 +174,17 @@ class Portfolio(Strategy):
             self._left = []
 
     def ask(self) -> list[Evaluation]:
-        """What is trained next, side by side; nothing once the budget is spent."""
-        self._asked = []
-        while len(self._asked) < self.problem.at_once and (trial := self._next()) is not None:
-            evaluation = replace(trial.evaluation, fidelity=trial.fidelity)
-            self._asked.append((trial, evaluation))
-        return [evaluation for _, evaluation in self._asked]
+        """What is trained next, beside what is under way; nothing once the budget is spent."""
+        asked = []
+        while len(self._under_way) < self.problem.at_once and (trial := self._next()) is not None:
+            self._under_way[trial.evaluation.candidate.id] = trial
+            asked.append(replace(trial.evaluation, fidelity=trial.fidelity))
+        return asked
 
     def tell(self, results: Sequence[Result]) -> None:
         """What it came to."""
-        for (trial, _), result in zip(self._asked, results, strict=True):
+        for result in results:
+            trial = self._under_way.pop(result.candidate.id)
             before = 0 if trial.result is None else trial.result.training.rows
             self._pace.learn(result, result.training.rows - before)
             trial.result = result
@@ -205,9 +206,8 @@ class Portfolio(Strategy):
     # What is asked
 
     def _next(self) -> Trial | None:
-        under_way = {id(trial) for trial, _ in self._asked}
-        for trial in self._trials.values():
-            waits = id(trial) not in under_way and trial.loss is None and not trial.stopped
+        for name, trial in self._trials.items():
+            waits = name not in self._under_way and trial.loss is None and not trial.stopped
             if waits and trial.result is not None:
                 rest = trial.fidelity - RUNGS[trial.rung - 1]
                 if not self._ended() or self._fits(trial.evaluation.candidate, rest):

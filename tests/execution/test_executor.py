@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,41 @@ def test_results_come_in_the_order_of_the_work_whatever_the_effort(processes: Lo
     with ThisProcess(_nothing) as executor:
         for each in (executor, processes):
             assert list(each.map(_square, [3, 1, 2], effort=lambda number: number)) == [9, 1, 4]
+
+
+def feed(*parts: list[float]) -> Callable[[], list[float]]:
+    """Gives one part after the other, and then nothing."""
+    left = list(parts)
+    return lambda: left.pop(0) if left else []
+
+
+def _sleep(worker: None, seconds: float) -> float:
+    time.sleep(seconds)
+    return -seconds
+
+
+def test_work_that_comes_meanwhile_is_begun_and_what_is_done_first_is_given_first(processes: LocalProcesses) -> None:
+    more = feed([3.0, 0.1], [0.2], [], [0.3])
+    assert list(processes.as_done(_sleep, more)) == [(0.1, -0.1), (0.2, -0.2), (3.0, -3.0), (0.3, -0.3)]
+    with ThisProcess(_nothing) as executor:
+        found = [item for item, _ in executor.as_done(_sleep, feed([0.02, 0.01], [0.0], [], []))]
+        assert found == [0.02, 0.01, 0.0]
+        assert not list(executor.as_done(_sleep, feed()))
+
+
+def test_work_that_nobody_waits_for_any_more_is_not_begun(processes: LocalProcesses, tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(8)]
+    done = processes.as_done(_touch, feed(files))
+    next(done)
+    done.close()
+    # All that was begun has ended before this has.
+    assert list(processes.map(_square, [1, 2], effort=float)) == [1, 4]
+    assert sum(file.exists() for file in files) < len(files)
+
+
+def _touch(worker: None, file: Path) -> None:
+    time.sleep(0.1)
+    file.touch()
 
 
 def test_work_is_given_the_worker_of_its_process() -> None:

@@ -20,8 +20,10 @@ import pytest
 import ray
 
 import recnas.data_prep
+from recnas.execution import ray_cluster as cluster
 from recnas.execution import ray_workers
-from recnas.execution.ray_workers import RayWorkers, check_ray, connect
+from recnas.execution.ray_cluster import check_ray, connect
+from recnas.execution.ray_workers import RayWorkers
 from recnas.search import run_search
 from recnas.train.divergence import Diverged
 from recnas.util.errors import InputError, RunError
@@ -81,6 +83,13 @@ def _die(worker: int, number: int) -> None:
 @pytest.mark.parametrize("apart", [False, True])
 def test_results_come_in_the_order_of_the_work(workers: RayWorkers, apart: bool) -> None:
     assert list(workers.map(_square, [3, 1, 2, 5], effort=lambda number: number, apart=apart)) == [9, 1, 4, 25]
+
+
+def test_work_that_comes_meanwhile_is_done_and_what_was_lost_is_done_again(workers: RayWorkers, tmp_path: Path) -> None:
+    parts = [[(str(tmp_path), number) for number in part] for part in ([0, 1], [2], [3], [])]
+    found = list(workers.as_done(_die_once, lambda: parts.pop(0) if parts else []))
+    assert sorted(number for _, number in found) == [0, 1, 2, 3]
+    assert all(item[1] == number for item, number in found)
 
 
 @pytest.mark.parametrize("error", [InputError("a column is missing"), RunError("full"), Diverged("the loss is nan")])
@@ -178,14 +187,14 @@ def test_an_address_where_no_cluster_is_is_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(InputError, match=f"^--ray {address}: no cluster can be reached there"):
-            ray_workers._reach(address)
+            cluster._reach(address)
     with pytest.raises(InputError, match=r"^--ray somewhere: give local, auto or the HOST:PORT"):
-        ray_workers._reach("somewhere")
+        cluster._reach("somewhere")
 
 
 def test_a_clusters_head_is_known_from_what_else_answers(ray_cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_workers._reach(ray.get_runtime_context().gcs_address)
-    monkeypatch.setattr(ray_workers, "REACHED_WITHIN", 0.5)
+    cluster._reach(ray.get_runtime_context().gcs_address)
+    monkeypatch.setattr(cluster, "REACHED_WITHIN", 0.5)
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     # As Ray's own port for its client is.
@@ -195,7 +204,7 @@ def test_a_clusters_head_is_known_from_what_else_answers(ray_cluster: None, monk
     with web, socket.create_server(("127.0.0.1", 0)) as silent:
         for port in (web.server_port, other_port, silent.getsockname()[1]):
             with pytest.raises(InputError, match=rf"^--ray 127.0.0.1:{port}: what answers there is not the head of"):
-                ray_workers._reach(f"127.0.0.1:{port}")
+                cluster._reach(f"127.0.0.1:{port}")
         web.shutdown()
     other.stop(None)
 
