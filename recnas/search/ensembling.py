@@ -19,7 +19,7 @@ from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.context import RunContext
 from recnas.search.ensemble_selection import Admits, Mixture, select
-from recnas.search.keeping import LIBRARY, drop_others, finished
+from recnas.search.keeping import drop_others, ensemble_library, finished
 from recnas.search.scoring import stage_seed
 from recnas.search.stage import Ensemble, Findings, Stage
 from recnas.train.metrics import quality_of
@@ -44,21 +44,21 @@ class Ensembling(Stage):
         """See `Stage.run`."""
         chosen = read_json(context.run / MODELS / CHOSEN)
         before = read_ensemble(context.run)
-        trained = finished(findings.trainings)[:LIBRARY]
+        trained = ensemble_library(findings.trainings)
         known = {result.candidate.id for result in trained}
         # Where baselines are added to a finished run, its own models stand beside them.
         earlier = dict.fromkeys([*chosen.values(), *({} if before is None else before.weights)])
-        library = finished([*trained, *_read(context, [id_ for id_ in earlier if id_ not in known])])
-        by_id = {result.candidate.id: result for result in library if _is_kept(context.run, result)}
+        usable = finished([*trained, *_read(context, [id_ for id_ in earlier if id_ not in known])])
+        by_id = {result.candidate.id: result for result in usable if _is_kept(context.run, result)}
         with context.console.bar(1, self.name, "ensembles") as bar:
             # A process that was killed after it wrote this may have dropped some of the others.
             if before is not None and set(before.weights) <= set(by_id) <= set(before.among):
                 selected = before
             else:
-                selected = _selected(context, library[0], list(by_id.values()))
+                selected = _selected(context, usable[0], list(by_id.values()))
                 write_ensemble(context.run, selected)
             bar.update()
-        drop_others(context.run, [*findings.trainings, *library], {*chosen.values(), *selected.weights})
+        drop_others(context.run, [*findings.trainings, *usable], {*chosen.values(), *selected.weights})
         if len(selected.weights) > 1:
             members = tuple((by_id[id_], weight) for id_, weight in selected.weights.items())
             findings.ensemble = Ensemble(members, selected)

@@ -15,7 +15,7 @@ from recnas.runs.rungs import other_learning_rates, planned_rows, rungs
 from recnas.runs.settings import Settings
 from recnas.search.baseline_candidates import at, baseline_candidates
 from recnas.search.context import RunContext
-from recnas.search.keeping import LIBRARY, drop_others, finished
+from recnas.search.keeping import drop_others, ensemble_library
 from recnas.search.loop import pursue
 from recnas.search.stage import Findings, Stage
 from recnas.strategies.choice import best_of
@@ -102,7 +102,7 @@ class FinalTraining(Stage):
         before = read_json(file) if file.exists() else {}
         write_json(file, before | {network: result.candidate.id for network, result in chosen.items()})
         findings.trained, findings.chosen = trained, chosen
-        kept = [*chosen.values(), *(finished(findings.trainings)[:LIBRARY] if final.ensemble > 1 else ())]
+        kept = [*chosen.values(), *(ensemble_library(findings.trainings) if final.ensemble > 1 else ())]
         drop_others(context.run, findings.trainings, {result.candidate.id for result in kept})
 
 

@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from recnas.candidates.evaluation import Result
-from recnas.candidates.network import Baseline
+from recnas.candidates.network import Baseline, are_trees
 from recnas.runs.models import ModelFolder
 
 LIBRARY = 50
 """Trained candidates, the best on validation, whose weights are kept while an ensemble may be selected from them."""
+OF_A_KIND = 15
+"""Of networks and of trees so many at least: where all of one kind are ahead, the other makes the ensemble better."""
 
 
 def finished(results: Iterable[Result]) -> list[Result]:
@@ -21,6 +23,19 @@ def finished(results: Iterable[Result]) -> list[Result]:
     """
     ended = {result.candidate.id: result for result in results if result.training.finished}
     return sorted(ended.values(), key=lambda result: (result.training.validation.log_loss, result.candidate.id))
+
+
+def ensemble_library(results: Iterable[Result]) -> list[Result]:
+    """The trainings from which an ensemble is selected, best on validation first; arguments as in `finished`."""
+    ended = finished(results)
+    trees = [result for result in ended if are_trees(result.candidate.network)]
+    networks = [result for result in ended if not are_trees(result.candidate.network)]
+    kept = {
+        result.candidate.id
+        for group in (ended[:LIBRARY], *(kind[:OF_A_KIND] for kind in (trees, networks)))
+        for result in group
+    }
+    return [result for result in ended if result.candidate.id in kept]
 
 
 def best_of_families(results: Iterable[Result]) -> set[str]:
@@ -40,8 +55,8 @@ def drop_useless(run: Path, results: Collection[Result], kept: Collection[str]) 
         results: Of every candidate that was trained so far; those that paused are left as they are.
         kept: The ids of others that keep theirs.
     """
-    library = {result.candidate.id for result in finished(results)[:LIBRARY]}
-    drop_others(run, [result for result in results if not result.training.paused], library.union(kept))
+    useful = {result.candidate.id for result in ensemble_library(results)}
+    drop_others(run, [result for result in results if not result.training.paused], useful.union(kept))
 
 
 def drop_others(run: Path, results: Iterable[Result], kept: Collection[str]) -> None:
