@@ -126,6 +126,8 @@ class Recipe:
         embedding_std: Standard deviation of embeddings at the start; None: Xavier's (Glorot and Bengio 2010).
         seed: Which of many alike trainings it is: of first weights, the order of rows, and what dropout leaves out. 0
             is the run's own.
+        soft_labels: Share of the labels that is what the run's ensemble predicts of the training rows, from 0 to 1
+            (Hinton et al. 2015); the rest is what happened. Outside its run a model is trained further without.
 
     Raises:
         InputError: A value is out of its range.
@@ -139,6 +141,7 @@ class Recipe:
     embedding_dim: int = 16
     embedding_std: float | None = None
     seed: int = 0
+    soft_labels: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "evaluations", "patience"):
@@ -146,6 +149,8 @@ class Recipe:
                 raise InputError(f"{name} is {value}; it must be 1 or more")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; it must be 0 or more")
+        if not 0 <= self.soft_labels <= 1:
+            raise InputError(f"soft_labels is {self.soft_labels}; it must be from 0 to 1")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}; it must be from 0 to below 1")
         if not 4 <= self.embedding_dim <= MOST_COLUMNS or self.embedding_dim % 4:

@@ -52,6 +52,7 @@ class Batches:
         rank: int,
         world_size: int,
         first_batch: int,
+        labels: np.ndarray | None,
     ) -> None:
         self.schema = decoder.schema
         self._decoder = decoder
@@ -67,6 +68,9 @@ class Batches:
         self._world_size = world_size
         self._step = batch_size
         self._first_batch = first_batch
+        ends = np.cumsum([group.rows for group in groups])
+        # Those of each row group.
+        self._labels = None if labels is None else dict(zip(map(id, groups), np.split(labels, ends[:-1]), strict=True))
         whole = self.rows // self._step if drop_last else -(-self.rows // self._step)
         if first_batch > whole:
             raise InputError(f"first_batch is {first_batch}, it must be from 0 to {whole}, the number of batches")
@@ -116,12 +120,23 @@ class Batches:
 
     def _decode(self, buffer: _Buffer) -> Block:
         if self._seed is None:
-            blocks = [decode(buffer.groups, self._decoder)] if self._kept is None else self._kept.blocks(buffer.groups)
-            return concatenate(blocks).cut(buffer.skipped, buffer.rows)
+            return concatenate(self._read(buffer.groups)).cut(buffer.skipped, buffer.rows)
         order = self._order(buffer)[buffer.skipped :]
         if self._kept is None:
-            return decode(buffer.groups, self._decoder).take(order)
-        return gather(self._kept.blocks(buffer.groups), order)
+            (block,) = self._read(buffer.groups)
+            return block.take(order)
+        return gather(self._read(buffer.groups), order)
+
+    def _read(self, groups: Sequence[RowGroup]) -> list[Block]:
+        """The examples of some row groups: together, or of a split that is kept each by itself."""
+        together = [[group] for group in groups] if self._kept is not None else [groups]
+        blocks = [decode(groups, self._decoder)] if self._kept is None else self._kept.blocks(groups)
+        if self._labels is None:
+            return blocks
+        return [
+            replace(block, label=np.concatenate([self._labels[id(group)] for group in members]))
+            for block, members in zip(blocks, together, strict=True)
+        ]
 
     def _rest(self) -> Iterator[_Buffer]:
         """The buffers of this pass from the one in which the first batch starts."""

@@ -71,6 +71,7 @@ class Dataset:
             self._groups[split] = groups
         self._memory = Memory(self.own_schema)
         self._decoders: dict[int | None, Decoder] = {}
+        self._labels: dict[str, np.ndarray] = {}
 
     @property
     def name(self) -> str:
@@ -94,6 +95,22 @@ class Dataset:
         facts = {name: getattr(own, name) for name in ("label", "positive", "splits", "split", "source")}
         result = copy.copy(self)
         result.schema, result._decoders = replace(schema, **facts), {}
+        return result
+
+    def with_labels(self, split: str, labels: np.ndarray) -> "Dataset":
+        """The same data set, of which the batches of a split have other labels, such as what a model predicts.
+
+        Args:
+            split: "train", "validation" or "test".
+            labels: From 0 to 1, `[rows]` float32, in file order.
+
+        Raises:
+            ValueError: It has not so many rows.
+        """
+        if labels.shape != (rows := self.rows(split),):
+            raise ValueError(f"labels are of the shape {labels.shape} where the {split} split has {rows} rows")
+        result = copy.copy(self)
+        result._labels = self._labels | {split: np.asarray(labels, dtype=np.float32)}
         return result
 
     def row_groups(self, split: str) -> Sequence[RowGroup]:
@@ -170,6 +187,7 @@ class Dataset:
             rank=rank,
             world_size=world_size,
             first_batch=first_batch,
+            labels=self._labels.get(split),
         )
 
     def _decoder(self, max_rows: int | None) -> Decoder:

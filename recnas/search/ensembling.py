@@ -18,7 +18,7 @@ from recnas.runs.models import CANDIDATE, CHOSEN, MODELS, ModelFolder
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.context import RunContext
-from recnas.search.ensemble_selection import Admits, Mixture, select
+from recnas.search.ensemble_selection import Admits, Mixture, Selection, select
 from recnas.search.keeping import drop_others, ensemble_library, finished
 from recnas.search.scoring import stage_seed
 from recnas.search.stage import Ensemble, Findings, Stage
@@ -105,13 +105,8 @@ def _selected(context: RunContext, best: Result, library: Sequence[Result]) -> S
         return alone
     labels = context.dataset.labels("validation")
     predictions = [ModelFolder(context.run, item.candidate).read_predictions(len(labels)) for item in library]
-    rows = _rows(context.settings, len(labels))
-    selection = select(
-        np.stack([logits[rows] for logits in predictions]),
-        labels[rows],
-        most=context.settings.final.ensemble,
-        seed=stage_seed(context.settings, ENSEMBLE),
-        admits=_limits(context, library),
+    selection = select_members(
+        context.settings, predictions, labels, context.settings.final.ensemble, _limits(context, library)
     )
     weights = {ids[place]: weight for place, weight in selection.weights.items()}
     if len(weights) == 1:
@@ -121,6 +116,23 @@ def _selected(context: RunContext, best: Result, library: Sequence[Result]) -> S
         mixture.add(weight, predictions[place])
     validation = quality_of(mixture.logits, labels)
     return SelectedEnsemble(weights, validation, selection.held_out, selection.single, ids)
+
+
+def select_members(
+    settings: Settings, predictions: Sequence[np.ndarray], labels: np.ndarray, most: int, admits: Admits
+) -> Selection:
+    """Which of some models predict best together.
+
+    Args:
+        settings: The run's.
+        predictions: Of each model the logits of the validation rows, `[N]`.
+        labels: Of these rows, `[N]`, 0 or 1.
+        most: Members at most.
+        admits: As in `select`.
+    """
+    rows = _rows(settings, len(labels))
+    logits = np.stack([of_model[rows] for of_model in predictions])
+    return select(logits, labels[rows], most=most, seed=stage_seed(settings, ENSEMBLE), admits=admits)
 
 
 def _rows(settings: Settings, rows: int) -> np.ndarray:

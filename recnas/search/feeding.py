@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from recnas.candidates.defaults import DEFAULT_INPUTS, TREE_INPUTS
 from recnas.candidates.recipe_choices import NUMBERS
 from recnas.data import Dataset, fit_inputs
 from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.features.schema import FILE_NAME, RAW_NUMBERS_SINCE, Schema
 from recnas.runs.folder import inputs_folder
+from recnas.runs.models import MODELS
 from recnas.runs.settings import Settings
-from recnas.util.errors import InputError
+from recnas.util.errors import InputError, first_line
 
 KEPT = 8
 """Data sets that a process keeps open, by what is fed of them."""
@@ -55,6 +58,36 @@ def _open_data(data: str, run: str, inputs: Inputs, written: tuple[int, int] | N
         if begun_with.exists() and Schema.load(Path(run)).to_json() == dataset.own_schema.to_json():
             return dataset.fed(Schema.load(folder))
     return dataset.fed(fit_inputs(dataset, inputs))
+
+
+def teacher_file(run: Path) -> Path:
+    """Where a run keeps what its ensemble predicts of the training rows, `[N]` float32, in file order."""
+    return run / MODELS / "teacher.npy"
+
+
+def taught(run: Path, dataset: Dataset, share: float) -> Dataset:
+    """A data set whose training rows have labels mixed with what the run's ensemble predicts.
+
+    Args:
+        run: The run's folder.
+        dataset: The data set.
+        share: Of the predictions in the labels; with 0 the data set is as it was.
+
+    Raises:
+        InputError: The predictions are not there, or damaged.
+    """
+    if not share:
+        return dataset
+    file, rows = teacher_file(run), dataset.rows("train")
+    try:
+        predicted = np.load(file, allow_pickle=False)
+    except (EOFError, OSError, ValueError) as error:
+        raise InputError(
+            f"{file}: cannot be read ({first_line(error)}); without it no network can learn from it"
+        ) from None
+    if predicted.shape != (rows,) or predicted.dtype != np.float32 or not ((predicted >= 0) & (predicted <= 1)).all():
+        raise InputError(f"{file}: these are no probabilities of {rows:,} rows; begin the run anew with --overwrite")
+    return dataset.with_labels("train", (1 - share) * dataset.labels("train") + share * predicted)
 
 
 def no_choice_of(own: Schema) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 
+from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_RECIPE
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.joint_space import JointSpace
@@ -22,6 +23,7 @@ from recnas.search.keeping import best_of_families, drop_useless
 from recnas.search.loop import TrainingWithinBudget, pursue_as_done
 from recnas.search.search_stage import SearchStage
 from recnas.search.stage import Findings
+from recnas.search.teaching import teach
 from recnas.space import SearchSpace
 from recnas.strategies.problem import Budget, JointProblem
 from recnas.util.durations import Limit
@@ -73,7 +75,12 @@ class JointSearch(SearchStage):
                 drop_useless(context.run, found.values(), best_of_families(found.values()))
 
             def train(more: Callable[[], Sequence[Evaluation]]) -> Iterator[Result]:
-                return clock.stamped(context.train_as_done(more))
+                return clock.stamped(context.train_as_done(lambda: prepared(more())))
+
+            def prepared(evaluations: Sequence[Evaluation]) -> Sequence[Evaluation]:
+                if any(_is_student(evaluation.candidate) for evaluation in evaluations):
+                    teach(context, found.values())
+                return evaluations
 
             def ended() -> bool:
                 return any(result.training.finished for result in found.values())
@@ -129,6 +136,11 @@ def joint_space(settings: Settings, joint_ids: Sequence[str], of_trees: Sequence
         settings.inputs,
         no_choice_of(own),
     )
+
+
+def _is_student(candidate: Candidate) -> bool:
+    """Whether it learns from what the run's ensemble predicts."""
+    return candidate.recipe is not None and candidate.recipe.soft_labels > 0
 
 
 def _budget(limit: Limit) -> Budget:

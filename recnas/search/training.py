@@ -24,7 +24,7 @@ from recnas.nn.networks import build_network, dim_of, reads_first_order
 from recnas.nn.processes import Processes, all_processes
 from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
-from recnas.search.feeding import open_data
+from recnas.search.feeding import open_data, taught
 from recnas.search.scoring import stage_seed
 from recnas.search.tree_training import grow_candidate
 from recnas.space import SearchSpace
@@ -90,14 +90,21 @@ def restore_trees(run: Path, schema: Schema, candidate: Candidate) -> TreeModel:
     return load_trees(ModelFolder(run, candidate).path, candidate.network.name, schema)
 
 
-def measure_on_test(settings: Settings, candidate: Candidate, dataset: Dataset | None = None) -> Measured:
-    """Measures a trained candidate, with the weights that the run kept, on the test rows; see `train_candidate`."""
+def measure_kept(settings: Settings, candidate: Candidate, split: str, dataset: Dataset | None = None) -> Measured:
+    """Measures a trained candidate, with the weights that the run kept, on the rows of a split.
+
+    Args:
+        settings: The run's.
+        candidate: Which one.
+        split: "train", "validation" or "test".
+        dataset: What it is fed; None to open it.
+    """
     import_code(settings, candidate)
     device = default_device()
     dataset = open_data(settings, candidate.inputs) if dataset is None else dataset
     if candidate.recipe is None:
-        return restore_trees(Path(settings.run), dataset.schema, candidate).measure(dataset, "test")
-    return measure(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, "test", device=device)
+        return restore_trees(Path(settings.run), dataset.schema, candidate).measure(dataset, split)
+    return measure(restore(Path(settings.run), dataset.schema, candidate).to(device), dataset, split, device=device)
 
 
 def import_code(settings: Settings, candidate: Candidate) -> None:
@@ -124,8 +131,9 @@ class _TrainingRun:
     processes: Processes
 
     def __post_init__(self) -> None:
-        settings, dataset, network = self.settings, self.dataset, self.candidate.network
+        settings, network = self.settings, self.candidate.network
         recipe, self.device = self.candidate.recipe, default_device()
+        self.dataset = dataset = taught(Path(settings.run), self.dataset, recipe.soft_labels)
         optimization = recipe.optimization
         again = f"/{recipe.seed}" if recipe.seed else ""
         # By the network alone: its recipes begin with the same weights, but for their seed.

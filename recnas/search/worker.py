@@ -14,7 +14,7 @@ from recnas.execution.executor import computing_with
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.scoring import Scorer, build_scoring_context
-from recnas.search.training import import_code, measure_on_test, train_candidate
+from recnas.search.training import import_code, measure_kept, train_candidate
 from recnas.train.metrics import Measured
 
 FIRST, SECOND = 0, 1
@@ -58,7 +58,7 @@ class Worker:
     def test(self, candidate: Candidate) -> Measured:
         """What a trained candidate predicts of the test rows, and how well."""
         self.release()
-        return measure_on_test(self._settings, candidate)
+        return measure_kept(self._settings, candidate, "test")
 
     def release(self) -> None:
         """Gives the memory of the supernet back."""

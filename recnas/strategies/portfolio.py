@@ -42,11 +42,19 @@ SLOW_SHARE = 0.6
 """Share of a budget after which the best trees are grown once more in smaller steps."""
 SLOWER = 0.5
 """How much smaller, at least."""
+STUDENT_SHARE = 0.75
+"""Share of a budget after which networks learn from what an ensemble of all that was trained predicts."""
+BEFORE_STUDENT = 4
+"""Trainings that have ended before that."""
+STUDENTS = 2
+"""Of the best networks, those that do."""
+SOFT_LABELS = 0.7
+"""Share of the ensemble's predictions in their labels."""
 MOST_OF_BUDGET = 1 / 3
 """Share of a budget in time that one training may take, but for the first: a search of two trainings finds nothing."""
 TRIES = 50
 """Proposals in a row that are known, or not affordable, before a search gives up."""
-PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED, SLOW = (
+PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED, SLOW, STUDENT = (
     "portfolio",
     "mutation",
     "near portfolio",
@@ -54,6 +62,7 @@ PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED, SLOW = (
     "surrogate",
     "seed",
     "slower",
+    "student",
 )
 _RATE = NETWORK + "learning_rate"
 """The place of the learning rate of trees."""
@@ -138,7 +147,8 @@ class Portfolio(Strategy):
     Args:
         members: The portfolio; None: the one that recnas comes with; empty: none.
         sources: Those of proposals beside the portfolio.
-        slows: Whether the best trees are grown once more in smaller steps.
+        refines: Whether towards the end the best trees are grown once more in smaller steps, and networks learn from
+            what the ensemble predicts.
     """
 
     trains = asynchronous = True
@@ -147,10 +157,10 @@ class Portfolio(Strategy):
         self,
         members: Sequence[Member] | None = None,
         sources: Sequence[str] = (MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED),
-        slows: bool = True,
+        refines: bool = True,
     ) -> None:
         self._members = load_portfolio() if members is None else list(members)
-        self._sources, self._slows = {name: Source() for name in sources}, slows
+        self._sources, self._refines = {name: Source() for name in sources}, refines
         self._trials: dict[str, Trial] = {}
         self._under_way: dict[str, Trial] = {}
         self._clock = 0.0
@@ -232,8 +242,10 @@ class Portfolio(Strategy):
         if self._spent_share >= PORTFOLIO_SHARE and self._ended():
             # What is left of the portfolio may be small enough for the time that is left.
             ways.reverse()
-        if self._slows and self._spent_share >= SLOW_SHARE:
+        if self._refines and self._spent_share >= SLOW_SHARE:
             ways.insert(0, self._slower)
+        if self._refines and self._spent_share >= STUDENT_SHARE and len(self._ended()) >= BEFORE_STUDENT:
+            ways.insert(0, self._student)
         for way in ways:
             if (trial := way()) is not None:
                 return trial
@@ -260,6 +272,16 @@ class Portfolio(Strategy):
         if slower is None:
             return None
         return self._admitted(SLOW, space.with_values(best, {_RATE: slower}), (elite[0].evaluation.candidate.id,))
+
+    def _student(self) -> Trial | None:
+        """The best network that has not learned from the ensemble's predictions, to learn from them."""
+        for teacherless in self._elite(of_trees=False)[:STUDENTS]:
+            candidate = teacherless.evaluation.candidate
+            recipe = replace(candidate.recipe, soft_labels=SOFT_LABELS)
+            trial = self._admitted(STUDENT, replace(candidate, recipe=recipe), (candidate.id,))
+            if trial is not None:
+                return trial
+        return None
 
     def _from_sources(self) -> Trial | None:
         """A proposal of one of the other sources."""
@@ -390,7 +412,7 @@ class UniformSearch(Portfolio):
     """Draws every choice of every candidate uniformly, and compares trainings as `Portfolio` does: random search."""
 
     def __init__(self) -> None:
-        super().__init__((), (UNIFORM,), slows=False)
+        super().__init__((), (UNIFORM,), refines=False)
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:

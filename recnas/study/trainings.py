@@ -15,7 +15,7 @@ from recnas.runs.models import ModelFolder
 from recnas.runs.rungs import rows_after
 from recnas.search.feeding import open_data
 from recnas.search.scoring import stage_seed
-from recnas.search.training import measure_on_test, train_candidate
+from recnas.search.training import measure_kept, train_candidate
 from recnas.study.folder import RESULT, training_folder
 from recnas.study.settings import StudySettings
 from recnas.util import study_forms
@@ -91,7 +91,7 @@ def train(settings: StudySettings, repetition: Repetition) -> RepetitionResult:
     try:
         for rows in stops(settings, pass_rows):
             training = train_candidate(own, replace(repetition.evaluation, fidelity=rows / total), dataset).training
-        test = measure_on_test(own, candidate, dataset).quality if training.finished else None
+        test = measure_kept(own, candidate, "test", dataset).quality if training.finished else None
     finally:
         gc.collect()
     # A training whose patience was at an end before stays as it was; one that diverged was not measured so late.

@@ -24,7 +24,7 @@ from recnas.search import run_search
 from recnas.search.ensemble_selection import Admits, Mixture, Selection
 from recnas.search.feeding import open_data
 from recnas.search.keeping import LIBRARY
-from recnas.search.training import measure_on_test
+from recnas.search.training import measure_kept
 from recnas.train.metrics import quality_of
 from recnas.util.errors import InputError
 from tests.searches import as_published, read_lines_of
@@ -105,7 +105,7 @@ def test_its_figures_are_those_of_the_weighted_mean_of_what_its_members_predict(
         candidate = candidate_of(run, member["candidate"])
         logits = ModelFolder(run, candidate).read_predictions(dataset.rows("validation"))
         mixtures["validation"].add(member["weight"], logits)
-        measured = measure_on_test(settings, candidate, open_data(settings, candidate.inputs))
+        measured = measure_kept(settings, candidate, "test", open_data(settings, candidate.inputs))
         mixtures["test"].add(member["weight"], measured.logits)
     for split, mixture in mixtures.items():
         expected = quality_of(mixture.logits, dataset.labels(split)).to_json()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,10 +18,13 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.portfolio import Member, save_portfolio
 from recnas.cli import main
+from recnas.data import Dataset
 from recnas.report import write_report
 from recnas.runs.settings import Settings
 from recnas.runs.status import read_status
+from recnas.search.feeding import taught, teacher_file
 from recnas.search.run import on_all_cores
+from recnas.strategies.portfolio import SOFT_LABELS
 from recnas.util.errors import InputError
 from tests.searches import read_lines_of
 from tests.stopping import Stopped, stop_at
@@ -87,6 +93,42 @@ def test_candidates_are_trained_until_the_budget_is_spent(searched: Path, small:
     assert results["space"] == "lr and dnn"
     assert read_status(searched).state == "finished"
     assert "<html" in write_report(searched).read_text()
+
+
+def test_towards_the_end_the_best_network_learns_from_what_the_ensemble_predicts(searched: Path, data: Path) -> None:
+    lines = read_lines_of(searched / "history.jsonl")
+    students = [line for line in lines if line["source"] == "student"]
+    assert students
+    for line in students:
+        own = Candidate.from_json(line["candidate"])
+        (parent,) = [other for other in lines if other["id"] == line["parents"][0] and other["training"]["finished"]]
+        usual = Candidate.from_json(parent["candidate"])
+        assert own == replace(usual, recipe=replace(usual.recipe, soft_labels=SOFT_LABELS))
+    dataset = Dataset(data)
+    predicted = np.load(teacher_file(searched))
+    truth = dataset.labels("train")
+    assert predicted.shape == truth.shape
+    assert predicted[truth == 1].mean() > predicted[truth == 0].mean()
+    labels = np.concatenate([batch.label.numpy() for batch in taught(searched, dataset, 0.25).batches("train", 64)])
+    np.testing.assert_allclose(labels, 0.75 * truth + 0.25 * predicted, atol=1e-6)
+    assert taught(searched, dataset, 0.0) is dataset
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"\x93NUMPY" + bytes(80))]
+)
+def test_a_teacher_that_is_gone_or_damaged_is_one_line(
+    damage: Callable[[Path], object], searched: Path, data: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(searched, copy)
+    damage(teacher_file(copy))
+    with pytest.raises(InputError, match=r"teacher\.npy") as refused:
+        taught(copy, Dataset(data), 0.5)
+    assert "\n" not in str(refused.value)
+    np.save(teacher_file(copy), np.zeros(3, dtype=np.float32))
+    with pytest.raises(InputError, match="no probabilities of"):
+        taught(copy, Dataset(data), 0.5)
 
 
 def test_the_same_seed_gives_the_same_history_with_two_workers(

@@ -21,7 +21,7 @@ from recnas.features.inputs import Inputs
 from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
-from recnas.search.training import measure_on_test, restore, train_candidate
+from recnas.search.training import measure_kept, restore, train_candidate
 from recnas.train.checkpoint import model_tensors
 from recnas.train.loop import evaluate, measure
 from recnas.train.metrics import Measured, quality_of
@@ -145,7 +145,7 @@ def test_what_is_kept_gives_the_figures_that_are_told(
     dataset = open_data(settings_of(data, run), candidate.inputs)
     model = restore(run, dataset.schema, candidate)
     assert evaluate(model, dataset, "validation").to_json() == pytest.approx(training.validation.to_json(), abs=1e-6)
-    assert measure_on_test(settings_of(data, run), candidate).quality == evaluate(model, dataset, "test")
+    assert measure_kept(settings_of(data, run), candidate, "test").quality == evaluate(model, dataset, "test")
     logits = ModelFolder(run, candidate).read_predictions(dataset.rows("validation"))
     assert quality_of(logits, dataset.labels("validation")) == training.validation
     assert logits == pytest.approx(measure(model, dataset, "validation").logits, abs=1e-5)

@@ -16,7 +16,7 @@ from recnas.candidates.joint_space import JointSpace
 from recnas.candidates.network import are_trees
 from recnas.candidates.portfolio import Member
 from recnas.strategies.pace import Pace, loss_at
-from recnas.strategies.portfolio import ELITE, RUNGS, Portfolio, UniformSearch
+from recnas.strategies.portfolio import ELITE, RUNGS, SOFT_LABELS, Portfolio, UniformSearch
 from recnas.strategies.problem import Budget, JointProblem
 
 ROWS = 1000
@@ -104,7 +104,7 @@ def test_the_portfolio_comes_first_and_then_proposals_that_are_better() -> None:
     at_first = min(0.4 + distance(member.candidate) for member in MEMBERS)
     assert best_of(world) < at_first - 0.005
     sources = {item.source for item in world.asked}
-    assert sources == {"portfolio", "mutation", "near portfolio", "uniform", "surrogate", "seed"}
+    assert sources == {"portfolio", "mutation", "near portfolio", "uniform", "surrogate", "seed", "student"}
     alike = [item for item in world.asked if item.source == "seed"]
     for item in alike:
         first = next(other for other in found if other.id == item.parents[0])
@@ -201,7 +201,8 @@ def test_limits_are_kept_and_without_a_candidate_within_them_nothing_is_asked() 
 
 def test_trainings_that_diverge_are_results() -> None:
     world = World(lambda candidate: math.inf if candidate.learning_rate > 2e-3 else 0.4 + distance(candidate))
-    world.search(Portfolio(MEMBERS), problem(Budget(evaluations=40)))
+    # Students are as good as what they are made from in this world, and no better.
+    world.search(Portfolio(MEMBERS, refines=False), problem(Budget(evaluations=40)))
     assert len(candidates_of(world)) == 40
     assert best_of(world) < 0.45
     everything = World(lambda candidate: math.inf)
@@ -288,3 +289,20 @@ def test_the_best_trees_are_grown_in_smaller_steps_towards_the_end_with_what_the
     same = {name: value for name, value in before.network.all_choices.items() if value != "auto"}
     own = first.candidate.network.all_choices
     assert own == {"num_leaves": 31, "cat_smooth": 50} | same | {"learning_rate": first.candidate.learning_rate}
+
+
+def test_when_three_quarters_are_spent_the_best_networks_learn_from_the_ensemble() -> None:
+    world = World()
+    world.search(Portfolio(MEMBERS), problem(Budget(evaluations=40)))
+    students = [item for item in world.asked if item.source == "student" and item.fidelity == RUNGS[0]]
+    assert {item.candidate.recipe.soft_labels for item in students} == {SOFT_LABELS}
+    first = world.asked.index(students[0])
+    before = [item.candidate for item in world.asked[:first]]
+    assert not any(candidate.recipe.soft_labels for candidate in before)
+    assert len(set(before)) >= 30
+    ended = [result for result in world.told[:first] if result.training.finished]
+    best = min(ended, key=lambda result: -result.score)
+    assert students[0].parents == (best.candidate.id,)
+    few = World()
+    few.search(Portfolio(MEMBERS), problem(Budget(evaluations=3)))
+    assert "student" not in {item.source for item in few.asked}
