@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result, Training
-from recnas.candidates.network import are_trees
+from recnas.candidates.network import Baseline, are_trees
 
 LOOKUP_MACS = 400_000
 """What a row costs beside the products of its network, lookups and updates of embeddings, in multiply–accumulates."""
@@ -16,8 +16,9 @@ SHARE_OF_TREES = 0.5
 
 
 class Pace:
-    """Learns how fast a run trains: networks by their rows and products, trees by how long they took before, and longer
-    the less each of them counts.
+    """Learns how fast a run trains: networks by their rows and products, from those of their kind if there are any.
+
+    Trees take as long as they took before, and longer the less each of them counts.
 
     Args:
         macs: Multiply–accumulates a row of a candidate's network.
@@ -26,7 +27,7 @@ class Pace:
 
     def __init__(self, macs: Callable[[Candidate], float], pass_rows: int) -> None:
         self._macs, self._pass_rows = macs, pass_rows
-        self._seconds_a_unit: list[float] = []
+        self._seconds_a_unit: dict[str, list[float]] = {}
         self._of_trees: list[float] = []
 
     def learn(self, result: Result, rows: int) -> None:
@@ -41,7 +42,8 @@ class Pace:
         if are_trees(result.candidate.network):
             self._of_trees.append(result.seconds * result.candidate.learning_rate)
         else:
-            self._seconds_a_unit.append(result.seconds / self._work(result.candidate, rows))
+            of_kind = self._seconds_a_unit.setdefault(_kind_of(result.candidate), [])
+            of_kind.append(result.seconds / self._work(result.candidate, rows))
 
     def seconds(self, candidate: Candidate, share: float = 1.0) -> float | None:
         """How long a share of a candidate's training takes, at most; None while nothing was trained."""
@@ -51,11 +53,18 @@ class Pace:
             share *= SHARE_OF_TREES
         if not self._seconds_a_unit:
             return None
-        rows = share * candidate.passes * self._pass_rows
-        return statistics.median(self._seconds_a_unit) * self._work(candidate, rows)
+        own = self._seconds_a_unit.get(_kind_of(candidate))
+        known = own or [value for of_kind in self._seconds_a_unit.values() for value in of_kind]
+        return statistics.median(known) * self._work(candidate, share * candidate.passes * self._pass_rows)
 
     def _work(self, candidate: Candidate, rows: float) -> float:
         return rows * (self._macs(candidate) + LOOKUP_MACS)
+
+
+def _kind_of(candidate: Candidate) -> str:
+    """What networks are alike in how fast they are for their products."""
+    network = candidate.network
+    return network.name if isinstance(network, Baseline) else "searched"
 
 
 def loss_at(training: Training, rows: float) -> float | None:

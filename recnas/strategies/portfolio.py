@@ -47,7 +47,11 @@ STUDENT_SHARE = 0.75
 BEFORE_STUDENT = 4
 """Trainings that have ended before that."""
 STUDENTS = 2
-"""Of the best networks, those that do."""
+"""Networks that do, the best ones; more come of them as of any of the best."""
+MOST_FOR_STUDENT = 0.25
+"""Share of a budget in time that is kept for the first of them, at most; if it takes longer, none is."""
+TEACHING = 1.2
+"""How much longer it takes than the network took before: predictions have to be made."""
 SOFT_LABELS = 0.7
 """Share of the ensemble's predictions in their labels."""
 MOST_OF_BUDGET = 1 / 3
@@ -163,7 +167,7 @@ class Portfolio(Strategy):
         self._sources, self._refines = {name: Source() for name in sources}, refines
         self._trials: dict[str, Trial] = {}
         self._under_way: dict[str, Trial] = {}
-        self._clock = 0.0
+        self._clock, self._students = 0.0, 0
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:
@@ -244,8 +248,9 @@ class Portfolio(Strategy):
             ways.reverse()
         if self._refines and self._spent_share >= SLOW_SHARE:
             ways.insert(0, self._slower)
-        if self._refines and self._spent_share >= STUDENT_SHARE and len(self._ended()) >= BEFORE_STUDENT:
-            ways.insert(0, self._student)
+        if self._refines and len(self._ended()) >= BEFORE_STUDENT:
+            # Where nothing else leaves time for it, it comes earlier.
+            ways.insert(0 if self._spent_share >= STUDENT_SHARE else len(ways), self._student)
         for way in ways:
             if (trial := way()) is not None:
                 return trial
@@ -275,12 +280,14 @@ class Portfolio(Strategy):
 
     def _student(self) -> Trial | None:
         """The best network that has not learned from the ensemble's predictions, to learn from them."""
-        for teacherless in self._elite(of_trees=False)[:STUDENTS]:
-            candidate = teacherless.evaluation.candidate
+        for trial in self._elite(of_trees=False)[: STUDENTS if self._students < STUDENTS else 0]:
+            candidate = trial.evaluation.candidate
             recipe = replace(candidate.recipe, soft_labels=SOFT_LABELS)
-            trial = self._admitted(STUDENT, replace(candidate, recipe=recipe), (candidate.id,))
-            if trial is not None:
-                return trial
+            # From now on no time is kept for it.
+            self._students += 1
+            if (student := self._admitted(STUDENT, replace(candidate, recipe=recipe), (candidate.id,))) is not None:
+                return student
+            self._students -= 1
         return None
 
     def _from_sources(self) -> Trial | None:
@@ -299,10 +306,8 @@ class Portfolio(Strategy):
         trial = Trial(
             Evaluation(candidate, 1.0, parents, len(self._trials), source), self.problem.space.kind_of(candidate)
         )
-        # Trees cannot pause. The first of its kind has nothing to be compared with, but the first network of all shows
-        # in its first fifth how long networks take.
-        is_first = not any(other.kind == trial.kind for other in self._ended())
-        if trial.are_trees or (is_first and self._pace.seconds(candidate) is not None):
+        if trial.are_trees:
+            # They cannot pause. The first of a kind of networks is not compared, but shows how long they take.
             trial.rung = len(RUNGS)
         self._trials[candidate.id] = trial
         return trial
@@ -404,7 +409,16 @@ class Portfolio(Strategy):
         if (whole := self._pace.seconds(candidate)) is None:
             return True
         is_too_long = self._ended() and whole > MOST_OF_BUDGET * seconds
-        return not is_too_long and self._clock + share * whole <= seconds
+        return not is_too_long and self._clock + share * whole + self._kept_for_student <= seconds
+
+    @property
+    def _kept_for_student(self) -> float:
+        """Seconds of a budget that are kept for the first network that learns from the ensemble."""
+        if not self._refines or self._students or len(self._ended()) < BEFORE_STUDENT:
+            return 0.0
+        networks = self._elite(of_trees=False)
+        needed = TEACHING * self._pace.seconds(networks[0].evaluation.candidate) if networks else 0.0
+        return needed if needed <= MOST_FOR_STUDENT * self.problem.budget.seconds else 0.0
 
 
 @strategy("uniform")

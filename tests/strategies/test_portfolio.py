@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -102,7 +103,12 @@ def test_the_portfolio_comes_first_and_then_proposals_that_are_better() -> None:
     assert len(found) == 60
     assert [candidate.id for candidate in found[:3]] == [member.candidate.id for member in MEMBERS]
     at_first = min(0.4 + distance(member.candidate) for member in MEMBERS)
-    assert best_of(world) < at_first - 0.005
+    found_by = [best_of(world)]
+    for seed in (1, 2):
+        other = World()
+        other.search(Portfolio(MEMBERS), problem(Budget(evaluations=60), seed=seed))
+        found_by.append(best_of(other))
+    assert statistics.median(found_by) < at_first - 0.005
     sources = {item.source for item in world.asked}
     assert sources == {"portfolio", "mutation", "near portfolio", "uniform", "surrogate", "seed", "student"}
     alike = [item for item in world.asked if item.source == "seed"]
@@ -238,9 +244,14 @@ def test_a_uniform_search_has_no_portfolio() -> None:
 
 
 def test_with_more_budget_a_search_goes_on_where_it_ended() -> None:
-    # All are as good, so that no comparison ends a training: only the lack of time does.
-    world, strategy = World(lambda candidate: 0.4), Portfolio(MEMBERS)
-    first = problem(Budget(seconds=30.0))
+    # All are as good, so that no comparison ends a training: only the lack of time does, when the machine gets slower.
+    class Busy(World):
+        def evaluate(self, evaluation: Evaluation) -> Result:
+            self.seconds_a_pass = 3.0 if 22 < self.clock < 30 else 1.0
+            return super().evaluate(evaluation)
+
+    world, strategy = Busy(lambda candidate: 0.4), Portfolio(MEMBERS)
+    first = problem(Budget(seconds=30.0), at_once=1)
     world.search(strategy, first)
     before = list(world.asked)
     last = {result.candidate: result.training for result in world.told}
