@@ -62,15 +62,16 @@ def made_like(table: RawTable, schema: Schema, path: str | Path) -> RawTable:
         ("dense", list(table.dense), [feature.name for feature in schema.dense]),
         ("sparse", [feature.name for feature in table.sparse], [feature.name for feature in schema.sparse]),
     ):
-        # A model may be fed no number, or some; a data set has them all.
-        if ours != theirs and not (kind == "dense" and set(theirs) < set(ours)):
+        # A model may be fed some features only; a data set has them all.
+        if not set(theirs) <= set(ours):
             raise InputError(
                 f"--like {path}: its {kind} features are {', '.join(theirs) or 'none'} where this log has "
                 f"{', '.join(ours) or 'none'}; give a data set or model of the same recipe"
             )
     if schema.label != table.label:
         raise InputError(f"--like {path}: its label is {schema.label}, this log's is {table.label}")
-    pairs = list(zip(table.sparse, schema.sparse, strict=True))
+    known = {feature.name: feature for feature in table.sparse}
+    pairs = [(known[like.name], like) for like in schema.sparse]
     for own, like in pairs:
         if _way_of_reading(own) != _way_of_reading(like):
             raise InputError(

@@ -29,7 +29,12 @@ from recnas.space import Architecture, SearchSpace
 JOINT_IDS = "inputs.crosses"
 """The place of the joint ids, whose value is how many of the proposed ones are taken, the best first."""
 CROSS_PENALTY = "recipe.optimization.cross_penalty"
-JOINT_ID_COUNTS = (0, 1, 2, 4, 8, 16)
+DROPPED = "inputs.dropped"
+"""The place of the features that are not fed, whose value is how many of the least useful ones these are."""
+DROPS_NOTHING = 0.5
+"""How often a draw drops nothing."""
+COUNTS = (0, 1, 2, 4, 8, 16)
+"""How many of what is ranked are taken, or all."""
 STEP = 0.25
 """How far a mutation moves a number, as a share of its span: the standard deviation, in logarithms."""
 MOST_TRIES = 100
@@ -50,6 +55,7 @@ class JointSpace:
         of_trees: Those of them that trees may have; ids of many values lead trees astray.
         recipe: Of architectures; what is not as by default in it a user has said, and every candidate has it.
         inputs: Likewise; those of `joint_ids` may come to its own.
+        droppable: Features that may be dropped, the least useful first, beside those that `inputs` drops.
         no_choice: Places of `RECIPE_CHOICES` of which a data set leaves no choice: every candidate has what these have.
     """
 
@@ -59,6 +65,7 @@ class JointSpace:
     of_trees: tuple[str, ...] = ()
     recipe: Recipe = DEFAULT_RECIPE
     inputs: Inputs = DEFAULT_INPUTS
+    droppable: tuple[str, ...] = ()
     no_choice: tuple[str, ...] = ()
 
     @cached_property
@@ -92,10 +99,11 @@ class JointSpace:
         family, of_trees = find_family(kind), kind in TREES
         chosen = choices_of({} if family is None else family.choices, of_trees)
         if joint_ids := self.of_trees if of_trees else self.joint_ids:
-            counts = [count for count in JOINT_ID_COUNTS if count < len(joint_ids)]
-            chosen[JOINT_IDS] = Options((*counts, len(joint_ids)))
+            chosen[JOINT_IDS] = Options(_counts_of(joint_ids))
             if not of_trees:
                 chosen[CROSS_PENALTY] = Span(3e-4, 3e-2)
+        if self.droppable:
+            chosen[DROPPED] = Options(_counts_of(self.droppable), DROPS_NOTHING)
         return {place: item for place, item in chosen.items() if place not in self.fixed}
 
     def joint_ids_of(self, candidate: Candidate) -> tuple[str, ...]:
@@ -158,6 +166,8 @@ class JointSpace:
             return candidate.network.all_choices[place.removeprefix(NETWORK)]
         if place == JOINT_IDS:
             return sum(cross in self.joint_ids_of(candidate) for cross in candidate.inputs.crosses)
+        if place == DROPPED:
+            return sum(name in self.droppable for name in candidate.inputs.dropped)
         return value_at(candidate, place)
 
     def with_values(self, candidate: Candidate, values: Mapping[str, Any]) -> Candidate:
@@ -167,10 +177,12 @@ class JointSpace:
             network = candidate.network
             candidate = replace(candidate, network=Baseline(network.name, network.all_choices | own))
         others = {place: value for place, value in values.items() if not place.startswith(NETWORK)}
+        # What a user asked for stays.
         if JOINT_IDS in others:
-            # Those that a user asked for stay.
             said = tuple(cross for cross in self.inputs.crosses if cross not in self.joint_ids)
             others[JOINT_IDS] = said + self.joint_ids_of(candidate)[: others[JOINT_IDS]]
+        if DROPPED in others:
+            others[DROPPED] = self.inputs.dropped + self.droppable[: others[DROPPED]]
         return with_choices(candidate, others)
 
     def encode(self, candidate: Candidate) -> list[float]:
@@ -191,6 +203,11 @@ class JointSpace:
             width = len(self.space.encode(self.space.first()))
             numbers += self.space.encode(candidate.network) if is_searched else [-1.0] * width
         return numbers
+
+
+def _counts_of(ranked: Sequence[str]) -> tuple[int, ...]:
+    """How many of what is ranked may be taken."""
+    return (*(count for count in COUNTS if count < len(ranked)), len(ranked))
 
 
 def _moved(item: Span | Options, now: Any, rng: random.Random) -> Any:

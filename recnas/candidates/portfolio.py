@@ -25,7 +25,7 @@ class Member:
     """A candidate of a portfolio.
 
     Attributes:
-        candidate: Without joint ids, which are found anew for each data set.
+        candidate: Without names of features: joint ids, and what is dropped, are found anew for each data set.
         joint_ids: How many of those that are found it takes, the most promising first; None: as many as help.
     """
 
@@ -45,7 +45,7 @@ class Member:
             InputError: It is damaged, or names features, which other data sets do not have.
         """
         candidate, joint_ids = Candidate.from_json(values), values.get("joint_ids")
-        if candidate.inputs.crosses:
+        if candidate.inputs.crosses or candidate.inputs.dropped:
             raise InputError("a portfolio's candidate names no features; joint_ids says how many joint ids it takes")
         if joint_ids is not None and not (isinstance(joint_ids, int) and joint_ids >= 0):
             raise InputError(f"joint_ids is {joint_ids!r}; it must be a whole number, 0 or more")
@@ -53,8 +53,8 @@ class Member:
 
     @classmethod
     def of(cls, candidate: Candidate) -> Member:
-        """A candidate that was trained on some data set, without joint ids, which are of its features alone."""
-        return cls(replace(candidate, inputs=replace(candidate.inputs, crosses=())))
+        """A candidate that was trained on some data set, without what is of its features alone."""
+        return cls(replace(candidate, inputs=replace(candidate.inputs, crosses=(), dropped=())))
 
 
 def load_portfolio(path: str | Path | None = None) -> list[Member]:

@@ -48,17 +48,21 @@ class Span:
 
 @dataclass(frozen=True)
 class Options:
-    """Some values, each as likely.
+    """Some values, each as likely, or the first one more.
 
     Attributes:
         values: The values, in their order if they have one.
+        first: How likely the first one is; None: as likely as each of the others.
     """
 
     values: tuple[Any, ...]
+    first: float | None = None
 
     def draw(self, rng: random.Random) -> Any:
         """One of them."""
-        return rng.choice(self.values)
+        if self.first is None:
+            return rng.choice(self.values)
+        return self.values[0] if rng.random() < self.first else rng.choice(self.values[1:])
 
 
 NETWORK = "network."

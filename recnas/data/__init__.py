@@ -5,6 +5,7 @@ from recnas.data.batches import Batches
 from recnas.data.dataset import Dataset
 from recnas.data.describe import describe
 from recnas.data.encoded import batch_of
+from recnas.data.feature_gains import feature_gains
 from recnas.data.fitting import fit_inputs
 from recnas.data.joint_evidence import ProposedCross, propose_crosses
 
@@ -15,6 +16,7 @@ __all__ = [
     "ProposedCross",
     "batch_of",
     "describe",
+    "feature_gains",
     "fit_inputs",
     "propose_crosses",
 ]

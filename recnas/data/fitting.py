@@ -38,16 +38,17 @@ def fit_inputs(dataset: Dataset, inputs: Inputs) -> Schema:
 
     Its dense features are the numbers as columns (if they are fed so, or as fields), then the indicators of missing
     ones, `price (missing)`; its sparse features those of the data set, then bins, `price (bins)`, then joint ids,
-    `month × day`. Only training rows are looked at, and the same rows give the same. Memory does not grow with the
-    rows, but for 4 bytes a row of a joint id, and with the different values of one feature.
+    `month × day`. Of features that are dropped there are only the joint ids that are made of them. Only training rows
+    are looked at, and the same rows give the same. Memory does not grow with the rows, but for 4 bytes a row of a joint
+    id, and with the different values of one feature.
 
     Args:
         dataset: A data set, fed in whatever way.
-        inputs: How numbers are fed, and which features have joint ids.
+        inputs: Which features are fed, how numbers are, and which have joint ids.
 
     Raises:
-        InputError: A joint id is of features that cannot have one, or numbers are to be fed in a way for which the data
-            set is too old.
+        InputError: A joint id is of features that cannot have one, a feature to be dropped is not there, none with an
+            embedding would be left, or numbers are to be fed in a way for which the data set is too old.
     """
     return _Fitting(dataset.fed(dataset.own_schema), inputs).schema()
 
@@ -56,6 +57,7 @@ class _Fitting:
     def __init__(self, dataset: Dataset, inputs: Inputs) -> None:
         self._dataset, self._inputs, self._own = dataset, inputs, dataset.own_schema
         self._numbers = {feature.name: feature for feature in self._own.dense}
+        self._fed_numbers = [name for name in self._numbers if name not in inputs.dropped]
         self._names = {self._own.label, *self._numbers, *(feature.name for feature in self._own.sparse)}
 
     def schema(self) -> Schema:
@@ -63,24 +65,28 @@ class _Fitting:
         crosses = [self._parts(cross) for cross in inputs.crosses]
         if inputs.as_prepared:
             return own
+        self._check_dropped()
         joint_numbers = {name for parts in crosses for name in parts if name in self._numbers}
         self._check_version(joint_numbers)
-        kinds = set(inputs.numbers)
-        as_bins = set(self._numbers) if "bins" in kinds else joint_numbers
-        wanted = set(self._numbers) if PIECEWISE in kinds else as_bins
+        kinds, fed_numbers = set(inputs.numbers), set(self._fed_numbers)
+        as_bins = joint_numbers | (fed_numbers if "bins" in kinds else set())
+        pieces = fed_numbers if PIECEWISE in kinds else set()
         bins, knots = {}, {}
-        for name, (values, counts) in self._counts([name for name in self._numbers if name in wanted]):
+        for name, (values, counts) in self._counts([name for name in self._numbers if name in as_bins | pieces]):
             if name in as_bins:
                 bins[name] = self._bins(name, greedy_bins(values, counts, inputs.bins))
-            if PIECEWISE in kinds:
+            if name in pieces:
                 knots[name] = self._knots(name, greedy_bins(values, counts, inputs.pieces))
         indicators = self._indicators() if MISSING_INDICATOR in kinds else {}
         fields = [*self._fields(kinds, indicators), *self._piecewise(knots, indicators)]
-        columns = own.dense if "columns" in kinds or fields else ()
-        sparse = self._known(own.sparse)
+        columns = [self._numbers[name] for name in self._fed_numbers] if "columns" in kinds or fields else ()
+        of_joint_ids = {name for parts in crosses for name in parts}
+        read = [item for item in own.sparse if item.name not in inputs.dropped or item.name in of_joint_ids]
+        known = {feature.name: feature for feature in self._known(read)}
+        sparse = [feature for name, feature in known.items() if name not in inputs.dropped]
         if "bins" in kinds:
-            sparse += tuple(bins.values())
-        parts = {**bins, **{feature.name: feature for feature in sparse[: own.num_sparse]}}
+            sparse += [feature for name, feature in bins.items() if name in fed_numbers]
+        parts = {**bins, **known}
         joint = self._joint([[parts[name] for name in names] for names in crosses])
         return replace(
             own,
@@ -108,6 +114,22 @@ class _Fitting:
             if name in sparse and sparse[name].multi_valued:
                 raise InputError(f"--cross {cross}: {name} is a list of ids, which no joint id can have")
         return names
+
+    def _check_dropped(self) -> None:
+        """Whether what is dropped is there, and something with an embedding beside it.
+
+        Raises:
+            InputError: It is not.
+        """
+        inputs, every = self._inputs, [*self._numbers, *(feature.name for feature in self._own.sparse)]
+        for name in inputs.dropped:
+            if name not in every:
+                raise InputError(f"--drop {name}: there is no feature {name}; there are {', '.join(every)}")
+        has_bins = "bins" in inputs.numbers and bool(self._fed_numbers)
+        if not has_bins and not inputs.crosses and all(item.name in inputs.dropped for item in self._own.sparse):
+            raise InputError(
+                f"--drop {' '.join(inputs.dropped)}: no ids are left, and a model needs a feature that has an embedding"
+            )
 
     def _check_version(self, joint_numbers: set[str]) -> None:
         if self._own.version >= RAW_NUMBERS_SINCE or not self._numbers:
@@ -156,19 +178,23 @@ class _Fitting:
 
     def _indicators(self) -> dict[str, DenseFeature]:
         """Of numbers that are missing in some training row."""
-        missing = self._training.select(selectors.by_name(list(self._numbers)).null_count()) if self._numbers else None
+        names = self._fed_numbers
+        missing = self._training.select(selectors.by_name(names).null_count()) if names else None
         counts = {} if missing is None else missing.collect(engine="streaming").row(0, named=True)
         return {
             name: replace(
-                feature, name=self._free(f"{name} (missing)"), transform={"name": MISSING_INDICATOR}, number=name
+                self._numbers[name],
+                name=self._free(f"{name} (missing)"),
+                transform={"name": MISSING_INDICATOR},
+                number=name,
             )
-            for name, feature in self._numbers.items()
+            for name in names
             if counts[name]
         }
 
     def _fields(self, kinds: set[str], indicators: Mapping[str, DenseFeature]) -> Iterator[NumberField]:
         if FIELD in kinds:
-            for name in self._numbers:
+            for name in self._fed_numbers:
                 yield NumberField(name, FIELD, missing=_name_of(indicators.get(name)))
 
     def _piecewise(

@@ -28,8 +28,9 @@ class Difference(NamedTuple):
 def difference(own: Schema, fed: Schema) -> Difference | None:
     """Why what a model is fed cannot be made from a data set; None: it can.
 
-    Labels, row counts and sources may differ. So may tables, as far as a cap explains it: the data set's tables, capped
-    at the largest of what is fed, must be what is fed. The data set may know more ids than are kept.
+    The data set may have more features than the model is fed, and know more ids than are kept. Labels, row counts and
+    sources may differ. So may tables, as far as a cap explains it: the data set's tables, capped at the largest of what
+    is fed, must be what is fed.
 
     Args:
         own: The data set's own schema.
@@ -52,13 +53,14 @@ def _differences(own: Schema, fed: Schema) -> Iterator[Difference]:
     numbers = [feature.number_name for feature in fed.dense]
     numbers += [feature.number for feature in parts if feature.number is not None]
     names, wanted = [feature.name for feature in own.dense], list(dict.fromkeys(numbers))
-    # What is fed otherwise than the data set has it may leave numbers out.
-    if names != wanted if fed.dense and is_as_prepared(fed) else not set(wanted) <= set(names):
+    # Numbers that are fed in several ways have no order of their own.
+    if not _in_order(wanted, names) if is_as_prepared(fed) else not set(wanted) <= set(names):
         yield _other_names("dense", names, wanted)
     plain = [feature for feature in fed.sparse if feature.number is None and not feature.joint]
-    names = [feature.name for feature in own.sparse]
-    if names != (wanted := [feature.name for feature in plain]):
-        yield _other_names("sparse", names, wanted)
+    names, wanted = [feature.name for feature in own.sparse], [feature.name for feature in plain]
+    unfed = [part.name for part in parts if part.number is None and part.name not in (*names, *wanted)]
+    if unfed or not _in_order(wanted, names):
+        yield _other_names("sparse", names, [*wanted, *unfed])
     if (mine := fed.read_by_the_old_rule) != (theirs := own.read_by_the_old_rule):
         yield Difference(
             f"their schemas' versions, {own.version} and {fed.version}, have different rules for the ids of "
@@ -82,7 +84,8 @@ def _differences(own: Schema, fed: Schema) -> Iterator[Difference]:
 def prepared(fed: Schema) -> Schema:
     """The schema of a data set of which a model is fed what a schema says, as far as that is known from it.
 
-    A number that is only fed as bins has no transform, and ids that are not kept are not known.
+    A number that is only fed as bins has no transform, ids that are not kept are not known, and of features that are
+    dropped there are those of which joint ids are made, after the others.
     """
     numbers = {feature.name: feature for feature in fed.dense if not _is_indicator(feature)}
     for feature in parts_of(fed.sparse):
@@ -91,8 +94,12 @@ def prepared(fed: Schema) -> Schema:
     for feature in filter(_is_indicator, fed.dense):
         name = feature.number_name
         numbers.setdefault(name, DenseFeature(name, {"name": "none"}, feature.column, feature.missing))
-    plain = tuple(feature for feature in fed.sparse if feature.number is None and not feature.joint)
-    return replace(fed, dense=tuple(numbers.values()), sparse=plain, number_fields=(), reads_columns=True)
+    plain = [feature for feature in fed.sparse if feature.number is None and not feature.joint]
+    ids = {feature.name: feature for feature in plain}
+    for feature in parts_of(fed.sparse):
+        if feature.number is None:
+            ids.setdefault(feature.name, feature)
+    return replace(fed, dense=tuple(numbers.values()), sparse=tuple(ids.values()), number_fields=(), reads_columns=True)
 
 
 def is_as_prepared(fed: Schema) -> bool:
@@ -110,6 +117,11 @@ def without_raw_numbers(own: Schema, kind: str) -> Difference:
 
 def _is_indicator(feature: DenseFeature) -> bool:
     return feature.transform["name"] == MISSING_INDICATOR
+
+
+def _in_order(wanted: list[str], names: list[str]) -> bool:
+    """Whether names are among others, in the same order."""
+    return wanted == [name for name in names if name in set(wanted)]
 
 
 def _other_names(kind: str, names: list[str], wanted: list[str]) -> Difference:

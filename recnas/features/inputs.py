@@ -1,4 +1,4 @@
-"""What a candidate is fed of a data set, as a value: how numbers are encoded, which features have joint ids."""
+"""What a candidate is fed of a data set, as a value: which features, how numbers are encoded, which joint ids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Inputs:
     embedding: up to `bins` distinct values are one each, of more the frequent ones are alone and the others share by
     quantile; `piecewise` linearly (Gorishniy et al. 2022, section 3.2) over `pieces` such bins, as a field; and
     with a column that says where they are `missing`. A joint id is one id for the values of two or three features
-    together (Luo et al. 2019, "AutoCross").
+    together (Luo et al. 2019, "AutoCross"). Features that are `dropped` are not fed themselves, in no way; a joint id
+    may be made of their values all the same.
 
     Raises:
         InputError: A value is out of its range.
@@ -48,6 +49,9 @@ class Inputs:
     min_count: int = setting(
         1, flag="--min-count", help="training rows in which an id is seen before it has an embedding of its own"
     )
+    dropped: tuple[str, ...] = setting(
+        (), flag="--drop", help="features of the data set that are not fed; joint ids may be made of them all the same"
+    )
 
     def __post_init__(self) -> None:
         for name in self.numbers:
@@ -65,9 +69,12 @@ class Inputs:
             parts = cross.split(":")
             if not 2 <= len(parts) <= MOST_PARTS or "" in parts or len(set(parts)) < len(parts):
                 raise InputError(f"a joint id of {cross!r} cannot be; name two or three features, as in month:day")
+        if "" in self.dropped:
+            raise InputError("a feature that is dropped has no name; --drop takes names of features")
         # One value, however it was written.
         object.__setattr__(self, "numbers", tuple(name for name in NUMBERS if name in self.numbers))
         object.__setattr__(self, "crosses", tuple(dict.fromkeys(self.crosses)))
+        object.__setattr__(self, "dropped", tuple(sorted(set(self.dropped))))
 
     @cached_property
     def id(self) -> str:

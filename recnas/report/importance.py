@@ -18,7 +18,14 @@ SHOWN = 10
 """Choices at most."""
 LEAST_SHARE = 0.01
 KIND = "network.name"
-_LAST_WORDS = {KIND: "network", "inputs.crosses": "number of joint ids", "inputs.numbers": "how numbers are fed"}
+_LAST_WORDS = {
+    KIND: "network",
+    "inputs.crosses": "number of joint ids",
+    "inputs.dropped": "number of features left out",
+    "inputs.numbers": "how numbers are fed",
+}
+_COUNTED = ("crosses", "dropped")
+"""Inputs of which there are none or several, which are told by their number."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def _choices(whole: Mapping[str, Any]) -> dict[str, Any]:
     found |= {f"recipe.{name}": value for name, value in recipe.items() if name not in ("optimization", "seed")}
     found |= {f"recipe.{name}": value for name, value in recipe.get("optimization", {}).items()}
     found |= {f"inputs.{name}": value for name, value in inputs.items()}
-    return found | {"inputs.crosses": len(inputs.get("crosses", ()))}
+    return found | {f"inputs.{name}": len(inputs.get(name, ())) for name in _COUNTED}
 
 
 def _numbers(values: Sequence[Any]) -> np.ndarray:

@@ -70,6 +70,19 @@ class JointId:
 
 
 @dataclass(frozen=True)
+class Droppable:
+    """A feature that candidates of a search may go without.
+
+    Attributes:
+        name: Its own.
+        gain: Held-out log loss that it wins by itself.
+    """
+
+    name: str
+    gain: float
+
+
+@dataclass(frozen=True)
 class Level:
     """Validation log loss over candidates after a part of the warm-up."""
 
@@ -128,7 +141,8 @@ class Run:
         tuned: The trials of baselines that are tuned.
         tree_rounds: The measurements of trees, by family.
         curves: The training loss on the way of each final training of a network, by model and training.
-        joint_ids: What a search that trains its candidates began with.
+        joint_ids: Joint ids that a search which trains its candidates began with.
+        droppable: Features that its candidates may go without, those first that say least by themselves.
         notes: What was tolerated while reading, one sentence each.
     """
 
@@ -146,6 +160,7 @@ class Run:
     tree_rounds: Mapping[str, tuple[Epoch, ...]] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
     joint_ids: tuple[JointId, ...] = ()
+    droppable: tuple[Droppable, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -222,6 +237,7 @@ def read_run(path: Path | str) -> Run:
         tree_rounds=_epochs(path, notes, are_trees=True),
         curves=_curves(path, notes),
         joint_ids=_read_object(path / BEGINNING, forms.Beginning, _joint_ids) or (),
+        droppable=_read_object(path / BEGINNING, forms.Beginning, _droppable) or (),
         notes=tuple(notes),
     )
     with suppress(NotImportedError):
@@ -328,6 +344,10 @@ def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:
 def _joint_ids(data: dict[str, Any]) -> tuple[JointId, ...]:
     found = zip(data["joint_ids"], data["gains"], data["values"], strict=True)
     return tuple(JointId(tuple(name.split(":")), gain, values) for name, gain, values in found)
+
+
+def _droppable(data: dict[str, Any]) -> tuple[Droppable, ...]:
+    return tuple(map(Droppable, data["droppable"], data["gains_of_droppable"]))
 
 
 def _training_point(data: dict[str, Any]) -> TrainingPoint:

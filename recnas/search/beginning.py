@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
+from recnas.data.feature_gains import feature_gains
 from recnas.data.joint_evidence import ProposedCross, propose_crosses
+from recnas.features.schema import Schema
 from recnas.runs.folder import BEGINNING
 from recnas.search.context import RunContext
 from recnas.search.scoring import stage_seed
@@ -32,6 +34,7 @@ class Beginning:
         of_trees: Those of them that trees may have.
         helpful_to_trees: How many of these are expected to help.
         at_once: Candidates that are trained side by side.
+        droppable: Features that may be dropped, those first that say least of the label.
     """
 
     joint_ids: tuple[str, ...]
@@ -39,10 +42,11 @@ class Beginning:
     of_trees: tuple[str, ...]
     helpful_to_trees: int
     at_once: int
+    droppable: tuple[str, ...]
 
 
 def begin(context: RunContext) -> Beginning:
-    """Looks for joint ids in the training rows, or reads what a process before found."""
+    """Looks into the training rows for joint ids and for features to drop, or reads what a process before found."""
     file = context.run / BEGINNING
     if file.exists():
         known = read_json(file, form=forms.Beginning)
@@ -62,8 +66,14 @@ def begin(context: RunContext) -> Beginning:
         context.console.say(f"joint id {item.cross}: {item.values:,} values, log loss -{item.gain:.4f} held out")
     at_once = AT_ONCE if seconds is None else settings.processes
     of_trees = [item for item in proposed if item.values * ROWS_A_VALUE <= context.dataset.rows("train")]
-    found = Beginning(*_listed(proposed), *_listed(of_trees), at_once)
-    told = {"gains": [item.gain for item in proposed], "values": [item.values for item in proposed]}
+    said, gains = settings.inputs.dropped, feature_gains(context.dataset, seed=stage_seed(settings, "features"))
+    droppable = _droppable(context.dataset.own_schema, gains, said)
+    found = Beginning(*_listed(proposed), *_listed(of_trees), at_once, droppable)
+    told = {
+        "gains": [item.gain for item in proposed],
+        "values": [item.values for item in proposed],
+        "gains_of_droppable": [gains[name] for name in droppable],
+    }
     write_json(file, asdict(found) | told)
     return found
 
@@ -71,3 +81,19 @@ def begin(context: RunContext) -> Beginning:
 def _listed(proposed: Sequence[ProposedCross]) -> tuple[tuple[str, ...], int]:
     """Joint ids, and how many of them are expected to help."""
     return tuple(item.cross for item in proposed), sum(item.share >= HELPFUL for item in proposed)
+
+
+def _droppable(own: Schema, gains: Mapping[str, float], said: Sequence[str]) -> tuple[str, ...]:
+    """Features that may be dropped, the least useful first: half of them at most, and never all ids.
+
+    Args:
+        own: The data set's own schema.
+        gains: What features say of the label, the least first; of some it is not known.
+        said: Those that are dropped anyway.
+    """
+    left = [feature.name for feature in (*own.dense, *own.sparse) if feature.name not in said]
+    ids = [feature.name for feature in own.sparse if feature.name not in said]
+    found = [name for name in gains if name in left][: len(left) // 2]
+    if set(ids) <= set(found):
+        found.remove(max(ids, key=found.index))
+    return tuple(found)

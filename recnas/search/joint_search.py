@@ -105,7 +105,7 @@ class JointSearch(SearchStage):
     def _problem(self, context: RunContext, beginning: Beginning) -> JointProblem:
         settings = context.settings
         return JointProblem(
-            joint_space(settings, beginning.joint_ids, beginning.of_trees, context.dataset.own_schema),
+            joint_space(settings, beginning, context.dataset.own_schema),
             random.Random(f"{settings.seed}/search"),
             _budget(settings.limit.steps[0]),
             context.costs.admits,
@@ -117,23 +117,23 @@ class JointSearch(SearchStage):
         )
 
 
-def joint_space(settings: Settings, joint_ids: Sequence[str], of_trees: Sequence[str], own: Schema) -> JointSpace:
+def joint_space(settings: Settings, beginning: Beginning, own: Schema) -> JointSpace:
     """The space of a run that trains its candidates.
 
     Args:
         settings: The run's.
-        joint_ids: Those that were found, the most promising first.
-        of_trees: Those of them that trees may have.
+        beginning: What was found in the training rows.
         own: The data set's own schema.
     """
     said = settings.inputs.crosses
     return JointSpace(
         settings.families,
         None if settings.block_space is None else SearchSpace.named(settings.block_space),
-        tuple(cross for cross in joint_ids if cross not in said),
-        tuple(cross for cross in of_trees if cross not in said),
+        tuple(cross for cross in beginning.joint_ids if cross not in said),
+        tuple(cross for cross in beginning.of_trees if cross not in said),
         settings.final.recipe,
         settings.inputs,
+        beginning.droppable,
         no_choice_of(own),
     )
 

@@ -286,6 +286,8 @@ class Beginning(TypedDict):
     of_trees: list[str]
     helpful_to_trees: Count
     at_once: Annotated[int, Interval(ge=1, le=10_000)]
+    droppable: list[str]
+    gains_of_droppable: list[Finite]
 
 
 class Measured(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import strategies as st
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
 from recnas.candidates.families import FAMILIES, TREES
-from recnas.candidates.joint_space import CROSS_PENALTY, JOINT_IDS, JointSpace
+from recnas.candidates.joint_space import CROSS_PENALTY, DROPPED, JOINT_IDS, JointSpace
 from recnas.candidates.recipe_choices import Options, Span
 from recnas.features.inputs import Inputs
 from recnas.space import SearchSpace
 
 JOINT = ("a:b", "c:d", "e:f")
-SPACE = JointSpace((*FAMILIES, *TREES), SearchSpace.named("nasrec-cross"), JOINT, JOINT[1:])
+LEAST = ("p", "q", "r")
+SPACE = JointSpace((*FAMILIES, *TREES), SearchSpace.named("nasrec-cross"), JOINT, JOINT[1:], droppable=LEAST)
 
 
 @given(seed=st.integers(0, 2**32), kind=st.sampled_from(SPACE.kinds), changes=st.integers(1, 6))
@@ -72,7 +74,11 @@ def test_joint_ids_are_taken_in_their_order_and_beside_those_that_a_user_asked_f
 
 def test_of_trees_their_own_choices_and_what_they_are_fed_is_chosen() -> None:
     places = set(SPACE.table("lightgbm"))
-    assert {place for place in places if not place.startswith("network.")} == {"inputs.min_count", JOINT_IDS}
+    assert {place for place in places if not place.startswith("network.")} == {
+        "inputs.min_count",
+        JOINT_IDS,
+        DROPPED,
+    }
     assert "network.num_leaves" in places
     assert SPACE.with_values(SPACE.own("lightgbm"), {JOINT_IDS: 1}).inputs.crosses == JOINT[1:2]
     assert SPACE.table("lightgbm")[JOINT_IDS] == Options((0, 1, 2))
@@ -80,9 +86,29 @@ def test_of_trees_their_own_choices_and_what_they_are_fed_is_chosen() -> None:
     assert JointSpace(("lightgbm",)).encode(own_candidate("lightgbm"))
 
 
-def test_without_joint_ids_nothing_of_them_is_chosen() -> None:
+def test_without_joint_ids_and_features_to_drop_nothing_of_them_is_chosen() -> None:
     table = JointSpace(("lr",)).table("lr")
-    assert not {JOINT_IDS, CROSS_PENALTY} & set(table)
+    assert not {JOINT_IDS, CROSS_PENALTY, DROPPED} & set(table)
+
+
+@pytest.mark.parametrize("kind", ["deepfm", "lightgbm", "nasrec-cross"])
+def test_the_least_useful_features_are_dropped_beside_those_that_a_user_said(kind: str) -> None:
+    assert SPACE.own(kind).inputs.dropped == ()
+    asked = replace(SPACE, inputs=replace(DEFAULT_INPUTS, dropped=("x",)))
+    own = asked.own(kind)
+    assert (own.inputs.dropped, asked.value(own, DROPPED)) == (("x",), 0)
+    for count in SPACE.table(kind)[DROPPED].values:
+        found = asked.with_values(own, {DROPPED: count})
+        assert found.inputs.dropped == (*LEAST[:count], "x")
+        assert asked.value(found, DROPPED) == count
+    assert SPACE.table(kind)[DROPPED].values == (0, 1, 2, 3)
+
+
+def test_half_of_all_draws_drop_nothing_and_the_others_each_number_as_often() -> None:
+    rng = random.Random(0)
+    counts = Counter(SPACE.value(SPACE.draw(rng, "lr"), DROPPED) for _ in range(1200))
+    assert 540 < counts[0] < 660
+    assert all(150 < counts[count] < 250 for count in (1, 2, 3))
 
 
 def test_what_a_user_has_said_stays_in_every_candidate() -> None:

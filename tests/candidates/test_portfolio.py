@@ -22,10 +22,11 @@ def test_the_one_that_recnas_comes_with_has_candidates_of_several_families() -> 
 
 def test_a_portfolio_survives_writing_and_reading(tmp_path: Path) -> None:
     trained = own_candidate("gdcn")
-    trained = replace(trained, inputs=replace(trained.inputs, crosses=("month:day", "a:b")))
+    trained = replace(trained, inputs=replace(trained.inputs, crosses=("month:day", "a:b"), dropped=("a",)))
     members = [Member.of(trained), Member(own_candidate("lr"), 2)]
     assert members[0].joint_ids is None
     assert not members[0].candidate.inputs.crosses
+    assert not members[0].candidate.inputs.dropped
     save_portfolio(members, tmp_path / "mine.yaml")
     assert load_portfolio(tmp_path / "mine.yaml") == members
 
@@ -50,7 +51,8 @@ def test_joint_ids_are_a_count_and_no_names(tmp_path: Path) -> None:
     values = Member(own_candidate("dnn")).to_json()
     with pytest.raises(InputError, match="joint_ids is -1"):
         Member.from_json(values | {"joint_ids": -1})
-    with pytest.raises(InputError, match="names no features"):
-        Member.from_json(values | {"inputs": {"crosses": ["a:b"]}})
+    for inputs in ({"crosses": ["a:b"]}, {"dropped": ["a"]}):
+        with pytest.raises(InputError, match="names no features"):
+            Member.from_json(values | {"inputs": inputs})
     with pytest.raises(InputError, match="no such portfolio"):
         load_portfolio(tmp_path / "nowhere.yaml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from recnas.data import Batch, Dataset, batch_of, fit_inputs, fitting
 from recnas.features.columns import read_feature
 from recnas.features.feature import DenseFeature, SparseFeature, table_rows
-from recnas.features.inputs import AS_PREPARED, Inputs
+from recnas.features.inputs import AS_PREPARED, NUMBERS, Inputs
 from recnas.features.raw_values import joint_value, joint_values, raw_value
 from recnas.features.schema import SPLITS, Schema
 from recnas.util.errors import InputError
@@ -300,7 +301,7 @@ def test_a_schema_of_another_data_set_is_refused_in_one_line(small, tmp_path):
             dataset.fed(other)
         assert "\n" not in str(caught.value)
 
-    refused(replace(schema, sparse=(hashed, city, *others)), "its sparse features are hashed, city, shared, known")
+    refused(replace(schema, sparse=(hashed, replace(city, name="town"), *others)), "its sparse features are hashed, c")
     refused(replace(schema, sparse=(city, hashed, shared, *others)), "its sparse features are hashed, city, shared")
     refused(replace(schema, dense=(replace(DENSE[0], name="cost"), *DENSE[1:])), "its dense features are price, visits")
     refused(replace(schema, dense=(replace(DENSE[0], transform={"name": "none"}), *DENSE[1:])), "price was transformed")
@@ -311,4 +312,55 @@ def test_a_schema_of_another_data_set_is_refused_in_one_line(small, tmp_path):
     refused(replace(schema, sparse=(replace(hashed, pooling="mean"), city, shared, *others)), "hashed has pooling sum")
     changed = replace(others[-1], joint=(replace(hashed, id_parser={"name": "decimal"}), others[-1].joint[1]))
     refused(replace(schema, sparse=(hashed, city, shared, *others[:-1], changed)), "hashed has another vocabulary")
-    assert dataset.fed(schema).schema == schema
+    person = replace(others[-1], joint=(replace(hashed, name="person"), others[-1].joint[1]))
+    refused(
+        replace(schema, sparse=(hashed, city, shared, *others[:-1], person)), "shared, known.* where .*, person belo"
+    )
+    # A data set may have more than a model is fed.
+    for fewer in (schema, replace(schema, sparse=(hashed, *others[-2:])), replace(schema, dense=schema.dense[1:])):
+        assert dataset.fed(fewer).schema == fewer
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_dropped_is_fed_in_no_way_and_nothing_else_changes(small, seed):
+    dataset, rng = small(), random.Random(seed)
+    every = [feature.name for feature in (*DENSE, *SPARSE)]
+    # Without columns, what no field is made of is left out anyway.
+    numbers = ("columns", *rng.sample(NUMBERS, rng.randrange(len(NUMBERS))))
+    inputs = Inputs(numbers, 16, 8, ("hashed:price", "city:visits:age"), min_count=rng.randint(1, 3))
+    dropped = rng.sample(every, rng.randint(1, len(every)))
+    whole, fewer = (fit_inputs(dataset, replace(inputs, dropped=names)) for names in ((), tuple(dropped)))
+    dense = [item for item in whole.dense if item.number_name not in dropped]
+    sparse = [item for item in whole.sparse if item.joint or (item.number or item.name) not in dropped]
+    assert ([*fewer.dense], [*fewer.sparse]) == (dense, sparse)
+    assert [*fewer.number_fields] == [item for item in whole.number_fields if item.dense not in dropped]
+    assert Schema.from_json(fewer.to_json()) == fewer
+    kept = [place for place, item in enumerate(whole.dense) if item in dense]
+    for batch, full in zip(*(dataset.fed(item).batches("train", 16) for item in (fewer, whole)), strict=True):
+        for name in [item.name for item in sparse]:
+            assert batch.sparse[name].values().tolist() == full.sparse[name].values().tolist()
+        assert not kept or batch.dense.tolist() == full.dense[:, kept].tolist()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"dropped": ("town",)}, "--drop town: there is no feature town; there are price, visits, age, hashed"),
+        ({"dropped": ("",)}, "--drop takes names of features"),
+        ({"dropped": tuple(feature.name for feature in SPARSE)}, "--drop .*: no ids are left, and a model needs"),
+        (
+            {"dropped": tuple(feature.name for feature in (*SPARSE, *DENSE)), "numbers": ("bins",)},
+            "--drop .*: no ids are left",
+        ),
+    ],
+)
+def test_what_cannot_be_dropped_is_refused_in_one_line(small, inputs, message):
+    with pytest.raises(InputError, match=message) as caught:
+        fit_inputs(small(), Inputs(**inputs))
+    assert "\n" not in str(caught.value)
+
+
+def test_all_ids_may_be_dropped_where_bins_or_joint_ids_have_embeddings(small):
+    dataset, every = small(), tuple(feature.name for feature in SPARSE)
+    assert fit_inputs(dataset, Inputs(("bins",), dropped=every, min_count=2)).num_sparse == len(DENSE)
+    assert fit_inputs(dataset, Inputs(crosses=("hashed:city",), dropped=every)).num_sparse == 1

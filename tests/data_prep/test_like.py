@@ -69,6 +69,8 @@ FED = [
     Inputs(("bins",), min_count=3),
     Inputs(("missing",), crosses=("{1}:user", "{0}:user:{1}")),
     Inputs(()),
+    Inputs(("bins", "missing"), crosses=("user:{0}", "{1}:{0}"), min_count=2, dropped=("user", "{1}")),
+    Inputs(dropped=("{0}",)),
 ]
 
 
@@ -92,7 +94,8 @@ def test_a_log_prepared_like_a_model_can_be_fed_to_it_however_it_is_fed(
         options, names = {"multi_separator": ";", "unseen": "shared", **ROLES}, ("city", "age")
     prepare(recipe, tmp_path / "first", path, progress=False, **options)
     dataset = Dataset(tmp_path / "first")
-    inputs = replace(inputs, crosses=tuple(cross.format(*names) for cross in inputs.crosses))
+    written = {key: tuple(text.format(*names) for text in getattr(inputs, key)) for key in ("crosses", "dropped")}
+    inputs = replace(inputs, **written)
     model = fit_inputs(dataset, inputs)
     for cap in (None, 3):
         (tmp_path / "model").mkdir(exist_ok=True)

@@ -151,6 +151,7 @@ INPUTS = {
     "missing": Inputs(("columns", "missing")),
     "crosses": Inputs(("columns",), 16, crosses=("user:city", "price:shop:age"), min_count=3),
     "all": ALL,
+    "dropped": replace(ALL, dropped=("user", "price", "words")),
 }
 
 
@@ -168,8 +169,9 @@ def check_baseline(family: str, schema: Schema, folder: Path | None = None) -> N
             torch.testing.assert_close(found, probabilities(model, encoded), rtol=0, atol=1e-5)
 
 
-def test_a_baselines_program_agrees_with_all_that_it_can_be_fed(data: Path) -> None:  # noqa: F811
-    check_baseline("deepfm", fit_inputs(Dataset(data), ALL))
+@pytest.mark.parametrize("inputs", ["all", "dropped"])
+def test_a_baselines_program_agrees_with_all_that_it_can_be_fed(data: Path, inputs: str) -> None:  # noqa: F811
+    check_baseline("deepfm", fit_inputs(Dataset(data), INPUTS[inputs]))
 
 
 def test_a_run_s_model_leaves_with_its_inputs_and_its_recipe(finished, run: Path, tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def _plain_batch(batch: Batch) -> list:
         Inputs(("field",), min_count=3),
         ALL,
         replace(ALL, numbers=("columns",), min_count=1),
+        Inputs(dropped=("user", "price")),
+        replace(ALL, dropped=("user", "price", "words")),
     ],
 )
 @pytest.mark.parametrize("cap", [None, 4])

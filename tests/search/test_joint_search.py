@@ -18,10 +18,14 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import own_candidate
 from recnas.candidates.portfolio import Member, save_portfolio
 from recnas.cli import main
-from recnas.data import Dataset
+from recnas.data import Dataset, feature_gains
+from recnas.export import export_run
+from recnas.export.rows_code import example_row
+from recnas.features.schema import Schema
 from recnas.report import write_report
 from recnas.runs.settings import Settings
 from recnas.runs.status import read_status
+from recnas.search.beginning import _droppable
 from recnas.search.feeding import taught, teacher_file
 from recnas.search.run import on_all_cores
 from recnas.strategies.portfolio import SOFT_LABELS
@@ -129,6 +133,38 @@ def test_a_teacher_that_is_gone_or_damaged_is_one_line(
     np.save(teacher_file(copy), np.zeros(3, dtype=np.float32))
     with pytest.raises(InputError, match="no probabilities of"):
         taught(copy, Dataset(data), 0.5)
+
+
+def test_what_says_least_of_a_click_may_be_dropped_but_half_of_the_features_and_one_id_stay(
+    searched: Path, data: Path
+) -> None:
+    beginning = json.loads((searched / "beginning.json").read_text())
+    own, gains = Schema.load(data), feature_gains(Dataset(data))
+    found, told = beginning["droppable"], beginning["gains_of_droppable"]
+    assert told == sorted(told)
+    assert set(found) <= set(gains)
+    assert len(found) == (own.num_sparse + len(own.dense)) // 2
+    ids = [feature.name for feature in own.sparse]
+    for said in ((), ("time",), tuple(ids[1:]), ("user",)):
+        droppable = _droppable(own, dict.fromkeys([*ids, "hour", "age"], 0.0), said)
+        left = [name for name in (*ids, *(item.name for item in own.dense)) if name not in said]
+        assert len(droppable) <= len(left) // 2
+        assert not set(droppable) & set(said)
+        assert set(ids) - set(droppable) - set(said)
+    assert all(name in (searched / "report.html").read_text() for name in found)
+
+
+def test_what_a_user_drops_no_candidate_is_fed(data: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    run, dropped = tmp_path / "run", ["user", "age"]
+    recnas.search(data, run, progress=False, **small | {"budget": "3c", "inputs": {"dropped": dropped}})
+    candidates = [Candidate.from_json(line["candidate"]) for line in read_lines_of(run / "history.jsonl")]
+    assert all(set(dropped) <= set(candidate.inputs.dropped) for candidate in candidates)
+    folder = export_run(run, tmp_path / "model", single=True)
+    schema, model = Schema.load(folder), recnas.load(folder)
+    assert not set(dropped) & {feature.name for feature in (*schema.dense, *schema.sparse)}
+    row = example_row(schema)
+    # Raw rows may have them all the same.
+    assert model.predict([row]).tolist() == model.predict([row | {"user": "7", "age": 30}]).tolist()
 
 
 def test_the_same_seed_gives_the_same_history_with_two_workers(
