@@ -155,7 +155,7 @@ class NetworkCode:
 
     def _branch(self, name: str, columns: int, depth: int) -> None:
         branch = BRANCHES[name]
-        self._now = Written(f"{branch.title} of depth {depth} over the features: {branch.explanation}")
+        self._now = Written(f"{branch.title} of depth {depth}: {branch.explanation}")
         self.blocks.append(self._now)
         branch.write(_BranchWriter(self, name, columns, depth))
 
@@ -174,8 +174,8 @@ class NetworkCode:
         leading = {submodule_name(name): BRANCHES[name] for name, _ in arch.branches if BRANCHES[name].leads}
         drowning = [place for place, value in enumerate(values) if leading and value.source not in leading]
         if drowning:
-            titles = " and ".join(branch.title.lower() for branch in leading.values())
-            self._now.layers.append(f"# New blocks would drown the {titles}: their say begins at zero.")
+            drowned = "branches" if len(leading) > 1 else next(iter(leading.values())).title.lower()
+            self._now.layers.append(f"# New blocks would drown the {drowned}: their say begins at zero.")
             self._now.layers += [f"nn.init.zeros_(self.last.weights[{place}])" for place in drowning]
         for place, value in enumerate(values):
             self.weights[f"last.weights.{place}"] = self._own[f"last.weight.{value.source}"].reshape(1, -1)
@@ -267,7 +267,8 @@ class _OperatorWriter(_Writer):
 class _BranchWriter(_Writer):
     """Writes one branch; see `recnas.space.operators.BranchCode`."""
 
-    stem = "torch.cat((dense_0, fields.flatten(1)), dim=1)"
+    dense, fields = "dense_0", "fields"
+    stem = f"torch.cat(({dense}, {fields}.flatten(1)), dim=1)"
 
     def __init__(self, code: NetworkCode, name: str, columns: int, depth: int) -> None:
         super().__init__(code, f"{submodule_name(name)}.")

@@ -198,10 +198,15 @@ class _Drawing:
         return "none: a constant 0" if count == 0 else "1 number" if count == 1 else f"{count:,} numbers"
 
     def _branch(self, row: int, name: str) -> None:
-        """A network beside the blocks: it reads the stem, and its output goes straight down to the logit."""
+        """A network beside the blocks: it reads the stem, and its output goes straight down to the logit.
+
+        Each output has a place of its own from left to right, and passes behind the boxes below.
+        """
         depth, box, title = dict(self.arch.branches)[name], self.plan.wide_box(row), _title(name)
         layers = f"{depth} layer{'s' if depth > 1 else ''}"
-        down = [(box.center[0], box.bottom), (box.center[0], self.plan.wide_box(self.plan.logit).top)]
+        place = (row - len(self.arch.blocks)) / (len(self.branches) + 1)
+        x = box.left + place * (box.right - box.left)
+        down = [(x, box.bottom), (x, self.plan.wide_box(self.plan.logit).top)]
         self._wide(row, f"<b>{BRANCHES[name].title}</b> · {layers} over D0 and S0")
         self.canvas.line(down, style.INK, 2.2, Meta(f"{title}'s output", True, (row, self.plan.logit)), arrow=True)
         hover = f"{BRANCHES[name].title}, {layers}<br>{BRANCHES[name].explanation}"

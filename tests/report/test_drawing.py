@@ -12,6 +12,7 @@ from recnas.report.drawing import draw_architecture
 from recnas.report.plan import Plan
 from recnas.report.wiring import connections
 from recnas.space import SPACES, Architecture, Block, SearchSpace
+from recnas.space.operators import BRANCHES
 
 # Block 1 makes D1 only for its merger, block 2 is read by nobody, block 3 takes products with a dead sparse operator.
 KNOWN = Architecture(
@@ -128,6 +129,17 @@ def test_a_cross_network_is_a_row_of_its_own_that_reads_the_stem_and_goes_to_the
     assert "<b>Cross network</b> · 2 layers over D0 and S0" in said[0]
     assert any("D4, S4, cross network" in text for text in said[0])
     assert not any("cross" in text.lower() for text in said[1])
+
+
+def test_branches_have_a_row_each_and_their_outputs_places_of_their_own():
+    names = ("cross", "gated-cross", "quadratic")
+    several = replace(KNOWN, branches=tuple((name, 2) for name in names))
+    traces = {trace.meta["name"]: trace for trace in draw_architecture(several).data if not trace.meta["overlay"]}
+    titles = [BRANCHES[name].title.lower() for name in names]
+    down = [traces[f"{title}'s output"] for title in titles]
+    assert all(line.x[0] == line.x[-1] and line.y[-1] == min(traces["logit"].y) for line in down)
+    assert len({line.x[0] for line in down}) == len(names)
+    assert len({min(traces[title].y) for title in titles}) == len(names)
 
 
 def test_the_rows_of_a_drawing_do_not_overlap():

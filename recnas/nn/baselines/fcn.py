@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import NORMS, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.crossing import in_halves, masked_cross
 from recnas.nn.dropout import dropout
 from recnas.nn.linear import Linear
 
@@ -35,8 +36,8 @@ class CrossLayer(nn.Module):
     def forward(self, base: Tensor, x: Tensor) -> Tensor:
         """What the crossing multiplies by and x_l, both `[B, inputs]` → x_{l+1}."""
         h = self.linear(x)
-        crossed = torch.cat([h, h * F.relu(self.norm(h))], dim=1)[:, : x.shape[1]]
-        return dropout(torch.addcmul(x, base, crossed + self.bias), self.dropout, self.training)
+        crossed = masked_cross(base, x, h, F.relu(self.norm(h)), self.bias)
+        return dropout(crossed, self.dropout, self.training)
 
 
 @baseline("fcn")
@@ -80,9 +81,7 @@ class FCN(nn.Module):
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
         """Columns `[B, d₀]` and fields `[B, m, E]` → logits `[B]`; in training those of both networks, `[2, B]`."""
-        # A layer treats its columns' first and second half differently: each field has a share of both.
-        halves = torch.cat([half.flatten(1) for half in fields.tensor_split(2, dim=2)], dim=1)
-        base = exponential = linear = side_by_side(dense, halves, self.num_dense)
+        base = exponential = linear = side_by_side(dense, in_halves(fields), self.num_dense)
         for layer in self.exponential:
             exponential = layer(exponential, exponential)
         for layer in self.linear:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recnas.nn.baselines.layers import MLP, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.crossing import gated_cross
 from recnas.nn.linear import Linear
 
 
@@ -25,7 +26,7 @@ class GatedCrossLayer(nn.Module):
 
     def forward(self, base: Tensor, x: Tensor) -> Tensor:
         """x₀ and x_l, both `[B, inputs]` → x_{l+1}."""
-        return torch.addcmul(x, base * self.cross(x), torch.sigmoid(self.gate(x)))
+        return gated_cross(base, x, self.cross(x), self.gate(x))
 
 
 @baseline("gdcn")

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from recnas.nn.baselines.layers import Hidden, side_by_side
 from recnas.nn.baselines.registry import baseline
+from recnas.nn.crossing import quadratic
 from recnas.nn.dropout import dropout
 
 DROPOUT = 0.1
@@ -28,11 +29,10 @@ class QuadraticLayer(nn.Module):
 
     def __init__(self, inputs: int, rows: int, dropout: float, norm: str) -> None:
         super().__init__()
-        self.factors, self.rows, self.dropout = Hidden(inputs, rows * inputs, dropout, norm), rows, dropout
+        self.factors, self.dropout = Hidden(inputs, rows * inputs, dropout, norm), dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        factors = self.factors(x).unflatten(1, (self.rows, -1)).sum(1)
-        return dropout(torch.addcmul(x, x, factors), self.dropout, self.training)
+        return dropout(quadratic(x, self.factors(x)), self.dropout, self.training)
 
 
 @baseline("qnn")

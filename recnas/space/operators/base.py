@@ -179,6 +179,8 @@ class BranchCode(Protocol):
         name: Of the branch's layer in the written module.
         result: The variable that the output goes to.
         stem: The stem's columns side by side, as an expression.
+        dense: The dense features `[B, d₀]`, as an expression.
+        fields: The embedded fields `[B, n₀, E]`, as an expression.
         columns: How many they are.
         depth: Layers.
     """
@@ -186,6 +188,8 @@ class BranchCode(Protocol):
     name: str
     result: str
     stem: str
+    dense: str
+    fields: str
     columns: int
     depth: int
 
