@@ -54,15 +54,17 @@ class Choice(ABC):
 
 @dataclass(frozen=True)
 class OneOf(Choice):
-    """One of some values, all alike likely.
+    """One of some values, all alike likely, or the first one more.
 
     Attributes:
         values: At least one, the smallest first if they have an order.
         ordered: Whether they are sizes, of which near ones are alike: written as one number, their place from 0 to 1.
+        share: How likely the first one is drawn; None: as likely as each of the others.
     """
 
     values: tuple[Any, ...]
     ordered: bool = False
+    share: float | None = None
 
     @property
     def first(self) -> Any:
@@ -76,7 +78,9 @@ class OneOf(Choice):
         return iter(self.values)
 
     def draw(self, rng: random.Random) -> Any:
-        return rng.choice(self.values)
+        if self.share is None:
+            return rng.choice(self.values)
+        return self.first if rng.random() < self.share else rng.choice(self.values[1:])
 
     def allows(self, value: Any) -> bool:
         return value in self.values

@@ -49,8 +49,8 @@ class SearchSpace:
 
     @classmethod
     def named(cls, name: str) -> SearchSpace:
-        """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3), or NASRec-Cross: the blocks of NASRec-Small
-        beside a cross network of one to six layers (Wang et al. 2021).
+        """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3); NASRec-Cross, the blocks of NASRec-Small
+        beside a cross network of one to six layers (Wang et al. 2021); or NASRec-Wide, with layers of other families.
 
         A space of a user's own is `module:name`: a `SearchSpace`, or a function that returns one. Its module is
         imported, so the name must be one that the user gave.
@@ -78,6 +78,7 @@ class SearchSpace:
         dense: tuple[str, ...],
         sparse: tuple[str, ...],
         branches: Mapping[str, tuple[int, ...]] | None = None,
+        absent: float | None = None,
     ) -> SearchSpace:
         """NASRec's seven blocks with other operators, and branches beside them.
 
@@ -86,6 +87,8 @@ class SearchSpace:
             dense: Dense operators.
             sparse: Sparse operators.
             branches: For each branch how many layers it may have.
+            absent: How often a draw is without a branch, whose numbers of layers begin with 0; None: as often as with
+                each number.
         """
         blocks = []
         for index in range(1, NUM_BLOCKS + 1):
@@ -106,7 +109,7 @@ class SearchSpace:
                     fm=OneOf((False, True), ordered=True),
                 )
             )
-        depths = {branch: OneOf(layers, ordered=True) for branch, layers in (branches or {}).items()}
+        depths = {branch: OneOf(layers, ordered=True, share=absent) for branch, layers in (branches or {}).items()}
         return cls(name, tuple(blocks), depths)
 
     @classmethod
@@ -314,6 +317,22 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
     ),
     "nasrec-cross": partial(
         SearchSpace.of_operators, "nasrec-cross", ("fc", "dot-product"), ("efc",), {"cross": (1, 2, 3, 4, 5, 6)}
+    ),
+    "nasrec-wide": partial(
+        SearchSpace.of_operators,
+        "nasrec-wide",
+        ("fc", "dot-product", "gating", "sum", "factorized", "mask"),
+        ("efc", "attention"),
+        {
+            "cross": (0, 1, 2, 3, 4, 5, 6),
+            "cross-lowrank": (0, 1, 2, 3, 4, 5, 6),
+            "cross-mixture": (0, 1, 2, 3, 4, 5, 6),
+            "gated-cross": (0, 1, 2, 3, 4, 5, 6),
+            # Their degree doubles with each layer.
+            "exponential-cross": (0, 1, 2, 3, 4),
+            "quadratic": (0, 1, 2, 3, 4),
+        },
+        absent=0.8,
     ),
 }
 """What makes each space, by its name."""

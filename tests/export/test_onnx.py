@@ -11,6 +11,7 @@ import torch
 from recnas.export import export_run, load, program_inputs
 from recnas.export.onnx import input_names, save_onnx
 from recnas.export.program import example_inputs
+from recnas.space.operators import BRANCHES
 from recnas.util.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -56,9 +57,10 @@ def test_lists_may_all_be_empty(folder):
     torch.testing.assert_close(found, program(dense, ids, *lists), rtol=0, atol=1e-6)
 
 
-def test_gating_sum_attention_and_cross_layers_become_onnx(finished, sample, make_model, tmp_path):
-    archs = [replace(arch, blocks=arch.blocks[:3], branches=(("cross", 2),)) for arch in sample("nasrec-full", 300)]
-    wanted = {"gating", "sum", "attention"}
+@pytest.mark.parametrize("wanted", [{"gating", "sum", "attention"}, {"factorized", "mask"}])
+def test_all_operators_and_branches_become_onnx(finished, sample, make_model, tmp_path, wanted):
+    branches = tuple((name, 2) for name in BRANCHES)
+    archs = [replace(arch, blocks=arch.blocks[:3], branches=branches) for arch in sample("nasrec-wide", 300)]
     arch = next(
         arch
         for arch in archs

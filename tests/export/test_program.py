@@ -61,6 +61,7 @@ def test_lists_may_all_be_empty_or_long(exported, program):
         ("nasrec-small", {"fc", "dot-product", "efc"}),
         ("nasrec-full", {"gating", "sum", "attention", "efc"}),
         ("nasrec-cross", {"fc", "efc"}),
+        ("nasrec-wide", {"factorized", "mask"}),
     ],
 )
 def test_random_architectures_become_programs_without_dead_parts(

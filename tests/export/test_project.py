@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -20,9 +21,10 @@ from recnas.export.record import TrainingRecord
 from recnas.nn.network import ChoiceNetwork
 from recnas.nn.operators.attention import Attention
 from recnas.space import cost
+from recnas.space.operators import BRANCHES
 from tests.export.written_rows import module_of
 
-SAMPLES = dict.fromkeys(("nasrec-small", "nasrec-full", "nasrec-cross"), 8)
+SAMPLES = dict.fromkeys(("nasrec-small", "nasrec-full", "nasrec-cross", "nasrec-wide"), 8)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,11 @@ def stir(network: ChoiceNetwork) -> None:
 def test_the_written_network_gives_the_logits_of_the_found_one(finished, sample, make_model, record, tmp_path, space):
     schema, projects = finished.model.schema, tmp_path / "projects"
     projects.mkdir()
-    for number, arch in enumerate(sample(space, SAMPLES[space])):
+    archs = sample(space, SAMPLES[space])
+    if space == "nasrec-wide":
+        archs[0] = replace(archs[0], branches=tuple((name, 2) for name in BRANCHES))
+        assert {"factorized", "mask"} <= {name for arch in archs for block in arch.blocks for name in block.operators}
+    for number, arch in enumerate(archs):
         model = make_model(schema, arch)
         stir(model.network)
         folder = projects / str(number)

@@ -12,8 +12,9 @@ from recnas.features.feature import SparseFeature
 from recnas.features.schema import SPLITS, Schema
 from recnas.space import SearchSpace
 from recnas.space.choices import NOTHING, BlockChoices, OneOf, OneOperator, Subset
+from recnas.space.operators import BRANCHES
 
-DENSE_OPERATORS = ("fc", "dot-product", "gating", "sum")
+DENSE_OPERATORS = ("fc", "dot-product", "gating", "sum", "factorized", "mask")
 SPARSE_OPERATORS = ("efc", "attention")
 # With E = 16: 16 spares Dot-Product its dense reduction and FM its layer, 128 the merger its layer; 21 is the number
 # of products of six fields and one vector.
@@ -32,7 +33,7 @@ def _space(rng: random.Random) -> SearchSpace:
     for index in range(1, rng.randint(1, 4) + 1):
         earlier = range(index)
         dense_operators = _some(rng, DENSE_OPERATORS, 4)
-        operands = {"gating", "sum"} & set(dense_operators)
+        operands = {"gating", "sum", "mask"} & set(dense_operators)
         pools = [_some(rng, earlier, index) for _ in range(4)]
         counts = []
         for pool in pools[:2]:
@@ -52,7 +53,8 @@ def _space(rng: random.Random) -> SearchSpace:
                 fm=OneOf(rng.choice(((False,), (True,), (False, True)))),
             )
         )
-    return SearchSpace("odd", tuple(blocks), {"cross": OneOf(rng.choice(((0,), (2,), (0, 1, 3))))})
+    branches = {name: OneOf(rng.choice(((0,), (2,), (0, 1, 3)))) for name in rng.sample(sorted(BRANCHES), 2)}
+    return SearchSpace("odd", tuple(blocks), branches)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,20 @@
 """The operators against a second implementation, written from their definition with PyTorch's own layers."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recnas.nn.baselines import dcnv2
+from recnas.nn.baselines import dcnv2, fcn, finalnet, gdcn, masknet, qnn
+from recnas.nn.elastic import InputSegment
 from recnas.nn.network import ChoiceNetwork
+from recnas.nn.operators import Inputs, Read, Shapes
 from recnas.nn.operators.cross import CrossNetwork
+from recnas.nn.operators.factorized import FactorizedInteraction
+from recnas.nn.operators.mask import Mask
 from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
 
 STEMS = [(13, 26), (1, 23), (3, 10), (16, 6)]
@@ -36,6 +41,13 @@ class PlainBlock(nn.Module):
                 self.reduce_sparse = nn.Sequential(nn.Linear(rows, k, bias=False), nn.LayerNorm(k))
             if k * (k + 1) // 2 != width:
                 self.linear = nn.Linear(k * (k + 1) // 2, width, bias=False)
+        elif self.dense == "factorized":
+            self.linear = nn.Linear(columns, width)
+        elif self.dense == "mask":
+            left, right = dense[block.left], dense[block.right]
+            between = max(1, right // 4)
+            self.mask = nn.Sequential(nn.Linear(left, between), nn.ReLU(), nn.Linear(between, right))
+            self.linear = nn.Linear(right, width, bias=False)
         elif self.dense in ("gating", "sum"):
             self.m = max(dense[block.left], dense[block.right])
             if self.dense == "gating":
@@ -60,7 +72,7 @@ class PlainBlock(nn.Module):
             columns = torch.cat([dense[i] for i in block.dense_inputs], dim=1)
         if block.sparse_inputs:
             fields = torch.cat([sparse[i] for i in block.sparse_inputs], dim=1)
-        if block.left is not None:
+        if self.dense in ("gating", "sum"):
             left, right = (F.pad(x, (0, self.m - x.shape[1])) for x in (dense[block.left], dense[block.right]))
         match self.dense:
             case "fc":
@@ -73,6 +85,13 @@ class PlainBlock(nn.Module):
                 vectors = [x, *y.unbind(1)]
                 pairs = [(vectors[a] * vectors[b]).sum(1) for a in range(self.k + 1) for b in range(a)]
                 d = self.norm(self._output(torch.stack(pairs, dim=1)))
+            case "factorized":
+                mixed = self.linear(columns)
+                for second, first in zip(range(0, mixed.shape[1], 2), range(1, mixed.shape[1], 2), strict=False):
+                    mixed = mixed.index_copy(1, torch.tensor([first]), (mixed[:, first] * mixed[:, second])[:, None])
+                d = F.relu(self.norm(mixed))
+            case "mask":
+                d = F.relu(self.norm(self.linear(self.mask(dense[block.left]) * dense[block.right])))
             case "gating":
                 d = self.norm(self._output(torch.sigmoid(self.gate(left)) * right))
             case "sum":
@@ -100,6 +119,58 @@ class PlainBlock(nn.Module):
         return self.linear(x) if hasattr(self, "linear") else x
 
 
+class PlainExperts(nn.Module):
+    """A layer of DCN-V2's mixture of four low-rank experts, each by itself."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        rank = max(1, inputs // 16)
+        self.experts = nn.ModuleList(
+            nn.ModuleList(nn.Linear(*sizes, bias=False) for sizes in ((inputs, rank), (rank, rank), (rank, inputs)))
+            for _ in range(4)
+        )
+        self.bias, self.gate = nn.Parameter(torch.zeros(inputs)), nn.Linear(inputs, 4, bias=False)
+
+    def forward(self, base: Tensor, x: Tensor) -> Tensor:
+        shares, result = F.softmax(self.gate(x), dim=1), x
+        for place, (v, c, u) in enumerate(self.experts):
+            expert = base * (u(torch.tanh(c(torch.tanh(v(x))))) + self.bias)
+            result = result + shares[:, place : place + 1] * expert
+        return result
+
+
+class PlainBranch(nn.Module):
+    """A branch of the layers of baselines, where these have such."""
+
+    def __init__(self, name: str, inputs: int, depth: int) -> None:
+        super().__init__()
+        self.name = name
+        if name.startswith("cross") and name != "cross-mixture":
+            rank = max(1, inputs // 4) if name == "cross-lowrank" else 0
+            self.layers = nn.ModuleList([dcnv2.CrossNetwork(inputs, depth, rank)])
+            return
+        self.layers = nn.ModuleList(
+            {
+                "cross-mixture": lambda: PlainExperts(inputs),
+                "gated-cross": lambda: gdcn.GatedCrossLayer(inputs),
+                "exponential-cross": lambda: fcn.CrossLayer(inputs, 0.0, "layer"),
+                "quadratic": lambda: qnn.QuadraticLayer(inputs, 2, 0.0, "none"),
+            }[name]()
+            for _ in range(depth)
+        )
+
+    def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
+        if self.name == "exponential-cross":
+            fields = torch.cat([half.flatten(1) for half in fields.chunk(2, dim=2)], dim=1)
+        base = x = torch.cat([dense, fields.flatten(1)], dim=1)
+        for layer in self.layers:
+            if self.name in ("gated-cross", "cross-mixture"):
+                x = layer(base, x)
+            else:
+                x = layer(x, x) if self.name == "exponential-cross" else layer(x)
+        return x
+
+
 class PlainNetwork(nn.Module):
     """Blocks in a chain; every output is concatenated, none is sliced."""
 
@@ -108,8 +179,8 @@ class PlainNetwork(nn.Module):
         dense, fields = cost.output_widths(arch, num_dense, num_sparse)
         self.blocks = nn.ModuleList(PlainBlock(block, dense, fields, dim) for block in arch.blocks)
         stem = num_dense + num_sparse * dim
-        self.cross = dcnv2.CrossNetwork(stem, dict(arch.branches)["cross"]) if arch.branches else None
-        self.last = nn.Linear(dense[-1] + fields[-1] * dim + (stem if self.cross else 0), 1)
+        self.branches = nn.ModuleDict({name: PlainBranch(name, stem, depth) for name, depth in arch.branches})
+        self.last = nn.Linear(dense[-1] + fields[-1] * dim + stem * len(arch.branches), 1)
 
     def forward(self, dense: Tensor, fields: Tensor) -> Tensor:
         dense_outputs, sparse_outputs = [dense], [fields]
@@ -117,7 +188,7 @@ class PlainNetwork(nn.Module):
             d, s = block(dense_outputs, sparse_outputs)
             dense_outputs.append(d)
             sparse_outputs.append(s)
-        crossed = [self.cross(torch.cat([dense, fields.flatten(1)], dim=1))] if self.cross else []
+        crossed = [branch(dense, fields) for branch in self.branches.values()]
         return self.last(torch.cat([d, s.flatten(1), *crossed], dim=1)).squeeze(1)
 
 
@@ -153,8 +224,11 @@ def copy_weights(network: ChoiceNetwork, plain: PlainNetwork) -> None:
         if block.dense is not None:
             norm(f"{operator}.norm", block.norm)
         if hasattr(block, "linear"):
-            sources = {"fc": dense, "dot-product": ["products"], "gating": [str(choice.right)], "sum": ["sum"]}
-            linear(f"{operator}.linear", block.linear, sources[block.dense])
+            sources = {"fc": dense, "factorized": dense, "dot-product": ["products"], "sum": ["sum"]}
+            linear(f"{operator}.linear", block.linear, sources.get(block.dense, [str(choice.right)]))
+        if hasattr(block, "mask"):
+            linear(f"{operator}.hidden", block.mask[0], [str(choice.left)])
+            linear(f"{operator}.mask", block.mask[2], ["hidden"])
         if hasattr(block, "reduce_dense"):
             linear(f"{operator}.dense_linear", block.reduce_dense[0], dense)
             norm(f"{operator}.dense_norm", block.reduce_dense[1])
@@ -181,17 +255,50 @@ def copy_weights(network: ChoiceNetwork, plain: PlainNetwork) -> None:
         if hasattr(block, "fm"):
             linear("fm.linear", block.fm[0], ["fm"])
             norm("fm.norm", block.fm[1])
+    for branch in plain.branches.values():
+        _copy_branch(branch, weights, put)
     parts = [weights.pop("last.weight.dense"), weights.pop("last.weight.fields").t()]
     if "last.weight.merged" in weights:
         parts.append(weights.pop("last.weight.merged").t())
-    if plain.cross:
-        parts.append(weights.pop("last.weight.cross"))
-        for index, layer in enumerate(plain.cross.layers):
-            put(layer.weight, weights.pop(f"cross.layers.{index}.weight.stem"))
-            put(layer.bias, weights.pop(f"cross.layers.{index}.bias"))
+    parts += [weights.pop(f"last.weight.{name}") for name in plain.branches]
     put(plain.last.weight, torch.cat([part.flatten() for part in parts]).unsqueeze(0))
     put(plain.last.bias, weights.pop("last.bias"))
     assert not weights
+
+
+def _copy_branch(branch: PlainBranch, weights: dict[str, Tensor], put: Callable[[Tensor, Tensor], None]) -> None:
+    def linear(own: str, layer: nn.Linear) -> None:
+        put(layer.weight, weights.pop(f"{own}.weight.stem"))
+        if layer.bias is not None:
+            put(layer.bias, weights.pop(f"{own}.bias"))
+
+    layers = branch.layers[0].layers if branch.name in ("cross", "cross-lowrank") else branch.layers
+    for index, layer in enumerate(layers):
+        own = f"{branch.name}.layers.{index}"
+        match branch.name:
+            case "cross":
+                linear(own, layer)
+            case "cross-lowrank":
+                linear(f"{own}.down", layer[0])
+                linear(f"{own}.up", layer[1])
+            case "cross-mixture":
+                linear(f"{own}.gate", layer.gate)
+                put(layer.bias, weights.pop(f"{own}.up.bias"))
+                down, up = (weights.pop(f"{own}.{part}.weight.stem") for part in ("down", "up"))
+                for place, (v, c, u) in enumerate(layer.experts):
+                    put(v.weight, down.chunk(4)[place])
+                    linear(f"{own}.within.{place}", c)
+                    put(u.weight, up.chunk(4, dim=1)[place])
+            case "gated-cross":
+                linear(f"{own}.cross", layer.cross)
+                linear(f"{own}.gate", layer.gate)
+            case "exponential-cross":
+                linear(f"{own}.linear", layer.linear)
+                put(layer.norm.weight, weights.pop(f"{own}.norm.weight"))
+                put(layer.norm.bias, weights.pop(f"{own}.norm.bias"))
+                put(layer.bias, weights.pop(f"{own}.bias.weight.one").squeeze(1))
+            case "quadratic":
+                linear(own, layer.factors.linear)
 
 
 def _agree(arch: Architecture, num_dense: int, num_sparse: int, shake) -> None:
@@ -234,7 +341,7 @@ def _rules_met(arch: Architecture, num_dense: int, num_sparse: int) -> set[tuple
             met.add(("dense reduction", sum(dense[source] for source in block.dense_inputs) == 16))
             met.add(("sparse reduction", sum(fields[source] for source in block.sparse_inputs) == k))
             met.add(("products", k * (k + 1) // 2 == width))
-        if block.left is not None:
+        if {"gating", "sum"} & set(block.dense_operators):
             met.add(("operands", max(dense[block.left], dense[block.right]) == width))
             met.add(("padding", dense[block.left] == dense[block.right]))
         if block.dense_to_sparse:
@@ -277,3 +384,40 @@ def test_the_cross_network_is_that_of_the_baseline_dcn_v2(shake, double: None) -
     # A shallower candidate takes the first layers.
     (layer, *_) = theirs.layers
     torch.testing.assert_close(ours(dense, fields, 1), stem * layer(stem) + stem, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_the_factorised_interaction_is_that_of_the_baseline_finalnet_with_columns_in_turns(shake, double: None) -> None:
+    theirs = shake(finalnet.FactorizedInteraction(5, 8, 0.0, "layer")).eval()
+    inputs = Inputs({"0": 5}, 5, 5)
+    ours = FactorizedInteraction(Shapes(inputs, inputs, inputs, inputs, (8,), 16))
+    # Theirs has all of h₂ before all of h₁, ours turn by turn.
+    order = torch.arange(8).unflatten(0, (2, 4)).t().flatten()
+    ours.linear.weight["0"].copy_(theirs.linear.weight[order])
+    ours.linear.bias.copy_(theirs.linear.bias[order])
+    ours.norm.weight.copy_(theirs.norm.weight[order])
+    ours.norm.bias.copy_(theirs.norm.bias[order])
+    x = torch.randn(3, 5)
+    found = ours(Read([InputSegment.of("0", x)], [], None, None), 8)
+    torch.testing.assert_close(found, theirs(x)[:, order], rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_the_mask_is_that_of_the_baseline_masknet(shake, double: None) -> None:
+    theirs = shake(masknet.MaskBlock(5, 8, 6, 0.25, 0.0, "layer")).eval()
+    left, right = Inputs({"0": 5}, 5, 5), Inputs({"1": 8}, 8, 8)
+    ours = Mask(Shapes(left, left, left, right, (6,), 16))
+    pairs = [
+        (ours.hidden.weight["0"], theirs.mask[0][0].linear.weight),
+        (ours.hidden.bias, theirs.mask[0][0].linear.bias),
+        (ours.mask.weight["hidden"], theirs.mask[1].weight),
+        (ours.mask.bias, theirs.mask[1].bias),
+        (ours.linear.weight["1"], theirs.hidden.linear.weight),
+        (ours.norm.weight, theirs.hidden.norm.weight),
+        (ours.norm.bias, theirs.hidden.norm.bias),
+    ]
+    for own, other in pairs:
+        own.copy_(other)
+    v, h = torch.randn(3, 5), torch.randn(3, 8)
+    found = ours(Read([], [], InputSegment.of("0", v), InputSegment.of("1", h)), 6)
+    torch.testing.assert_close(found, theirs(v, h), rtol=1e-10, atol=1e-10)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from recnas.nn.elastic import ElasticNorm
 from recnas.nn.operators.attention import Attention
+from recnas.nn.operators.mask import Mask
+from recnas.nn.operators.quadratic import QuadraticNetwork
 from recnas.proxies import row_statistics, rows
 from recnas.space import SPACES
 
@@ -31,6 +33,9 @@ def opened(case, arch, count: int) -> np.ndarray:
     """Which ReLUs a row opens, row by row."""
     network, seen = case.network(arch), []
 
+    def watch_linear(layer, inputs, output: Tensor) -> None:
+        seen.append(output.detach().flatten().numpy() > 0)
+
     def watch_norm(layer, inputs, options: dict, output: Tensor) -> None:
         if options.get("relu"):
             seen.append(output.detach().flatten().numpy() > 0)
@@ -39,9 +44,12 @@ def opened(case, arch, count: int) -> np.ndarray:
         if isinstance(layer, ElasticNorm):
             layer.register_forward_hook(watch_norm, with_kwargs=True)
         elif isinstance(layer, Attention):
-            layer.feed_forward_in.register_forward_hook(
-                lambda layer, inputs, output: seen.append(output.detach().flatten().numpy() > 0)
-            )
+            layer.feed_forward_in.register_forward_hook(watch_linear)
+        elif isinstance(layer, Mask):
+            layer.hidden.register_forward_hook(watch_linear)
+        elif isinstance(layer, QuadraticNetwork):
+            for own in layer.layers:
+                own.register_forward_hook(watch_linear)
     dense, fields, _ = case.rows()
     found = []
     for row in range(count):

@@ -166,7 +166,7 @@ def test_tuning_chooses_of_a_family_s_own_table_and_which_ids_are_kept(data: Pat
 
 
 def test_what_is_said_of_recipes_is_not_meant_for_trees_but_joint_ids_and_known_ids_are() -> None:
-    said = Inputs(numbers=("bins",), crosses=("a:b",), min_count=7)
+    said = Inputs(numbers=("bins",), crosses=("a:b",), min_count=7, dropped=("a",))
     for recipes in ("own", "like-finalists"):
         final = {"baseline_recipes": recipes, "epochs": 3, "other_learning_rates": (0.5,)}
         settings = Settings(inputs=said)

@@ -38,7 +38,7 @@ def block(dense: str | None = "fc", sparse: str | None = "efc", **changes: objec
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dense_operators": ("relu",)}, "block 2 has the operator 'relu'; known are dot-product, fc, gating, sum"),
+        ({"dense_operators": ("relu",)}, "block 2 has the operator 'relu'; known are dot-product, factorized, fc, "),
         ({"sparse_operators": ("fc",)}, "block 2 has the operator 'fc'; known are attention, efc"),
         ({"dense_operators": ("fc", "fc")}, "block 2 has an operator twice"),
         ({"dense_width": 0}, r"block 2 has dense_width 0 with dense operators \['fc'\]"),

@@ -71,10 +71,11 @@ def test_every_choice_of_every_block_can_be_reached_by_mutation(name: str) -> No
     space, rng = SearchSpace.named(name), random.Random(0)
     arch = space.sample(rng)
     seen: dict[tuple[int, str], set] = {}
-    depths = set()
+    depths: dict[str, set[int]] = {}
     for _ in range(6_000):
         arch = space.mutate(arch, rng)
-        depths.add(arch.branches)
+        for branch in space.branches:
+            depths.setdefault(branch, set()).add(dict(arch.branches).get(branch, 0))
         for index, block in enumerate(arch.blocks):
             for key in ("dense_operators", "sparse_operators", "dense_width", "sparse_width", "left", "right", "fm"):
                 seen.setdefault((index, key), set()).add(getattr(block, key))
@@ -86,7 +87,7 @@ def test_every_choice_of_every_block_can_be_reached_by_mutation(name: str) -> No
         assert seen[index, "left"] == set(choices.left.values)
         assert seen[index, "right"] == set(choices.right.values)
         assert seen[index, "fm"] == {False, True}
-    assert depths == ({(("cross", depth),) for depth in range(1, 7)} if name == "nasrec-cross" else {()})
+    assert depths == {branch: set(depth.values) for branch, depth in space.branches.items()}
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -104,7 +105,9 @@ def test_an_architecture_of_another_shape_is_not_in_the_space(name: str) -> None
     ):
         assert Architecture((*arch.blocks[:-1], replace(last, **change)), arch.branches) not in space
     assert replace(arch, branches=(("cross", 7),)) not in space
-    assert (SearchSpace.named("nasrec-full").sample(random.Random(0)) in space) == (name == "nasrec-full")
+    assert (SearchSpace.named("nasrec-full").sample(random.Random(0)) in space) == (
+        name in ("nasrec-full", "nasrec-wide")
+    )
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -152,6 +155,19 @@ def test_the_depth_of_the_cross_network_is_uniform_and_draws_nothing_where_there
     crossed, plain = (SearchSpace.named(name).sample(random.Random(5)) for name in ("nasrec-cross", "nasrec-small"))
     assert crossed.blocks == plain.blocks
     assert plain.branches == ()
+
+
+def test_most_candidates_of_the_wide_space_have_two_branches_at_most_and_each_may_have_every_depth() -> None:
+    space, rng = SearchSpace.named("nasrec-wide"), random.Random(4)
+    drawn = [dict(space.sample(rng).branches) for _ in range(3000)]
+    assert sum(len(branches) <= 2 for branches in drawn) > 0.87 * len(drawn)
+    for name, choice in space.branches.items():
+        counts = Counter(branches.get(name, 0) for branches in drawn)
+        assert set(counts) == set(choice.values)
+        assert abs(counts[0] / len(drawn) - 0.8) <= 5 * (0.16 / len(drawn)) ** 0.5
+        assert max(counts[depth] for depth in choice.values[1:]) < 1.6 * min(
+            counts[depth] for depth in choice.values[1:]
+        )
 
 
 def _tiny(operands: bool) -> SearchSpace:
@@ -251,8 +267,12 @@ def test_the_space_of_one_architecture_holds_it_and_draws_it(name: str, seed: in
 @pytest.mark.parametrize("name", SPACES)
 def test_the_full_path_turns_every_operator_on_at_its_largest(name: str) -> None:
     path = SearchSpace.named(name).full_path()
-    operators = {"nasrec-full": (("fc", "dot-product", "gating", "sum"), ("efc", "attention"))}
-    assert path.branches == ((("cross", 6),) if name == "nasrec-cross" else ())
+    full = ("fc", "dot-product", "gating", "sum")
+    sparse = ("efc", "attention")
+    operators = {"nasrec-full": (full, sparse), "nasrec-wide": ((*full, "factorized", "mask"), sparse)}
+    crosses = {"cross": 6, "cross-lowrank": 6, "cross-mixture": 6, "gated-cross": 6}
+    branches = {"nasrec-cross": {"cross": 6}, "nasrec-wide": crosses | {"exponential-cross": 4, "quadratic": 4}}
+    assert dict(path.branches) == branches.get(name, {})
     for index, block in enumerate(path.blocks, start=1):
         expected = operators.get(name, (("fc", "dot-product"), ("efc",)))
         assert (block.dense_operators, block.sparse_operators) == expected

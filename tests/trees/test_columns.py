@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recnas.data import Dataset
+from recnas.data import Dataset, fit_inputs
+from recnas.features.inputs import Inputs
 from recnas.trees import columns
 from recnas.trees.columns import CategoryColumn, ListedValue, TreeColumns, fit_columns
 from recnas.util.errors import InputError
@@ -24,6 +25,17 @@ def test_numbers_come_first_then_listed_values_then_categories_joint_ids_too(dat
     assert {item.feature for item in found.listed} == {"tags"}
     assert [item.feature for item in found.categories] == ["user", "hour", "user × hour"]
     assert len(found) == 1 + len(found.listed) + 3 == found.first_category + 3
+
+
+def test_what_is_dropped_is_no_column_but_joint_ids_of_it_are(dataset: Dataset) -> None:
+    inputs = Inputs(numbers=("columns", "missing"), crosses=("user:hour",), dropped=("price", "tags", "user"))
+    fed = dataset.fed(fit_inputs(dataset, inputs))
+    found = fit_columns(fed.schema, fed.batches("train", 512), ALL_FIT)
+    assert (found.numbers, found.listed) == ((), ())
+    assert [item.feature for item in found.categories] == ["hour", "user × hour"]
+    whole = fit_columns(dataset.schema, dataset.batches("train", 512), ALL_FIT)
+    few, all_of_them = (next(iter(item.batches("validation", 300))) for item in (fed, dataset))
+    np.testing.assert_array_equal(found.matrix(few, fed.schema), whole.matrix(all_of_them, dataset.schema)[:, -2:])
 
 
 def test_a_matrix_has_what_the_batch_has(dataset: Dataset) -> None:

@@ -29,7 +29,9 @@ class ExponentialCrossNetwork(StemNetwork):
     def step(self, layer: nn.Module, base: Tensor, x: Tensor, slices: WeightSlices | None) -> Tensor:
         h = applied(layer["linear"], x, slices)
         mask = layer["norm"](h, slices, relu=True)
-        return masked_cross(x, x, h, mask, applied(layer["bias"], torch.ones_like(x[:, :1]), slices))
+        # Ones that gradients pass through: what records them follows them from layer to layer.
+        ones = x[:, :1] * 0 + 1
+        return masked_cross(x, x, h, mask, applied(layer["bias"], ones, slices))
 
 
 def _layer(columns: int) -> nn.ModuleDict:
