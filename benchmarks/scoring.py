@@ -36,9 +36,9 @@ from recnas.features.schema import Schema
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.proxies import statistics as proxy_statistics
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.expression import SIGEO, Expression
-from recnas.proxies.statistics import ProxyBatches
 from recnas.search.scoring import Scorer
 from recnas.space import SPACES, Architecture, SearchSpace, cost
 from recnas.train.warmup import PathLearner

@@ -29,12 +29,12 @@ from pathlib import Path
 
 from recnas.candidates.network import SEARCHED
 from recnas.nn.model import Supernet, default_device, sizes
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.declaration import Proxy
 from recnas.proxies.expression import SECOND_STAGE, SIGEO, Expression
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.registry import PROXIES
-from recnas.proxies.statistics import ProxyBatches
 from recnas.runs.folder import holds_search, is_finished
 from recnas.runs.reader import read_run
 from recnas.runs.results import read_results

@@ -7,9 +7,9 @@ from typing import Self
 
 from recnas.features.schema import Schema
 from recnas.nn.model import Supernet
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.declaration import Proxy
 from recnas.proxies.short_training import ShortTraining, drawing
-from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from recnas.features.schema import Schema
 from recnas.nn.model import Supernet
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.row_statistics import RowStatistics, look_at_rows
 from recnas.proxies.short_training import ShortTraining
-from recnas.proxies.statistics import GradientStatistics, ProxyBatches, collect, look_at_losses
+from recnas.proxies.statistics import GradientStatistics, collect, look_at_losses
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.space import Architecture
 

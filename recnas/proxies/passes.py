@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -67,7 +68,11 @@ def synflow(inputs: ProxyInputs) -> float:
     dense = torch.ones(1, network.num_dense, dtype=torch.float64, device=device)
     fields = torch.ones(1, network.num_sparse, network.dim, dtype=torch.float64, device=device)
     logit = network(dense, fields, inputs.arch, positive)
-    weights = [item.leaf for item in positive.taken]
+    return log_flow(logit, [item.leaf for item in positive.taken])
+
+
+def log_flow(logit: Tensor, weights: Sequence[Tensor]) -> float:
+    """Log of Σⱼ |θⱼ ∂R/∂θⱼ|, R a logit `[1]` of the weights θ."""
     gradients = torch.autograd.grad(logit.sum(), weights, materialize_grads=True)
     total = sum((weight * gradient).abs().sum().item() for weight, gradient in zip(weights, gradients, strict=True))
     return math.log(total) if total > 0 else -math.inf if total == 0 else math.nan

@@ -1,16 +1,21 @@
-"""What a search that trains its candidates did: a figure of what they came to, and how each source fared."""
+"""What a search that trains its candidates did: a figure of what they came to, how sources fared, what proxies knew."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import plotly.graph_objects as go
 
 from recnas.report.axes import bounds, note_outside
 from recnas.report.style import BEST, DENSE, INK, PAPER, SPARSE, axis, plot_layout
+from recnas.runs.proxy_values import ProxyValues
 from recnas.runs.reader import Candidate
+from recnas.strategies.within_kinds import Agreement, agreements
 
 COLORS = (DENSE, SPARSE, "#5b8c5a", "#7a5ea8", "#a8763e", "#5f6b76")
 """Of sources, in their order."""
@@ -116,6 +121,50 @@ def search_figure(history: Sequence[Candidate]) -> go.Figure | None:
     figure.update_yaxes(axis("validation log loss", **shown.axis))
     note_outside(figure, shown.outside)
     return figure
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """How well a proxy ordered the networks of a search.
+
+    Attributes:
+        name: Its own.
+        agreement: With what they came to.
+        spans: The first and the last candidate of each time in which it was used, from 1; None: to the end.
+    """
+
+    name: str
+    agreement: Agreement
+    spans: Sequence[tuple[int, int | None]]
+
+
+def proxies(history: Sequence[Candidate], known: ProxyValues) -> list[Proxy]:
+    """How well each proxy ordered the networks that have ended, those that were used first; none if none was measured.
+
+    Of networks that differ in their seed alone the first counts, as in the search.
+
+    Args:
+        history: The search's.
+        known: Proxies of its candidates.
+    """
+    ended: dict[str, Candidate] = {}
+    for item in last_of(history):
+        if item.candidate in known.values and item.whole and (item.ended or item.score is None):
+            ended.setdefault(_without_seed(item.whole), item)
+    names = list(dict.fromkeys(name for item in ended.values() for name in known.values[item.candidate]))
+    figures = {name: [known.values[item.candidate].get(name, math.nan) for item in ended.values()] for name in names}
+    found = agreements(
+        [str(item.whole["network"].get("name")) for item in ended.values()],
+        [math.inf if item.score is None else -item.score for item in ended.values()],
+        figures,
+    )
+    told = [Proxy(name, agreement, known.spans(name)) for name, agreement in found.items()]
+    return sorted(told, key=lambda proxy: (not proxy.spans, -abs(proxy.agreement.strength)))
+
+
+def _without_seed(whole: Mapping[str, Any]) -> str:
+    recipe = {name: value for name, value in whole.get("recipe", {}).items() if name != "seed"}
+    return json.dumps({**whole, "recipe": recipe}, sort_keys=True)
 
 
 def last_of(history: Sequence[Candidate]) -> list[Candidate]:

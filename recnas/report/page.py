@@ -64,6 +64,7 @@ def render_report(run: Run) -> str:
         best_searched_id=_best_searched(run),
         unscored=sum(candidate.score is None for candidate in run.history),
         sources=joint_search.sources(run.history) if run.trains else (),
+        proxies=joint_search.proxies(run.history, run.proxies) if run.trains else (),
         mattered=what_mattered(run.history) if run.trains else None,
         figures=_figures(run),
         rows_in_words=_in_words(run.best_architecture) if run.best_architecture else (),

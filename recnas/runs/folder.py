@@ -27,6 +27,8 @@ from recnas.util.files import PARTIAL, check_name, read_json, read_yaml, write_t
 from recnas.util.plain_values import leaves
 
 CONFIG, RESULTS, LATENCIES, ARCHITECTURE = "config.yaml", "results.json", "latency.jsonl", "architecture.json"
+PROXIES = "proxies.jsonl"
+"""Proxies of what a search trains, or might have trained, and which of them were used."""
 INPUTS = "inputs"
 """The folder that has, for each way in which candidates are fed, the schema of what they are fed."""
 DATA = "data.json"
@@ -35,7 +37,7 @@ BEGINNING = "beginning.json"
 """What a search that trains its candidates found before the first."""
 WARM_UP, SEARCH, RE_RANKING, TUNING = "warm-up", "search", "re-ranking", "tuning"
 FINAL_TRAINING, ENSEMBLE, TEST = "final training", "ensemble", "test"
-RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", RESULTS, "architecture.json")
+RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", PROXIES, RESULTS, "architecture.json")
 """What tells of a run besides its models, where it is there."""
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""

@@ -12,8 +12,9 @@ from typing import Any
 
 from recnas.candidates.candidate import network_id_in
 from recnas.features.description import Description
-from recnas.runs.folder import BEGINNING, DATA, RE_RANKING, RESULTS, SEARCH, TUNING
+from recnas.runs.folder import BEGINNING, DATA, PROXIES, RE_RANKING, RESULTS, SEARCH, TUNING
 from recnas.runs.leaderboard import Model, Quality, Results, finite, read_leaderboard, read_quality
+from recnas.runs.proxy_values import ProxyValues, read_proxy_values
 from recnas.runs.settings import Settings
 from recnas.runs.trained import TrainedFiles, trained_files
 from recnas.space import Architecture
@@ -143,6 +144,7 @@ class Run:
         curves: The training loss on the way of each final training of a network, by model and training.
         joint_ids: Joint ids that a search which trains its candidates began with.
         droppable: Features that its candidates may go without, those first that say least by themselves.
+        proxies: Of candidates of such a search.
         notes: What was tolerated while reading, one sentence each.
     """
 
@@ -161,6 +163,7 @@ class Run:
     curves: Mapping[str, Mapping[str, tuple[TrainingPoint, ...]]] = field(default_factory=dict)
     joint_ids: tuple[JointId, ...] = ()
     droppable: tuple[Droppable, ...] = ()
+    proxies: ProxyValues = field(default_factory=ProxyValues)
     notes: tuple[str, ...] = ()
 
     @property
@@ -221,6 +224,9 @@ def read_run(path: Path | str) -> Run:
     reranked = tuple(item for stage, item in lines if stage == RE_RANKING)
     second = {item.id: item.proxy for item in reranked}
     history = tuple(replace(item, proxy={**item.proxy, **second.get(item.id, {})}) for item in history)
+    proxies, cut = read_proxy_values(path)
+    if cut is not None:
+        notes.append(_cut_short(PROXIES, proxies.lines + 1))
     results = _read_object(path / RESULTS, forms.Results, read_leaderboard)
     run = Run(
         path=path,
@@ -238,6 +244,7 @@ def read_run(path: Path | str) -> Run:
         curves=_curves(path, notes),
         joint_ids=_read_object(path / BEGINNING, forms.Beginning, _joint_ids) or (),
         droppable=_read_object(path / BEGINNING, forms.Beginning, _droppable) or (),
+        proxies=proxies,
         notes=tuple(notes),
     )
     with suppress(NotImportedError):
@@ -316,8 +323,11 @@ def _each(root: Path, file: Path, form: Any, parse: Any, notes: list[str]) -> It
     for number, line in enumerate(whole, start=1):
         yield parse(checked_line(line, form, f"{file}:{number}"))
     if cut:
-        number = len(whole) + 1
-        notes.append(f"The last line of {file.relative_to(root)} (line {number}) is incomplete and was left out.")
+        notes.append(_cut_short(file.relative_to(root), len(whole) + 1))
+
+
+def _cut_short(file: Path | str, number: int) -> str:
+    return f"The last line of {file} (line {number}) is incomplete and was left out."
 
 
 def _candidate(file_of: str, data: dict[str, Any]) -> tuple[str, Candidate]:

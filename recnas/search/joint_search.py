@@ -19,6 +19,7 @@ from recnas.search.beginning import Beginning, begin
 from recnas.search.context import RunContext
 from recnas.search.feeding import no_choice_of
 from recnas.search.final_training import described
+from recnas.search.fresh_proxies import FreshProxies
 from recnas.search.keeping import best_of_families, drop_useless
 from recnas.search.loop import TrainingWithinBudget, pursue_as_done
 from recnas.search.search_stage import SearchStage
@@ -114,6 +115,7 @@ class JointSearch(SearchStage):
             beginning.at_once,
             beginning.helpful,
             beginning.helpful_to_trees,
+            FreshProxies(settings, context.costs.macs, context.console.say),
         )
 
 

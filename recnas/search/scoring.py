@@ -16,11 +16,11 @@ from recnas.data import Dataset
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet, default_device, sizes
 from recnas.nn.processes import Processes
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.expression import Expression
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.short_training import ShortTraining
-from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.runs.settings import Settings
 from recnas.space import Architecture, SearchSpace, cost

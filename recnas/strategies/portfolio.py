@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 from recnas.candidates.candidate import Candidate
@@ -19,11 +20,11 @@ from recnas.candidates.network import are_trees
 from recnas.candidates.portfolio import Member, load_portfolio
 from recnas.candidates.recipe_choices import NETWORK, Options
 from recnas.strategies.base import Strategy
+from recnas.strategies.earned_proxies import EarnedProxies
 from recnas.strategies.joint_id_race import JointIdRace
 from recnas.strategies.pace import Pace, loss_at
 from recnas.strategies.problem import JointProblem
 from recnas.strategies.registry import strategy
-from recnas.strategies.surrogate import most_promising
 
 RUNGS = (0.2, 0.5)
 """Shares of a training after which it is compared with those of its kind."""
@@ -70,6 +71,8 @@ PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED, SLOW, STUDENT = (
 )
 _RATE = NETWORK + "learning_rate"
 """The place of the learning rate of trees."""
+WITH_PROXIES = (MUTATION, NEAR_PORTFOLIO, UNIFORM)
+"""Sources of which several proposals are ranked by a proxy that has earned its place."""
 
 
 @dataclass
@@ -153,6 +156,7 @@ class Portfolio(Strategy):
         sources: Those of proposals beside the portfolio.
         refines: Whether towards the end the best trees are grown once more in smaller steps, and networks learn from
             what the ensemble predicts.
+        with_proxies: Whether proxies that order what has ended in the run have a say in proposals.
     """
 
     trains = asynchronous = True
@@ -162,9 +166,11 @@ class Portfolio(Strategy):
         members: Sequence[Member] | None = None,
         sources: Sequence[str] = (MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED),
         refines: bool = True,
+        with_proxies: bool = True,
     ) -> None:
         self._members = load_portfolio() if members is None else list(members)
-        self._sources, self._refines = {name: Source() for name in sources}, refines
+        self._sources = {name: Source() for name in sources}
+        self._refines, self._with_proxies = refines, with_proxies
         self._trials: dict[str, Trial] = {}
         self._under_way: dict[str, Trial] = {}
         self._clock, self._students = 0.0, 0
@@ -183,6 +189,7 @@ class Portfolio(Strategy):
         self._left = [member for member in known if member.candidate in space]
         if self._members and not self._left:
             self._left = [Member(space.own(kind)) for kind in space.kinds]
+        self._proxies = EarnedProxies(problem.proxies if self._with_proxies else None)
         self._race = JointIdRace(len(space.joint_ids), problem.helpful_joint_ids)
         if not any(problem.affordable(member.candidate) for member in self._left):
             self._left = []
@@ -216,6 +223,8 @@ class Portfolio(Strategy):
             self._sources[name].trials += 1
             self._sources[name].wins += trial in self._elite(trial.are_trees)
         self._race.tell(trial.evaluation.candidate, trial.loss)
+        if trial.loss is not None:
+            self._proxies.learn(trial.evaluation.candidate, trial.kind, trial.loss, len(self._trials))
 
     # What is asked
 
@@ -295,13 +304,18 @@ class Portfolio(Strategy):
         names = [name for name in self._sources if name != SURROGATE or len(self._ended()) >= BEFORE_SURROGATE]
         for _ in range(TRIES if names else 0):
             source = self.problem.rng.choices(names, [self._sources[name].weight for name in names])[0]
-            if (trial := self._admitted(source, *self._proposed(source))) is not None:
+            if source in WITH_PROXIES:
+                draw = partial(self._proposed, source)
+                proposed = self._proxies.best_of(draw, self.problem.space.kind_of, self._is_open)
+            else:
+                proposed = self._proposed(source)
+            if (trial := self._admitted(source, *proposed)) is not None:
                 return trial
         return None
 
     def _admitted(self, source: str, candidate: Candidate, parents: tuple[str, ...] = ()) -> Trial | None:
         """A proposal's trial, if it is new, affordable, and there is time for it."""
-        if candidate.id in self._trials or not self._fits(candidate) or not self.problem.affordable(candidate):
+        if not self._is_open(candidate):
             return None
         trial = Trial(
             Evaluation(candidate, 1.0, parents, len(self._trials), source), self.problem.space.kind_of(candidate)
@@ -311,6 +325,9 @@ class Portfolio(Strategy):
             trial.rung = len(RUNGS)
         self._trials[candidate.id] = trial
         return trial
+
+    def _is_open(self, candidate: Candidate) -> bool:
+        return candidate.id not in self._trials and self._fits(candidate) and self.problem.affordable(candidate)
 
     def _proposed(self, source: str) -> tuple[Candidate, tuple[str, ...]]:
         """A candidate, and what it was made from."""
@@ -341,12 +358,13 @@ class Portfolio(Strategy):
                 offered.append((made, (parent.evaluation.candidate.id,)))
             else:
                 offered.append((space.draw(rng), ()))
-        known = [space.encode(trial.settled) for trial in ended]
+        known = [trial.settled for trial in ended]
         worst = max((trial.loss for trial in ended if math.isfinite(trial.loss)), default=math.inf)
         losses = [min(trial.loss, worst) for trial in ended]
         if not math.isfinite(worst):
             return offered[0]
-        return offered[most_promising(known, losses, [space.encode(candidate) for candidate, _ in offered], rng)]
+        candidates = [candidate for candidate, _ in offered]
+        return offered[self._proxies.most_promising(known, losses, candidates, space.encode, rng)]
 
     def _with_another_seed(self) -> tuple[Candidate, tuple[str, ...]] | None:
         """A good network once more, from other weights on: alike ones are the surest members of an ensemble."""
@@ -426,7 +444,7 @@ class UniformSearch(Portfolio):
     """Draws every choice of every candidate uniformly, and compares trainings as `Portfolio` does: random search."""
 
     def __init__(self) -> None:
-        super().__init__((), (UNIFORM,), refines=False)
+        super().__init__((), (UNIFORM,), refines=False, with_proxies=False)
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:

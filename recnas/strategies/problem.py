@@ -12,6 +12,7 @@ from recnas.candidates.joint_space import JointSpace
 from recnas.candidates.recipe import Recipe
 from recnas.features.inputs import AS_PREPARED, Inputs
 from recnas.space import PATIENCE, Architecture, SearchSpace
+from recnas.strategies.earned_proxies import CandidateProxies
 from recnas.strategies.pareto import Point, objectives
 
 TRIES = 1000
@@ -45,6 +46,7 @@ class JointProblem:
         at_once: Evaluations that are asked for side by side.
         helpful_joint_ids: How many of the space's joint ids, the first ones, are expected to help.
         helpful_to_trees: Likewise of those that trees may have.
+        proxies: What gives proxies of networks that are not trained yet; None for none.
     """
 
     space: JointSpace
@@ -56,6 +58,7 @@ class JointProblem:
     at_once: int = 1
     helpful_joint_ids: int = 0
     helpful_to_trees: int = 0
+    proxies: CandidateProxies | None = None
 
 
 class Problem:

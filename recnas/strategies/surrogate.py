@@ -14,18 +14,23 @@ BELIEVED = 5
 
 
 def most_promising(
-    known: Sequence[Sequence[float]], losses: Sequence[float], offered: Sequence[Sequence[float]], rng: random.Random
-) -> int:
-    """Which of some candidates seems best, by a few trees of a random forest: now what is good, now what is unknown.
+    known: Sequence[Sequence[float]],
+    losses: Sequence[float],
+    offered: Sequence[Sequence[float]],
+    rng: random.Random,
+    count: int = 1,
+) -> list[int]:
+    """Which of some candidates seem best, by a few trees of a random forest: now what is good, now what is unknown.
 
     Args:
-        known: Candidates that were trained, each as numbers.
+        known: Candidates that were trained, each as numbers; NaN for what is unknown.
         losses: What they came to, smaller is better.
         offered: Candidates to choose from.
         rng: The source of every choice.
+        count: How many, at most.
 
     Returns:
-        The place of one of the offered.
+        Their places among the offered, the best first.
     """
     # Loaded here: it takes a second, and most commands never need it.
     from sklearn.ensemble import RandomForestRegressor
@@ -36,4 +41,5 @@ def most_promising(
     forest.fit(np.asarray(known, dtype=np.float32), bounded)
     points = np.asarray(offered, dtype=np.float32)
     believed = rng.sample(list(forest.estimators_), BELIEVED)
-    return int(np.mean([tree.predict(points) for tree in believed], axis=0).argmin())
+    expected = np.mean([tree.predict(points) for tree in believed], axis=0)
+    return expected.argsort(kind="stable")[:count].tolist()

@@ -177,6 +177,24 @@ class LatencyLine(TypedDict):
     ms: Finite
 
 
+class ProxiesOfCandidate(TypedDict):
+    """A line of `proxies.jsonl`: proxies of a candidate, null where unknown."""
+
+    id: str
+    values: dict[str, Finite | None]
+    seconds: Seconds
+
+
+class ProxiesInUse(TypedDict):
+    """Another line of it: those that are used from a candidate on."""
+
+    used: list[str]
+    since: Count
+
+
+ProxyLine = ProxiesOfCandidate | ProxiesInUse
+
+
 class ProgressLine(TypedDict):
     """A line of a training's progress, as a report reads it."""
 

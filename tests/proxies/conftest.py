@@ -25,9 +25,9 @@ from recnas.nn.elastic import ElasticLinear
 from recnas.nn.embeddings import ShardedEmbeddings
 from recnas.nn.model import Supernet
 from recnas.nn.network import ChoiceNetwork
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
-from recnas.proxies.statistics import ProxyBatches
 from recnas.space import Architecture, SearchSpace
 from recnas.space.choices import OneOf
 from recnas.space.cost import output_widths

@@ -10,11 +10,11 @@ import torch
 
 from recnas.candidates.recipe import Optimization, Recipe
 from recnas.proxies import inputs as proxy_inputs
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
 from recnas.proxies.registry import PROXIES, find_proxy
 from recnas.proxies.short_training import ShortTraining
-from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.space import SPACES
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from recnas.nn import kernels
-from recnas.proxies import statistics
-from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, ProxyBatches, collect
+from recnas.proxies import batches as proxy_batches
+from recnas.proxies.batches import ProxyBatches
+from recnas.proxies.statistics import GradientStatistics, ModuleStatistics, collect
 from recnas.space import SPACES
 
 
@@ -86,7 +87,7 @@ def test_it_does_not_matter_how_many_batches_share_a_pass(space: str, together: 
         arch = case.supernet.network.space.sample(rng)
         expected = collect(case.supernet, arch, case.proxy_batches)
         with monkeypatch.context() as patch:
-            patch.setattr(statistics, "ROWS_OF_A_PASS", 8 * together)
+            patch.setattr(proxy_batches, "ROWS_OF_A_PASS", 8 * together)
             assert_close(collect(case.supernet, arch, case.proxy_batches), expected, rel=1e-6, abs=1e-11)
 
 

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from recnas.candidates.recipe import Optimization
 from recnas.nn.model import Supernet
+from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
-from recnas.proxies.statistics import ProxyBatches
 from recnas.proxies.trained import one_shot
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.space import SPACES, Architecture
