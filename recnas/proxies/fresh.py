@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import torch
@@ -67,11 +68,12 @@ class FreshInputs:
             fields = batch.fields.detach().requires_grad_()
             loss = _training_loss(self.network, self.network(batch.dense, fields), batch)
             *of_weights, of_fields = torch.autograd.grad(loss, [*weights, fields], materialize_grads=True)
-            by_batch.append(iter(of_weights))
+            by_batch.append(of_weights)
             row_gradients.append(self.batches.row_gradients(batch, of_fields))
             losses.append(loss.item())
-        tiles = [[_tile(weight, [next(own) for own in by_batch]) for weight in module] for module in modules]
-        return summed_up([*tiles, *table_gradients(self.batches, row_gradients)], losses)
+        # One weight after the other: of a large network all together are large.
+        tiles = ((_tile(weight, [own.pop(0) for own in by_batch]) for weight in module) for module in modules)
+        return summed_up(chain(tiles, table_gradients(self.batches, row_gradients)), losses)
 
     @property
     def losses(self) -> tuple[float, ...]:

@@ -96,13 +96,6 @@ class EarnedProxies:
             self._looks = [look for look in self._looks if look > len(self._kinds)]
             self._look(asked)
 
-    def standing(self) -> dict[str, Agreement]:
-        """How well each proxy orders what has ended so far."""
-        if self._proxies is None or not self._kinds:
-            return {}
-        figures = {name: [values[name] for values in self._values] for name in self._proxies.names}
-        return agreements(self._kinds, self._losses, figures)
-
     def best_of(
         self, draw: Callable[[], Proposal], kind_of: Callable[[Candidate], str], is_open: Callable[[Candidate], bool]
     ) -> Proposal:
@@ -175,7 +168,8 @@ class EarnedProxies:
 
     def _look(self, asked: int) -> None:
         """Decides which proxies are used from now on."""
-        found, before = self.standing(), self.used
+        figures = {name: [values[name] for values in self._values] for name in self._proxies.names}
+        found, before = agreements(self._kinds, self._losses, figures), self.used
         self.used = {
             name: agreement
             for name, agreement in found.items()

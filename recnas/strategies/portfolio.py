@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -25,9 +25,8 @@ from recnas.strategies.joint_id_race import JointIdRace
 from recnas.strategies.pace import Pace, loss_at
 from recnas.strategies.problem import JointProblem
 from recnas.strategies.registry import strategy
+from recnas.strategies.trial import RUNGS, Source, Trial
 
-RUNGS = (0.2, 0.5)
-"""Shares of a training after which it is compared with those of its kind."""
 ELITE = 6
 """The best candidates, of networks and of trees, from which others are made and which a training must hope to join to
 go on. Where trees are ahead, an ensemble needs networks all the same."""
@@ -73,68 +72,6 @@ _RATE = NETWORK + "learning_rate"
 """The place of the learning rate of trees."""
 WITH_PROXIES = (MUTATION, NEAR_PORTFOLIO, UNIFORM)
 """Sources of which several proposals are ranked by a proxy that has earned its place."""
-
-
-@dataclass
-class Trial:
-    """A candidate and how far it was trained.
-
-    Attributes:
-        evaluation: As it was first asked for.
-        kind: That of its network.
-        result: The last one; None before the first.
-        rung: The place in `RUNGS` of the next comparison; as many as there are: none.
-        stopped: Whether it was compared, and did not go on.
-    """
-
-    evaluation: Evaluation
-    kind: str
-    result: Result | None = None
-    rung: int = 0
-    stopped: bool = False
-
-    @property
-    def are_trees(self) -> bool:
-        """Whether its candidate is trees."""
-        return are_trees(self.evaluation.candidate.network)
-
-    @property
-    def settled(self) -> Candidate:
-        """Its candidate, with what its training found out."""
-        return self.evaluation.candidate if self.result is None else self.result.settled
-
-    @property
-    def loss(self) -> float | None:
-        """What its whole training came to; infinite where it diverged, None while it has not ended."""
-        if self.result is None:
-            return None
-        training = self.result.training
-        if training.diverged is not None:
-            return math.inf
-        return training.validation.log_loss if training.finished else None
-
-    @property
-    def fidelity(self) -> float:
-        """The next one to be asked for."""
-        return RUNGS[self.rung] if self.rung < len(RUNGS) else 1.0
-
-
-@dataclass
-class Source:
-    """How a source of proposals has fared.
-
-    Attributes:
-        trials: Proposals of which it is known what came of them.
-        wins: Those of them that were among the best when they ended.
-    """
-
-    trials: int = 0
-    wins: int = 0
-
-    @property
-    def weight(self) -> float:
-        """Its share, before shares are made to sum to 1."""
-        return (1 + self.wins) / (2 + self.trials)
 
 
 def _drawn(elite: Sequence[Trial], rng: random.Random) -> Trial:

@@ -59,7 +59,8 @@ def agreements(
     Returns:
         By name. Where no pair can be compared τ is 0.
     """
-    names, values = list(figures), np.array([figures[name] for name in figures], dtype=float).reshape(len(figures), -1)
+    names = list(figures)
+    values = np.array([figures[name] for name in names], dtype=float).reshape(len(names), len(kinds))
     quality = -np.unique(losses, return_inverse=True)[1]
     chance = np.random.default_rng(0)
     found = np.zeros(len(names))

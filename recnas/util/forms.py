@@ -181,7 +181,7 @@ class ProxiesOfCandidate(TypedDict):
     """A line of `proxies.jsonl`: proxies of a candidate, null where unknown."""
 
     id: str
-    values: dict[str, Finite | None]
+    values: dict[str, Figure]
     seconds: Seconds
 
 

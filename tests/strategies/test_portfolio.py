@@ -17,8 +17,9 @@ from recnas.candidates.joint_space import JointSpace
 from recnas.candidates.network import are_trees
 from recnas.candidates.portfolio import Member
 from recnas.strategies.pace import Pace, loss_at
-from recnas.strategies.portfolio import ELITE, RUNGS, SOFT_LABELS, Portfolio, UniformSearch
+from recnas.strategies.portfolio import ELITE, SOFT_LABELS, Portfolio, UniformSearch
 from recnas.strategies.problem import Budget, JointProblem
+from recnas.strategies.trial import RUNGS
 
 ROWS = 1000
 FAMILIES = ("lr", "dnn", "dcnv2")
