@@ -52,7 +52,7 @@ class CandidateProxies(Protocol):
 class EarnedProxies:
     """Measures how well proxies order the networks of a search, and uses those that do.
 
-    A network that was trained once more with another seed counts once. After 10, 15, 22 … networks have ended, those
+    A network that was trained once more with another seed, or from other labels, counts once. After 10, 15, 22 … networks have ended, those
     proxies earn their place whose order within kinds chance would not give (`agreements`), in all looks together with
     a probability of 5 %. One that has earned it keeps it while its τ has the sign that it had: what it chose itself is
     a poor sample to judge it by.
@@ -83,7 +83,7 @@ class EarnedProxies:
         if self._proxies is None or are_trees(candidate.network):
             return
         self._fed.add(candidate.inputs)
-        if (alike := _with_first_seed(candidate)) in self._known:
+        if (alike := _untrained(candidate)) in self._known:
             return
         self._known.add(alike)
         values = self._proxies.values(candidate, self._proxies.names)
@@ -179,5 +179,6 @@ class EarnedProxies:
             self._proxies.use(self.used, asked + 1)
 
 
-def _with_first_seed(candidate: Candidate) -> Candidate:
-    return replace(candidate, recipe=replace(candidate.recipe, seed=0))
+def _untrained(candidate: Candidate) -> Candidate:
+    """What candidates have in common of which one was trained again, from another seed or from other labels."""
+    return replace(candidate, recipe=replace(candidate.recipe, seed=0, soft_labels=0.0))
