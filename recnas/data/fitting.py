@@ -47,8 +47,8 @@ def fit_inputs(dataset: Dataset, inputs: Inputs) -> Schema:
         inputs: Which features are fed, how numbers are, and which have joint ids.
 
     Raises:
-        InputError: A joint id is of features that cannot have one, a feature to be dropped is not there, none with an
-            embedding would be left, or numbers are to be fed in a way for which the data set is too old.
+        InputError: A joint id is of features that cannot have one, a feature to be dropped is not there, no id would be
+            left, or numbers are to be fed in a way for which the data set is too old.
     """
     return _Fitting(dataset.fed(dataset.own_schema), inputs).schema()
 
@@ -116,7 +116,7 @@ class _Fitting:
         return names
 
     def _check_dropped(self) -> None:
-        """Whether what is dropped is there, and something with an embedding beside it.
+        """Whether what is dropped is there, and an id of some kind beside it, however numbers are fed.
 
         Raises:
             InputError: It is not.
@@ -125,11 +125,8 @@ class _Fitting:
         for name in inputs.dropped:
             if name not in every:
                 raise InputError(f"--drop {name}: there is no feature {name}; there are {', '.join(every)}")
-        has_bins = "bins" in inputs.numbers and bool(self._fed_numbers)
-        if not has_bins and not inputs.crosses and all(item.name in inputs.dropped for item in self._own.sparse):
-            raise InputError(
-                f"--drop {' '.join(inputs.dropped)}: no ids are left, and a model needs a feature that has an embedding"
-            )
+        if not inputs.crosses and all(item.name in inputs.dropped for item in self._own.sparse):
+            raise InputError(f"--drop {' '.join(inputs.dropped)}: no ids are left, and a model needs one")
 
     def _check_version(self, joint_numbers: set[str]) -> None:
         if self._own.version >= RAW_NUMBERS_SINCE or not self._numbers:

@@ -94,6 +94,6 @@ def _droppable(own: Schema, gains: Mapping[str, float], said: Sequence[str]) -> 
     left = [feature.name for feature in (*own.dense, *own.sparse) if feature.name not in said]
     ids = [feature.name for feature in own.sparse if feature.name not in said]
     found = [name for name in gains if name in left][: len(left) // 2]
-    if set(ids) <= set(found):
+    if ids and set(ids) <= set(found):
         found.remove(max(ids, key=found.index))
     return tuple(found)
