@@ -52,10 +52,10 @@ class CandidateProxies(Protocol):
 class EarnedProxies:
     """Measures how well proxies order the networks of a search, and uses those that do.
 
-    A network that was trained once more with another seed, or from other labels, counts once. After 10, 15, 22 … networks have ended, those
-    proxies earn their place whose order within kinds chance would not give (`agreements`), in all looks together with
-    a probability of 5 %. One that has earned it keeps it while its τ has the sign that it had: what it chose itself is
-    a poor sample to judge it by.
+    A network that was trained once more with another seed, or from other labels, counts once. After 10, 15, 22 …
+    networks have ended, those proxies earn their place whose order within kinds chance would not give (`agreements`),
+    in all looks together with a probability of 5 %. One that has earned it keeps it while its τ has the sign that it
+    had: what it chose itself is a poor sample to judge it by.
 
     Args:
         proxies: What gives them; None: none are used.
