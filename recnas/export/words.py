@@ -73,6 +73,8 @@ def recipe_in_words(recipe: Recipe) -> list[tuple[str, str]]:
         ("dropout", dropout),
         ("embeddings at the start", f"normal, of {start}"),
     ]
+    if recipe.soft_labels:
+        found.append(("labels", f"{recipe.soft_labels:.0%} what the run's ensemble predicted, the rest what happened"))
     return [(what, how) for what, how in found if not (what == "dropout" and recipe.dropout == 0)]
 
 
