@@ -259,7 +259,7 @@ def test_a_recipe_s_seed_makes_another_training_of_the_same(data: Path, tmp_path
     assert [candidate.to_json()["recipe"].get("seed") for candidate in candidates] == [None, 1, 2]
     again = trained(data, tmp_path / "again", Candidate.from_json(candidates[1].to_json()))
     assert again.training.validation.log_loss == losses[1]
-    with pytest.raises(InputError, match="soft_labels is 1.5; it must be from 0 to 1"):
+    with pytest.raises(InputError, match=r"soft_labels is 1\.5; it must be from 0 to 1"):
         replace(RECIPE, soft_labels=1.5)
     with pytest.raises(InputError, match="seed is -1; it must be 0 or more"):
         replace(RECIPE, seed=-1)
