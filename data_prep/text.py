@@ -40,6 +40,8 @@ _DAMAGE = (
     ValueError,
     OverflowError,
     RuntimeError,
+    # A file in a zip without a name.
+    IndexError,
 )
 
 _SAMPLES = 64

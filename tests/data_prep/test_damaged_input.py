@@ -145,3 +145,15 @@ def test_half_of_a_surrogate_pair_in_a_key_that_no_feature_has_is_left_alone_whe
     plain = schema.encode([{"user": "u1"}]).ids
     assert (schema.encode([{"user": "u1", "\ud800": 1}]).ids == plain).all()
     assert (schema.encode({"user": "u1", "\ud800": {"\ud800": 1}}).ids == plain).all()
+
+
+def test_a_file_without_a_name_in_a_zip_is_one_line(tmp_path: Path) -> None:
+    whole = bytearray(zipped(CSV))
+    # The length of its name, in the directory.
+    length = whole.rindex(b"PK\x01\x02") + 28
+    whole[length : length + 2] = b"\0\0"
+    log = tmp_path / "log.csv.zip"
+    log.write_bytes(whole)
+    with pytest.raises(InputError, match=r"log\.csv\.zip: ") as refused:
+        list(read_pieces(log, Bar()))
+    assert "\n" not in str(refused.value)

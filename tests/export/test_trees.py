@@ -101,7 +101,7 @@ def test_an_export_is_exported_again_and_may_be_replaced(exported: Path, data: P
 def test_the_best_of_a_run_may_be_trees(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     best = json.loads((run / "results.json").read_text())["best"]
     assert best in FAMILIES
-    assert main(["export", str(run), "--output", str(tmp_path / "model")]) == 0
+    assert main(["export", str(run), "--output", str(tmp_path / "model"), "--single"]) == 0
     assert f"wrote {tmp_path / 'model'}" in capsys.readouterr().out
     assert json.loads((tmp_path / "model" / "architecture.json").read_text())["name"] == best
 
