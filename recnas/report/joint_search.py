@@ -150,7 +150,7 @@ def proxies(history: Sequence[Candidate], known: ProxyValues) -> list[Proxy]:
     ended: dict[str, Candidate] = {}
     for item in last_of(history):
         if item.candidate in known.values and item.whole and (item.ended or item.score is None):
-            ended.setdefault(_without_seed(item.whole), item)
+            ended.setdefault(_untrained(item.whole), item)
     names = list(dict.fromkeys(name for item in ended.values() for name in known.values[item.candidate]))
     figures = {name: [known.values[item.candidate].get(name, math.nan) for item in ended.values()] for name in names}
     found = agreements(
@@ -162,8 +162,9 @@ def proxies(history: Sequence[Candidate], known: ProxyValues) -> list[Proxy]:
     return sorted(told, key=lambda proxy: (not proxy.spans, -abs(proxy.agreement.strength)))
 
 
-def _without_seed(whole: Mapping[str, Any]) -> str:
-    recipe = {name: value for name, value in whole.get("recipe", {}).items() if name != "seed"}
+def _untrained(whole: Mapping[str, Any]) -> str:
+    """What candidates have in common of which one was trained again, from another seed or from other labels."""
+    recipe = {name: value for name, value in whole.get("recipe", {}).items() if name not in ("seed", "soft_labels")}
     return json.dumps({**whole, "recipe": recipe}, sort_keys=True)
 
 
