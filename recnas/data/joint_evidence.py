@@ -89,7 +89,7 @@ def propose_crosses(
         >>> propose_crosses(Dataset("data/flights"), most=1)[0].cross
         'month:day'
     """
-    until = math.inf if seconds is None else time.monotonic() + seconds
+    until = math.inf if seconds is None else time.perf_counter() + seconds
     labels, columns = joint_columns(dataset, rows, seed)
     clicks = int(labels.sum())
     if min(clicks, len(labels) - clicks) < LEAST_CLICKS:
@@ -166,7 +166,7 @@ class _Search:
 
     def _look(self, candidates: Sequence[Parts], rows: int | None = None) -> None:
         for parts in candidates:
-            if time.monotonic() > self._until:
+            if time.perf_counter() > self._until:
                 break
             self._now[parts] = self._model.gain(self._joined(parts, rows))
 
@@ -174,7 +174,7 @@ class _Search:
         """The candidate that wins most beside the present model; None: none can be told from chance."""
         certain = NormalDist().inv_cdf(1 - CHANCE / max(1, self._looked))
         fresh: set[Parts] = set()
-        while self._known and time.monotonic() < self._until:
+        while self._known and time.perf_counter() < self._until:
             best = max(self._known, key=self._known.__getitem__)
             if self._known[best] < self._least:
                 return None

@@ -113,13 +113,15 @@ class Checkpoint:
 
     def __init__(self, folder: Path, seconds: float, processes: Processes) -> None:
         self.folder, self.seconds, self.processes = folder, seconds, processes
-        self._start = self._written = self._looked = time.monotonic()
+        # What is spent is measured by the clock of the search, writes by one that goes on whatever is counted.
+        self._start = time.perf_counter()
+        self._written = self._looked = time.monotonic()
         self._steps, self._next_look = 0, 1
 
     @property
     def spent(self) -> float:
         """Seconds since `restore`, and those up to the state that the training went on from."""
-        return time.monotonic() - self._start
+        return time.perf_counter() - self._start
 
     def due(self) -> bool:
         """Asked after each step: whether the last write, or the start, was long enough ago, by the first process's
@@ -162,7 +164,7 @@ class Checkpoint:
         Raises:
             InputError: The state is damaged, or of another training.
         """
-        self._start = time.monotonic()
+        self._start = time.perf_counter()
         state = self.processes.first(partial(newest_state, self.folder))
         if state is None:
             return None

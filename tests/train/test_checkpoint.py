@@ -208,7 +208,7 @@ def test_the_seconds_of_a_killed_process_count_up_to_its_last_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_learner
 ) -> None:
     learner, now = make_learner(), 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
     killed = checkpoint.Checkpoint(tmp_path, 0.0, learner.processes)
     now += 60.0
     assert killed.restore(learner) is None
