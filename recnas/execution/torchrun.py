@@ -108,7 +108,8 @@ def _left_alone(error: Exception) -> bool:
 
 def map_joined(function: Callable[[Any, Any], T], worker: Any, items: Sequence[Any]) -> Iterator[T]:
     """`function(worker, item)` for each item, in order, each done by all processes together."""
-    return map(partial(_done_joined, function, worker), items)
+    for item in items:
+        yield _done_joined(function, worker, item)
 
 
 def as_done_joined(
