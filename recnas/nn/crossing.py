@@ -48,6 +48,6 @@ def quadratic(x: Tensor, factors: Tensor) -> Tensor:
 
     Args:
         x: x_l.
-        factors: ReLU(W_r x_l + b_r) of R factors side by side, `[B, R · C]`.
+        factors: f_r = ReLU(norm(W_r x_l + b_r)) of R factors side by side, `[B, R · C]`.
     """
     return torch.addcmul(x, x, factors.unflatten(1, (-1, x.shape[1])).sum(1))

@@ -328,7 +328,7 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
             "cross-lowrank": (0, 1, 2, 3, 4, 5, 6),
             "cross-mixture": (0, 1, 2, 3, 4, 5, 6),
             "gated-cross": (0, 1, 2, 3, 4, 5, 6),
-            # Their degree doubles with each layer.
+            # These multiply what they read by itself, so that what is large grows fast.
             "exponential-cross": (0, 1, 2, 3, 4),
             "quadratic": (0, 1, 2, 3, 4),
         },

@@ -154,7 +154,7 @@ class PlainBranch(nn.Module):
                 "cross-mixture": lambda: PlainExperts(inputs),
                 "gated-cross": lambda: gdcn.GatedCrossLayer(inputs),
                 "exponential-cross": lambda: fcn.CrossLayer(inputs, 0.0, "layer"),
-                "quadratic": lambda: qnn.QuadraticLayer(inputs, 2, 0.0, "none"),
+                "quadratic": lambda: qnn.QuadraticLayer(inputs, 2, 0.0, "layer"),
             }[name]()
             for _ in range(depth)
         )
@@ -298,7 +298,9 @@ def _copy_branch(branch: PlainBranch, weights: dict[str, Tensor], put: Callable[
                 put(layer.norm.bias, weights.pop(f"{own}.norm.bias"))
                 put(layer.bias, weights.pop(f"{own}.bias.weight.one").squeeze(1))
             case "quadratic":
-                linear(own, layer.factors.linear)
+                linear(f"{own}.linear", layer.factors.linear)
+                put(layer.factors.norm.weight, weights.pop(f"{own}.norm.weight"))
+                put(layer.factors.norm.bias, weights.pop(f"{own}.norm.bias"))
 
 
 def _agree(arch: Architecture, num_dense: int, num_sparse: int, shake) -> None:

@@ -13,7 +13,6 @@ from torch import Tensor
 from recnas.nn.elastic import ElasticNorm
 from recnas.nn.operators.attention import Attention
 from recnas.nn.operators.mask import Mask
-from recnas.nn.operators.quadratic import QuadraticNetwork
 from recnas.proxies import row_statistics, rows
 from recnas.space import SPACES
 
@@ -47,9 +46,6 @@ def opened(case, arch, count: int) -> np.ndarray:
             layer.feed_forward_in.register_forward_hook(watch_linear)
         elif isinstance(layer, Mask):
             layer.hidden.register_forward_hook(watch_linear)
-        elif isinstance(layer, QuadraticNetwork):
-            for own in layer.layers:
-                own.register_forward_hook(watch_linear)
     dense, fields, _ = case.rows()
     found = []
     for row in range(count):

@@ -201,6 +201,8 @@ class BranchCode(Protocol):
 
     def take(self, name: str, own: str, rows: slice | None = None) -> None: ...
 
+    def take_norm(self, name: str, own: str) -> None: ...
+
 
 class Branch(ABC):
     """A network over the stem's columns beside the blocks, whose output the logit reads too.

@@ -54,8 +54,7 @@ class ExponentialCross(Branch):
         code.step(f"{code.result} = self.{code.name}({code.dense}, {code.fields})")
         for layer in range(code.depth):
             code.take(f"{code.name}.linear.{layer}.weight", f"layers.{layer}.linear.weight.{STEM}")
-            for part in ("weight", "bias"):
-                code.take(f"{code.name}.norm.{layer}.{part}", f"layers.{layer}.norm.{part}")
+            code.take_norm(f"{code.name}.norm.{layer}", f"layers.{layer}.norm")
             code.take(f"{code.name}.bias.{layer}", f"layers.{layer}.bias.weight.{ONE}")
 
 

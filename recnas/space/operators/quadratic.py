@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from recnas.space.operators import Branch, BranchCode, Layer, branch, linear
+from recnas.space.operators import Branch, BranchCode, Layer, branch, linear, norm
 from recnas.space.operators.cross import STEM
 
 FACTORS = 2
@@ -13,18 +13,19 @@ FACTORS = 2
 
 _QUADRATIC = '''\
 class QuadraticNetwork(nn.Module):
-    """x ← x + Σᵣ x ∘ ReLU(Wᵣ x + bᵣ), layer by layer (QNN-α, Li et al. 2025)."""
+    """x ← x + Σᵣ x ∘ ReLU(LN(Wᵣ x + bᵣ)), layer by layer (QNN-α, Li et al. 2025)."""
 
     def __init__(self, columns: int, factors: int, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(columns, factors * columns) for _ in range(layers))
-        for layer in self.layers:
-            nn.init.zeros_(layer.bias)
+        self.linear = nn.ModuleList(nn.Linear(columns, factors * columns) for _ in range(layers))
+        self.norm = nn.ModuleList(nn.LayerNorm(factors * columns) for _ in range(layers))
+        for linear in self.linear:
+            nn.init.zeros_(linear.bias)
 
     def forward(self, stem: Tensor) -> Tensor:
         x = stem
-        for layer in self.layers:
-            x = x * F.relu(layer(x)).unflatten(1, (-1, x.shape[1])).sum(1) + x
+        for linear, norm in zip(self.linear, self.norm, strict=True):
+            x = x * F.relu(norm(linear(x))).unflatten(1, (-1, x.shape[1])).sum(1) + x
         return x
 '''
 
@@ -33,7 +34,7 @@ class QuadraticNetwork(nn.Module):
 class Quadratic(Branch):
     name = "quadratic"
     title = "Quadratic network"
-    explanation = "layers over the stem: x + a sum of two x ∘ ReLU(W x + b) (QNN-α)"
+    explanation = "layers over the stem: x + a sum of two x ∘ ReLU(LN(W x + b)) (QNN-α)"
     module = "recnas.nn.operators.quadratic:QuadraticNetwork"
     helpers = MappingProxyType({"QuadraticNetwork": _QUADRATIC})
     leads = True
@@ -41,11 +42,13 @@ class Quadratic(Branch):
     def layers(self, columns: int, depth: int) -> Iterator[Layer]:
         for _ in range(depth):
             yield linear(columns, FACTORS * columns, bias=True)
+            yield norm(FACTORS * columns)
 
     def write(self, code: BranchCode) -> None:
         code.use("QuadraticNetwork")
         code.layer(code.name, f"QuadraticNetwork({code.columns}, {FACTORS}, {code.depth})")
         code.step(f"{code.result} = self.{code.name}({code.stem})")
         for layer in range(code.depth):
-            code.take(f"{code.name}.layers.{layer}.weight", f"layers.{layer}.weight.{STEM}")
-            code.take(f"{code.name}.layers.{layer}.bias", f"layers.{layer}.bias")
+            code.take(f"{code.name}.linear.{layer}.weight", f"layers.{layer}.linear.weight.{STEM}")
+            code.take(f"{code.name}.linear.{layer}.bias", f"layers.{layer}.linear.bias")
+            code.take_norm(f"{code.name}.norm.{layer}", f"layers.{layer}.norm")
