@@ -10,6 +10,7 @@ from functools import reduce
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
+from recnas.space.choices import drawn
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,15 @@ class Options:
 
     Attributes:
         values: The values, in their order if they have one.
-        first: How likely the first one is; None: as likely as each of the others.
+        share: How likely the first one is; None: as likely as each of the others.
     """
 
     values: tuple[Any, ...]
-    first: float | None = None
+    share: float | None = None
 
     def draw(self, rng: random.Random) -> Any:
         """One of them."""
-        if self.first is None:
-            return rng.choice(self.values)
-        return self.values[0] if rng.random() < self.first else rng.choice(self.values[1:])
+        return drawn(self.values, self.share, rng)
 
 
 NETWORK = "network."

@@ -9,12 +9,25 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
 from typing import Any
 
 from recnas.space.architecture import Block
+
+
+def drawn(values: Sequence[Any], share: float | None, rng: random.Random) -> Any:
+    """One of some values.
+
+    Args:
+        values: At least one; with a share two.
+        share: How likely the first one is; None: as likely as each of the others.
+        rng: The source of the draw.
+    """
+    if share is None:
+        return rng.choice(values)
+    return values[0] if rng.random() < share else rng.choice(values[1:])
 
 
 class Choice(ABC):
@@ -78,9 +91,7 @@ class OneOf(Choice):
         return iter(self.values)
 
     def draw(self, rng: random.Random) -> Any:
-        if self.share is None:
-            return rng.choice(self.values)
-        return self.first if rng.random() < self.share else rng.choice(self.values[1:])
+        return drawn(self.values, self.share, rng)
 
     def allows(self, value: Any) -> bool:
         return value in self.values

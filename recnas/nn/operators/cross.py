@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from recnas.nn.elastic import ElasticLinear, WeightSlices
 from recnas.nn.operators.stem import StemNetwork, applied
-from recnas.space.operators.cross import STEM
+from recnas.space.operators.stem import STEM
 
 
 class CrossNetwork(StemNetwork):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recnas.nn.elastic import ElasticLinear, InputSegment, WeightSlices
-from recnas.space.operators.cross import STEM
+from recnas.space.operators.stem import STEM
 
 
 class StemNetwork(nn.Module):

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from recnas.space.operators import Branch, BranchCode, Layer, branch, linear
-
-STEM = "stem"
-"""The source that a cross layer reads."""
+from recnas.space.operators.stem import STEM, write_network
 
 _CROSS_NETWORK = '''\
 class CrossNetwork(nn.Module):
@@ -44,9 +42,7 @@ class Cross(Branch):
             yield linear(columns, columns, bias=True)
 
     def write(self, code: BranchCode) -> None:
-        code.use("CrossNetwork")
-        code.layer(code.name, f"CrossNetwork({code.columns}, {code.depth})")
-        code.step(f"{code.result} = self.{code.name}({code.stem})")
+        write_network(code, "CrossNetwork", code.columns)
         for layer in range(code.depth):
             code.take(f"{code.name}.layers.{layer}.weight", f"layers.{layer}.weight.{STEM}")
             code.take(f"{code.name}.layers.{layer}.bias", f"layers.{layer}.bias")

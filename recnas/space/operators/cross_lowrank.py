@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from recnas.space.operators import Branch, BranchCode, Layer, branch, linear
-from recnas.space.operators.cross import STEM
+from recnas.space.operators.stem import take_linear, write_network
 
 RANK_SHARE = 4
 """Columns for each of the rank, with which the paper finds hardly anything lost; a layer costs half of a full one."""
@@ -46,13 +46,10 @@ class LowRankCross(Branch):
             yield linear(rank, columns, bias=True)
 
     def write(self, code: BranchCode) -> None:
-        code.use("LowRankCrossNetwork")
-        code.layer(code.name, f"LowRankCrossNetwork({code.columns}, {rank_of(code.columns)}, {code.depth})")
-        code.step(f"{code.result} = self.{code.name}({code.stem})")
+        write_network(code, "LowRankCrossNetwork", code.columns, rank_of(code.columns))
         for layer in range(code.depth):
-            for part in ("down", "up"):
-                code.take(f"{code.name}.{part}.{layer}.weight", f"layers.{layer}.{part}.weight.{STEM}")
-            code.take(f"{code.name}.up.{layer}.bias", f"layers.{layer}.up.bias")
+            take_linear(code, layer, "down")
+            take_linear(code, layer, "up", bias=True)
 
 
 def rank_of(columns: int) -> int:

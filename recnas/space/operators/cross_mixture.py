@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from recnas.space.operators import Branch, BranchCode, Layer, branch, linear
-from recnas.space.operators.cross import STEM
+from recnas.space.operators.stem import STEM, take_linear, write_network
 
 EXPERTS = 4
 RANK_SHARE = 16
@@ -57,13 +57,11 @@ class CrossOfExperts(Branch):
             yield linear(columns, EXPERTS)
 
     def write(self, code: BranchCode) -> None:
-        code.use("CrossMixture")
-        code.layer(code.name, f"CrossMixture({code.columns}, {rank_of(code.columns)}, {EXPERTS}, {code.depth})")
-        code.step(f"{code.result} = self.{code.name}({code.stem})")
+        write_network(code, "CrossMixture", code.columns, rank_of(code.columns), EXPERTS)
         for layer in range(code.depth):
-            for part in ("down", "up", "gate"):
-                code.take(f"{code.name}.{part}.{layer}.weight", f"layers.{layer}.{part}.weight.{STEM}")
-            code.take(f"{code.name}.up.{layer}.bias", f"layers.{layer}.up.bias")
+            take_linear(code, layer, "down")
+            take_linear(code, layer, "up", bias=True)
+            take_linear(code, layer, "gate")
             for place in range(EXPERTS):
                 own = f"layers.{layer}.within.{place}.weight.{STEM}"
                 code.take(f"{code.name}.within.{layer}.{place}.weight", own)

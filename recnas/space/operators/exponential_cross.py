@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from recnas.space.operators import Branch, BranchCode, Layer, branch, linear, norm
-from recnas.space.operators.cross import STEM
+from recnas.space.operators.stem import take_linear, write_network
 
 ONE = "one"
 """The source that a layer's bias reads: a column of ones."""
@@ -49,11 +49,9 @@ class ExponentialCross(Branch):
             yield linear(1, columns)
 
     def write(self, code: BranchCode) -> None:
-        code.use("ExponentialCrossNetwork")
-        code.layer(code.name, f"ExponentialCrossNetwork({code.columns}, {code.depth})")
-        code.step(f"{code.result} = self.{code.name}({code.dense}, {code.fields})")
+        write_network(code, "ExponentialCrossNetwork", code.columns, inputs=f"{code.dense}, {code.fields}")
         for layer in range(code.depth):
-            code.take(f"{code.name}.linear.{layer}.weight", f"layers.{layer}.linear.weight.{STEM}")
+            take_linear(code, layer, "linear")
             code.take_norm(f"{code.name}.norm.{layer}", f"layers.{layer}.norm")
             code.take(f"{code.name}.bias.{layer}", f"layers.{layer}.bias.weight.{ONE}")
 

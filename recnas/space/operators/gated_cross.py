@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from recnas.space.operators import Branch, BranchCode, Layer, branch, linear
-from recnas.space.operators.cross import STEM
+from recnas.space.operators.stem import take_linear, write_network
 
 _GATED_CROSS = '''\
 class GatedCrossNetwork(nn.Module):
@@ -42,10 +42,7 @@ class GatedCross(Branch):
             yield linear(columns, columns)
 
     def write(self, code: BranchCode) -> None:
-        code.use("GatedCrossNetwork")
-        code.layer(code.name, f"GatedCrossNetwork({code.columns}, {code.depth})")
-        code.step(f"{code.result} = self.{code.name}({code.stem})")
+        write_network(code, "GatedCrossNetwork", code.columns)
         for layer in range(code.depth):
-            for part in ("cross", "gate"):
-                code.take(f"{code.name}.{part}.{layer}.weight", f"layers.{layer}.{part}.weight.{STEM}")
-            code.take(f"{code.name}.cross.{layer}.bias", f"layers.{layer}.cross.bias")
+            take_linear(code, layer, "cross", bias=True)
+            take_linear(code, layer, "gate")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from recnas.space.operators import Branch, BranchCode, Layer, branch, linear, norm
-from recnas.space.operators.cross import STEM
+from recnas.space.operators.stem import take_linear, write_network
 
 FACTORS = 2
 """What each layer sums; the authors have 1 to 4."""
@@ -45,10 +45,7 @@ class Quadratic(Branch):
             yield norm(FACTORS * columns)
 
     def write(self, code: BranchCode) -> None:
-        code.use("QuadraticNetwork")
-        code.layer(code.name, f"QuadraticNetwork({code.columns}, {FACTORS}, {code.depth})")
-        code.step(f"{code.result} = self.{code.name}({code.stem})")
+        write_network(code, "QuadraticNetwork", code.columns, FACTORS)
         for layer in range(code.depth):
-            code.take(f"{code.name}.linear.{layer}.weight", f"layers.{layer}.linear.weight.{STEM}")
-            code.take(f"{code.name}.linear.{layer}.bias", f"layers.{layer}.linear.bias")
+            take_linear(code, layer, "linear", bias=True)
             code.take_norm(f"{code.name}.norm.{layer}", f"layers.{layer}.norm")
