@@ -121,7 +121,8 @@ def _is_indicator(feature: DenseFeature) -> bool:
 
 def _in_order(wanted: list[str], names: list[str]) -> bool:
     """Whether names are among others, in the same order."""
-    return wanted == [name for name in names if name in set(wanted)]
+    among = set(wanted)
+    return wanted == [name for name in names if name in among]
 
 
 def _other_names(kind: str, names: list[str], wanted: list[str]) -> Difference:
