@@ -63,6 +63,11 @@ class Candidate:
             return float(self.network.all_choices["learning_rate"])
         return self.recipe.optimization.learning_rate
 
+    @property
+    def soft_labels(self) -> float:
+        """Share of its labels that is what the run's ensemble predicts; 0 of trees."""
+        return 0.0 if self.recipe is None else self.recipe.soft_labels
+
     @cached_property
     def network_id(self) -> str:
         """The network's: twelve hexadecimal digits of its canonical form, or the baseline's name."""

@@ -198,7 +198,7 @@ class JointSpace:
         for place in dict.fromkeys(shared):
             # Trees have few of them.
             numbers.append(_number(own[place], self.value(candidate, place)) if place in own else -1.0)
-        numbers.append(0.0 if candidate.recipe is None else candidate.recipe.soft_labels)
+        numbers.append(candidate.soft_labels)
         if self.space is not None:
             is_searched = isinstance(candidate.network, Architecture)
             width = len(self.space.encode(self.space.first()))

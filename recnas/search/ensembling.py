@@ -49,7 +49,7 @@ class Ensembling(Stage):
         # Where baselines are added to a finished run, its own models stand beside them.
         earlier = dict.fromkeys([*chosen.values(), *({} if before is None else before.weights)])
         usable = finished([*trained, *_read(context, [id_ for id_ in earlier if id_ not in known])])
-        by_id = {result.candidate.id: result for result in usable if _is_kept(context.run, result)}
+        by_id = {result.candidate.id: result for result in usable if is_kept(context.run, result)}
         with context.console.bar(1, self.name, "ensembles") as bar:
             # A process that was killed after it wrote this may have dropped some of the others.
             if before is not None and set(before.weights) <= set(by_id) <= set(before.among):
@@ -85,7 +85,7 @@ def _can_predict(settings: Settings, candidate: Candidate) -> bool:
     return not is_user_code(network.name if isinstance(network, Baseline) else settings.block_space or "")
 
 
-def _is_kept(run: Path, result: Result) -> bool:
+def is_kept(run: Path, result: Result) -> bool:
     """Whether there are weights and predictions; the first versions kept no predictions."""
     folder = ModelFolder(run, result.candidate)
     return folder.weights.exists() and folder.predictions.exists()
@@ -104,9 +104,8 @@ def _selected(context: RunContext, best: Result, library: Sequence[Result]) -> S
     if len(library) < 2 or library[0] is not best:
         return alone
     labels = context.dataset.labels("validation")
-    predictions = [ModelFolder(context.run, item.candidate).read_predictions(len(labels)) for item in library]
-    selection = select_members(
-        context.settings, predictions, labels, context.settings.final.ensemble, _limits(context, library)
+    selection, predictions = select_members(
+        context, library, labels, context.settings.final.ensemble, _limits(context, library)
     )
     weights = {ids[place]: weight for place, weight in selection.weights.items()}
     if len(weights) == 1:
@@ -119,20 +118,25 @@ def _selected(context: RunContext, best: Result, library: Sequence[Result]) -> S
 
 
 def select_members(
-    settings: Settings, predictions: Sequence[np.ndarray], labels: np.ndarray, most: int, admits: Admits
-) -> Selection:
-    """Which of some models predict best together.
+    context: RunContext, library: Sequence[Result], labels: np.ndarray, most: int, admits: Admits
+) -> tuple[Selection, list[np.ndarray]]:
+    """Which of some trained candidates predict best together, and what each predicts of the validation rows, `[N]`.
 
     Args:
-        settings: The run's.
-        predictions: Of each model the logits of the validation rows, `[N]`.
-        labels: Of these rows, `[N]`, 0 or 1.
+        context: The run.
+        library: Those whose predictions are kept.
+        labels: Of the validation rows, `[N]`, 0 or 1.
         most: Members at most.
         admits: As in `select`.
+
+    Raises:
+        InputError: Predictions are damaged.
     """
-    rows = _rows(settings, len(labels))
+    predictions = [ModelFolder(context.run, item.candidate).read_predictions(len(labels)) for item in library]
+    rows = _rows(context.settings, len(labels))
     logits = np.stack([of_model[rows] for of_model in predictions])
-    return select(logits, labels[rows], most=most, seed=stage_seed(settings, ENSEMBLE), admits=admits)
+    seed = stage_seed(context.settings, ENSEMBLE)
+    return select(logits, labels[rows], most=most, seed=seed, admits=admits), predictions
 
 
 def _rows(settings: Settings, rows: int) -> np.ndarray:

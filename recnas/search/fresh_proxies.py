@@ -20,7 +20,7 @@ from recnas.runs.folder import PROXIES
 from recnas.runs.proxy_values import ProxyValues, read_proxy_values
 from recnas.runs.settings import Settings
 from recnas.search.feeding import KEPT, open_data
-from recnas.search.scoring import stage_seed
+from recnas.search.scoring import stage_seed, weights_seed
 from recnas.strategies.within_kinds import Agreement
 from recnas.util.files import writing
 
@@ -97,9 +97,7 @@ class FreshProxies:
         of_network = [name for name in names if name != MACS]
         lookups = self._lookups(candidate.inputs) if of_network else None
         if lookups is not None:
-            again = f"/{candidate.recipe.seed}" if candidate.recipe.seed else ""
-            seed = stage_seed(self._settings, f"train/{candidate.network.id}{again}")
-            found |= measure_fresh(candidate, lookups, seed, of_network)
+            found |= measure_fresh(candidate, lookups, weights_seed(self._settings, candidate), of_network)
         return found
 
     def _read(self, inputs: Inputs) -> Lookups | None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 
-from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_RECIPE
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.joint_space import JointSpace
@@ -79,7 +78,7 @@ class JointSearch(SearchStage):
                 return clock.stamped(context.train_as_done(lambda: prepared(more())))
 
             def prepared(evaluations: Sequence[Evaluation]) -> Sequence[Evaluation]:
-                if any(_is_student(evaluation.candidate) for evaluation in evaluations):
+                if any(evaluation.candidate.soft_labels for evaluation in evaluations):
                     teach(context, found.values())
                 return evaluations
 
@@ -138,11 +137,6 @@ def joint_space(settings: Settings, beginning: Beginning, own: Schema) -> JointS
         beginning.droppable,
         no_choice_of(own),
     )
-
-
-def _is_student(candidate: Candidate) -> bool:
-    """Whether it learns from what the run's ensemble predicts."""
-    return candidate.recipe is not None and candidate.recipe.soft_labels > 0
 
 
 def _budget(limit: Limit) -> Budget:

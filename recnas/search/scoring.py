@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.data import Dataset
 from recnas.nn.embeddings import ShardedEmbeddings
@@ -157,6 +158,16 @@ def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:
             f"{proxy.batches} proxy batches of {proxy.batch_size} need {needed} training rows, {dataset.path} has "
             f"{rows}; make them smaller with --proxy-batch-size"
         )
+
+
+def weights_seed(settings: Settings, candidate: Candidate) -> int:
+    """That of the weights that a network begins with: its recipes begin with the same, but for their own seed."""
+    return stage_seed(settings, f"train/{candidate.network.id}{again(candidate)}")
+
+
+def again(candidate: Candidate) -> str:
+    """What tells the seeds of alike trainings of a network from one another."""
+    return f"/{candidate.recipe.seed}" if candidate.recipe.seed else ""
 
 
 def stage_seed(settings: Settings, stage: str) -> int:

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from recnas.candidates.evaluation import Result
-from recnas.runs.models import ModelFolder
 from recnas.search.context import RunContext
 from recnas.search.ensemble_selection import Mixture
-from recnas.search.ensembling import select_members
+from recnas.search.ensembling import is_kept, select_members
 from recnas.search.feeding import teacher_file
 from recnas.search.keeping import ensemble_library
 from recnas.search.training import measure_kept
@@ -37,14 +36,9 @@ def teach(context: RunContext, results: Iterable[Result]) -> None:
     """
     if (file := teacher_file(context.run)).exists():
         return
-    library = [
-        result
-        for result in ensemble_library(results)
-        if ModelFolder(context.run, result.candidate).predictions.exists()
-    ]
+    library = [result for result in ensemble_library(results) if is_kept(context.run, result)]
     labels = context.dataset.labels("validation")
-    predictions = [ModelFolder(context.run, item.candidate).read_predictions(len(labels)) for item in library]
-    selection = select_members(context.settings, predictions, labels, MOST_TEACHERS, lambda members: True)
+    selection, _ = select_members(context, library, labels, MOST_TEACHERS, lambda members: True)
     mixture = Mixture()
     for place, weight in selection.weights.items():
         mixture.add(weight, measure_kept(context.settings, library[place].candidate, "train").logits)

@@ -25,7 +25,7 @@ from recnas.nn.processes import Processes, all_processes
 from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data, taught
-from recnas.search.scoring import stage_seed
+from recnas.search.scoring import again, stage_seed, weights_seed
 from recnas.search.tree_training import grow_candidate
 from recnas.space import SearchSpace
 from recnas.train.checkpoint import Checkpoint, load_model_tensors, save_model
@@ -135,9 +135,7 @@ class _TrainingRun:
         recipe, self.device = self.candidate.recipe, default_device()
         self.dataset = dataset = taught(Path(settings.run), self.dataset, recipe.soft_labels)
         optimization = recipe.optimization
-        again = f"/{recipe.seed}" if recipe.seed else ""
-        # By the network alone: its recipes begin with the same weights, but for their seed.
-        torch.manual_seed(stage_seed(settings, f"train/{network.id}{again}"))
+        torch.manual_seed(weights_seed(settings, self.candidate))
         embeddings = ShardedEmbeddings(
             dataset.schema,
             dim := dim_of(self.candidate),
@@ -152,7 +150,7 @@ class _TrainingRun:
         made = build_network(network, dataset.schema, dim, recipe.dropout, recipe.embedding_std)
         self.model = CTRModel(dataset.schema, embeddings, made).to(self.device)
         self.learner = ModelLearner(self.model, optimization)
-        self.order = stage_seed(settings, f"train{again}")
+        self.order = stage_seed(settings, f"train{again(self.candidate)}")
         kept = self.checkpoint.restore(self.learner) or {"epochs": [], "tally": {}}
         self.epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
         self.tally = Tally(**kept["tally"])

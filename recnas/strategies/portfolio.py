@@ -110,7 +110,7 @@ class Portfolio(Strategy):
         self._refines, self._with_proxies = refines, with_proxies
         self._trials: dict[str, Trial] = {}
         self._under_way: dict[str, Trial] = {}
-        self._clock, self._students = 0.0, 0
+        self._clock = 0.0
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:
@@ -229,11 +229,8 @@ class Portfolio(Strategy):
         for trial in self._elite(of_trees=False)[: STUDENTS if self._students < STUDENTS else 0]:
             candidate = trial.evaluation.candidate
             recipe = replace(candidate.recipe, soft_labels=SOFT_LABELS)
-            # From now on no time is kept for it.
-            self._students += 1
             if (student := self._admitted(STUDENT, replace(candidate, recipe=recipe), (candidate.id,))) is not None:
                 return student
-            self._students -= 1
         return None
 
     def _from_sources(self) -> Trial | None:
@@ -364,7 +361,13 @@ class Portfolio(Strategy):
         if (whole := self._pace.seconds(candidate)) is None:
             return True
         is_too_long = self._ended() and whole > MOST_OF_BUDGET * seconds
-        return not is_too_long and self._clock + share * whole + self._kept_for_student <= seconds
+        kept = 0.0 if candidate.soft_labels else self._kept_for_student
+        return not is_too_long and self._clock + share * whole + kept <= seconds
+
+    @property
+    def _students(self) -> int:
+        """Networks that were asked to learn from the ensemble."""
+        return sum(trial.evaluation.source == STUDENT for trial in self._trials.values())
 
     @property
     def _kept_for_student(self) -> float:
