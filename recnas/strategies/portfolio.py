@@ -226,7 +226,8 @@ class Portfolio(Strategy):
 
     def _student(self) -> Trial | None:
         """The best network that has not learned from the ensemble's predictions, to learn from them."""
-        for trial in self._elite(of_trees=False)[: STUDENTS if self._students < STUDENTS else 0]:
+        sound = [trial for trial in self._elite(of_trees=False) if math.isfinite(trial.loss)]
+        for trial in sound[: STUDENTS if self._students < STUDENTS else 0]:
             candidate = trial.evaluation.candidate
             recipe = replace(candidate.recipe, soft_labels=SOFT_LABELS)
             if (student := self._admitted(STUDENT, replace(candidate, recipe=recipe), (candidate.id,))) is not None:

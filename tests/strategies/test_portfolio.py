@@ -215,6 +215,8 @@ def test_trainings_that_diverge_are_results() -> None:
     everything = World(lambda candidate: math.inf)
     everything.search(Portfolio(MEMBERS), problem(Budget(evaluations=25)))
     assert len(candidates_of(everything)) == 25
+    # There is no ensemble to learn from.
+    assert "student" not in {item.source for item in everything.asked}
 
 
 def test_a_portfolio_of_which_nothing_is_in_the_space_gives_way_to_the_space_s_own() -> None:
