@@ -48,7 +48,11 @@ def spread_over(ray: str | None, folder: Path, say: Callable[[str], None]) -> It
     # Ray is an extra, and this brings torch.
     from recnas.execution.ray_workers import RayWorkers
 
-    with RayWorkers(ray, None, say, _nothing) as executor, tempfile.TemporaryDirectory(dir=folder) as place:
+    with (
+        # Tasks end before their folder goes; one on a machine that was lost may write on, and hides no error.
+        tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as place,
+        RayWorkers(ray, None, say, _nothing) as executor,
+    ):
         token = _spread.set((executor, Path(place).absolute()))
         try:
             yield

@@ -31,6 +31,8 @@ START_WITHIN = 300.0
 """Seconds within which a worker must be up; a cluster that grows on demand takes minutes."""
 SEEN_WITHIN = 10.0
 """Seconds within which a file that is written here is seen elsewhere."""
+ENDED_WITHIN = 10.0
+"""Seconds within which tasks that nobody waits for any more have ended; a machine that is gone says nothing."""
 SAID_AFTER = 15.0
 """Seconds after which it is said what workers wait for; one that has room starts within these."""
 
@@ -252,11 +254,8 @@ class RayWorkers(Executor):
                         waiting.extend(more())
         finally:
             # Work that nobody waits for any more; after `close` it has ended, and Ray would connect anew to end it.
-            for reference, (_, actor) in () if self._is_closed else under_way.items():
-                if actor is not None:
-                    self._end(actor)
-                else:
-                    self._ray.cancel(reference, force=True)
+            if not self._is_closed:
+                self._give_up(under_way)
             self._begun.clear()
 
     def wait_for_start(self) -> None:
@@ -359,6 +358,22 @@ class RayWorkers(Executor):
         except self._ray.exceptions.RayError as error:
             raise _WorkerLost(first_line(error)) from None
         return outcome.unpack()
+
+    def _give_up(self, under_way: Mapping[Any, tuple[int, _Actor | None]]) -> None:
+        """Ends work that is under way, and waits until its tasks write no more files."""
+        tasks = []
+        for reference, (_, actor) in under_way.items():
+            if actor is not None:
+                self._end(actor)
+            else:
+                self._ray.cancel(reference, force=True)
+                tasks.append(reference)
+        deadline = time.monotonic() + ENDED_WITHIN
+        for task in tasks:
+            # A task has ended when it gives nothing more: no value, or that it was cancelled.
+            with suppress(StopIteration, self._ray.exceptions.RayError):
+                while (left := deadline - time.monotonic()) > 0 and self._ray.wait([task], timeout=left)[0]:
+                    self._ray.get(next(task))
 
     def _end(self, actor: _Actor) -> None:
         self._actors.remove(actor)

@@ -112,6 +112,28 @@ def test_work_that_kills_every_worker_ends_in_one_line(workers: RayWorkers, monk
 
 
 @by_value
+def _write_on(worker: int, item: tuple[str, float]) -> None:
+    """Writes as often as it can, for some seconds."""
+    path, seconds = item
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with open(path, "a") as file:
+            file.write(".")
+
+
+def test_tasks_that_nobody_waits_for_any_more_write_no_more(workers: RayWorkers, tmp_path: Path) -> None:
+    parts = [[(str(tmp_path / "short"), 0.0), (str(tmp_path / "long"), 60.0)]]
+    done = workers.as_done(_write_on, lambda: parts.pop() if parts else [])
+    assert next(done)[0] == (str(tmp_path / "short"), 0.0)
+    while not (tmp_path / "long").exists():
+        time.sleep(0.01)
+    done.close()
+    size = (tmp_path / "long").stat().st_size
+    time.sleep(1.0)
+    assert (tmp_path / "long").stat().st_size == size
+
+
+@by_value
 class _Others:
     """Somebody else's work."""
 
