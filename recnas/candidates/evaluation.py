@@ -58,6 +58,25 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class CalibrationBin:
+    """Rows with alike predictions.
+
+    Attributes:
+        predicted: The mean predicted probability.
+        clicked: The share that was clicked.
+        rows: Their number.
+    """
+
+    predicted: float
+    clicked: float
+    rows: int
+
+    def to_json(self) -> dict[str, float]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Epoch:
     """A measurement where the recipe asks for one, or where a training paused.
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from recnas.report import figures, joint_search, training_figures
+from recnas.report.calibration_figure import calibration_figure
 from recnas.report.drawing import draw_architecture, operator_names, output_name
 from recnas.report.html import NOTHING, compact, figure_html, fill
 from recnas.report.importance import what_mattered
@@ -57,6 +58,7 @@ def render_report(run: Run) -> str:
         outcome=outcome(run),
         models=ranked(run),
         ensemble=run.results.ensemble if run.results else None,
+        compared=run.results.comparison if run.results else None,
         timed=any(model.latency_ms is not None for model in ranked(run)),
         front=run.results.front if run.results else (),
         best_id=run.results.best if run.results else None,
@@ -77,6 +79,7 @@ def _figures(run: Run) -> dict[str, Markup | None]:
     best = _best_searched(run)
     finalists = [model.id for model in models]
     makers: dict[str, Callable[[], go.Figure | None]] = {
+        "calibration": lambda: calibration_figure(run.results) if run.results else None,
         "cost": lambda: figures.cost_figure(models, best, _cost_limits(run)),
         "warmup": lambda: figures.warmup_figure(run.warmup) if run.warmup else None,
         "training": lambda: training_figures.training_figure(run.training),

@@ -24,6 +24,7 @@ class SelectedEnsemble:
         validation: Figures on the validation rows, by which the members were selected.
         held_out: Log loss of validation rows by ensembles that were selected without them.
         single: That of the best model alone on the same rows.
+        error: Standard error of the difference of the two; None of a run of before 0.3.
         among: The ids of the candidates that they were selected from.
     """
 
@@ -32,6 +33,7 @@ class SelectedEnsemble:
     held_out: float
     single: float
     among: tuple[str, ...]
+    error: float | None = None
 
 
 def write_ensemble(run: Path, ensemble: SelectedEnsemble) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recnas.candidates.evaluation import CalibrationBin
 from recnas.candidates.families import family_title
 from recnas.candidates.network import BASELINE
+from recnas.runs.comparison import Comparison, Standing
 from recnas.runs.results import current
 from recnas.util.user_code import from_file_name
 
@@ -36,6 +38,8 @@ class Model:
         share: Of the whole training, what one that was dropped has done.
         title: What the code of a user's own baseline calls it.
         trees: Number of trees; None of a network.
+        calibration: Whether test rows were clicked as often as it predicts.
+        standing: Where it stands beside the best; None where nobody compared it.
     """
 
     id: str
@@ -54,6 +58,8 @@ class Model:
     title: str | None = None
     candidate: str | None = None
     trees: int | None = None
+    calibration: tuple[CalibrationBin, ...] = ()
+    standing: Standing | None = None
 
     @property
     def training(self) -> str | None:
@@ -103,6 +109,7 @@ class Ensemble:
         validation: Figures on the validation rows, by which they were selected.
         held_out: Log loss of validation rows by ensembles that were selected without them.
         single: That of the best model alone on the same rows.
+        error: Standard error of the difference of the two; None where nobody told it.
         parameters: Of all members together, as `macs` and `latency_ms` are.
         over_limits: As of a model.
     """
@@ -117,6 +124,8 @@ class Ensemble:
     macs: int
     latency_ms: float | None
     over_limits: tuple[str, ...]
+    error: float | None = None
+    calibration: tuple[CalibrationBin, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,7 @@ class Results:
 
     Attributes:
         ensemble: None where the best model predicts best alone, or none was asked for.
+        comparison: How sure it is which model is best; None in runs that did not tell.
         front: Found models that no other beats in validation log loss and in every cost that the search kept low.
     """
 
@@ -137,25 +147,29 @@ class Results:
     search: Mapping[str, Any]
     front: tuple[str, ...] = ()
     ensemble: Ensemble | None = None
+    comparison: Comparison | None = None
 
 
 def read_leaderboard(data: dict[str, Any]) -> Results:
     """Reads what `results.json` holds, of whatever version."""
     data, about = current(data), data.get("data") or {}
+    comparison = None if data.get("comparison") is None else Comparison.from_json(data["comparison"])
+    standings = {} if comparison is None else comparison.models
     return Results(
         best=data.get("best"),
         data_name=about.get("name"),
         rows={split: rows for split, rows in (about.get("rows") or {}).items() if rows is not None},
         positive_rate=finite(about.get("positive_rate")),
         space=data.get("space"),
-        models=tuple(_model(model) for model in data["models"]),
+        models=tuple(_model(model, standings.get(model.get("candidate"))) for model in data["models"]),
         search=data.get("search") or {},
         front=tuple(data.get("front") or ()),
         ensemble=None if data.get("ensemble") is None else _ensemble(data["ensemble"]),
+        comparison=comparison,
     )
 
 
-def _model(data: dict[str, Any]) -> Model:
+def _model(data: dict[str, Any], standing: Standing | None) -> Model:
     return Model(
         id=data["id"],
         kind=data["kind"],
@@ -173,6 +187,8 @@ def _model(data: dict[str, Any]) -> Model:
         title=data.get("title"),
         candidate=data.get("candidate"),
         trees=data.get("trees"),
+        calibration=_calibration(data),
+        standing=standing,
     )
 
 
@@ -191,7 +207,14 @@ def _ensemble(data: dict[str, Any]) -> Ensemble:
         macs=data["macs"],
         latency_ms=data["latency_ms"],
         over_limits=tuple(data["over_limits"]),
+        error=data["held_out"].get("error"),
+        calibration=_calibration(data),
     )
+
+
+def _calibration(data: dict[str, Any]) -> tuple[CalibrationBin, ...]:
+    bins = data.get("calibration") or ()
+    return tuple(CalibrationBin(item["predicted"], item["clicked"], item["rows"]) for item in bins)
 
 
 def finite(value: float | None) -> float | None:

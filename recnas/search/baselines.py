@@ -19,7 +19,7 @@ from recnas.runs.plan import write_plan
 from recnas.runs.results import best_trained, check_judged, read_results
 from recnas.runs.settings import Settings
 from recnas.search.baseline_candidates import check_baseline_candidates
-from recnas.search.conclusion import ensemble_entry, model_entries
+from recnas.search.conclusion import comparison_entry, ensemble_entry, model_entries
 from recnas.search.context import RunOptions
 from recnas.search.costs import Costs
 from recnas.search.data_summary import say_rows
@@ -108,7 +108,10 @@ def _add_baselines(settings: Settings, names: tuple[str, ...], options: RunOptio
             console.stages = tuple(stage.name for stage in stages)
             findings = go_through(context, stages)
             results["models"] += model_entries(context, findings)
-            results |= best_trained(results["models"]) | {"ensemble": ensemble_entry(context, findings)}
+            results |= best_trained(results["models"]) | {
+                "ensemble": ensemble_entry(context, findings),
+                "comparison": comparison_entry(context),
+            }
             write_json(run / RESULTS, results)
         # Also when a killed process has come so far: a run's settings say what its results hold.
         _remember(

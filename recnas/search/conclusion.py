@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
-from recnas.candidates.evaluation import Quality, Result, Training
+from recnas.candidates.evaluation import Result, Training
 from recnas.candidates.network import SEARCHED, Baseline, Network, kind_of
 from recnas.nn.networks import title_of
+from recnas.runs.comparison import read_comparison
 from recnas.search.context import RunContext
 from recnas.search.costs import Costs
-from recnas.search.stage import Findings
+from recnas.search.stage import Findings, Tested
 from recnas.strategies.pareto import first_front
 from recnas.util.user_code import is_user_code
 
@@ -50,10 +51,16 @@ def ensemble_entry(context: RunContext, findings: Findings) -> dict[str, Any] | 
         ],
         "among": len(selected.among),
         "validation": selected.validation.to_json(),
-        "held_out": {"log_loss": selected.held_out, "single": selected.single},
-        "test": findings.ensemble_test.to_json(),
+        "held_out": {"log_loss": selected.held_out, "single": selected.single, "error": selected.error},
+        **_tested(findings.ensemble_test),
         **costs.together([costs.of_trained(item.candidate, item.training.parameters, True) for item in members]),
     }
+
+
+def comparison_entry(context: RunContext) -> dict[str, Any] | None:
+    """What `results.json` says of how sure it is which model is best; None where no predictions are kept."""
+    comparison = read_comparison(context.run)
+    return None if comparison is None else comparison.to_json()
 
 
 def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
@@ -76,7 +83,7 @@ def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str
 
 
 def _entry(
-    costs: Costs, results: Sequence[Result], chosen: Result | None, test: Quality | None, pass_rows: int
+    costs: Costs, results: Sequence[Result], chosen: Result | None, test: Tested | None, pass_rows: int
 ) -> dict[str, Any]:
     """A network's entry; `pass_rows` are the training rows of a pass."""
     shown = chosen or results[0]
@@ -88,7 +95,7 @@ def _entry(
         **({"title": title_of(candidate.network)} if _has_own_title(candidate.network) else {}),
         "status": "trained",
         "validation": None if chosen is None else training.validation.to_json(),
-        "test": None if test is None else test.to_json(),
+        **({"test": None} if test is None else _tested(test)),
         **costs.of_trained(candidate, training.parameters, chosen is not None),
         "learning_rate": candidate.learning_rate,
         "learning_rates": [_tried(result) for result in results],
@@ -103,6 +110,10 @@ def _entry(
         return entry | {"status": "diverged", "reason": training.diverged}
     judged = {"validation": training.lowest.validation.to_json(), "epoch": training.lowest.epoch}
     return entry | {"status": "dropped", **judged, "share": training.rows / (candidate.passes * pass_rows)}
+
+
+def _tested(test: Tested) -> dict[str, Any]:
+    return {"test": test.quality.to_json(), "calibration": [of_bin.to_json() for of_bin in test.calibration]}
 
 
 def _how_trained(candidate: Candidate, training: Training) -> dict[str, Any]:

@@ -7,7 +7,8 @@ probabilities has the lowest log loss. How often a model was added is its weight
 What is selected by some rows fits those rows. So the number of additions is found by cross-validation: ensembles are
 selected on four fifths of the rows and measured on the fifth that they have not seen. Where the best of them is not
 clearly better there than the best model alone, that one stays alone. Which model is best is known by all rows, so what
-is said of it flatters it a little, and what is said of an ensemble beside it is careful.
+is said of it flatters it a little (`recnas.search.comparing` says how much), and what is said of an ensemble beside it
+is careful.
 
 Sizes: M models, N rows.
 """
@@ -48,11 +49,13 @@ class Selection:
         weights: By the place of each member, the largest first; their sum is 1. One member alone has the weight 1.
         held_out: Mean log loss of rows by ensembles whose further members were selected without them, in the same way.
         single: That of the best model alone on the same rows.
+        error: Standard error of the difference of the two.
     """
 
     weights: dict[int, float]
     held_out: float
     single: float
+    error: float
 
 
 def select(
@@ -84,12 +87,13 @@ def select(
     held_out = losses.mean(axis=1)
     last = int(held_out.argmin())
     gains = losses[0] - losses[last]
-    if gains.mean() <= CLEARLY * gains.std() / np.sqrt(len(gains)):
-        last = 0
+    error = float(gains.std() / np.sqrt(len(gains)))
+    if gains.mean() <= CLEARLY * error:
+        last, error = 0, 0.0
     path = _greedy(told, best, most, admits)
     # Of the additions up to there as many as fit best; the first one alone is the best model.
     fitting = int(_row_losses(told, path[: last + 1]).mean(axis=1).argmin())
-    return Selection(_weights(path[: fitting + 1]), float(held_out[last]), float(held_out[0]))
+    return Selection(_weights(path[: fitting + 1]), float(held_out[last]), float(held_out[0]), error)
 
 
 class Mixture:

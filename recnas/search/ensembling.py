@@ -12,11 +12,13 @@ import numpy as np
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.network import Baseline, are_trees
+from recnas.runs.comparison import write_comparison
 from recnas.runs.ensemble import SelectedEnsemble, read_ensemble, write_ensemble
 from recnas.runs.folder import ENSEMBLE
 from recnas.runs.models import CANDIDATE, CHOSEN, MODELS, ModelFolder
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
+from recnas.search.comparing import compare, row_losses
 from recnas.search.context import RunContext
 from recnas.search.ensemble_selection import Admits, Mixture, Selection, select
 from recnas.search.keeping import drop_others, ensemble_library, finished
@@ -55,6 +57,8 @@ class Ensembling(Stage):
             if before is not None and set(before.weights) <= set(by_id) <= set(before.among):
                 selected = before
             else:
+                compared = {result.candidate.id: result for result in (*usable, *findings.chosen.values())}
+                _compare(context, list(compared.values()))
                 selected = _selected(context, usable[0], list(by_id.values()))
                 write_ensemble(context.run, selected)
             bar.update()
@@ -91,6 +95,28 @@ def is_kept(run: Path, result: Result) -> bool:
     return folder.weights.exists() and folder.predictions.exists()
 
 
+def _compare(context: RunContext, results: Sequence[Result]) -> None:
+    """Notes how sure it is which of some trained candidates is best, of those whose predictions are kept."""
+    labels = context.dataset.labels("validation")
+    kept = [result for result in results if is_kept(context.run, result)]
+    losses = (
+        (
+            result.candidate.id,
+            row_losses(ModelFolder(context.run, result.candidate).read_predictions(len(labels)), labels),
+        )
+        for result in kept
+    )
+    if not kept:
+        return
+    comparison = compare(losses, stage_seed(context.settings, f"{ENSEMBLE}/comparison"))
+    write_comparison(context.run, comparison)
+    best = min(kept, key=lambda result: result.training.validation.log_loss)
+    context.console.say(
+        f"best: {best.candidate.id}, validation log loss {best.training.validation.log_loss:.4f}; chosen by some of "
+        f"these rows among {len(kept)} models, the best has {comparison.log_loss:.4f} on the others"
+    )
+
+
 def _selected(context: RunContext, best: Result, library: Sequence[Result]) -> SelectedEnsemble:
     """Selects among trained candidates.
 
@@ -109,12 +135,12 @@ def _selected(context: RunContext, best: Result, library: Sequence[Result]) -> S
     )
     weights = {ids[place]: weight for place, weight in selection.weights.items()}
     if len(weights) == 1:
-        return replace(alone, held_out=selection.held_out, single=selection.single)
+        return replace(alone, held_out=selection.held_out, single=selection.single, error=selection.error)
     mixture = Mixture()
     for place, weight in selection.weights.items():
         mixture.add(weight, predictions[place])
     validation = quality_of(mixture.logits, labels)
-    return SelectedEnsemble(weights, validation, selection.held_out, selection.single, ids)
+    return SelectedEnsemble(weights, validation, selection.held_out, selection.single, ids, selection.error)
 
 
 def select_members(

@@ -26,7 +26,7 @@ from recnas.runs.plan import write_plan
 from recnas.runs.results import best_trained, current
 from recnas.runs.settings import MOST_USUAL_WORKERS, Settings
 from recnas.search.baseline_candidates import check_baseline_candidates
-from recnas.search.conclusion import ensemble_entry, front, model_entries
+from recnas.search.conclusion import comparison_entry, ensemble_entry, front, model_entries
 from recnas.search.context import RunContext, RunOptions
 from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
@@ -178,6 +178,7 @@ def conclude(context: RunContext, findings: Findings) -> dict[str, Any]:
         "space": _space(settings) if settings.searches else None,
         "models": models,
         "ensemble": ensemble_entry(context, findings),
+        "comparison": comparison_entry(context),
         "run": str(context.run),
     }
 

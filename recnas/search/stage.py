@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from recnas.candidates.evaluation import Quality, Result
+from recnas.candidates.evaluation import CalibrationBin, Quality, Result
 from recnas.runs.ensemble import SelectedEnsemble
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
@@ -27,6 +27,19 @@ class Ensemble:
     selected: SelectedEnsemble
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What a model came to on the test rows.
+
+    Attributes:
+        quality: How well it predicts them.
+        calibration: Whether they were clicked as often as it predicts; none where its predictions are not numbers.
+    """
+
+    quality: Quality
+    calibration: Sequence[CalibrationBin]
+
+
 @dataclass
 class Findings:
     """What the stages of a run have found so far.
@@ -41,8 +54,8 @@ class Findings:
         trained: What the trainings of each network came to, by the network's id and the candidate's; finalists first.
         chosen: The best training of each network that has one, by the network's id.
         ensemble: Candidates that predict better together than the best of them alone; None where there are none.
-        test: How well each chosen one predicts the test rows.
-        ensemble_test: How well the ensemble does.
+        test: What each chosen one came to on the test rows.
+        ensemble_test: What the ensemble did.
     """
 
     explored: list[Result] = field(default_factory=list)
@@ -53,8 +66,8 @@ class Findings:
     trained: dict[str, dict[str, Result]] = field(default_factory=dict)
     chosen: dict[str, Result] = field(default_factory=dict)
     ensemble: Ensemble | None = None
-    test: dict[str, Quality] = field(default_factory=dict)
-    ensemble_test: Quality | None = None
+    test: dict[str, Tested] = field(default_factory=dict)
+    ensemble_test: Tested | None = None
 
     @property
     def trainings(self) -> list[Result]:

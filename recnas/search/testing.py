@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from recnas.runs.folder import TEST
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.context import RunContext, effort_of
 from recnas.search.ensemble_selection import Mixture
-from recnas.search.stage import Findings, Stage
+from recnas.search.stage import Findings, Stage, Tested
 from recnas.search.worker import Worker
-from recnas.train.metrics import quality_of
+from recnas.train.calibration import calibration_of
+from recnas.train.metrics import Measured, quality_of
 
 FORWARD_ALONE = 1 / 3
 """What a row costs that is only predicted, as a share of one that is learned from."""
@@ -39,13 +42,19 @@ class Test(Stage):
         members = {} if findings.ensemble is None else {item.candidate: of for item, of in findings.ensemble.members}
         candidates, schema = list(dict.fromkeys([*chosen, *members])), context.dataset.schema
         results = context.executor.map(Worker.test, candidates, lambda item: effort_of(item, schema), apart=True)
-        mixture = Mixture()
+        mixture, labels = Mixture(), context.dataset.labels("test")
         with context.console.bar(len(candidates), self.name, "models") as bar:
             for candidate, measured in zip(candidates, results, strict=True):
                 if candidate in chosen:
-                    findings.test[chosen[candidate]] = measured.quality
+                    findings.test[chosen[candidate]] = _tested(measured, labels)
                 if candidate in members:
                     mixture.add(members[candidate], measured.logits)
                 bar.update()
         if members:
-            findings.ensemble_test = quality_of(mixture.logits, context.dataset.labels("test"))
+            measured = Measured(quality_of(mixture.logits, labels), mixture.logits)
+            findings.ensemble_test = _tested(measured, labels)
+
+
+def _tested(measured: Measured, labels: np.ndarray) -> Tested:
+    sound = bool(np.isfinite(measured.logits).all())
+    return Tested(measured.quality, calibration_of(measured.logits, labels) if sound else ())

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 Count = Annotated[int, Interval(ge=0, le=2**63 - 1)]
 Finite = Annotated[float, Interval(ge=-1e18, le=1e18)]
 Share = Annotated[float, Interval(gt=0, le=1)]
+Part = Annotated[float, Interval(ge=0, le=1)]
 Seconds = Annotated[float, Interval(ge=0, le=1e12)]
 Figure = float | None
 """A figure that a training which diverged writes as NaN or null."""
@@ -44,6 +45,14 @@ class Tried(TypedDict):
     log_loss: Figure
 
 
+class CalibrationBin(TypedDict):
+    """Rows with alike predictions, in `results.json`."""
+
+    predicted: Part
+    clicked: Part
+    rows: Annotated[int, Interval(ge=1, le=2**63 - 1)]
+
+
 class ModelEntry(TypedDict, total=False):
     """A model of `results.json`."""
 
@@ -54,6 +63,7 @@ class ModelEntry(TypedDict, total=False):
     status: Literal["trained", "diverged", "dropped"]
     validation: MeasuredQuality | None
     test: MeasuredQuality | None
+    calibration: list[CalibrationBin] | None
     parameters: Count | None
     macs: Count | None
     flops: Count | None
@@ -105,6 +115,7 @@ class HeldOut(TypedDict):
 
     log_loss: float
     single: float
+    error: NotRequired[float | None]
 
 
 class EnsembleEntry(TypedDict):
@@ -115,10 +126,26 @@ class EnsembleEntry(TypedDict):
     validation: Quality
     held_out: HeldOut
     test: Quality
+    calibration: NotRequired[list[CalibrationBin] | None]
     parameters: Count
     macs: Count
     latency_ms: Finite | None
     over_limits: list[str]
+
+
+class Standing(TypedDict):
+    """Where a model stands beside the best one."""
+
+    low: Finite
+    high: Finite
+    first: Part
+
+
+class Comparison(TypedDict):
+    """How sure it is which model is best: `comparison.json` in a run's folder of models, and in `results.json`."""
+
+    log_loss: Finite
+    models: Annotated[dict[str, Standing], Len(1)]
 
 
 class Results(TypedDict, total=False):
@@ -132,6 +159,7 @@ class Results(TypedDict, total=False):
     space: str | None
     models: Required[list[ModelEntry]]
     ensemble: EnsembleEntry | None
+    comparison: Comparison | None
     search: SearchEntry | None
     seconds: Seconds
 
@@ -271,6 +299,7 @@ class SelectedEnsemble(TypedDict):
     validation: Quality
     held_out: float
     single: float
+    error: NotRequired[float | None]
     among: list[str]
 
 

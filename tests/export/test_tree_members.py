@@ -31,7 +31,7 @@ pytest.importorskip("lightgbm")
 def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Of a run whose ensemble is trees and a linear model."""
     with pytest.MonkeyPatch.context() as patch:
-        chosen = Selection({0: 0.75, 1: 0.25}, 0.5, 0.6)
+        chosen = Selection({0: 0.75, 1: 0.25}, 0.5, 0.6, 0.01)
         patch.setattr("recnas.search.ensembling.select", lambda logits, labels, **how: chosen)
         run = tmp_path_factory.mktemp("runs") / "run"
         return recnas.baselines(data, run, models=["lightgbm", "lr"], progress=False, **as_published({"seed": 3}))
@@ -98,7 +98,7 @@ def test_onnx_runtime_service_and_mlflow_have_the_module_s_probabilities(
 def test_tables_of_networks_are_rounded_and_trees_stay(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = Selection({0: 0.5, 1: 0.5}, 0.5, 0.6)
+    chosen = Selection({0: 0.5, 1: 0.5}, 0.5, 0.6, 0.01)
     monkeypatch.setattr("recnas.search.ensembling.select", lambda logits, labels, **how: chosen)
     run = tmp_path / "run"
     recnas.baselines(data, run, models=["lightgbm", "dlrm"], progress=False, **as_published({"seed": 3}))
@@ -128,7 +128,7 @@ def test_what_trees_are_not_is_refused_in_one_line(
 
 def test_an_ensemble_with_catboost_has_no_program(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("catboost")
-    chosen = Selection({0: 0.5, 1: 0.5}, 0.5, 0.6)
+    chosen = Selection({0: 0.5, 1: 0.5}, 0.5, 0.6, 0.01)
     monkeypatch.setattr("recnas.search.ensembling.select", lambda logits, labels, **how: chosen)
     run = tmp_path / "run"
     recnas.baselines(data, run, models=["catboost", "lr"], progress=False, **as_published({"seed": 3}))

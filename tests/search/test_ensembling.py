@@ -51,7 +51,7 @@ def first_three() -> Iterator[list[np.ndarray]]:
             if place < len(logits) and admits({*members, place}):
                 members[place] = WEIGHTS[place]
         total = sum(members.values())
-        return Selection({place: weight / total for place, weight in members.items()}, 0.5, 0.51)
+        return Selection({place: weight / total for place, weight in members.items()}, 0.5, 0.51, 0.001)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recnas.search.ensembling.select", select)
@@ -94,7 +94,7 @@ def test_members_are_candidates_whatever_their_family_best_on_validation_first(r
         assert member["candidate"].startswith(f"{member['id']}-")
         assert member["validation"]["log_loss"] == losses_of(run)[member["candidate"]]
     assert ensemble["among"] == len(MODELS) * len(RATES)
-    assert ensemble["held_out"] == {"log_loss": 0.5, "single": 0.51}
+    assert ensemble["held_out"] == {"log_loss": 0.5, "single": 0.51, "error": 0.001}
 
 
 def test_its_figures_are_those_of_the_weighted_mean_of_what_its_members_predict(run: Path, data: Path) -> None:
@@ -110,6 +110,24 @@ def test_its_figures_are_those_of_the_weighted_mean_of_what_its_members_predict(
     for split, mixture in mixtures.items():
         expected = quality_of(mixture.logits, dataset.labels(split)).to_json()
         assert ensemble[split] == pytest.approx(expected, abs=1e-6)
+
+
+def test_every_training_is_compared_with_the_best_and_its_calibration_is_of_all_test_rows(
+    run: Path, data: Path
+) -> None:
+    results, losses = results_of(run), losses_of(run)
+    comparison = results["comparison"]
+    assert comparison["models"].keys() == losses.keys()
+    best = comparison["models"][next(iter(losses))]
+    assert (best["low"], best["high"]) == (0, 0)
+    assert sum(standing["first"] for standing in comparison["models"].values()) == pytest.approx(1)
+    # Chance may make it less than the best one's own, by a little.
+    assert comparison["log_loss"] > min(losses.values()) - 0.01
+    labels = Dataset(data).labels("test")
+    for entry in (*results["models"], results["ensemble"]):
+        assert sum(item["rows"] for item in entry["calibration"]) == len(labels)
+        clicks = sum(item["rows"] * item["clicked"] for item in entry["calibration"])
+        assert clicks == pytest.approx(labels.sum())
 
 
 def test_costs_are_those_of_all_members_together(run: Path) -> None:
@@ -148,6 +166,8 @@ def test_the_table_and_the_report_show_it(run: Path, tmp_path: Path) -> None:
     assert "<h3>Ensemble</h3>" in page
     assert all(member["candidate"] in page for member in ensemble["members"])
     assert "an ensemble of 3 models reaches" in page
+    assert "behind<br>the best" in page
+    assert 'id="figure-calibration"' in page
     assert [member.weight for member in read_run(copy).results.ensemble.members] == list(WEIGHTS.values())
 
 
