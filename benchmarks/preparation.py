@@ -1,7 +1,7 @@
 """Times `recnas prepare` on Criteo's and KDD's form against copies of the same text, each in a process of its own.
 
-    python benchmarks/preparation.py                             # 5 million rows, three times each
-    python benchmarks/preparation.py --rows 200000 --repeat 1 --memory-rows 100000 200000
+    python -m benchmarks.preparation                             # 5 million rows, three times each
+    python -m benchmarks.preparation --rows 200000 --repeat 1 --memory-rows 100000 200000
 
 The copy is Polars': text to Parquet as it stands, nothing parsed but what Polars infers. The plain splitter does line
 by line in Python what NASRec's public one does: it reads the labels, keeps the ids, and writes each line to its split.
@@ -25,11 +25,9 @@ import numpy as np
 import polars as pl
 from sklearn.model_selection import StratifiedKFold
 
+from benchmarks.raw_logs import criteo_log, kdd_log
 from recnas.data_prep import prepare
-from recnas.data_prep.criteo import FORM as CRITEO
 from recnas.data_prep.split import NUM_FOLDS, SEED
-from recnas.data_prep.synthetic import generate
-from recnas.features.raw_values import mixed
 
 FULL_ROWS = {"criteo": 45_840_617, "avazu": 40_428_967, "kdd": 149_639_105}
 """Rows of the published files."""
@@ -56,9 +54,9 @@ def main() -> None:
 
 
 def _compare(options: argparse.Namespace, folder: Path) -> None:
-    criteo = _criteo(folder, options.rows)
-    kdd = _kdd(folder, options.rows, options.profiles)
-    plain = _criteo(folder, options.plain_rows)
+    criteo = criteo_log(folder, options.rows)
+    kdd = kdd_log(folder, options.rows, options.profiles)
+    plain = criteo_log(folder, options.plain_rows)
     rounds = [
         {
             "criteo copy": _in_a_process("copy-criteo", criteo, folder),
@@ -94,14 +92,14 @@ def _compare(options: argparse.Namespace, folder: Path) -> None:
         minutes = FULL_ROWS[name] * median(like, "seconds") / options.rows / 60
         print(f"expected for the full {name} ({FULL_ROWS[name]:,} rows, at {like}'s pace): {minutes:.0f} min")
     for rows in options.memory_rows:
-        peak = _in_a_process("criteo", _criteo(folder, rows), folder)["megabytes"]
+        peak = _in_a_process("criteo", criteo_log(folder, rows), folder)["megabytes"]
         print(f"peak memory at {rows:,} rows of Criteo form: {peak:,.0f} MB")
 
 
 def _in_a_process(task: str, input: Path, folder: Path) -> dict[str, float]:
     """A task's seconds, without the start of Python, and its process's peak memory."""
     with tempfile.TemporaryDirectory(dir=folder) as output:
-        command = [sys.executable, __file__, "--task", task, str(input), f"{output}/out"]
+        command = [sys.executable, "-m", "benchmarks.preparation", "--task", task, str(input), f"{output}/out"]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -146,67 +144,12 @@ def _plain(input: Path, output: Path) -> None:
 
 TASKS: dict[str, Callable[[Path, Path], object]] = {
     "copy-criteo": _copy,
+    "copy-avazu": _copy,
     "copy-kdd": _copy,
     "criteo": lambda input, output: prepare("criteo", output, input, progress=False),
     "kdd": lambda input, output: prepare("kdd", output, input, progress=False),
     "plain": _plain,
 }
-
-
-def _criteo(folder: Path, rows: int) -> Path:
-    """A log of Criteo's form."""
-    path = folder / f"criteo-{rows}.txt"
-    if not path.exists():
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            for chunk in generate(rows, seed=0):
-                ids = [_hexadecimal(chunk[name]) for name in CRITEO.columns if name.startswith("C")]
-                chunk.with_columns(ids).select(*CRITEO.columns).write_csv(file, include_header=False, separator="\t")
-        partial.rename(path)
-    return path
-
-
-def _hexadecimal(ids: pl.Series) -> pl.Series:
-    """Ids as eight hexadecimal digits; each different one is written once."""
-    distinct = ids.drop_nulls().unique()
-    words = pl.Series([f"{value:08x}" for value in distinct], dtype=pl.String)
-    return ids.replace_strict(distinct, words, default=None, return_dtype=pl.String)
-
-
-def _kdd(folder: Path, rows: int, profiles: int) -> Path:
-    """Files of KDD's form, in which a tenth of the users has no profile."""
-    path = folder / f"kdd-{rows}-{profiles}"
-    if path.exists():
-        return path
-    partial = folder / "kdd.partial"
-    partial.mkdir()
-    rng = np.random.default_rng(0)
-    users = rng.permutation(profiles * 10 // 9)
-    with (partial / "training.txt").open("wb") as file:
-        for start in range(0, rows, 500_000):
-            size = min(500_000, rows - start)
-
-            def ids(most: int, size: int = size) -> np.ndarray:
-                return (most * rng.random(size) ** 4).astype(np.int64)
-
-            columns = {
-                "click": rng.poisson(0.05, size),
-                "impression": 1 + rng.poisson(0.5, size),
-                "url": mixed(ids(26_000).astype(np.uint64)),
-                "ad": 20_000_000 + ids(640_000),
-                "advertiser": ids(15_000),
-                "depth": rng.integers(1, 4, size),
-                "position": rng.integers(1, 4, size),
-                **{name: ids(most) for name, most in (("query", 22_000_000), ("keyword", 1_200_000))},
-                **{name: ids(most) for name, most in (("title", 3_700_000), ("description", 2_900_000))},
-                "user": users[ids(len(users))],
-            }
-            pl.DataFrame(columns).write_csv(file, include_header=False, separator="\t")
-    known = pl.DataFrame(
-        {"user": users[:profiles], "gender": rng.integers(0, 3, profiles), "age": rng.integers(1, 7, profiles)}
-    )
-    known.write_csv(partial / "userid_profile.txt", include_header=False, separator="\t")
-    return partial.rename(path)
 
 
 if __name__ == "__main__":

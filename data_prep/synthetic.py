@@ -157,13 +157,16 @@ class SyntheticLog:
         seed: another one gives other effects, another meaning of every id, and other rows.
         kind: one of `KINDS`; what is drawn but for the labels is the same of all.
         click_rate: the share of clicks.
+        columns: how each is drawn.
 
     Example:
         SyntheticLog(seed=0).rows(0, 1000)
     """
 
-    def __init__(self, seed: int, kind: str = MIXED, click_rate: float = CLICK_RATE) -> None:
-        self._seed, self._terms = seed, KINDS[kind]
+    def __init__(
+        self, seed: int, kind: str = MIXED, click_rate: float = CLICK_RATE, columns: Mapping[str, Column] = COLUMNS
+    ) -> None:
+        self._seed, self._terms, self._columns = seed, KINDS[kind], columns
         sample = self._draw(np.arange(SAMPLE_ROWS, dtype=np.uint64))
         self._moments: dict[tuple[tuple[str, ...], int, bool], tuple[float, float]] = {}
         for term in self._terms:
@@ -195,11 +198,16 @@ class SyntheticLog:
             columns.append(pl.Series(name, pa.array(self._raw_values(name, drawn[name]), mask=drawn[name] == 0)))
         return pl.DataFrame([*columns, pl.Series(PROBABILITY, probabilities)])
 
+    def chunks(self, rows: int, chunk_rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
+        """The first `rows` rows, so many at a time; the rows are the same whatever that is."""
+        starts = range(0, rows, chunk_rows)
+        return ahead(lambda start: self.rows(start, min(rows, start + chunk_rows)), starts)
+
     def _draw(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """The columns of rows of these numbers `[N]`: counts as float64, NaN missing; ids as uint64, 0 missing."""
         drawn = {}
         for name in (*DENSE, *SPARSE):
-            column = COLUMNS[name]
+            column = self._columns[name]
             uniform = _uniform(self._key(name), numbers)
             # What is left of the draw for a value that is there is uniform again.
             missing = uniform < column.missing
@@ -229,8 +237,8 @@ class SyntheticLog:
             # A missing count counts as 0, and -1 too: that is what a model is given for them.
             counts = np.nan_to_num(np.maximum(drawn[columns[0]], 0))
             if stepped:
-                return _normal(_bits(key, _interval(counts, COLUMNS[columns[0]])))
-            share = counts / (counts + COLUMNS[columns[0]].scale)
+                return _normal(_bits(key, _interval(counts, self._columns[columns[0]])))
+            share = counts / (counts + self._columns[columns[0]].scale)
             line, bump = _normal(_bits(key, np.arange(2, dtype=np.uint64)))
             return share * (line + 4 * bump * (1 - share))
         rareness = np.ones(len(drawn[columns[0]]))
@@ -241,7 +249,7 @@ class SyntheticLog:
 
     def _raw_values(self, name: str, ids: np.ndarray) -> np.ndarray:
         """Ids 1 … n as values of up to 32 bits, each its own: table row `id` of n + 1 is theirs again."""
-        size = np.uint64(COLUMNS[name].scale)
+        size = np.uint64(self._columns[name].scale)
         spread = _bits(self._key(f"{name} value"), ids) % (np.uint64(2**32) // size)
         return ((ids + size - np.uint64(1)) % size + spread * size).astype(np.uint32)
 
@@ -264,9 +272,7 @@ def generate(
     Example:
         next(generate(1000, seed=0))
     """
-    log = SyntheticLog(seed, kind, click_rate)
-    starts = range(0, rows, chunk_rows)
-    return ahead(lambda start: log.rows(start, min(rows, start + chunk_rows)), starts)
+    return SyntheticLog(seed, kind, click_rate).chunks(rows, chunk_rows)
 
 
 @recipe(

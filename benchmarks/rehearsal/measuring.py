@@ -1,0 +1,118 @@
+"""What a command takes: seconds, memory of all its processes, and what it leaves on the disk. Linux only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at its processes."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a command took.
+
+    Attributes:
+        seconds: Wall-clock time, of all attempts where it was killed.
+        processor_seconds: Of all its processes.
+        peak: Bytes of memory of all its processes at one time; what they share counts once.
+        code: Its exit code; negative: the signal that ended it.
+        kills: How often it was killed, and given again.
+    """
+
+    seconds: float
+    processor_seconds: float
+    peak: int
+    code: int
+    kills: int = 0
+
+    def and_then(self, other: Taken) -> Taken:
+        """Both, one after the other."""
+        return Taken(
+            self.seconds + other.seconds,
+            self.processor_seconds + other.processor_seconds,
+            max(self.peak, other.peak),
+            other.code,
+            self.kills + 1,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def run(command: Sequence[str], log: Path, until: Callable[[], bool] | None = None) -> Taken:
+    """Runs a command to its end.
+
+    Args:
+        command: It and its arguments.
+        log: The file to which its output is added.
+        until: Is asked all the time; when it holds, the command is killed with all its processes.
+    """
+    start, before = time.perf_counter(), os.times()
+    peak, ended = 0, threading.Event()
+    with log.open("ab") as output:
+        output.write(f"\n$ {' '.join(command)}\n".encode())
+        output.flush()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+
+        def look() -> None:
+            nonlocal peak
+            while not ended.wait(LOOK_EVERY):
+                peak = max(peak, memory_of_group(process.pid))
+
+        watcher = threading.Thread(target=look, daemon=True)
+        watcher.start()
+        try:
+            while process.poll() is None:
+                if until is not None and until():
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    break
+                time.sleep(0.05)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            ended.set()
+            watcher.join()
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return Taken(time.perf_counter() - start, spent, peak, process.returncode)
+
+
+def memory_of_group(group: int) -> int:
+    """Bytes of memory of all processes of a process group; what they share is shared out."""
+    total = 0
+    for place in Path("/proc").iterdir():
+        if place.name.isdecimal():
+            try:
+                # The fifth field; the second, in parentheses, may have blanks.
+                if int((place / "stat").read_text().rpartition(")")[2].split()[2]) == group:
+                    total += _proportional(place)
+            except (OSError, ValueError, IndexError):
+                # It has just ended.
+                continue
+    return total
+
+
+def _proportional(place: Path) -> int:
+    for line in (place / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder; 0 where there is none."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
