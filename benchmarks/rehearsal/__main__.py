@@ -192,7 +192,7 @@ def _middles(run_: Path, stages: Sequence[str] = tuple(MIDDLE)) -> list[Callable
 
 def _in_the_middle(run_: Path, stage: str) -> Callable[[], bool]:
     """Whether a run is about in the middle of a stage."""
-    look = _seldom(2.0)
+    look = _seldom(5.0)
 
     def holds() -> bool:
         if not look() or not (run_ / "config.yaml").exists():

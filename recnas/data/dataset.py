@@ -72,6 +72,7 @@ class Dataset:
         self._memory = Memory(self.own_schema)
         self._decoders: dict[int | None, Decoder] = {}
         self._labels: dict[str, np.ndarray] = {}
+        self._rows: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -113,13 +114,37 @@ class Dataset:
         result._labels = self._labels | {split: np.asarray(labels, dtype=np.float32)}
         return result
 
+    def with_rows(self, split: str, rows: int, seed: int = 0) -> "Dataset":
+        """The same data set, of which a split has fewer rows: row groups of it, drawn at random, in file order.
+
+        Args:
+            split: "train", "validation" or "test".
+            rows: How many, about: as many row groups as have so many rows. With as many as there are, or more, all.
+            seed: Of the drawing.
+
+        Raises:
+            ValueError: `rows` is below 1.
+        """
+        if rows < 1:
+            raise ValueError(f"rows is {rows}, it must be 1 or more")
+        if rows >= self.rows(split):
+            return self
+        groups = self._groups[split]
+        order = np.random.default_rng(seed).permutation(len(groups))
+        count = int(np.searchsorted(np.cumsum([groups[place].rows for place in order]), rows)) + 1
+        chosen = [groups[place] for place in sorted(order[:count])]
+        result = copy.copy(self)
+        result._groups = self._groups | {split: chosen}
+        result._rows = self._rows | {split: sum(group.rows for group in chosen)}
+        return result
+
     def row_groups(self, split: str) -> Sequence[RowGroup]:
         """The row groups of "train", "validation" or "test", in file order."""
         return self._groups[split]
 
     def rows(self, split: str) -> int:
         """Number of rows of "train", "validation" or "test"."""
-        return self.schema.rows(split)
+        return self._rows.get(split, self.schema.rows(split))
 
     def labels(self, split: str) -> np.ndarray:
         """The labels of "train", "validation" or "test", `[rows]` int8, 0 or 1, in file order; nothing else is read.

@@ -205,6 +205,12 @@ class Settings:
         help="a Ray cluster that does the work: local for one on this machine, auto for the one that this machine is "
         "part of, or HOST:PORT of its head; none: no cluster",
     )
+    train_rows: int | None = setting(
+        None,
+        flag="--train-rows",
+        help="training rows that are learned from, about, drawn at random in groups of 65,536; none: all, but of a log "
+        "that is too large for a budget in time as many as it has time for",
+    )
     checkpoint_seconds: float = setting(120.0, help="seconds between two writes of a training's state, for --resume")
     inputs: Inputs = field(default_factory=lambda: DEFAULT_INPUTS, metadata=group("inputs"))
     sharding: Sharding = field(default_factory=Sharding, metadata=group("embedding tables on several processes"))
@@ -235,6 +241,8 @@ class Settings:
             raise InputError(f"--budget is of a search that trains its candidates; {self.explorer} ranks them")
         _ = self.limit  # checks it
         at_least(self, seed=0, checkpoint_seconds=0)
+        if self.train_rows is not None:
+            at_least(self, train_rows=1)
         if self.workers is not None:
             at_least(self, workers=1)
             if self.workers > MOST_WORKERS:

@@ -13,9 +13,15 @@ from recnas.util.console import Console
 
 def say_rows(console: Console, dataset: Dataset) -> None:
     """How many rows each split has, and which dense features a training will not cope with."""
-    console.say(f"data: {', '.join(f'{dataset.rows(split):,} {split}' for split in SPLITS)} rows")
+    console.say(f"data: {', '.join(_counted(dataset, split) for split in SPLITS)} rows")
     for line in far_out(dataset.path, dataset.own_schema):
         console.say(f"data: {line}")
+
+
+def _counted(dataset: Dataset, split: str) -> str:
+    """How many rows a split has, and of how many."""
+    rows, there = dataset.rows(split), dataset.own_schema.rows(split)
+    return f"{rows:,} {'' if rows == there else f'of {there:,} '}{split}"
 
 
 def data_entry(settings: Settings, dataset: Dataset) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from recnas.runs.models import MODELS
 from recnas.runs.settings import Settings
 from recnas.util.errors import InputError, first_line
 
+TRAIN_ROWS_A_VALIDATION, LEAST_VALIDATION = 4, 100_000
+"""Where fewer rows are learned from, fewer are measured on, or measuring would take most of the time."""
 KEPT = 8
 """Data sets that a process keeps open, by what is fed of them."""
 _UNASKED = (AS_PREPARED.numbers, DEFAULT_INPUTS.numbers, TREE_INPUTS.numbers)
@@ -24,7 +26,7 @@ _UNASKED = (AS_PREPARED.numbers, DEFAULT_INPUTS.numbers, TREE_INPUTS.numbers)
 
 
 def open_data(settings: Settings, inputs: Inputs | None = None) -> Dataset:
-    """A run's data set as candidates are fed it.
+    """A run's data set as candidates are fed it, with as many rows as the run learns from.
 
     Args:
         settings: The run's.
@@ -39,14 +41,21 @@ def open_data(settings: Settings, inputs: Inputs | None = None) -> Dataset:
         settings.data,
         settings.run,
         settings.inputs if inputs is None else inputs,
+        settings.train_rows,
+        settings.seed,
         # Of a data set that was prepared anew in its place nothing is known.
         None if about is None else (about.st_mtime_ns, about.st_size),
     )
 
 
 @lru_cache(maxsize=KEPT)
-def _open_data(data: str, run: str, inputs: Inputs, written: tuple[int, int] | None) -> Dataset:
+def _open_data(
+    data: str, run: str, inputs: Inputs, train_rows: int | None, seed: int, written: tuple[int, int] | None
+) -> Dataset:
     dataset = Dataset(data)
+    if train_rows is not None and train_rows < dataset.rows("train"):
+        dataset = dataset.with_rows("train", train_rows, seed)
+        dataset = dataset.with_rows("validation", max(train_rows // TRAIN_ROWS_A_VALIDATION, LEAST_VALIDATION), seed)
     if inputs.as_prepared:
         return dataset
     if not dataset.own_schema.dense and inputs.numbers not in _UNASKED:

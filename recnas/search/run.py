@@ -32,6 +32,7 @@ from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
 from recnas.search.exploring import check_limits
 from recnas.search.feeding import keep_inputs, open_data
+from recnas.search.rows_for_budget import fitted_to_budget
 from recnas.search.scoring import check_proxy_rows
 from recnas.search.search_stage import named_strategy
 from recnas.search.stage import Findings
@@ -82,11 +83,12 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
         return current(results)
     for name in settings.ranking.names:
         check_proxy_name(name)
+    started = time.perf_counter()
+    settings = fitted_to_budget(settings, options.resume, console)
     dataset = open_data(settings)
     costs = Costs(settings, dataset)
     if not settings.trains:
         costs.check_counts()
-    started = time.perf_counter()
     timed = settings.limits.max_latency_ms is not None
     if strategy is None and not is_user_code(settings.explorer):
         strategy = named_strategy(settings)

@@ -1,0 +1,82 @@
+"""A log that is too large for a budget in time: fewer of its rows are learned from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+import recnas
+from recnas.features.schema import Schema
+from recnas.runs.settings import Settings
+from recnas.search import rows_for_budget
+from recnas.search.rows_for_budget import MOST_OF_BUDGET, fitted_to_budget
+from recnas.util.console import Console
+
+GROUP_ROWS = 50
+
+
+@pytest.fixture(scope="module")
+def in_groups(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of these tests, in small row groups."""
+    folder = tmp_path_factory.mktemp("groups")
+    for split in ("train", "validation", "test"):
+        (folder / split).mkdir()
+        rows = pl.read_parquet(data / split / "*.parquet")
+        rows.write_parquet(folder / split / "part-00000.parquet", row_group_size=GROUP_ROWS)
+    Schema.load(data).save(folder)
+    return folder
+
+
+def settings_of(data: Path, **more: Any) -> Settings:
+    return Settings(data=str(data), run=str(data / "run"), **{"budget": "10s"} | more)
+
+
+@pytest.mark.parametrize("pace", [10.0, 45.0, 1e9])
+def test_a_training_of_all_passes_takes_a_share_of_the_budget(
+    in_groups: Path, monkeypatch: pytest.MonkeyPatch, pace: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rows_for_budget, "SLOWEST", 1)
+    monkeypatch.setattr(rows_for_budget, "_rows_a_second", lambda settings, candidate: pace)
+    found = fitted_to_budget(settings_of(in_groups), False, Console(True))
+    if pace == 1e9:
+        assert found.train_rows is None
+    else:
+        assert found.train_rows == int(pace * MOST_OF_BUDGET * 10 / 5)
+        assert f"about {found.train_rows} of" in capsys.readouterr().err
+
+
+def test_nothing_is_tried_out_where_that_is_known(in_groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tried(*given: object) -> float:
+        raise AssertionError("it was tried out")
+
+    monkeypatch.setattr(rows_for_budget, "_rows_a_second", tried)
+    enough = settings_of(in_groups, budget="1h")
+    assert fitted_to_budget(enough, False, Console(False)) is enough
+    monkeypatch.setattr(rows_for_budget, "SLOWEST", 1)
+    for known in (settings_of(in_groups, budget="4c"), settings_of(in_groups, train_rows=70)):
+        assert fitted_to_budget(known, False, Console(False)) is known
+
+
+def test_a_search_learns_from_fewer_rows_and_its_run_says_so(
+    in_groups: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"space": "lr,dnn", "budget": "2c", "final": {"epochs": 1, "evaluations": 1}}
+    recnas.search(in_groups, tmp_path / "run", train_rows=120, **given)
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["data"]["rows"]
+    assert rows["train"] == 150
+    assert "data: 150 of " in capsys.readouterr().err
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["train_rows"] == 120
+    lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    assert {json.loads(line)["training"]["epochs"][-1]["rows"] for line in lines} == {150}
+
+
+def test_the_pace_of_a_training_is_measured(in_groups: Path) -> None:
+    candidate = next(
+        member.candidate for member in rows_for_budget.load_portfolio() if member.candidate.recipe is not None
+    )
+    assert rows_for_budget._rows_a_second(settings_of(in_groups), candidate) > 0
