@@ -15,7 +15,7 @@ from recnas.runs.rungs import other_learning_rates, planned_rows, rungs
 from recnas.runs.settings import Settings
 from recnas.search.baseline_candidates import at, baseline_candidates
 from recnas.search.context import RunContext
-from recnas.search.keeping import drop_others, ensemble_library
+from recnas.search.keeping import drop_others, drop_useless, of_use
 from recnas.search.loop import pursue
 from recnas.search.stage import Findings, Stage
 from recnas.strategies.choice import best_of
@@ -90,6 +90,10 @@ class FinalTraining(Stage):
                 recipes[result.candidate.id] = result
                 console.say(described(result, result.candidate.passes * pass_rows))
                 (bar.skip if known else bar.update)(rows)
+                if final.ensemble > 1:
+                    done = [item for of_network in trained.values() for item in of_network.values()]
+                    best = [best_finished(of_network.values()) for of_network in trained.values()]
+                    drop_useless(context.run, done, {item.candidate.id for item in best if item})
 
             pursue(strategy, context.history, self.name, context.train, each, rounds.end)
             # Of a rung in which many diverged, fewer went on than planned.
@@ -102,8 +106,10 @@ class FinalTraining(Stage):
         before = read_json(file) if file.exists() else {}
         write_json(file, before | {network: result.candidate.id for network, result in chosen.items()})
         findings.trained, findings.chosen = trained, chosen
-        kept = [*chosen.values(), *(ensemble_library(findings.trainings) if final.ensemble > 1 else ())]
-        drop_others(context.run, findings.trainings, {result.candidate.id for result in kept})
+        kept = {result.candidate.id for result in chosen.values()}
+        if final.ensemble > 1:
+            kept = of_use(context.run, findings.trainings, kept)
+        drop_others(context.run, findings.trainings, kept)
 
 
 def best_finished(results: Iterable[Result]) -> Result | None:

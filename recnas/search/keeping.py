@@ -13,6 +13,8 @@ LIBRARY = 50
 """Trained candidates, the best on validation, whose weights are kept while an ensemble may be selected from them."""
 OF_A_KIND = 15
 """Of networks and of trees so many at least: where all of one kind are ahead, the other makes the ensemble better."""
+MOST_BYTES = 10 << 30
+"""What their weights may take on the disk: tables of a large log take gigabytes each."""
 
 
 def finished(results: Iterable[Result]) -> list[Result]:
@@ -47,16 +49,30 @@ def best_of_families(results: Iterable[Result]) -> set[str]:
     return set(best.values())
 
 
+def of_use(run: Path, results: Collection[Result], kept: Collection[str]) -> set[str]:
+    """The ids of trainings whose weights are kept, the best on validation as far as the disk is meant for them.
+
+    Arguments as in `drop_useless`.
+    """
+    found, size = set(kept), 0
+    for result in ensemble_library(results):
+        weights = ModelFolder(run, result.candidate).weights
+        size += weights.stat().st_size if result.candidate.id not in found and weights.exists() else 0
+        if size > MOST_BYTES:
+            break
+        found.add(result.candidate.id)
+    return found
+
+
 def drop_useless(run: Path, results: Collection[Result], kept: Collection[str]) -> None:
     """Drops the weights of trainings that have ended and that no ensemble would be selected from.
 
     Args:
         run: The run's folder.
         results: Of every candidate that was trained so far; those that paused are left as they are.
-        kept: The ids of others that keep theirs.
+        kept: The ids of those that keep theirs, whatever they take.
     """
-    useful = {result.candidate.id for result in ensemble_library(results)}
-    drop_others(run, [result for result in results if not result.training.paused], useful.union(kept))
+    drop_others(run, [result for result in results if not result.training.paused], of_use(run, results, kept))
 
 
 def drop_others(run: Path, results: Iterable[Result], kept: Collection[str]) -> None:

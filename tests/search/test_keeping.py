@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,9 @@ from recnas.candidates.defaults import own_candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.candidates.network import are_trees
 from recnas.candidates.recipe_choices import with_choices
-from recnas.search.keeping import LIBRARY, OF_A_KIND, ensemble_library, finished
+from recnas.runs.models import ModelFolder
+from recnas.search import keeping
+from recnas.search.keeping import LIBRARY, OF_A_KIND, drop_useless, ensemble_library, finished, of_use
 from tests.candidates.values import training_of
 
 
@@ -41,3 +45,19 @@ def test_an_ensemble_is_of_the_best_of_all_and_of_the_best_of_networks_and_of_tr
     for of_trees in (False, True):
         of_kind = [result for result in ended if are_trees(result.candidate.network) == of_trees]
         assert set(map(id, of_kind[:OF_A_KIND])) <= set(map(id, kept))
+
+
+def test_weights_are_kept_as_far_as_the_disk_is_meant_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "MOST_BYTES", 35)
+    found = finished(results([False] * 6, 0))
+    for result in found:
+        folder = ModelFolder(tmp_path, result.candidate)
+        folder.begin()
+        folder.record(result.training)
+        folder.weights.write_bytes(b"0123456789")
+    last = found[-1].candidate.id
+    kept = [*(result.candidate.id for result in found[:3]), last]
+    assert of_use(tmp_path, found, [last]) == set(kept)
+    drop_useless(tmp_path, found, [last])
+    there = [result.candidate.id for result in found if ModelFolder(tmp_path, result.candidate).weights.exists()]
+    assert there == kept
