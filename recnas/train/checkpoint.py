@@ -8,7 +8,6 @@ import math
 import shutil
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -42,6 +41,10 @@ KINDS = {TABLES: False, FIRST_ORDER: True}
 RATES, EPS, PENALTY = "rates", "eps", "penalty."
 """What decay needs; see `ShardedEmbeddings.decay_state`."""
 NOTES, UNFINISHED = "notes.json", ".unfinished"
+WRITE_SHARE = 0.05
+"""Share of a training's time that writing its state may take."""
+FILE_BYTES = 256 << 20
+"""Of what a file of a state has, unless it is one tensor."""
 LOOK_EVERY, LOOK_SHARE = 1.0, 0.1
 """Seconds between two looks at the clock of several processes, and the share of those between two writes, at most."""
 
@@ -107,7 +110,7 @@ class Checkpoint:
 
     Args:
         folder: The folder of the states, which all processes must see.
-        seconds: The time between two writes.
+        seconds: The time between two writes, at least; more where writing would take more than a twentieth of it.
         processes: The processes that train together; all of them call these methods at the same time.
     """
 
@@ -116,7 +119,7 @@ class Checkpoint:
         # What is spent is measured by the clock of the search, writes by one that goes on whatever is counted.
         self._start = time.perf_counter()
         self._written = self._looked = time.monotonic()
-        self._steps, self._next_look = 0, 1
+        self._steps, self._next_look, self._took = 0, 1, 0.0
 
     @property
     def spent(self) -> float:
@@ -138,7 +141,9 @@ class Checkpoint:
         now = time.monotonic()
         rate, self._looked = self._steps / max(now - self._looked, 1e-9), now
         steps = 1 if self.processes.alone else max(1, round(min(LOOK_EVERY, LOOK_SHARE * self.seconds) * rate))
-        return now - self._written >= self.seconds, steps
+        # Large tables take long to write; with 0 seconds nobody asks how long.
+        pause = max(self.seconds, self._took / WRITE_SHARE) if self.seconds else 0.0
+        return now - self._written >= pause, steps
 
     def save(self, learner: Learner, notes: Mapping[str, Any]) -> None:
         """Writes all that the training needs to go on, and notes of plain JSON values, in place of what was there.
@@ -146,6 +151,7 @@ class Checkpoint:
         Raises:
             RunError: A file cannot be written.
         """
+        start = time.monotonic()
         state = _held(_training_parts(learner))
         new = self.processes.first(self._make_room)
         writer = _StateWriter(str(new), save_distributed=True)
@@ -157,6 +163,7 @@ class Checkpoint:
             new.rename(new.with_suffix(""))
             self._remove_all_but(new.with_suffix(""))
         self._written = time.monotonic()
+        self._took = self._written - start
 
     def restore(self, learner: Learner) -> dict[str, Any] | None:
         """Makes a learner what it was at the last `save`; gives the notes, or None when nothing was saved.
@@ -211,17 +218,26 @@ class Checkpoint:
 
 
 class _StateWriter(HuggingFaceStorageWriter):
-    """torch's writer of safetensors, but for this: parts of one tensor that one process holds, as when a table is split
-    by columns, are in files of their own. A file has one tensor of a name, and torch's would keep the last of them."""
+    """torch's writer of safetensors, but for this: what is written goes into several files.
+
+    Parts of one tensor that one process holds, as when a table is split by columns, are in different ones: a file has
+    one tensor of a name, and torch's would keep the last of them. And torch copies all that is in a file, more than
+    once, before it writes it, so that a file has only so much.
+    """
 
     def _split_by_storage_plan(
         self, storage_plan: dict[str, int] | None, items: list[WriteItem]
     ) -> dict[int, list[WriteItem]]:
         files: dict[int, list[WriteItem]] = {}
-        parts: Counter[str] = Counter()
+        last, size, names = 1, 0, set[str]()
         for item in items:
-            parts[item.index.fqn] += 1
-            files.setdefault(parts[item.index.fqn], []).append(item)
+            data = item.tensor_data
+            own = math.prod(data.chunk.sizes) * data.properties.dtype.itemsize
+            if files and (item.index.fqn in names or size + own > FILE_BYTES):
+                last, size, names = last + 1, 0, set()
+            files.setdefault(last, []).append(item)
+            size += own
+            names.add(item.index.fqn)
         return files
 
 
