@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from recnas.util.cores import keep_to_quota
 from recnas.util.errors import InputError, RunError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"
     # policy) costs a fifth of the speed of an idle machine; to sleep after a thousand looks (GNU) or a millisecond
     # (LLVM) costs nothing there, and beside other work is as good. OpenMP reads this once, when torch is loaded.
     os.environ |= {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
+keep_to_quota()
 
 
 def __getattr__(name: str) -> Any:

@@ -48,7 +48,7 @@ class Step:
         command: As a user gives it, without the program's name.
         made: What it leaves.
         rows: Rows that it goes through, for a rate; 0: none.
-        kills: Each tells when it is killed once; the command is given again with --resume.
+        kills: Each tells when it is killed once, and given again; it has --resume from the start.
         program: What runs it.
     """
 
@@ -116,7 +116,7 @@ class _Taken:
 
 
 def _done(step: Step, log: Path, kill: bool) -> Taken:
-    command = [*step.program, *step.command]
+    command = [*step.program, *step.command, *(["--resume"] if step.kills else [])]
     taken: Taken | None = None
     for until in step.kills if kill else ():
         found = run(command, log, until)
@@ -124,8 +124,6 @@ def _done(step: Step, log: Path, kill: bool) -> Taken:
         if found.code >= 0:
             # It has ended before.
             return taken
-        if "--resume" not in command:
-            command.append("--resume")
     found = run(command, log)
     return found if taken is None else taken.and_then(found)
 
