@@ -16,7 +16,7 @@ import polars as pl
 
 from recnas.data_prep.rows import HEAD_BYTES, SAMPLE_BYTES, Job, LinesOf, Rows, distinct_names
 from recnas.data_prep.separators import LINES_OF_GUESS, guessed_separator
-from recnas.data_prep.text import InputSegment, count_byte, read_pieces, without_blank_end
+from recnas.data_prep.text import InputSegment, count_byte, piece_bytes_of, read_pieces, without_blank_end
 from recnas.util.console import Bar
 from recnas.util.errors import InputError
 
@@ -69,7 +69,7 @@ class CsvFile:
         return replace(rows, frame=rows.frame.head(num_rows), numbers=rows.numbers[:num_rows])
 
     def jobs(self, columns: Sequence[str], bar: Bar) -> Iterator[Job]:
-        for piece in without_blank_end(read_pieces(self.path, bar)):
+        for piece in without_blank_end(read_pieces(self.path, bar, piece_bytes_of(len(self.columns)))):
             if piece.first_line == 1:
                 _, piece = _parted(piece)
             if piece.num_lines:

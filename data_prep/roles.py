@@ -1,6 +1,7 @@
 """What each column of a user's table is for: as the user says, or as its name and a sample of its values suggest."""
 
 import shlex
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from recnas.data_prep.sample import Sample
 from recnas.util.errors import InputError
 
 TRANSFORMS = ("log1p", "standardize", "none")
+MOST_SHOWN, SHOWN = 60, 15
+"""Columns up to which each is shown with its role; of more, so many of each role."""
 LABEL_NAMES = ("label", "click", "clicked", "is_click", "target", "y")
 
 
@@ -91,20 +94,33 @@ class Plan:
     def __str__(self) -> str:
         if not self.inferred:
             return "\n".join(self.notes)
-        rows = [
-            ("column", "role", "why"),
-            *((name or "(unnamed)", *about) for name, about in self.reasons.items()),
-        ]
+        rows = [("column", "role", "why"), *((name or "(unnamed)", *about) for name, about in self._shown())]
         widths = [max(len(row[place]) for row in rows) for place in (0, 1)]
         table = [f"{name:<{widths[0]}}  {role:<{widths[1]}}  {why}" for name, role, why in rows]
         notes = list(self.notes)
+        if left := len(self.reasons) - len(rows) + 1:
+            table.append(f"… and {left:,} more, of roles that are above")
         if self.unsure:
+            more = f" and {len(self.unsure) - SHOWN:,} more" if len(self.unsure) > SHOWN else ""
             notes.append(
-                f"Not sure of {', '.join(self.unsure)}: taken as ids, which costs little, as nothing is certain; "
-                "quantities go to --dense"
+                f"Not sure of {', '.join(self.unsure[:SHOWN])}{more}: taken as ids, which costs little, as nothing is "
+                "certain; quantities go to --dense"
             )
-        notes.append(f"The same as flags, to be changed: {self._flags()}")
+        if not left:
+            notes.append(f"The same as flags, to be changed: {self._flags()}")
         return "\n".join([*table, "", *notes])
+
+    def _shown(self) -> list[tuple[str, tuple[str, str]]]:
+        """All columns, or of many the first ones of each role, in the table's order."""
+        if len(self.reasons) <= MOST_SHOWN:
+            return list(self.reasons.items())
+        seen: Counter[str] = Counter()
+        shown = []
+        for name, (role, why) in self.reasons.items():
+            seen[role] += 1
+            if seen[role] <= SHOWN:
+                shown.append((name, (role, why)))
+        return shown
 
     def _flags(self) -> str:
         roles = self.roles

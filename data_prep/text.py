@@ -26,6 +26,7 @@ PACKINGS = (".gz", ".zst", ".zip")
 """What the name of a packed file ends in."""
 
 PIECE_BYTES = 16 << 20
+MOST_PIECE_BYTES = 128 << 20
 # A line this long means that the file is not text.
 MAX_LINE_BYTES = 16 << 20
 
@@ -70,6 +71,15 @@ class InputSegment:
         """Line numbers and lines, without line ends; bytes that are not UTF-8 become replacement characters."""
         for number, line in enumerate(self.data[:-1].split(b"\n"), self.first_line):
             yield number, line.decode("utf-8", errors="replace")
+
+
+def piece_bytes_of(columns: int) -> int:
+    """How much to read at a time of a table of so many columns.
+
+    What is done for each column of a piece takes its time however few its rows are, so that wide tables are read in
+    larger ones.
+    """
+    return min(MOST_PIECE_BYTES, PIECE_BYTES * max(1, columns // 100))
 
 
 def read_pieces(path: Path, bar: Bar, piece_bytes: int = PIECE_BYTES) -> Iterator[InputSegment]:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.raw_logs import avazu_log, criteo_log, kdd_log
 from benchmarks.rehearsal.measuring import Taken, run, size_of
-from recnas.runs.folder import FINAL_TRAINING, SEARCH, WARM_UP
+from recnas.runs.folder import FINAL_TRAINING, RESULTS, SEARCH, WARM_UP
 from recnas.runs.status import read_status
 from recnas.util.errors import InputError
 from recnas.util.files import read_json, write_json
@@ -161,22 +161,29 @@ def _steps(given: argparse.Namespace, raw: Path) -> Iterator[Step]:
     )
     for name, run_ in (("published", published), ("default", default)):
         model = output / f"model-{name}"
-        yield Step(f"report of the {name} one", ["report", str(run_)], run_ / "report.html")
+        yield Step(f"report, {name}", ["report", str(run_)], run_ / "report.html")
         yield Step(
-            f"export of the {name} one",
-            ["export", str(run_), "--output", str(model), "--format", "onnx", "torchrec", "--overwrite"],
+            f"export, {name}: program, ONNX, int8",
+            ["export", str(run_), "--output", str(model), "--format", "onnx", "--quantize", "int8", "--overwrite"],
             model,
         )
         yield Step(
-            f"evaluate the {name} one",
+            f"evaluate, {name}",
             ["evaluate", str(model), "--data", str(data), "--split", "test"],
             output / "nothing",
             rows // 10,
         )
+    searched = read_json(published / RESULTS)["best_searched"]
+    model, formats = output / "model-searched", ["--format", "onnx", "torchrec"]
+    yield Step(
+        "export, searched: program, ONNX, TorchRec",
+        ["export", str(published), "--model", searched, "--output", str(model), "--overwrite", *formats],
+        model,
+    )
     trained, often = output / "trained", ["--checkpoint-seconds", "30"]
     yield Step(
         "train by two processes",
-        ["train", str(output / "model-published"), "--data", str(data), "--output", str(trained), *often],
+        ["train", str(model), "--data", str(data), "--output", str(trained), *often],
         trained,
         rows * 8 // 10,
         kills=[_seldom(60)],

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-LOOK_EVERY = 0.5
+LOOK_EVERY = 2.0
 """Seconds between two looks at its processes."""
 
 

@@ -599,6 +599,23 @@ def test_roles_are_inferred_from_names_and_values(tmp_path):
     assert {name: role for name, role, _ in found[1:]} == WIDE_ROLES | {"tags": "multi"}
 
 
+def test_of_many_columns_the_first_of_each_role_are_shown(tmp_path):
+    table = pl.DataFrame(
+        {"click": [0, 1] * 60}
+        | {f"n{place}": [value + 0.5 for value in range(120)] for place in range(40)}
+        | {f"c{place}": [f"v{value % 7}" for value in range(120)] for place in range(40)}
+    )
+    plans = []
+    read_tabular(table, BadRows(tmp_path, "error"), False, confirm=plans.append)
+    shown = str(plans[0])
+    assert shown.count(" dense ") == shown.count(" sparse ") == 15
+    assert "… and 50 more, of roles that are above" in shown
+    assert "The same as flags" not in shown
+    # All of them are taken.
+    schema = prepare("tabular", tmp_path / "out", table, progress=False)
+    assert (schema.num_dense, schema.num_sparse) == (40, 40)
+
+
 def test_what_is_named_wins_over_what_is_inferred(tmp_path):
     path = _csv(tmp_path, _plain_csv(_wide_rows()))
     schema = prepare("tabular", tmp_path / "a", path, time="timestamp", split="time", progress=False)
