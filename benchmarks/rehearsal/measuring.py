@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,26 +63,23 @@ def run(command: Sequence[str], log: Path, until: Callable[[], bool] | None = No
     with log.open("ab") as output:
         output.write(f"\n$ {' '.join(command)}\n".encode())
         output.flush()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
         def look() -> None:
             nonlocal peak
             while not ended.wait(LOOK_EVERY):
-                peak = max(peak, memory_of_group(process.pid))
+                peak = max(peak, sum(map(_memory_of, family(process.pid))))
 
         watcher = threading.Thread(target=look, daemon=True)
         watcher.start()
         try:
             while process.poll() is None:
                 if until is not None and until():
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+                    _kill(process)
                     break
                 time.sleep(0.05)
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _kill(process)
             ended.set()
             watcher.join()
     after = os.times()
@@ -89,25 +87,36 @@ def run(command: Sequence[str], log: Path, until: Callable[[], bool] | None = No
     return Taken(time.perf_counter() - start, spent, peak, process.returncode)
 
 
-def memory_of_group(group: int) -> int:
-    """Bytes of memory of all processes of a process group; what they share is shared out."""
-    total = 0
+def family(first: int) -> list[int]:
+    """A process and all that it has started, and these, whatever their sessions: `torchrun` gives each its own."""
+    children: dict[int, list[int]] = {}
     for place in Path("/proc").iterdir():
         if place.name.isdecimal():
-            try:
-                # The fifth field; the second, in parentheses, may have blanks.
-                if int((place / "stat").read_text().rpartition(")")[2].split()[2]) == group:
-                    total += _proportional(place)
-            except (OSError, ValueError, IndexError):
-                # It has just ended.
-                continue
-    return total
+            # It may have just ended. The fourth field; the second, in parentheses, may have blanks.
+            with suppress(OSError):
+                parent = int((place / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(place.name))
+    found = [first]
+    for process in found:
+        found += children.get(process, [])
+    return found
 
 
-def _proportional(place: Path) -> int:
-    for line in (place / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
+def _kill(process: subprocess.Popen) -> None:
+    """Ends a process that runs, with its family."""
+    if process.poll() is None:
+        for member in family(process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(member, signal.SIGKILL)
+    process.wait()
+
+
+def _memory_of(process: int) -> int:
+    """Bytes of memory of a process; what it shares with others is shared out."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
     return 0
 
 
