@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             recnas.search(
                 data,
                 given.output / data.name,
-                strategy=Portfolio(members, sources=()),
+                strategy=Portfolio(members, sources=(), refines=False),
                 budget=f"{len(members) + MORE_THAN_POOL}c",
                 seed=given.seed,
                 workers=1,

@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--top-k", type=int, default=1, metavar="N", help="finalists of the published search")
     parser.add_argument("--iterations", type=int, default=240, metavar="N", help="of the published search")
     parser.add_argument("--no-kills", action="store_true", help="nothing is killed")
-    parser.add_argument("--steps", nargs="+", metavar="STEP", help="some alone, such as prepare describe")
+    parser.add_argument(
+        "--steps", nargs="+", metavar="STEP", help="those alone whose names begin so, such as prepare 'search, default'"
+    )
     parser.add_argument("--table", action="store_true", help="do nothing, show what has ended")
     given = parser.parse_args(argv)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     taken = _Taken(given.output / TAKEN)
     raw = _raw(raw_folder, given.form, given.rows) if not given.table else raw_folder
     for step in [] if given.table else _steps(given, raw):
-        if step.name in taken.steps or (given.steps and step.name.split()[0] not in given.steps):
+        if step.name in taken.steps or (given.steps and not step.name.startswith(tuple(given.steps))):
             continue
         print(f"{step.name} …", flush=True)
         found = _done(step, given.output / LOG, not given.no_kills)
@@ -173,7 +175,8 @@ def _steps(given: argparse.Namespace, raw: Path) -> Iterator[Step]:
             output / "nothing",
             rows // 10,
         )
-    searched = read_json(published / RESULTS)["best_searched"]
+    # What is not asked for may not be there.
+    searched = read_json(published / RESULTS)["best_searched"] if (published / RESULTS).exists() else "none"
     model, formats = output / "model-searched", ["--format", "onnx", "torchrec"]
     yield Step(
         "export, searched: program, ONNX, TorchRec",

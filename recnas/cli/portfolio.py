@@ -58,13 +58,14 @@ def _described(member: Member) -> str:
     choices = dict(network.choices) if isinstance(network, Baseline) else {}
     parts = [network.name if isinstance(network, Baseline) else network.id]
     parts += [f"{key} {written(value)}" for key, value in choices.items()]
-    parts += [
-        f"rate {recipe.optimization.learning_rate:g}",
-        f"penalty {recipe.optimization.embedding_penalty:g}",
-        f"E {recipe.embedding_dim}",
-        f"epochs {recipe.epochs}",
-        "+".join(candidate.inputs.numbers),
-    ]
+    if recipe is not None:
+        parts += [
+            f"rate {recipe.optimization.learning_rate:g}",
+            f"penalty {recipe.optimization.embedding_penalty:g}",
+            f"E {recipe.embedding_dim}",
+            f"epochs {recipe.epochs}",
+        ]
+    parts.append("+".join(candidate.inputs.numbers))
     if member.joint_ids is not None:
         parts.append(f"{member.joint_ids} joint ids")
     return ", ".join(parts)

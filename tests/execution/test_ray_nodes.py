@@ -24,11 +24,14 @@ MEMORY = 128 << 20
 def cluster() -> Iterator[Cluster]:
     """A head, which proposes, with one CPU, and a node with another one."""
     ray.shutdown()
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": MEMORY})
+    # Its handler of signals could be set up by this thread alone, and nodes join from another one.
+    found = Cluster(True, head_node_args={"num_cpus": 1, "object_store_memory": MEMORY}, shutdown_at_exit=False)
     found.add_node(num_cpus=1, object_store_memory=MEMORY)
-    yield found
-    ray.shutdown()
-    found.shutdown()
+    try:
+        yield found
+    finally:
+        ray.shutdown()
+        found.shutdown()
 
 
 def lines_of(run: Path) -> int:
@@ -38,7 +41,10 @@ def lines_of(run: Path) -> int:
 
 
 def lose_a_node(cluster: Cluster, run: Path, after: int, lost: list[int]) -> threading.Thread:
-    """Kills a node when a run has noted so many evaluations, and has another one join."""
+    """Kills a node when a run has noted so many evaluations, and has another one join.
+
+    Notes, in `lost`, how many evaluations that were, and how many nodes there are afterwards.
+    """
 
     def do() -> None:
         while (noted := lines_of(run)) < after:
@@ -46,6 +52,7 @@ def lose_a_node(cluster: Cluster, run: Path, after: int, lost: list[int]) -> thr
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
         lost.append(noted)
         cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+        lost.append(len(cluster.list_all_nodes()))
 
     thread = threading.Thread(target=do, daemon=True)
     thread.start()
@@ -59,7 +66,7 @@ def test_a_search_whose_node_is_lost_while_candidates_are_scored_has_the_history
     loses = lose_a_node(cluster, tmp_path / "cluster", 6, lost)
     found = run_search(data, tmp_path / "cluster", progress=False, ray=cluster.address, workers=2, **small)
     loses.join()
-    assert len(lost) == 1
+    assert lost[1:] == [2]
     assert lost[0] < lines_of(tmp_path / "cluster")
     alone = run_search(data, tmp_path / "alone", progress=False, **small)
     histories = [without_seconds(history_of(tmp_path / run)) for run in ("cluster", "alone")]
@@ -81,7 +88,7 @@ def test_a_search_whose_node_is_lost_while_candidates_are_trained_goes_on(
     loses = lose_a_node(cluster, tmp_path / "cluster", 2, lost)
     found = run_search(data, tmp_path / "cluster", ray=cluster.address, workers=2, **settings)
     loses.join()
-    assert len(lost) == 1
+    assert lost[1:] == [2]
     assert lost[0] < lines_of(tmp_path / "cluster")
     alone = run_search(data, tmp_path / "alone", **settings)
     assert [model["id"] for model in found["models"]] == [model["id"] for model in alone["models"]]

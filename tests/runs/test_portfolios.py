@@ -42,7 +42,8 @@ def runs(tmp_path: Path) -> list[Path]:
 
 
 def names(members: list[Candidate]) -> list[str]:
-    return [candidate.network.name for candidate in members]
+    """Of the networks."""
+    return [candidate.network.name for candidate in members if candidate.network.name != "lightgbm"]
 
 
 def test_next_is_what_helps_most_on_all_data_sets_together(runs: list[Path]) -> None:
@@ -52,6 +53,23 @@ def test_next_is_what_helps_most_on_all_data_sets_together(runs: list[Path]) -> 
     assert learned.best == {"first": 0.40, "second": 0.20, "third": 0.55}
     assert not any(member.candidate.inputs.crosses for member in learned.members)
     assert learned.losses["first"].keys() == learned.losses["second"].keys()
+
+
+def test_what_takes_ten_times_as_long_comes_later_and_students_do_not_count(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", "first", {"dnn": 0.402, "gdcn": 0.40, "lr": 0.45, "fcn": 0.46, "dlrm": 0.39})
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    lines[1]["training"]["seconds"] = 10.0
+    lines[4]["candidate"]["recipe"]["soft_labels"] = 0.7
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert names([member.candidate for member in learn_portfolio([run], 9).members]) == ["dnn", "gdcn", "lr", "fcn"]
+
+
+def test_trees_are_tried_first_and_once_more_without_joint_ids(runs: list[Path]) -> None:
+    for size, places in ((4, (0, 3)), (1, (0, 2))):
+        members = learn_portfolio(runs, size).members
+        trees = [place for place, member in enumerate(members) if member.candidate.network.name == "lightgbm"]
+        assert tuple(trees) == places
+        assert [members[place].joint_ids for place in places] == [None, 0]
 
 
 def test_what_it_is_worth_is_told_by_leaving_a_data_set_out(runs: list[Path]) -> None:
