@@ -12,9 +12,9 @@ from recnas.runs.result_table import result_table
 from recnas.search import Settings, run_baselines
 
 SETTINGS = (
-    "seed", "workers", "ray", "checkpoint_seconds", "sharding", "inputs", "final.epochs", "final.optimization",
-    "final.evaluations", "final.patience", "final.dropout", "final.embedding_dim", "final.embedding_std",
-    "final.tuning.trials", "final.baseline_recipes", "final.ensemble",
+    "seed", "workers", "ray", "train_rows", "checkpoint_seconds", "sharding", "inputs", "final.epochs",
+    "final.optimization", "final.evaluations", "final.patience", "final.dropout", "final.embedding_dim",
+    "final.embedding_std", "final.tuning.trials", "final.baseline_recipes", "final.ensemble",
 )  # fmt: skip
 """The settings of a search that count here, too."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -55,7 +55,8 @@ TEACHING = 1.2
 SOFT_LABELS = 0.7
 """Share of the ensemble's predictions in their labels."""
 MOST_OF_BUDGET = 1 / 3
-"""Share of a budget in time that one training may take, but for the first: a search of two trainings finds nothing."""
+"""Share of a budget in time that one training may take, but for the first: a search of two trainings finds nothing.
+Where nothing else is left to be trained, what takes longer is better than nothing."""
 TRIES = 50
 """Proposals in a row that are known, or not affordable, before a search gives up."""
 PORTFOLIO, MUTATION, NEAR_PORTFOLIO, UNIFORM, SURROGATE, SEED, SLOW, STUDENT = (
@@ -110,7 +111,7 @@ class Portfolio(Strategy):
         self._refines, self._with_proxies = refines, with_proxies
         self._trials: dict[str, Trial] = {}
         self._under_way: dict[str, Trial] = {}
-        self._clock = 0.0
+        self._clock, self._patience = 0.0, 1.0
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:
@@ -197,6 +198,11 @@ class Portfolio(Strategy):
         if self._refines and len(self._ended()) >= BEFORE_STUDENT:
             # Where nothing else leaves time for it, it comes earlier.
             ways.insert(0 if self._spent_share >= STUDENT_SHARE else len(ways), self._student)
+        return self._first_of(ways, MOST_OF_BUDGET) or self._first_of(ways, 1.0)
+
+    def _first_of(self, ways: Sequence[Callable[[], Trial | None]], patience: float) -> Trial | None:
+        """The first that one of these ways gives, of those that take no longer than a share of the budget."""
+        self._patience = patience
         for way in ways:
             if (trial := way()) is not None:
                 return trial
@@ -361,7 +367,7 @@ class Portfolio(Strategy):
             return True
         if (whole := self._pace.seconds(candidate)) is None:
             return True
-        is_too_long = self._ended() and whole > MOST_OF_BUDGET * seconds
+        is_too_long = self._ended() and whole > self._patience * seconds
         kept = 0.0 if candidate.soft_labels else self._kept_for_student
         return not is_too_long and self._clock + share * whole + kept <= seconds
 

@@ -46,7 +46,8 @@ def test_a_training_of_all_passes_takes_a_share_of_the_budget(
     if pace == 1e9:
         assert found.train_rows is None
     else:
-        assert found.train_rows == int(pace * MOST_OF_BUDGET * 10 / 5)
+        # Twice a pass, a quarter as many rows are predicted, for a third of the price.
+        assert found.train_rows == int(pace / (1 + 2 / 3 / 4) * MOST_OF_BUDGET * 10 / 5)
         assert f"about {found.train_rows} of" in capsys.readouterr().err
 
 

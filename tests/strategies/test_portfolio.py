@@ -146,6 +146,14 @@ def test_the_first_is_trained_whatever_it_takes() -> None:
     assert world.told[-1].training.finished
 
 
+def test_where_every_training_takes_long_as_many_are_made_as_there_is_time_for() -> None:
+    world, members = World(lambda candidate: 0.4, seconds_a_pass=8.0), MEMBERS[1:]
+    (whole,) = {8.0 * member.candidate.passes for member in members}
+    world.search(Portfolio(members, sources=()), problem(Budget(seconds=2.4 * whole), at_once=1))
+    assert len(candidates_of(world)) == 2
+    assert world.clock == pytest.approx(2 * whole)
+
+
 def test_a_network_that_takes_too_long_beside_trees_is_given_up_after_a_fifth() -> None:
     world = World(lambda candidate: 0.4, seconds_a_pass=10.0)
     members = [Member(own_candidate(name)) for name in ("lightgbm", "dnn")]
