@@ -19,6 +19,7 @@ from recnas.report.summary import outcome, ranked, searched_model
 from recnas.report.tree_figure import tree_figure
 from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
 from recnas.runs.folder import command_of
+from recnas.runs.leaderboard import Results
 from recnas.runs.reader import Run, read_run
 from recnas.space import Architecture
 from recnas.study.settings import StudySettings
@@ -115,7 +116,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     results = run.results
     rows = results.rows if results else {}
     facts = [
-        ("rows", " · ".join(f"{count:,} {split}" for split, count in rows.items()) or None),
+        ("rows", " · ".join(_counted(results, split) for split in rows) or None),
         ("click rate", f"{results.positive_rate:.2%}" if results and results.positive_rate is not None else None),
         ("search space", ((results.space if results else None) or run.setting("space")) if run.searches else None),
         ("objectives", ", ".join(objectives) if len(objectives := run.setting("objectives") or ()) > 1 else None),
@@ -129,6 +130,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("recnas", run.setting("version")),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]
+
+
+def _counted(results: Results, split: str) -> str:
+    """How many rows of a split a run has used, and of how many."""
+    there = results.of_rows.get(split)
+    return f"{results.rows[split]:,} {'' if there is None else f'of {there:,} '}{split}"
 
 
 def _candidates(run: Run) -> str | None:

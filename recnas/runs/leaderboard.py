@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from recnas.candidates.evaluation import CalibrationBin
@@ -133,6 +133,8 @@ class Results:
     """`results.json`: what was trained in the end, and on which data.
 
     Attributes:
+        rows: Those of each split that the run has used.
+        of_rows: Those that there are, where they are not the same.
         ensemble: None where the best model predicts best alone, or none was asked for.
         comparison: How sure it is which model is best; None in runs that did not tell.
         front: Found models that no other beats in validation log loss and in every cost that the search kept low.
@@ -148,6 +150,7 @@ class Results:
     front: tuple[str, ...] = ()
     ensemble: Ensemble | None = None
     comparison: Comparison | None = None
+    of_rows: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_leaderboard(data: dict[str, Any]) -> Results:
@@ -166,6 +169,9 @@ def read_leaderboard(data: dict[str, Any]) -> Results:
         front=tuple(data.get("front") or ()),
         ensemble=None if data.get("ensemble") is None else _ensemble(data["ensemble"]),
         comparison=comparison,
+        of_rows={
+            split: rows for split, rows in (about.get("of_rows") or {}).items() if rows != about["rows"].get(split)
+        },
     )
 
 

@@ -30,4 +30,6 @@ def data_entry(settings: Settings, dataset: Dataset) -> dict[str, Any]:
         "path": settings.data,
         "name": dataset.name,
         "rows": {split: dataset.rows(split) for split in SPLITS},
+        # Of a large log a run may have learned from a part.
+        "of_rows": {split: dataset.own_schema.rows(split) for split in SPLITS},
     }

@@ -85,6 +85,7 @@ class DataEntry(TypedDict, total=False):
     path: str
     name: str | None
     rows: dict[str, Count | None]
+    of_rows: dict[str, Count | None]
     positive_rate: Figure
 
 

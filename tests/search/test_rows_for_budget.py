@@ -12,6 +12,7 @@ import yaml
 
 import recnas
 from recnas.features.schema import Schema
+from recnas.report import write_report
 from recnas.runs.settings import Settings
 from recnas.search import rows_for_budget
 from recnas.search.rows_for_budget import MOST_OF_BUDGET, fitted_to_budget
@@ -70,6 +71,8 @@ def test_a_search_learns_from_fewer_rows_and_its_run_says_so(
     recnas.search(in_groups, tmp_path / "run", train_rows=120, **given)
     rows = json.loads((tmp_path / "run" / "results.json").read_text())["data"]["rows"]
     assert rows["train"] == 150
+    page = write_report(tmp_path / "run").read_text()
+    assert f"150 of {Schema.load(in_groups).rows('train'):,} train" in page
     assert "data: 150 of " in capsys.readouterr().err
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["train_rows"] == 120
     lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
