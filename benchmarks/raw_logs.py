@@ -27,7 +27,7 @@ _DIGITS = pl.Series([f"{value:04x}" for value in range(1 << 16)], dtype=pl.Strin
 
 
 def criteo_log(folder: Path, rows: int, published_sizes: bool = False) -> Path:
-    """Writes `criteo-<rows>.txt`, unless it is there.
+    """Writes `criteo-<rows>.txt`, or `criteo-<rows>-full.txt` with published sizes, unless it is there.
 
     Args:
         folder: Where.

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.raw_logs import avazu_log, criteo_log, kdd_log
 from benchmarks.rehearsal.measuring import Taken, run, size_of
-from recnas.runs.folder import FINAL_TRAINING, RESULTS, SEARCH, WARM_UP
+from recnas.runs.folder import CONFIG, FINAL_TRAINING, RESULTS, SEARCH, WARM_UP
 from recnas.runs.status import read_status
 from recnas.util.errors import InputError
 from recnas.util.files import read_json, write_json
@@ -110,8 +110,9 @@ class _Taken:
         ]
         for name, step in self.steps.items():
             rate = f"{step['rows'] / step['seconds']:,.0f}" if step["rows"] else ""
+            busy = "" if step["kills"] else f"{step['processor_seconds'] / step['seconds']:.1f}"
             lines.append(
-                f"| {name} | {step['seconds']:,.0f} | {rate} | {step['processor_seconds'] / step['seconds']:.1f} | "
+                f"| {name} | {step['seconds']:,.0f} | {rate} | {busy} | "
                 f"{step['peak'] / 1e9:.2f} | {step['disk'] / 1e9:.2f} | {step['kills'] or ''} |"
             )
         return "\n".join(lines)
@@ -123,8 +124,7 @@ def _done(step: Step, log: Path, kill: bool) -> Taken:
     for until in step.kills if kill else ():
         found = run(command, log, until)
         taken = found if taken is None else taken.and_then(found)
-        if found.code >= 0:
-            # It has ended before.
+        if found.is_over:
             return taken
     found = run(command, log)
     return found if taken is None else taken.and_then(found)
@@ -203,7 +203,7 @@ def _in_the_middle(run_: Path, stage: str) -> Callable[[], bool]:
     look = _seldom(5.0)
 
     def holds() -> bool:
-        if not look() or not (run_ / "config.yaml").exists():
+        if not look() or not (run_ / CONFIG).exists():
             return False
         try:
             status = read_status(run_)

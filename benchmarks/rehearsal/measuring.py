@@ -23,9 +23,10 @@ class Taken:
 
     Attributes:
         seconds: Wall-clock time, of all attempts where it was killed.
-        processor_seconds: Of all its processes.
+        processor_seconds: Of all its processes; of a killed attempt those of some are not known.
         peak: Bytes of memory of all its processes at one time; what they share counts once.
         code: Its exit code; negative: the signal that ended it.
+        is_over: Whether it ended by itself, however that was.
         kills: How often it was killed, and given again.
     """
 
@@ -33,6 +34,7 @@ class Taken:
     processor_seconds: float
     peak: int
     code: int
+    is_over: bool = True
     kills: int = 0
 
     def and_then(self, other: Taken) -> Taken:
@@ -42,6 +44,7 @@ class Taken:
             self.processor_seconds + other.processor_seconds,
             max(self.peak, other.peak),
             other.code,
+            other.is_over,
             self.kills + 1,
         )
 
@@ -59,7 +62,7 @@ def run(command: Sequence[str], log: Path, until: Callable[[], bool] | None = No
         until: Is asked all the time; when it holds, the command is killed with all its processes.
     """
     start, before = time.perf_counter(), os.times()
-    peak, ended = 0, threading.Event()
+    peak, is_over, ended = 0, True, threading.Event()
     with log.open("ab") as output:
         output.write(f"\n$ {' '.join(command)}\n".encode())
         output.flush()
@@ -75,6 +78,7 @@ def run(command: Sequence[str], log: Path, until: Callable[[], bool] | None = No
         try:
             while process.poll() is None:
                 if until is not None and until():
+                    is_over = False
                     _kill(process)
                     break
                 time.sleep(0.05)
@@ -84,7 +88,7 @@ def run(command: Sequence[str], log: Path, until: Callable[[], bool] | None = No
             watcher.join()
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
-    return Taken(time.perf_counter() - start, spent, peak, process.returncode)
+    return Taken(time.perf_counter() - start, spent, peak, process.returncode, is_over)
 
 
 def family(first: int) -> list[int]:

@@ -22,7 +22,11 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, help="the file to write, for `recnas search --portfolio`")
     parser.add_argument(
-        "--size", type=reader(int), default=SIZE, metavar="N", help=f"candidates at most (default: {SIZE})"
+        "--size",
+        type=reader(int),
+        default=SIZE,
+        metavar="N",
+        help=f"networks at most, beside trees (default: {SIZE})",
     )
 
 

@@ -36,11 +36,11 @@ class Comparison:
 
     Attributes:
         log_loss: What the best of so many has on rows that it was not chosen by: on those that it was chosen by, the
-            best is also the luckiest.
+            best is also the luckiest. None where the best was chosen among more, whose predictions are gone.
         models: By the id of each candidate.
     """
 
-    log_loss: float
+    log_loss: float | None
     models: Mapping[str, Standing]
 
     def to_json(self) -> dict[str, Any]:

@@ -110,6 +110,7 @@ class Ensemble:
         held_out: Log loss of validation rows by ensembles that were selected without them.
         single: That of the best model alone on the same rows.
         error: Standard error of the difference of the two; None where nobody told it.
+        calibration: As of a model.
         parameters: Of all members together, as `macs` and `latency_ms` are.
         over_limits: As of a model.
     """
@@ -170,7 +171,9 @@ def read_leaderboard(data: dict[str, Any]) -> Results:
         ensemble=None if data.get("ensemble") is None else _ensemble(data["ensemble"]),
         comparison=comparison,
         of_rows={
-            split: rows for split, rows in (about.get("of_rows") or {}).items() if rows != about["rows"].get(split)
+            split: rows
+            for split, rows in (about.get("of_rows") or {}).items()
+            if rows != (about.get("rows") or {}).get(split)
         },
     )
 

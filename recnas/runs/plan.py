@@ -41,9 +41,15 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a run, one after the other."""
+    """The stages of a run, one after the other.
+
+    Attributes:
+        stages: They.
+        pass_rows: Training rows of a pass; None in plans of before 0.3, where they were all of the data set.
+    """
 
     stages: tuple[PlannedStage, ...]
+    pass_rows: int | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,12 +64,13 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"stages": [asdict(stage) for stage in self.stages]}
+        return {"stages": [asdict(stage) for stage in self.stages], "pass_rows": self.pass_rows}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Reads what `to_json` gave; a newer recnas may have written more."""
-        return cls(tuple(PlannedStage(**{key: stage[key] for key in _FIELDS}) for stage in value["stages"]))
+        stages = tuple(PlannedStage(**{key: stage[key] for key in _FIELDS}) for stage in value["stages"])
+        return cls(stages, value.get("pass_rows"))
 
 
 _FIELDS = tuple(PlannedStage.__dataclass_fields__)

@@ -23,8 +23,8 @@ MOST_REGRET = 1.0
 """What a candidate counts for at most on a data set, and one that was not trained there: as bad as the middle one."""
 
 PLACES_OF_TREES = {0: None, 3: 0}
-"""Where trees stand in every portfolio, from 0, and with how many joint ids: they take seconds, and what is learned is
-the order of networks, which are ahead of them or not, and beside them in an ensemble."""
+"""Where trees stand in every portfolio that is long enough, from 0, and with how many joint ids: they take seconds, and
+what is learned is the order of networks, which are ahead of them or not, and beside them in an ensemble."""
 
 Losses = Mapping[str, Mapping[str, float]]
 """Validation log loss of what was trained: by the name of the data set, then by the id of the candidate without joint

@@ -211,7 +211,9 @@ class Settings:
         help="training rows that are learned from, about, drawn at random in groups of 65,536; none: all, but of a log "
         "that is too large for a budget in time as many as it has time for",
     )
-    checkpoint_seconds: float = setting(120.0, help="seconds between two writes of a training's state, for --resume")
+    checkpoint_seconds: float = setting(
+        120.0, help="seconds between two writes of a training's state, for --resume; more where that takes long"
+    )
     inputs: Inputs = field(default_factory=lambda: DEFAULT_INPUTS, metadata=group("inputs"))
     sharding: Sharding = field(default_factory=Sharding, metadata=group("embedding tables on several processes"))
     warmup: WarmupSettings = field(default_factory=WarmupSettings, metadata=group("warm-up of the supernet", "warmup-"))

@@ -263,7 +263,8 @@ def _stage(folder: Path, found: Run, settings: Settings, plan: Plan) -> tuple[st
     # Where baselines alone are tuned, nothing is left to be trained.
     if not (total := plan[FINAL_TRAINING].total):
         return FINAL_TRAINING, None
-    return FINAL_TRAINING, _trained(folder, settings, total, {item.id for item in found.tuned})
+    rows = plan.pass_rows or Schema.load(folder).splits["train"]["rows"]
+    return FINAL_TRAINING, _trained(folder, settings, total, rows, {item.id for item in found.tuned})
 
 
 def _searched(history: Sequence[Candidate], planned: PlannedStage) -> Progress:
@@ -302,17 +303,17 @@ def workers_of(settings: Settings) -> int | None:
     return settings.workers or (available_cores() if settings.ray == LOCAL else None)
 
 
-def _trained(folder: Path, settings: Settings, total: float, tuned: Collection[str]) -> Progress:
+def _trained(folder: Path, settings: Settings, total: float, rows: int, tuned: Collection[str]) -> Progress:
     """How far the final trainings are, in rows: those that paused or ended, and those under way.
 
     Args:
         folder: The run's.
         settings: The run's.
         total: Rows of all of them.
+        rows: Training rows of a pass.
         tuned: The ids of baselines that were tuned before, whose trials are no part of it.
     """
     finalists = min(settings.final.top_k, settings.evolution.candidates)
-    rows = Schema.load(folder).splits["train"]["rows"]
     first_stop = rungs(settings.final, finalists, rows)[0]
     done, rates, last_rates = 0.0, [], []
     for file, outcome, passes in _training_files(folder, tuned):

@@ -58,7 +58,7 @@ class Ensembling(Stage):
                 selected = before
             else:
                 compared = {result.candidate.id: result for result in (*usable, *findings.chosen.values())}
-                _compare(context, list(compared.values()))
+                _compare(context, list(compared.values()), 0 if before is None else len(before.among))
                 selected = _selected(context, usable[0], list(by_id.values()))
                 write_ensemble(context.run, selected)
             bar.update()
@@ -95,8 +95,14 @@ def is_kept(run: Path, result: Result) -> bool:
     return folder.weights.exists() and folder.predictions.exists()
 
 
-def _compare(context: RunContext, results: Sequence[Result]) -> None:
-    """Notes how sure it is which of some trained candidates is best, of those whose predictions are kept."""
+def _compare(context: RunContext, results: Sequence[Result], before: int) -> None:
+    """Notes how sure it is which of some trained candidates is best, of those whose predictions are kept.
+
+    Args:
+        context: The run.
+        results: The candidates.
+        before: Among how many a choice was made before, of which some may be gone.
+    """
     labels = context.dataset.labels("validation")
     kept = [result for result in results if is_kept(context.run, result)]
     losses = (
@@ -109,6 +115,9 @@ def _compare(context: RunContext, results: Sequence[Result]) -> None:
     if not kept:
         return
     comparison = compare(losses, stage_seed(context.settings, f"{ENSEMBLE}/comparison"))
+    if before > len(kept):
+        write_comparison(context.run, replace(comparison, log_loss=None))
+        return
     write_comparison(context.run, comparison)
     best = min(kept, key=lambda result: result.training.validation.log_loss)
     context.console.say(

@@ -14,7 +14,8 @@ LIBRARY = 50
 OF_A_KIND = 15
 """Of networks and of trees so many at least: where all of one kind are ahead, the other makes the ensemble better."""
 MOST_BYTES = 10 << 30
-"""What their weights may take on the disk: tables of a large log take gigabytes each."""
+"""What the weights of those may take on the disk that are kept for an ensemble alone: tables of a large log take
+gigabytes each."""
 
 
 def finished(results: Iterable[Result]) -> list[Result]:
@@ -50,17 +51,18 @@ def best_of_families(results: Iterable[Result]) -> set[str]:
 
 
 def of_use(run: Path, results: Collection[Result], kept: Collection[str]) -> set[str]:
-    """The ids of trainings whose weights are kept, the best on validation as far as the disk is meant for them.
+    """The ids of trainings whose weights are kept: beside those given, the best on validation that have room.
 
     Arguments as in `drop_useless`.
     """
     found, size = set(kept), 0
     for result in ensemble_library(results):
         weights = ModelFolder(run, result.candidate).weights
-        size += weights.stat().st_size if result.candidate.id not in found and weights.exists() else 0
-        if size > MOST_BYTES:
-            break
-        found.add(result.candidate.id)
+        own = weights.stat().st_size if result.candidate.id not in found and weights.exists() else 0
+        # What is smaller may have room: trees, where networks have large tables.
+        if size + own <= MOST_BYTES:
+            size += own
+            found.add(result.candidate.id)
     return found
 
 

@@ -12,34 +12,35 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation
 from recnas.candidates.network import are_trees
 from recnas.candidates.portfolio import load_portfolio
+from recnas.candidates.recipe import Recipe
 from recnas.data import Dataset
 from recnas.execution.executor import computing_with
 from recnas.nn.processes import num_started
 from recnas.runs.folder import CONFIG
 from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
-from recnas.search.feeding import TRAIN_ROWS_A_VALIDATION, open_data
+from recnas.search.beginning import Beginning
+from recnas.search.feeding import LEAST_VALIDATION, TRAIN_ROWS_A_VALIDATION, open_data
+from recnas.search.joint_search import joint_space
 from recnas.search.testing import FORWARD_ALONE
 from recnas.search.training import train_candidate
 from recnas.util.console import Console
 from recnas.util.files import read_json_lines
 
-MOST_OF_BUDGET = 1 / 5
+SHARE_OF_BUDGET = 1 / 5
 """Share of a budget in time that one whole training of an ordinary network may take. Most end earlier; a search of
 fewer finds little."""
 SLOWEST = 5_000
 """Rows a second of one training, at least: a log that is small enough at this pace needs no trial."""
-TRIAL_ROWS = 131_072
-"""Training rows of the trial."""
-TRIAL_SHARE = 0.2
-"""Of the passes that its recipe asks for: one of five."""
+TRIAL_ROWS = 65_536
+"""Training rows of the trial: one row group. It passes over them once."""
 
 
 def fitted_to_budget(settings: Settings, resume: bool, console: Console) -> Settings:
     """Settings that say how many rows are learned from, if all of them are too many for the budget.
 
-    The portfolio's first network is trained for some seconds, to see how fast this machine is. A run that was begun
-    keeps what it began with, and so do the processes of `torchrun`: each would find another pace.
+    The first network is trained for some seconds, before the budget begins, to see how fast this machine is. A run that
+    was begun keeps what it began with; the processes of `torchrun`, each of which would find another pace, take all.
 
     Args:
         settings: Of a search.
@@ -53,22 +54,43 @@ def fitted_to_budget(settings: Settings, resume: bool, console: Console) -> Sett
     begun = resume and (Path(settings.run) / CONFIG).exists()
     if seconds is None or settings.train_rows is not None or begun or num_started() > 1:
         return settings
-    rows = Dataset(settings.data).rows("train")
-    members = [member.candidate for member in load_portfolio(settings.portfolio)]
-    yardstick = next((candidate for candidate in members if not are_trees(candidate.network)), None)
-    if yardstick is None or rows * yardstick.passes <= SLOWEST * MOST_OF_BUDGET * seconds:
+    dataset = Dataset(settings.data)
+    rows, yardstick = dataset.rows("train"), _yardstick(settings, dataset)
+    if yardstick is None or rows * yardstick.passes <= SLOWEST * SHARE_OF_BUDGET * seconds:
         return settings
-    # Where it is measured, a quarter as many rows are only predicted.
-    measured = 1 + FORWARD_ALONE * yardstick.recipe.evaluations / TRAIN_ROWS_A_VALIDATION
-    pace = _rows_a_second(settings, yardstick) / measured
-    most = int(pace * MOST_OF_BUDGET * seconds / yardstick.passes)
+    console.say("data: it is large for the budget; a network is trained for a moment, to see how fast that is here")
+    most = rows_within(SHARE_OF_BUDGET * seconds, _rows_a_second(settings, yardstick), yardstick.recipe)
     if most >= rows:
         return settings
     console.say(
         f"data: about {most:,} of {rows:,} training rows are learned from, as a budget of {seconds:,.0f} s allows; "
         "--train-rows says otherwise"
     )
-    return replace(settings, train_rows=max(1, most))
+    return replace(settings, train_rows=most)
+
+
+def rows_within(seconds: float, pace: float, recipe: Recipe) -> int:
+    """Training rows of which a whole training takes so long, 1 or more.
+
+    Args:
+        seconds: How long.
+        pace: Rows a second that are learned from.
+        recipe: It is measured as often as this says, on a quarter as many rows or `LEAST_VALIDATION`, whatever is more.
+    """
+    a_pass = seconds * pace / recipe.epochs
+    measured = FORWARD_ALONE * recipe.evaluations
+    rows = a_pass / (1 + measured / TRAIN_ROWS_A_VALIDATION)
+    if rows < TRAIN_ROWS_A_VALIDATION * LEAST_VALIDATION:
+        rows = a_pass - measured * LEAST_VALIDATION
+    return max(1, int(rows))
+
+
+def _yardstick(settings: Settings, dataset: Dataset) -> Candidate | None:
+    """The network by which the pace is told: the first that the search would train; None if it trains trees alone."""
+    space = joint_space(settings, Beginning((), 0, (), 0, 1, ()), dataset.own_schema)
+    members = [space.kept(member.candidate) for member in load_portfolio(settings.portfolio)]
+    found = [candidate for candidate in members if candidate in space] or [space.own(kind) for kind in space.kinds]
+    return next((candidate for candidate in found if not are_trees(candidate.network)), None)
 
 
 def _rows_a_second(settings: Settings, candidate: Candidate) -> float:
@@ -76,7 +98,8 @@ def _rows_a_second(settings: Settings, candidate: Candidate) -> float:
     side_by_side = settings.processes > 1
     with tempfile.TemporaryDirectory() as run, computing_with(threads=1) if side_by_side else nullcontext():
         trial = replace(settings, run=run, train_rows=TRIAL_ROWS)
-        train_candidate(trial, Evaluation(candidate, TRIAL_SHARE), open_data(trial, candidate.inputs))
+        once = Evaluation(candidate, 1 / candidate.passes)
+        train_candidate(trial, once, open_data(trial, candidate.inputs).with_rows("validation", 1))
         paces = [line["rows_per_second"] for line in read_json_lines(ModelFolder(Path(run), candidate).progress)]
     # Of the first ones, much is compiling.
     return statistics.median(paces[len(paces) // 2 :]) if paces else SLOWEST

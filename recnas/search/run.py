@@ -84,6 +84,7 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
     for name in settings.ranking.names:
         check_proxy_name(name)
     started = time.perf_counter()
+    check_openable(settings, Dataset(settings.data).own_schema, options.overwrite, options.resume)
     settings = fitted_to_budget(settings, options.resume, console)
     dataset = open_data(settings)
     costs = Costs(settings, dataset)
@@ -94,7 +95,6 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
         strategy = named_strategy(settings)
     if strategy is not None and settings.limits.bounds and not timed and not settings.trains:
         check_limits(strategy, settings, costs)
-    check_openable(settings, dataset.own_schema, options.overwrite, options.resume)
     # Code of the user's own is imported when nothing else can be refused but for what its proxies declare, and before
     # anything is replaced.
     plan = plan_search(settings, {split: dataset.rows(split) for split in SPLITS})

@@ -55,7 +55,7 @@ def plan_search(settings: Settings, rows: Mapping[str, int]) -> Plan:
         settings: The run's.
         rows: Of each split.
     """
-    return Plan(tuple(stage.planned(settings, rows) for stage in stages_of(settings)))
+    return Plan(tuple(stage.planned(settings, rows) for stage in stages_of(settings)), rows["train"])
 
 
 def go_through(context: RunContext, stages: Sequence[Stage]) -> Findings:

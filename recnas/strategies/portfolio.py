@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Self
@@ -111,7 +111,7 @@ class Portfolio(Strategy):
         self._refines, self._with_proxies = refines, with_proxies
         self._trials: dict[str, Trial] = {}
         self._under_way: dict[str, Trial] = {}
-        self._clock, self._patience = 0.0, 1.0
+        self._clock = 0.0
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:
@@ -171,7 +171,7 @@ class Portfolio(Strategy):
             waits = name not in self._under_way and trial.loss is None and not trial.stopped
             if waits and trial.result is not None:
                 rest = trial.fidelity - RUNGS[trial.rung - 1]
-                if not self._ended() or self._fits(trial.evaluation.candidate, rest):
+                if not self._ended() or self._fits(trial.evaluation.candidate, rest, trial.patience):
                     return trial
         return self._new()
 
@@ -198,28 +198,26 @@ class Portfolio(Strategy):
         if self._refines and len(self._ended()) >= BEFORE_STUDENT:
             # Where nothing else leaves time for it, it comes earlier.
             ways.insert(0 if self._spent_share >= STUDENT_SHARE else len(ways), self._student)
-        return self._first_of(ways, MOST_OF_BUDGET) or self._first_of(ways, 1.0)
-
-    def _first_of(self, ways: Sequence[Callable[[], Trial | None]], patience: float) -> Trial | None:
-        """The first that one of these ways gives, of those that take no longer than a share of the budget."""
-        self._patience = patience
-        for way in ways:
-            if (trial := way()) is not None:
-                return trial
+        for patience in (MOST_OF_BUDGET, *((1.0,) if self.problem.budget.seconds is not None else ())):
+            for way in ways:
+                if (trial := way(patience)) is not None:
+                    return trial
         return None
 
-    def _from_portfolio(self) -> Trial | None:
+    # Each way is told which share of the budget a whole training may take.
+
+    def _from_portfolio(self, patience: float) -> Trial | None:
         """The next of the portfolio that there is time for."""
         for member in list(self._left):
             candidate = self._with_joint_ids(member.candidate, member.joint_ids)
-            trial = self._admitted(PORTFOLIO, candidate)
+            trial = self._admitted(PORTFOLIO, candidate, patience=patience)
             if trial is not None or candidate.id in self._trials:
                 self._left.remove(member)
             if trial is not None:
                 return trial
         return None
 
-    def _slower(self) -> Trial | None:
+    def _slower(self, patience: float) -> Trial | None:
         """The best trees once more, of which each counts less: almost always a little better, and it takes longer."""
         if not (elite := self._elite(of_trees=True)):
             return None
@@ -228,47 +226,51 @@ class Portfolio(Strategy):
         slower = max((rate for rate in rates if rate <= SLOWER * best.learning_rate), default=None)
         if slower is None:
             return None
-        return self._admitted(SLOW, space.with_values(best, {_RATE: slower}), (elite[0].evaluation.candidate.id,))
+        parents = (elite[0].evaluation.candidate.id,)
+        return self._admitted(SLOW, space.with_values(best, {_RATE: slower}), parents, patience)
 
-    def _student(self) -> Trial | None:
+    def _student(self, patience: float) -> Trial | None:
         """The best network that has not learned from the ensemble's predictions, to learn from them."""
         sound = [trial for trial in self._elite(of_trees=False) if math.isfinite(trial.loss)]
         for trial in sound[: STUDENTS if self._students < STUDENTS else 0]:
             candidate = trial.evaluation.candidate
-            recipe = replace(candidate.recipe, soft_labels=SOFT_LABELS)
-            if (student := self._admitted(STUDENT, replace(candidate, recipe=recipe), (candidate.id,))) is not None:
+            taught = replace(candidate, recipe=replace(candidate.recipe, soft_labels=SOFT_LABELS))
+            if (student := self._admitted(STUDENT, taught, (candidate.id,), patience)) is not None:
                 return student
         return None
 
-    def _from_sources(self) -> Trial | None:
+    def _from_sources(self, patience: float) -> Trial | None:
         """A proposal of one of the other sources."""
         names = [name for name in self._sources if name != SURROGATE or len(self._ended()) >= BEFORE_SURROGATE]
         for _ in range(TRIES if names else 0):
             source = self.problem.rng.choices(names, [self._sources[name].weight for name in names])[0]
             if source in WITH_PROXIES:
                 draw = partial(self._proposed, source)
-                proposed = self._proxies.best_of(draw, self.problem.space.kind_of, self._is_open)
+                is_open = partial(self._is_open, patience=patience)
+                proposed = self._proxies.best_of(draw, self.problem.space.kind_of, is_open)
             else:
                 proposed = self._proposed(source)
-            if (trial := self._admitted(source, *proposed)) is not None:
+            if (trial := self._admitted(source, *proposed, patience)) is not None:
                 return trial
         return None
 
-    def _admitted(self, source: str, candidate: Candidate, parents: tuple[str, ...] = ()) -> Trial | None:
+    def _admitted(
+        self, source: str, candidate: Candidate, parents: tuple[str, ...] = (), patience: float = MOST_OF_BUDGET
+    ) -> Trial | None:
         """A proposal's trial, if it is new, affordable, and there is time for it."""
-        if not self._is_open(candidate):
+        if not self._is_open(candidate, patience):
             return None
-        trial = Trial(
-            Evaluation(candidate, 1.0, parents, len(self._trials), source), self.problem.space.kind_of(candidate)
-        )
+        evaluation = Evaluation(candidate, 1.0, parents, len(self._trials), source)
+        trial = Trial(evaluation, self.problem.space.kind_of(candidate), patience)
         if trial.are_trees:
             # They cannot pause. The first of a kind of networks is not compared, but shows how long they take.
             trial.rung = len(RUNGS)
         self._trials[candidate.id] = trial
         return trial
 
-    def _is_open(self, candidate: Candidate) -> bool:
-        return candidate.id not in self._trials and self._fits(candidate) and self.problem.affordable(candidate)
+    def _is_open(self, candidate: Candidate, patience: float) -> bool:
+        fits = candidate.id not in self._trials and self._fits(candidate, 1.0, patience)
+        return fits and self.problem.affordable(candidate)
 
     def _proposed(self, source: str) -> tuple[Candidate, tuple[str, ...]]:
         """A candidate, and what it was made from."""
@@ -361,13 +363,14 @@ class Portfolio(Strategy):
     def _is_spent(self) -> bool:
         return self._spent_share >= 1
 
-    def _fits(self, candidate: Candidate, share: float = 1.0) -> bool:
-        """Whether there is time for a share of a candidate's training; the first is made whatever it takes."""
+    def _fits(self, candidate: Candidate, share: float, patience: float) -> bool:
+        """Whether there is time for a share of a candidate's training, and the whole takes no more than its patience, a
+        share of the budget; the first is made whatever it takes."""
         if (seconds := self.problem.budget.seconds) is None:
             return True
         if (whole := self._pace.seconds(candidate)) is None:
             return True
-        is_too_long = self._ended() and whole > self._patience * seconds
+        is_too_long = self._ended() and whole > patience * seconds
         kept = 0.0 if candidate.soft_labels else self._kept_for_student
         return not is_too_long and self._clock + share * whole + kept <= seconds
 

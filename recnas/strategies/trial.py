@@ -20,6 +20,7 @@ class Trial:
     Attributes:
         evaluation: As it was first asked for.
         kind: That of its network.
+        patience: The share of the budget that its whole training may take.
         result: The last one; None before the first.
         rung: The place in `RUNGS` of the next comparison; as many as there are: none.
         stopped: Whether it was compared, and did not go on.
@@ -27,6 +28,7 @@ class Trial:
 
     evaluation: Evaluation
     kind: str
+    patience: float
     result: Result | None = None
     rung: int = 0
     stopped: bool = False

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-THREADS = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+THREADS = {
+    "OMP_NUM_THREADS": "torch",
+    "POLARS_MAX_THREADS": "polars",
+    "NUMBA_NUM_THREADS": "numba",
+}
 """What libraries that compute read, when they are loaded, as the number of their threads."""
 
 
@@ -32,8 +37,10 @@ def keep_to_quota() -> None:
     the next one. What the user has set stays.
     """
     if available_cores() < _own_cores():
-        for name in THREADS:
-            os.environ.setdefault(name, str(available_cores()))
+        for name, library in THREADS.items():
+            # Numba reads it again later, and fails where it is another number than before.
+            if library not in sys.modules:
+                os.environ.setdefault(name, str(available_cores()))
 
 
 def _own_cores() -> int:
@@ -45,10 +52,12 @@ def _own_cores() -> int:
 def _quotas(root: Path) -> Iterator[float]:
     """Those of all groups that this process is in, the groups around them included, in either version's files."""
     try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in lines:
+        if line.count(":") < 2:
+            continue
         _, controllers, path = line.split(":", 2)
         mounts = ["", "unified"] if not controllers else [controllers, "cpu"] if "cpu" in controllers.split(",") else []
         for mount in mounts:
@@ -59,7 +68,6 @@ def _quotas(root: Path) -> Iterator[float]:
                 yield from _quota_of(folder)
                 if folder == top:
                     break
-            yield from _quota_of(top)
 
 
 def _quota_of(group: Path) -> Iterator[float]:

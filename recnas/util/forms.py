@@ -145,7 +145,7 @@ class Standing(TypedDict):
 class Comparison(TypedDict):
     """How sure it is which model is best: `comparison.json` in a run's folder of models, and in `results.json`."""
 
-    log_loss: Finite
+    log_loss: Finite | None
     models: Annotated[dict[str, Standing], Len(1)]
 
 
@@ -180,6 +180,7 @@ class Plan(TypedDict):
     """`plan.json`."""
 
     stages: Annotated[list[PlannedStage], Len(1)]
+    pass_rows: NotRequired[Count | None]
 
 
 class CandidateLine(TypedDict, total=False):

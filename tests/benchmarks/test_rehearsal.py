@@ -63,6 +63,7 @@ def test_a_command_is_killed_with_all_that_it_has_started(tmp_path: Path) -> Non
     program = in_a_process(inner, start_new_session=True)
     killed = run([sys.executable, "-c", program], tmp_path / "log", until=begun.exists)
     assert killed.code < 0
+    assert not killed.is_over
     both = killed.and_then(run([sys.executable, "-c", "import time; time.sleep(4)"], tmp_path / "log"))
     assert (both.code, both.kills) == (0, 1)
     assert not ended.exists()

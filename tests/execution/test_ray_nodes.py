@@ -65,7 +65,7 @@ def test_a_search_whose_node_is_lost_while_candidates_are_scored_has_the_history
     lost: list[int] = []
     loses = lose_a_node(cluster, tmp_path / "cluster", 6, lost)
     found = run_search(data, tmp_path / "cluster", progress=False, ray=cluster.address, workers=2, **small)
-    loses.join()
+    loses.join(60)
     assert lost[1:] == [2]
     assert lost[0] < lines_of(tmp_path / "cluster")
     alone = run_search(data, tmp_path / "alone", progress=False, **small)
@@ -87,7 +87,7 @@ def test_a_search_whose_node_is_lost_while_candidates_are_trained_goes_on(
     lost: list[int] = []
     loses = lose_a_node(cluster, tmp_path / "cluster", 2, lost)
     found = run_search(data, tmp_path / "cluster", ray=cluster.address, workers=2, **settings)
-    loses.join()
+    loses.join(60)
     assert lost[1:] == [2]
     assert lost[0] < lines_of(tmp_path / "cluster")
     alone = run_search(data, tmp_path / "alone", **settings)

@@ -49,14 +49,16 @@ def test_an_ensemble_is_of_the_best_of_all_and_of_the_best_of_networks_and_of_tr
 
 def test_weights_are_kept_as_far_as_the_disk_is_meant_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeping, "MOST_BYTES", 35)
-    found = finished(results([False] * 6, 0))
+    found = finished(results([False] * 7, 0))
     for result in found:
         folder = ModelFolder(tmp_path, result.candidate)
         folder.begin()
         folder.record(result.training)
         folder.weights.write_bytes(b"0123456789")
+    # It is small enough for what is left.
+    ModelFolder(tmp_path, found[4].candidate).weights.write_bytes(b"01234")
     last = found[-1].candidate.id
-    kept = [*(result.candidate.id for result in found[:3]), last]
+    kept = [*(result.candidate.id for result in found[:3]), found[4].candidate.id, last]
     assert of_use(tmp_path, found, [last]) == set(kept)
     drop_useless(tmp_path, found, [last])
     there = [result.candidate.id for result in found if ModelFolder(tmp_path, result.candidate).weights.exists()]

@@ -9,13 +9,20 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 import recnas
+from recnas.candidates.defaults import own_candidate
+from recnas.data import Dataset
 from recnas.features.schema import Schema
 from recnas.report import write_report
+from recnas.runs.final_settings import FinalSettings
 from recnas.runs.settings import Settings
 from recnas.search import rows_for_budget
-from recnas.search.rows_for_budget import MOST_OF_BUDGET, fitted_to_budget
+from recnas.search.feeding import LEAST_VALIDATION, TRAIN_ROWS_A_VALIDATION
+from recnas.search.rows_for_budget import SHARE_OF_BUDGET, fitted_to_budget, rows_within
+from recnas.search.testing import FORWARD_ALONE
 from recnas.util.console import Console
 
 GROUP_ROWS = 50
@@ -37,7 +44,7 @@ def settings_of(data: Path, **more: Any) -> Settings:
     return Settings(data=str(data), run=str(data / "run"), **{"budget": "10s"} | more)
 
 
-@pytest.mark.parametrize("pace", [10.0, 45.0, 1e9])
+@pytest.mark.parametrize("pace", [1e5, 1.68e5, 1e9])
 def test_a_training_of_all_passes_takes_a_share_of_the_budget(
     in_groups: Path, monkeypatch: pytest.MonkeyPatch, pace: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,9 +54,28 @@ def test_a_training_of_all_passes_takes_a_share_of_the_budget(
     if pace == 1e9:
         assert found.train_rows is None
     else:
-        # Twice a pass, a quarter as many rows are predicted, for a third of the price.
-        assert found.train_rows == int(pace / (1 + 2 / 3 / 4) * MOST_OF_BUDGET * 10 / 5)
+        recipe = rows_for_budget._yardstick(settings_of(in_groups), Dataset(in_groups)).recipe
+        assert found.train_rows == rows_within(SHARE_OF_BUDGET * 10, pace, recipe)
         assert f"about {found.train_rows} of" in capsys.readouterr().err
+
+
+@given(st.floats(1, 1e5), st.floats(1e2, 1e6))
+def test_what_is_measured_counts(seconds: float, pace: float) -> None:
+    recipe = own_candidate("dcnv2").recipe
+    rows = rows_within(seconds, pace, recipe)
+    validation = max(rows / TRAIN_ROWS_A_VALIDATION, LEAST_VALIDATION)
+    taken = recipe.epochs * (rows + recipe.evaluations * FORWARD_ALONE * validation) / pace
+    assert rows == 1 or taken == pytest.approx(seconds, rel=0.01, abs=recipe.epochs / pace)
+
+
+def test_the_pace_is_told_by_a_network_that_the_search_would_train(in_groups: Path) -> None:
+    def told_by(**more: Any) -> Any:
+        return rows_for_budget._yardstick(settings_of(in_groups, **more), Dataset(in_groups))
+
+    assert told_by().network.name == "dcnv2"
+    assert told_by(space="lr").network.name == "lr"
+    assert told_by(space="lightgbm") is None
+    assert told_by(final=FinalSettings(epochs=1)).passes == 1
 
 
 def test_nothing_is_tried_out_where_that_is_known(in_groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +106,4 @@ def test_a_search_learns_from_fewer_rows_and_its_run_says_so(
 
 
 def test_the_pace_of_a_training_is_measured(in_groups: Path) -> None:
-    candidate = next(
-        member.candidate for member in rows_for_budget.load_portfolio() if member.candidate.recipe is not None
-    )
-    assert rows_for_budget._rows_a_second(settings_of(in_groups), candidate) > 0
+    assert rows_for_budget._rows_a_second(settings_of(in_groups), own_candidate("dnn")) > 0

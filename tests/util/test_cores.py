@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recnas.util import cores
-from recnas.util.cores import THREADS, available_cores, keep_to_quota, quota
+from recnas.util.cores import available_cores, keep_to_quota, quota
 
 
 def system(root: Path, groups: str, files: dict[str, str]) -> Path:
@@ -41,6 +42,7 @@ def system(root: Path, groups: str, files: dict[str, str]) -> Path:
         ),
         ("0::/\n", {"sys/fs/cgroup/cpu.max": "no numbers at all"}, math.inf),
         ("0::/\n", {}, math.inf),
+        ("a line of another form\n", {"sys/fs/cgroup/cpu.max": "100000 100000"}, math.inf),
     ],
 )
 def test_the_least_quota_of_all_groups_counts(
@@ -63,13 +65,22 @@ def test_cores_are_whole_at_least_one_and_at_most_those_that_there_are(worth: fl
 
 
 def test_libraries_start_no_more_threads_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in THREADS:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(THREADS[1], "7")
+    monkeypatch.setattr(os, "environ", {"POLARS_MAX_THREADS": "7"})
+    monkeypatch.setattr(sys, "modules", {})
     monkeypatch.setattr(cores, "quota", lambda: math.inf)
     keep_to_quota()
-    assert THREADS[0] not in os.environ
+    assert "OMP_NUM_THREADS" not in os.environ
     monkeypatch.setattr(cores, "_own_cores", lambda: 64)
     monkeypatch.setattr(cores, "quota", lambda: 2.5)
     keep_to_quota()
-    assert [os.environ[name] for name in THREADS] == ["3", "7", "3", "3"]
+    assert os.environ == {"OMP_NUM_THREADS": "3", "POLARS_MAX_THREADS": "7", "NUMBA_NUM_THREADS": "3"}
+
+
+def test_what_is_loaded_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba looks at its variable again later, and does not bear another number."""
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(sys, "modules", {"numba": None})
+    monkeypatch.setattr(cores, "_own_cores", lambda: 64)
+    monkeypatch.setattr(cores, "quota", lambda: 2.0)
+    keep_to_quota()
+    assert "NUMBA_NUM_THREADS" not in os.environ
