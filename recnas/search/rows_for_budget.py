@@ -30,8 +30,9 @@ from recnas.util.files import read_json_lines
 SHARE_OF_BUDGET = 1 / 5
 """Share of a budget in time that one whole training of an ordinary network may take. Most end earlier; a search of
 fewer finds little."""
-SLOWEST = 5_000
-"""Rows a second of one training, at least: a log that is small enough at this pace needs no trial."""
+SLOWEST = 400_000
+"""Values a second, rows times features, that one training learns from at least: a log that is small enough at this pace
+needs no trial."""
 TRIAL_ROWS = 65_536
 """Training rows of the trial: one row group. It passes over them once."""
 
@@ -56,7 +57,8 @@ def fitted_to_budget(settings: Settings, resume: bool, console: Console) -> Sett
         return settings
     dataset = Dataset(settings.data)
     rows, yardstick = dataset.rows("train"), _yardstick(settings, dataset)
-    if yardstick is None or rows * yardstick.passes <= SLOWEST * SHARE_OF_BUDGET * seconds:
+    features = dataset.own_schema.num_dense + dataset.own_schema.num_sparse
+    if yardstick is None or rows * features * yardstick.passes <= SLOWEST * SHARE_OF_BUDGET * seconds:
         return settings
     console.say("data: it is large for the budget; a network is trained for a moment, to see how fast that is here")
     most = rows_within(SHARE_OF_BUDGET * seconds, _rows_a_second(settings, yardstick), yardstick.recipe)
