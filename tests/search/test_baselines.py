@@ -48,9 +48,10 @@ def alone(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def but_for_the_ensemble(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What is added later stands beside what was kept, so that the ensemble is selected among fewer candidates."""
-    del outcome["models/ensemble.json"]
-    del outcome["results.json"]["ensemble"]
+    """What is added later stands beside what was kept: an ensemble is selected, models are compared, among fewer."""
+    for name in ("ensemble", "comparison"):
+        del outcome[f"models/{name}.json"]
+        del outcome["results.json"][name]
     return outcome
 
 
@@ -164,9 +165,11 @@ def test_models_are_added_to_a_search_and_the_best_is_the_best_of_all(data: Path
     after = recnas.baselines(run=run, models=["lr", "dlrm"], progress=False)
     assert [model["id"] for model in after["models"]] == [before["best_searched"], "dlrm", "lr"]
     assert after["models"][:2] == before["models"]
-    assert {key: after[key] for key in before if key not in ("models", "best", "ensemble")} == {
-        key: before[key] for key in before if key not in ("models", "best", "ensemble")
+    chosen_among = ("models", "best", "ensemble", "comparison")
+    assert {key: after[key] for key in before if key not in chosen_among} == {
+        key: before[key] for key in before if key not in chosen_among
     }
+    assert {model["candidate"] for model in after["models"]} <= after["comparison"]["models"].keys()
     losses = {model["id"]: model["validation"]["log_loss"] for model in after["models"]}
     assert after["best"] == min(losses, key=losses.__getitem__)
     # The search still goes on to be what it was.
