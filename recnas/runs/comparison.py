@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recnas.runs.models import MODELS
-from recnas.util import forms
+from recnas.util import result_forms
 from recnas.util.files import read_json, write_json
 
 COMPARISON_FILE = "comparison.json"
@@ -70,4 +70,4 @@ def read_comparison(run: Path) -> Comparison | None:
         InputError: It is damaged.
     """
     file = run / MODELS / COMPARISON_FILE
-    return Comparison.from_json(read_json(file, form=forms.Comparison)) if file.exists() else None
+    return Comparison.from_json(read_json(file, form=result_forms.Comparison)) if file.exists() else None

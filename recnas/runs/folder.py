@@ -21,7 +21,7 @@ from recnas.runs.history import drop_after
 from recnas.runs.plan import PLAN
 from recnas.runs.settings import Kind, Settings, budget_of
 from recnas.runs.tracked import TRACKED
-from recnas.util import forms
+from recnas.util import result_forms
 from recnas.util.errors import InputError, suggested
 from recnas.util.files import PARTIAL, check_name, read_json, read_yaml, write_text
 from recnas.util.plain_values import leaves
@@ -257,7 +257,7 @@ def check_finished(run: Path) -> None:
         raise InputError(f"{run} has not ended; {resuming(run)} resumes it")
 
 
-def finished(settings: Settings, form: Any = forms.Results) -> dict[str, Any] | None:
+def finished(settings: Settings, form: Any = result_forms.Results) -> dict[str, Any] | None:
     """The results of a run that has ended; None if it has not. `form` is what its `results.json` holds.
 
     Raises:

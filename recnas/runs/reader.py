@@ -18,7 +18,7 @@ from recnas.runs.proxy_values import ProxyValues, read_proxy_values
 from recnas.runs.settings import Settings
 from recnas.runs.trained import TrainedFiles, trained_files
 from recnas.space import Architecture
-from recnas.util import forms
+from recnas.util import forms, result_forms
 from recnas.util.errors import InputError
 from recnas.util.files import by_dotted_name, checked_line, read_json, read_lines, read_yaml
 from recnas.util.user_code import NotImportedError
@@ -227,7 +227,7 @@ def read_run(path: Path | str) -> Run:
     proxies, cut = read_proxy_values(path)
     if cut is not None:
         notes.append(_cut_short(PROXIES, proxies.lines + 1))
-    results = _read_object(path / RESULTS, forms.Results, read_leaderboard)
+    results = _read_object(path / RESULTS, result_forms.Results, read_leaderboard)
     run = Run(
         path=path,
         changed=_changed(path),

@@ -8,7 +8,7 @@ from typing import Any
 
 from recnas.candidates.network import SEARCHED
 from recnas.runs.folder import RESULTS
-from recnas.util import forms
+from recnas.util import result_forms
 from recnas.util.errors import InputError
 from recnas.util.files import ANEW, read_json
 
@@ -23,7 +23,7 @@ def read_results(run: Path, remedy: str = ANEW) -> dict[str, Any]:
     Raises:
         InputError: There is no such file, or it is damaged.
     """
-    return current(read_json(run / RESULTS, remedy, forms.Results))
+    return current(read_json(run / RESULTS, remedy, result_forms.Results))
 
 
 def current(results: Mapping[str, Any]) -> dict[str, Any]:

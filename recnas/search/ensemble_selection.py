@@ -20,6 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recnas.search.comparing import row_losses
+
 FOLDS = 5
 """Parts of the rows, each of which is held out once."""
 STEPS = 25
@@ -120,8 +122,7 @@ def _of_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The probabilities that models give to the labels, `[M, N]` float32."""
     told = np.empty(logits.shape, dtype=np.float32)
     for row, of_model in zip(told, logits, strict=True):
-        signed = np.where(labels, of_model, -of_model).astype(np.float64)
-        row[:] = np.exp(-np.logaddexp(0, -signed)).clip(LEAST)
+        row[:] = np.exp(-row_losses(of_model, labels)).clip(LEAST)
     return told
 
 

@@ -37,7 +37,7 @@ TRIAL_ROWS = 65_536
 """Training rows of the trial: one row group. It passes over them once."""
 
 
-def fitted_to_budget(settings: Settings, resume: bool, console: Console) -> Settings:
+def fitted_to_budget(settings: Settings, dataset: Dataset, resume: bool, console: Console) -> Settings:
     """Settings that say how many rows are learned from, if all of them are too many for the budget.
 
     The first network is trained for some seconds, before the budget begins, to see how fast this machine is. A run that
@@ -45,6 +45,7 @@ def fitted_to_budget(settings: Settings, resume: bool, console: Console) -> Sett
 
     Args:
         settings: Of a search.
+        dataset: Its data set, with all rows.
         resume: Whether a run that was begun may be gone on with.
         console: Told of it.
 
@@ -55,7 +56,6 @@ def fitted_to_budget(settings: Settings, resume: bool, console: Console) -> Sett
     begun = resume and (Path(settings.run) / CONFIG).exists()
     if seconds is None or settings.train_rows is not None or begun or num_started() > 1:
         return settings
-    dataset = Dataset(settings.data)
     rows, yardstick = dataset.rows("train"), _yardstick(settings, dataset)
     features = dataset.own_schema.num_dense + dataset.own_schema.num_sparse
     if yardstick is None or rows * features * yardstick.passes <= SLOWEST * SHARE_OF_BUDGET * seconds:

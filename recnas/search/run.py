@@ -84,8 +84,9 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
     for name in settings.ranking.names:
         check_proxy_name(name)
     started = time.perf_counter()
-    check_openable(settings, Dataset(settings.data).own_schema, options.overwrite, options.resume)
-    settings = fitted_to_budget(settings, options.resume, console)
+    whole = Dataset(settings.data)
+    check_openable(settings, whole.own_schema, options.overwrite, options.resume)
+    settings = fitted_to_budget(settings, whole, options.resume, console)
     dataset = open_data(settings)
     costs = Costs(settings, dataset)
     if not settings.trains:

@@ -50,7 +50,7 @@ def test_a_training_of_all_passes_takes_a_share_of_the_budget(
 ) -> None:
     monkeypatch.setattr(rows_for_budget, "SLOWEST", 1)
     monkeypatch.setattr(rows_for_budget, "_rows_a_second", lambda settings, candidate: pace)
-    found = fitted_to_budget(settings_of(in_groups), False, Console(True))
+    found = fitted_to_budget(settings_of(in_groups), Dataset(in_groups), False, Console(True))
     if pace == 1e9:
         assert found.train_rows is None
     else:
@@ -84,10 +84,10 @@ def test_nothing_is_tried_out_where_that_is_known(in_groups: Path, monkeypatch: 
 
     monkeypatch.setattr(rows_for_budget, "_rows_a_second", tried)
     enough = settings_of(in_groups, budget="1h")
-    assert fitted_to_budget(enough, False, Console(False)) is enough
+    assert fitted_to_budget(enough, Dataset(in_groups), False, Console(False)) is enough
     monkeypatch.setattr(rows_for_budget, "SLOWEST", 1)
     for known in (settings_of(in_groups, budget="4c"), settings_of(in_groups, train_rows=70)):
-        assert fitted_to_budget(known, False, Console(False)) is known
+        assert fitted_to_budget(known, Dataset(in_groups), False, Console(False)) is known
 
 
 def test_a_search_learns_from_fewer_rows_and_its_run_says_so(

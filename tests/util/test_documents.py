@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recnas.util import forms
+from recnas.util import forms, result_forms
 from recnas.util.documents import (
     MOST_DEPTH,
     MOST_DIGITS,
@@ -105,7 +105,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_form_names_the_place_that_does_not_fit(tmp_path: Path) -> None:
     results = {"best": "a", "models": [{"id": "a", "kind": "searched"}, {"id": "b", "kind": "searched"}]}
-    check_form(results, forms.Results)
+    check_form(results, result_forms.Results)
     for change, told in (
         ({"best": 7}, "best: input should be a valid string, it is 7"),
         ({"front": "a"}, "front: input should be a valid list, it is 'a'"),
@@ -115,7 +115,7 @@ def test_a_form_names_the_place_that_does_not_fit(tmp_path: Path) -> None:
         ({"models": [{"id": "a", "kind": "searched", "learning_rate": "0.1"}]}, "models[0].learning_rate: "),
     ):
         with pytest.raises(ValueError) as refused:  # noqa: PT011 - what it says is looked at below
-            check_form(results | change, forms.Results)
+            check_form(results | change, result_forms.Results)
         assert str(refused.value).startswith(told)
     (tmp_path / "log.jsonl").write_text('{"rows": 1, "step": 1}\n{"rows": "1", "step": 2}\n')
     with pytest.raises(InputError, match=r"log\.jsonl:2: rows: input should be a valid integer, it is '1'"):
