@@ -17,6 +17,7 @@ import polars as pl
 from recnas.data_prep.avazu import FORM as AVAZU
 from recnas.data_prep.avazu import HEXADECIMAL, TABLE_ROWS
 from recnas.data_prep.criteo import FORM as CRITEO
+from recnas.data_prep.draws import bits_of, key_of, normal_of, uniform_of, zipf_of
 from recnas.data_prep.synthetic import COLUMNS, SyntheticLog
 from recnas.features.published import PUBLISHED_ROWS
 from recnas.features.raw_values import mixed
@@ -92,7 +93,11 @@ def hexadecimal(ids: pl.Series) -> pl.Series:
 
 def _avazu_rows(start: int, stop: int) -> pl.DataFrame:
     numbers = np.arange(start, stop, dtype=np.uint64)
-    ids = {name: _zipf(_uniform(name, numbers), TABLE_ROWS[name] - 1) for name in TABLE_ROWS if name != "id"}
+    ids = {
+        name: zipf_of(_uniform(name, numbers), TABLE_ROWS[name] - 1) - np.uint64(1)
+        for name in TABLE_ROWS
+        if name != "id"
+    }
     score = -1.9 + 0.6 * sum(_effect(name, ids[name]) for name in ("site_id", "app_id", "device_model", "C14"))
     score = score + 0.5 * _effect("site and app", ids["site_id"] * np.uint64(1 << 32) + ids["app_id"])
     columns: dict[str, pl.Series | np.ndarray] = {
@@ -143,23 +148,10 @@ def _write(path: Path, chunks: Iterator[pl.DataFrame], separator: str = ",", hea
 
 
 def _uniform(name: str, numbers: np.ndarray) -> np.ndarray:
-    return (mixed(mixed(numbers + np.uint64(1)) ^ _key(name)) >> np.uint64(11)) * 2.0**-53
+    """`[N]` in [0, 1)."""
+    return uniform_of(key_of(name), numbers)
 
 
 def _effect(name: str, ids: np.ndarray) -> np.ndarray:
     """About normal, one for each id."""
-    uniform = [_uniform(f"{name} {part}", ids) for part in range(3)]
-    return 2 * (sum(uniform) - 1.5)
-
-
-def _key(name: str) -> np.uint64:
-    key = np.uint64(len(name))
-    for letter in name.encode():
-        key = mixed(np.array([key + np.uint64(letter)], dtype=np.uint64))[0]
-    return key
-
-
-def _zipf(uniform: np.ndarray, size: int) -> np.ndarray:
-    """Numbers from 0 to below `size` as uint64, of which the k-th is drawn about as often as k^(-9/8)."""
-    least = (size + 1) ** -0.125
-    return np.minimum((1 - uniform * (1 - least)) ** -8, size).astype(np.uint64) - np.uint64(1)
+    return normal_of(bits_of(key_of(name), ids))

@@ -16,7 +16,6 @@ SplitMix64, and row n from its number n, so that the same seed gives the same ro
 size, and a longer log begins with the shorter one.
 """
 
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -30,12 +29,12 @@ import pyarrow as pa
 
 from recnas.data_prep.bad_rows import BadRows
 from recnas.data_prep.criteo import DENSE, LABEL, SPARSE, TABLE_ROWS
+from recnas.data_prep.draws import bits_of, key_of, normal_of, uniform_of, zipf_of
 from recnas.data_prep.engine import RawTable, Summary
 from recnas.data_prep.pipeline import ahead
 from recnas.data_prep.recipe import Option, recipe
 from recnas.data_prep.split import ROW_ORDER
 from recnas.features.feature import SparseFeature
-from recnas.features.raw_values import mixed
 from recnas.features.schema import SPLITS
 from recnas.util.console import Console
 from recnas.util.errors import InputError
@@ -188,7 +187,7 @@ class SyntheticLog:
         drawn = self._draw(numbers)
         # float32 hides the last bit of exp, the only figure that machines may compute differently.
         probabilities = _sigmoid(self._bias + self._scores(drawn)).astype(np.float32)
-        labels = _uniform(self._key(LABEL), numbers) < probabilities
+        labels = uniform_of(self._key(LABEL), numbers) < probabilities
         columns = [pl.Series(LABEL, labels.astype(np.int8))]
         for name in DENSE:
             counts = drawn[name]
@@ -208,12 +207,12 @@ class SyntheticLog:
         drawn = {}
         for name in (*DENSE, *SPARSE):
             column = self._columns[name]
-            uniform = _uniform(self._key(name), numbers)
+            uniform = uniform_of(self._key(name), numbers)
             # What is left of the draw for a value that is there is uniform again.
             missing = uniform < column.missing
             uniform = np.maximum(uniform - column.missing, 0) / (1 - column.missing)
             if name in SPARSE:
-                drawn[name] = np.where(missing, 0, _zipf(uniform, int(column.scale)))
+                drawn[name] = np.where(missing, 0, zipf_of(uniform, int(column.scale)))
             else:
                 drawn[name] = np.where(missing, np.nan, _count(uniform, column))
         return drawn
@@ -237,25 +236,24 @@ class SyntheticLog:
             # A missing count counts as 0, and -1 too: that is what a model is given for them.
             counts = np.nan_to_num(np.maximum(drawn[columns[0]], 0))
             if stepped:
-                return _normal(_bits(key, _interval(counts, self._columns[columns[0]])))
+                return normal_of(bits_of(key, _interval(counts, self._columns[columns[0]])))
             share = counts / (counts + self._columns[columns[0]].scale)
-            line, bump = _normal(_bits(key, np.arange(2, dtype=np.uint64)))
+            line, bump = normal_of(bits_of(key, np.arange(2, dtype=np.uint64)))
             return share * (line + 4 * bump * (1 - share))
         rareness = np.ones(len(drawn[columns[0]]))
         for name in columns:
-            key = _bits(key, drawn[name])
+            key = bits_of(key, drawn[name])
             rareness += drawn[name] / COMMON_IDS
-        return _normal(key) / rareness
+        return normal_of(key) / rareness
 
     def _raw_values(self, name: str, ids: np.ndarray) -> np.ndarray:
         """Ids 1 … n as values of up to 32 bits, each its own: table row `id` of n + 1 is theirs again."""
         size = np.uint64(self._columns[name].scale)
-        spread = _bits(self._key(f"{name} value"), ids) % (np.uint64(2**32) // size)
+        spread = bits_of(self._key(f"{name} value"), ids) % (np.uint64(2**32) // size)
         return ((ids + size - np.uint64(1)) % size + spread * size).astype(np.uint32)
 
     def _key(self, name: str) -> np.uint64:
-        digest = hashlib.blake2b(f"{self._seed} {name}".encode(), digest_size=8).digest()
-        return np.uint64(int.from_bytes(digest, "little"))
+        return key_of(f"{self._seed} {name}")
 
 
 def generate(
@@ -369,37 +367,6 @@ class BestLogLoss(Summary):
             name: {SPLITS[place]: float(values[place] / self._rows[place]) for place in filled}
             for name, values in sums.items()
         }
-
-
-def _bits(key: np.uint64 | np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """`[N]` uint64: the n-th numbers of SplitMix64 begun at `key`, for each n of `numbers`."""
-    return mixed(key + (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
-
-
-def _uniform(key: np.uint64, numbers: np.ndarray) -> np.ndarray:
-    """`[N]` in [0, 1)."""
-    return (_bits(key, numbers) >> np.uint64(11)) * 2.0**-53
-
-
-def _normal(bits: np.ndarray) -> np.ndarray:
-    """About normal, mean 0 and variance 1: the sum of the four quarters of 64 bits."""
-    halves = np.uint64(0x0000FFFF0000FFFF)
-    sums = (bits & halves) + (bits >> np.uint64(16) & halves)
-    total = (sums & np.uint64(0xFFFFFFFF)) + (sums >> np.uint64(32))
-    return (total.astype(np.float64) - 2 * 65535) / (65536 / math.sqrt(3))
-
-
-def _zipf(uniform: np.ndarray, size: int) -> np.ndarray:
-    """Numbers 1 … size as uint64, of which k is drawn about as often as k^(-9/8).
-
-    The inverse of the distribution needs only roots and products, which every machine rounds alike.
-    """
-    least = 1 / math.sqrt(math.sqrt(math.sqrt(size + 1)))
-    root = 1 - uniform * (1 - least)
-    power = root * root
-    power *= power
-    power *= power
-    return np.minimum(1 / power, size).astype(np.uint64)
 
 
 def _count(uniform: np.ndarray, column: Column) -> np.ndarray:
