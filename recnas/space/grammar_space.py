@@ -267,18 +267,19 @@ class GrammarSpace(SearchSpace):
 
 def hierarchical() -> GrammarSpace:
     """Towers of stages of cells of layers: each level puts parts of the one below after or beside each other, again
-    and again or around a skip connection."""
+    and again or around a skip connection; a factorisation machine may stand beside all."""
     return GrammarSpace.of("hierarchical", HIERARCHICAL, blocks=8)
 
 
 HIERARCHICAL = """
-NETWORK -> TOWER | parallel(TOWER, TOWER) | sequence(FIELDS, TOWER) | sequence(FIELDS, parallel(TOWER, TOWER))
+NETWORK -> BODY | sequence(FIELDS, BODY)
+BODY    -> TOWER | parallel(TOWER, TOWER) | parallel(TOWER, fm) | parallel(TOWER, TOWER, fm)
 TOWER   -> STAGE | sequence(STAGE, STAGE) | sequence(STAGE, STAGE, STAGE)
 STAGE   -> CELL | residual(CELL) | repeat(2, CELL) | repeat(3, CELL) | residual(repeat(2, CELL))
 CELL    -> LAYER | sequence(LAYER, LAYER) | parallel(LAYER, LAYER) | sequence(FIELDS, LAYER) | parallel(FIELDS, LAYER)
 FIELDS  -> efc(16) | efc(32) | efc(48) | efc(64) | attention(16) | attention(32)
 LAYER   -> fc(32) | fc(64) | fc(128) | fc(256) | fc(512) | dot-product(64) | dot-product(128) | dot-product(256)
-         | factorized(64) | factorized(256) | mask(64) | mask(256) | fm
+         | factorized(64) | factorized(256) | mask(64) | mask(256)
 """
 
 SPACES["hierarchical"] = hierarchical
