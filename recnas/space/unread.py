@@ -122,20 +122,35 @@ class _Graph:
 
     def best(self, colors: list[int]) -> list[int]:
         """The blocks in the order of their colours, where alike ones are told apart in the best way."""
-        alike = {
-            color: [node for node in range(1, len(colors)) if colors[node] == color] for color in sorted(set(colors))
-        }
-        tied = next((nodes for nodes in alike.values() if len(nodes) > 1), None)
-        if tied is None:
+        if not (tied := self._tied(colors)):
             return sorted(range(1, len(colors)), key=colors.__getitem__)
-        # Those that read, and are read by, the very same ones may change places: one of them stands for all.
-        tried = {(tuple(self.reads[node]), tuple(self.readers[node])): node for node in reversed(tied)}
-        orders = []
-        for node in tried.values():
-            apart = [2 * color + 1 for color in colors]
-            apart[node] -= 1
-            orders.append(self.best(self.refined(apart)))
+        orders, met = [], set[str]()
+        for node in tied:
+            apart = self._apart(colors, node)
+            # Where one way to go on from here is as one from another block, these may change places.
+            if (leaf := repr(self._written(self._any(apart)))) not in met:
+                met.add(leaf)
+                orders.append(self.best(apart))
         return min(orders, key=self._written)
+
+    def _any(self, colors: list[int]) -> list[int]:
+        """The blocks in the order of their colours, where alike ones are told apart as they come."""
+        while tied := self._tied(colors):
+            colors = self._apart(colors, tied[0])
+        return sorted(range(1, len(colors)), key=colors.__getitem__)
+
+    def _tied(self, colors: list[int]) -> list[int]:
+        """The first blocks that are alike; none if all differ."""
+        alike: dict[int, list[int]] = {}
+        for node in range(1, len(colors)):
+            alike.setdefault(colors[node], []).append(node)
+        return next((alike[color] for color in sorted(alike) if len(alike[color]) > 1), [])
+
+    def _apart(self, colors: list[int], node: int) -> list[int]:
+        """Colours by which a block stands before those that it is like."""
+        apart = [2 * color + 1 for color in colors]
+        apart[node] -= 1
+        return self.refined(apart)
 
     def _written(self, order: list[int]) -> list[tuple[str, list[tuple[str, int]]]]:
         places = {0: 0} | {node: place for place, node in enumerate(order, start=1)}
