@@ -38,10 +38,8 @@ def write_vectors(code: OperatorCode) -> str:
 def write_linear(code: OperatorCode, layer: str, own: str, values: list[Value], width: int) -> None:
     """Writes a linear layer with bias: `layer` of the operator, with the weights of its own of that name."""
     name = f"{code.name}_{layer}"
-    columns = "".join(f"{value.width}, " for value in values)
-    code.layer(
-        name, f"JoinedLinear(({columns.strip()[:-1] if len(values) > 1 else columns.strip()}), {width}, bias=True)"
-    )
+    columns = tuple(value.width for value in values)
+    code.layer(name, f"JoinedLinear({columns}, {width}, bias=True)")
     for place, value in enumerate(values):
         code.take(f"{name}.weights.{place}", f"{own}.weight.{value.source}")
     code.take(f"{name}.bias", f"{own}.bias")
