@@ -21,7 +21,7 @@ from recnas.export.network_code import NetworkCode
 from recnas.features.schema import Schema
 from recnas.nn.network import ChoiceNetwork
 from recnas.runs.status import read_status
-from recnas.space import SearchSpace, cost
+from recnas.space import Architecture, SearchSpace, cost
 from recnas.space.operators import OPERATORS
 from recnas.strategies.registry import find_strategy
 from recnas.util.errors import InputError
@@ -79,7 +79,7 @@ def test_the_table_says_how_long_each_file_is(folder: Path) -> None:
     titles = {title.lower().replace(" ", "-"): text for title, text in SECTIONS.items()}
     for anchor, lines in rows:
         assert [str(len(block.splitlines())) for block in blocks(titles[anchor], "python")] == [lines], anchor
-    assert len(rows) == len(FILES) == 6
+    assert len(rows) == len(FILES) == 7
 
 
 def test_an_operator_is_searched_trained_drawn_counted_and_exported(folder: Path) -> None:
@@ -143,6 +143,15 @@ def test_a_space_is_searched(folder: Path) -> None:
     commands(SECTIONS["A search space"])
     assert json.loads((folder / "runs/deep-cross/results.json").read_text())["space"] == "my_space:deep_cross"
     assert all(1 <= line["architecture"]["cross_layers"] <= 3 for line in history_of(folder / "runs/deep-cross"))
+
+
+def test_a_grammar_is_searched_drawn_and_exported(folder: Path) -> None:
+    commands(SECTIONS["A grammar"])
+    lines = history_of(folder / "runs/towers")
+    assert json.loads((folder / "runs/towers/results.json").read_text())["space"] == "my_grammar:towers"
+    assert all(Architecture.from_json(line["architecture"]) in SearchSpace.named("my_grammar:towers") for line in lines)
+    assert "what no block reads" in (folder / "runs/towers/report.html").read_text()
+    assert (folder / "models/towers/torchrec/model.py").exists()
 
 
 def test_a_strategy_proposes_by_its_name_and_as_an_object(folder: Path) -> None:

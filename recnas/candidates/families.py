@@ -26,10 +26,12 @@ class Family:
     Attributes:
         title: What a person calls it.
         choices: By the name of each choice its values, the default first.
+        usual: Whether a search has it where no space is named.
     """
 
     title: str
     choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
+    usual: bool = True
 
 
 def _hidden(default: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
@@ -125,8 +127,12 @@ FAMILIES: dict[str, Family] = {
     ),
     "fcn": Family("FCN", {"layers": (3, 1, 2, 4), "linear_layers": (4, 2, 3, 5), "norm": ("layer", "none", "batch")}),
     "qnn": Family("QNN-α", {"layers": (3, 1, 2, 4), "rows": (3, 1, 2, 4), "norm": ("batch", "none", "layer")}),
+    # It has a search of its own before each training.
+    "profit": Family("PROFIT", {"order": (3, 2, 4), "rank": (1, 2, 4, 8), "kept": (32, 8, 16, 64, 128)}, usual=False),
 }
 """Those of networks, each by its name in settings and folders."""
+USUAL_FAMILIES = tuple(name for name, family in FAMILIES.items() if family.usual)
+"""Those that are searched where no space is named."""
 
 TREES: dict[str, Family] = {
     "lightgbm": Family(

@@ -12,7 +12,8 @@ from recnas.export.python_text import call
 from recnas.nn.network import ChoiceNetwork, merged_name
 from recnas.nn.operators import submodule_name
 from recnas.space import Architecture, Block
-from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.architecture import LAST, MERGED_FIELDS
+from recnas.space.cost import dense_width, sizes_of
 from recnas.space.operators import BRANCHES, OPERATORS
 
 USUAL_HELPERS = {
@@ -78,7 +79,7 @@ class NetworkCode:
         arch = network.architecture
         if arch is None:
             raise ValueError(f"{network.space.name} holds many architectures; only a finished network can be written")
-        self.dim = network.dim
+        self.dim, self._logit_name = network.dim, network.logit_name
         self.blocks: list[Written] = []
         self.weights: dict[str, Tensor] = {}
         self._used: set[str] = set()
@@ -108,9 +109,16 @@ class NetworkCode:
             self._dense.append(_Value(f"dense_{number}", 0, str(number)))
             self._sparse.append([])
             return
-        self._now, self._number = Written(_title(number, block)), number
+        sizes = sizes_of(
+            block,
+            [value.width for value in self._dense],
+            [sum(value.width for value in values) for values in self._sparse],
+            self.dim,
+        )
+        dense = _Value(f"dense_{number}", dense_width(block, sizes), str(number))
+        fields = _Value(f"fields_{number}", block.sparse_width, str(number))
+        self._now, self._number = Written(_title(number, block, dense.width)), number
         self.blocks.append(self._now)
-        dense, fields = (_Value(f"{kind}_{number}", 0, str(number)) for kind in ("dense", "fields"))
         sparse: list[_Value] = []
         for value, operators, width in (
             (dense, block.dense_operators, block.dense_width),
@@ -123,35 +131,36 @@ class NetworkCode:
                 if place:
                     self._now.steps.append(f"{value.name} = {value.name} + more")
         if block.sparse_operators:
-            sparse.append(_Value(fields.name, block.sparse_width, str(number)))
+            sparse.append(fields)
         if block.dense_to_sparse:
-            sparse.append(self._merger(dense.name, block))
+            sparse.append(self._merger(dense))
         if block.fm:
-            self._factorization_machine(dense.name, fields.name, block)
+            self._factorization_machine(dense, fields.name)
         if self._dropout and block.dense_operators:
             self._now.steps.append(f"{dense.name} = F.dropout({dense.name}, DROPOUT, self.training)")
-        self._dense.append(_Value(dense.name, block.dense_width, str(number)))
+        self._dense.append(dense)
         self._sparse.append(sparse)
 
-    def _merger(self, dense: str, block: Block) -> _Value:
+    def _merger(self, dense: _Value) -> _Value:
         """Eight more fields from the dense operators' output."""
         name, columns = f"block_{self._number}_merger", MERGED_FIELDS * self.dim
         merged = _Value(f"merged_{self._number}", MERGED_FIELDS, merged_name(self._number))
-        if block.dense_width != columns:
-            value = _Value(dense, block.dense_width, "dense")
+        read = dense.name
+        if dense.width != columns:
+            value = _Value(dense.name, dense.width, "dense")
             self._writer("dense_to_sparse.").projected(merged.name, name, [value], columns)
-            dense = merged.name
-        self._now.steps.append(f"{merged.name} = {dense}.unflatten(1, ({MERGED_FIELDS}, {self.dim})).transpose(1, 2)")
+            read = merged.name
+        self._now.steps.append(f"{merged.name} = {read}.unflatten(1, ({MERGED_FIELDS}, {self.dim})).transpose(1, 2)")
         return merged
 
-    def _factorization_machine(self, dense: str, fields: str, block: Block) -> None:
+    def _factorization_machine(self, dense: _Value, fields: str) -> None:
         self._used.add("interactions")
         value = _Value(f"interactions({fields})", self.dim, "fm")
         added = value.name
-        if block.dense_width != self.dim:
+        if dense.width != self.dim:
             added = "fm"
-            self._writer("fm.").projected(added, f"block_{self._number}_fm", [value], block.dense_width)
-        self._now.steps.append(f"{dense} = {dense} + {added}")
+            self._writer("fm.").projected(added, f"block_{self._number}_fm", [value], dense.width)
+        self._now.steps.append(f"{dense.name} = {dense.name} + {added}")
 
     def _branch(self, name: str, columns: int, depth: int) -> None:
         branch = BRANCHES[name]
@@ -160,13 +169,20 @@ class NetworkCode:
         branch.write(_BranchWriter(self, name, columns, depth))
 
     def _last(self, arch: Architecture) -> None:
-        block = arch.blocks[-1]
-        self._now = Written("Last layer: everything that the last block gives → the logit")
+        what = "the last block gives" if arch.logit == LAST else "no block reads"
+        self._now = Written(f"Last layer: everything that {what} → the logit")
         self.blocks.append(self._now)
-        values = [_Value(self._dense[-1].name, block.dense_width, "dense")] if block.dense_operators else []
-        for value in self._sparse[-1]:
-            kind = "merged" if value.source.endswith("merged") else "fields"
-            values.append(_Value(f"{value.name}.flatten(1)", value.width * self.dim, kind))
+        columns_read, fields_read = arch.logit_inputs()
+        values = [
+            _Value(dense.name, dense.width, self._logit_name("dense", source))
+            for source in columns_read
+            if (dense := self._dense[source]).width
+        ]
+        for source in fields_read:
+            for value in self._sparse[source]:
+                kind = "merged" if value.source == merged_name(source) else "fields"
+                name = self._logit_name(kind, source)
+                values.append(_Value(f"{value.name}.flatten(1)", value.width * self.dim, name))
         for name, _ in arch.branches:
             source = submodule_name(name)
             values.append(_Value(_variable(name), self._own[f"last.weight.{source}"].numel(), source))
@@ -281,10 +297,10 @@ def _variable(name: str) -> str:
     return re.sub(r"\W", "_", name)
 
 
-def _title(number: int, block: Block) -> str:
+def _title(number: int, block: Block, dense: int) -> str:
     parts = []
     for operators, width, of in (
-        (block.dense_operators, block.dense_width, "columns"),
+        (block.dense_operators, dense, "columns"),
         (block.sparse_operators, block.sparse_width, "fields"),
     ):
         if operators:

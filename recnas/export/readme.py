@@ -14,7 +14,7 @@ from recnas.features.fed import is_as_prepared
 from recnas.nn.model import CTRModel, count_dense_parameters
 from recnas.nn.networks import count_macs, network_of, title_of
 from recnas.space import Architecture, Block
-from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.architecture import MERGED_FIELDS, UNREAD
 from recnas.space.operators import BRANCHES
 
 
@@ -35,6 +35,7 @@ def render_readme(model: CTRModel, record: TrainingRecord, formats: Collection[s
         derived=not is_as_prepared(schema),
         kept=any(feature.kept is not None for feature in schema.sparse),
         blocks=[] if arch is None else _blocks(arch),
+        to_logit="what no block reads" if arch is not None and arch.logit == UNREAD else "the last block",
         branches=[] if arch is None else [(BRANCHES[name], depth) for name, depth in arch.branches],
         dim=dim,
         first_order=model.embeddings.first_order,
@@ -64,7 +65,8 @@ def _blocks(arch: Architecture) -> list[dict[str, Any]]:
 def _dense(block: Block) -> str:
     if not block.dense_operators:
         return ""
-    return f"{' + '.join(block.dense_operators)}{' + FM' if block.fm else ''} → {block.dense_width}"
+    width = "" if block.sets_width else f" → {block.dense_width}"
+    return f"{' + '.join(block.dense_operators)}{' + FM' if block.fm else ''}{width}"
 
 
 def _sparse(block: Block) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,9 @@ from recnas.nn.elastic import PLAIN, InputSegment, WeightSlices, take
 from recnas.nn.operators import Inputs, Read, Shapes, build, build_branch, submodule_name
 from recnas.nn.operators.mergers import DenseToSparse, FactorizationMachine
 from recnas.space import Architecture, Block, SearchSpace
-from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.architecture import LAST, MERGED_FIELDS
 from recnas.space.choices import BlockChoices, Subset
+from recnas.space.operators import OPERATORS, Sizes
 
 EMBEDDING_DIM = 16
 """E of the NASRec spaces."""
@@ -40,10 +42,11 @@ class ChoiceBlock(nn.Module):
         dim: int,
     ) -> None:
         super().__init__()
-        widths = choices.dense_width.values
         dense_inputs = _dense_inputs(choices.dense_inputs, dense)
         sparse_inputs = _sparse_inputs(choices.sparse_inputs, sparse, merged)
         left, right = (_dense_inputs(_single(operand.values), dense) for operand in (choices.left, choices.right))
+        widths = _dense_widths(choices, dense_inputs, sparse_inputs, left, right, dim)
+        self.dense_bounds = min(widths), max(widths)
         self.operators = nn.ModuleDict(
             {
                 submodule_name(name): build(name, Shapes(dense_inputs, sparse_inputs, left, right, output.values, dim))
@@ -89,21 +92,22 @@ class ChoiceBlock(nn.Module):
         )
         merged = self.dense_to_sparse(dense_output, slices) if block.dense_to_sparse else None
         if block.fm:
-            dense_output = dense_output + self.fm(fields, block.dense_width, slices)
+            dense_output = dense_output + self.fm(fields, dense_output.shape[-1], slices)
         return dense_output, fields, merged
 
 
 class LastLayer(nn.Module):
-    """Linear with bias over the last block's dense columns and flattened fields and the branches' columns → one logit.
+    """Linear with bias over dense columns, flattened fields and the branches' columns → one logit.
 
     Each dense column, and each channel of each field, keeps its own weight whatever the widths in use.
+
+    Args:
+        sizes: The shape of a row of each of its inputs, at its widest: `(columns,)`, or `(E, fields)`.
     """
 
-    def __init__(self, dense: int, fields: int, merged: int, dim: int, branches: Mapping[str, int]) -> None:
+    def __init__(self, sizes: Mapping[str, tuple[int, ...]]) -> None:
         super().__init__()
-        bound = (6 / (dense + (fields + merged) * dim + sum(branches.values()) + 1)) ** 0.5
-        sizes = {"dense": (dense,), "fields": (dim, fields), "merged": (dim, merged)}
-        sizes |= {name: (columns,) for name, columns in branches.items()}
+        bound = (6 / (sum(math.prod(size) for size in sizes.values()) + 1)) ** 0.5
         self.weight = nn.ParameterDict(
             {
                 name: nn.Parameter(torch.empty(size).uniform_(-bound, bound))
@@ -114,7 +118,7 @@ class LastLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, inputs: dict[str, Tensor], slices: WeightSlices | None = None) -> Tensor:
-        """Any of dense `[B, dd]`, fields `[B, E, ds]`, merged `[B, E, 8]`, branches `[B, columns]` → logits `[B]`."""
+        """Any of its inputs, `[B, columns]` or `[B, E, fields]`, by name → logits `[B]`."""
         bias = take(self, self.bias, (1,), slices)
         weights = [
             take(self, self.weight[name], tuple(x.shape[1:]), slices).reshape(1, -1) for name, x in inputs.items()
@@ -159,7 +163,7 @@ class ChoiceNetwork(nn.Module):
         blocks = []
         for choices in space.blocks:
             blocks.append(ChoiceBlock(choices, dense, sparse, merged, dim))
-            dense.append((min(choices.dense_width.values), max(choices.dense_width.values)))
+            dense.append(blocks[-1].dense_bounds)
             sparse.append((min(choices.sparse_width.values), max(choices.sparse_width.values)))
             merged.append(choices.dense_to_sparse.values)
         self.blocks = nn.ModuleList(blocks)
@@ -169,8 +173,14 @@ class ChoiceNetwork(nn.Module):
             if deepest := max(depth.values):
                 branches[submodule_name(name)] = columns
                 self.add_module(submodule_name(name), build_branch(name, columns, deepest))
-        merged_fields = MERGED_FIELDS if True in merged[-1] else 0
-        self.last = LastLayer(dense[-1][1], sparse[-1][1], merged_fields, dim, branches)
+        columns_read, fields_read = space.logit_sources()
+        last: dict[str, tuple[int, ...]] = {}
+        for source in columns_read:
+            last[self.logit_name("dense", source)] = (dense[source][1],)
+        for source in fields_read:
+            last[self.logit_name("fields", source)] = (dim, sparse[source][1])
+            last[self.logit_name("merged", source)] = (dim, MERGED_FIELDS if True in merged[source] else 0)
+        self.last = LastLayer(last | {name: (columns,) for name, columns in branches.items()})
         self.architecture = space.first().canonical() if space.size() == 1 else None
 
     def forward(
@@ -196,13 +206,25 @@ class ChoiceNetwork(nn.Module):
             if self.dropout and dense_output is not None:
                 dense_output = dropout(dense_output, self.dropout, self.training)
             dense_outputs.append(None if dense_output is None else InputSegment.of(str(index), dense_output))
-            sparse_outputs.append(_join(index, block_fields, merged) if index < len(self.blocks) else None)
-        parts = {"dense": dense_output, "fields": block_fields, "merged": merged}
+            sparse_outputs.append(_join(index, block_fields, merged))
+        parts: dict[str, Tensor] = {}
+        columns_read, fields_read = arch.logit_inputs()
+        for source in columns_read:
+            if (segment := dense_outputs[source]) is not None:
+                parts[self.logit_name("dense", source)] = segment.x
+        for source in fields_read:
+            for name, x in _apart(sparse_outputs[source]):
+                parts[self.logit_name("merged" if name == merged_name(source) else "fields", source)] = x
         for branch, depth in arch.branches:
             if (name := submodule_name(branch)) not in self.last.weight:
                 raise ValueError(f"the branch {branch} is asked for where there is none")
             parts[name] = self.get_submodule(name)(dense, fields, depth, slices)
-        return self.last({name: part for name, part in parts.items() if part is not None}, slices)
+        return self.last(parts, slices)
+
+    def logit_name(self, kind: str, source: int) -> str:
+        """What the last layer calls the dense columns, the fields or the merged fields of an output: of the last block
+        the kind alone, where it reads that only."""
+        return kind if self.space.logit == LAST else f"{kind}_{source}"
 
     @torch.no_grad()
     def extract(self, arch: Architecture) -> ChoiceNetwork:
@@ -229,6 +251,29 @@ def _join(index: int, fields: Tensor | None, merged: Tensor | None) -> InputSegm
     if len(pieces) < 2:
         return pieces[0] if pieces else None
     return InputSegment(torch.cat([piece.x for piece in pieces], dim=-1), tuple(piece.parts[0] for piece in pieces))
+
+
+def _apart(segment: InputSegment | None) -> Iterator[tuple[str, Tensor]]:
+    """The fields of each source, `[B, E, fields]`."""
+    if segment is not None:
+        names, widths = zip(*segment.parts, strict=True)
+        yield from zip(names, segment.x.split(widths, dim=-1) if len(widths) > 1 else [segment.x], strict=True)
+
+
+def _dense_widths(
+    choices: BlockChoices, dense: Inputs, sparse: Inputs, left: Inputs, right: Inputs, dim: int
+) -> tuple[int, ...]:
+    """The widths that a block's dense output may have; of what follows from its inputs the least and the greatest."""
+    widths, chosen = choices.dense_width.values, set[int]()
+    for name in choices.dense_operators.names:
+        operator = OPERATORS[name]
+        if not operator.sets_width:
+            chosen.update(widths)
+            continue
+        for least in (True, False):
+            sizes = [read.narrowest if least else read.widest for read in (dense, sparse, left, right)]
+            chosen.add(operator.output_width(Sizes(*sizes, max(widths), dim)))
+    return tuple(chosen) or widths
 
 
 def _add(outputs: list[Tensor]) -> Tensor | None:

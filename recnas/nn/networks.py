@@ -8,6 +8,7 @@ from recnas.candidates.candidate import Candidate
 from recnas.candidates.families import family_title, written
 from recnas.candidates.network import Baseline, Network
 from recnas.features.schema import Schema
+from recnas.nn.baselines.profit import Profit
 from recnas.nn.baselines.registry import imported_baseline
 from recnas.nn.model import searched_network
 from recnas.nn.network import EMBEDDING_DIM
@@ -66,6 +67,11 @@ def dim_of(candidate: Candidate) -> int:
 def reads_first_order(network: Network) -> bool:
     """Whether it reads a first-order weight of each table row."""
     return isinstance(network, Baseline) and imported_baseline(network.name).first_order
+
+
+def searches_interactions(network: Network) -> bool:
+    """Whether its interactions are searched before it is trained; see `recnas.train.interactions`."""
+    return isinstance(network, Baseline) and issubclass(imported_baseline(network.name).make, Profit)
 
 
 def network_of(module: nn.Module) -> Network:

@@ -18,7 +18,7 @@ from recnas.report.canvas import Canvas, Meta, Point, Rect, rounded, swing
 from recnas.report.plan import SIDE, Plan
 from recnas.report.wiring import DENSE, INPUT, SPARSE, Connection, branch_rows, connections, logit_row, takes_products
 from recnas.space import Architecture, Block, Live
-from recnas.space.architecture import MERGED_FIELDS
+from recnas.space.architecture import LAST, MERGED_FIELDS, UNREAD
 from recnas.space.operators import BRANCHES, OPERATORS
 
 _STEM = {
@@ -115,7 +115,10 @@ class _Drawing:
             if not (block.dense_operators if kind == DENSE else block.sparse_operators):
                 return
             merged = f" + {MERGED_FIELDS}" if block.dense_to_sparse else ""
-            label += f" · {block.dense_width}" if kind == DENSE else f" · {block.sparse_width}{merged}"
+            if kind == SPARSE:
+                label += f" · {block.sparse_width}{merged}"
+            elif not block.sets_width:
+                label += f" · {block.dense_width}"
         x, y, side = self.plan.outside[kind], self.plan.output_height(source), SIDE[kind]
         if self._readers(kind, source):
             self.canvas.text((x + side * 7, y - 9), label, self._text_color(kind, live), 11.5, _ALIGN[side])
@@ -215,9 +218,11 @@ class _Drawing:
     def _logit(self) -> None:
         row, last = self.plan.logit, len(self.arch.blocks)
         read, hover = "dense, all fields", "One linear layer over the last block's outputs"
+        if self.arch.logit == UNREAD:
+            read, hover = "what no block reads", "One linear layer over all outputs that no block reads"
         if self.branches:
             beside = [_title(name) for name in self.branches.values()]
-            read = ", ".join((f"D{last}", f"S{last}", *beside))
+            read = ", ".join((*((f"D{last}", f"S{last}") if self.arch.logit == LAST else (read,)), *beside))
             hover += "".join(f"<br>and the {title}'s" for title in beside)
         self._wide(row, f"<b>Logit</b> = linear({read}) → click probability")
         self.canvas.area(self.plan.wide_box(row), hover, Meta("logit", True, (row,)))
@@ -235,8 +240,9 @@ class _Drawing:
         title = f"<b>Block {row}</b>" + ("" if alive else f"  <i>{_UNREAD}</i>")
         color = style.INK if alive else style.DEAD_TEXT
         self.canvas.text((card.left + 14, card.top + 17), title, color, 13, "left")
+        width = "wide as its inputs say" if block.sets_width else f"{block.dense_width} wide"
         for kind, operators, size, operator_live in (
-            (DENSE, block.dense_operators, f"{block.dense_width} wide", live.dense_operators),
+            (DENSE, block.dense_operators, width, live.dense_operators),
             (SPARSE, block.sparse_operators, f"{block.sparse_width} fields", live.sparse_operators),
         ):
             if operators:

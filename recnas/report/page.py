@@ -17,7 +17,7 @@ from recnas.report.importance import what_mattered
 from recnas.report.study import study_page
 from recnas.report.summary import outcome, ranked, searched_model
 from recnas.report.tree_figure import tree_figure
-from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections
+from recnas.report.wiring import DENSE, LEFT, RIGHT, SPARSE, connections, takes_products
 from recnas.runs.folder import command_of
 from recnas.runs.leaderboard import Results
 from recnas.runs.reader import Run, read_run
@@ -185,7 +185,8 @@ def _in_words(arch: Architecture) -> list[dict[str, Any]]:
                 "index": index,
                 "live": live,
                 "dense": operator_names(block.dense_operators) or "none",
-                "dense_width": block.dense_width,
+                "dense_width": None if block.sets_width else block.dense_width,
+                "takes_products": takes_products(block),
                 "reads_dense": ", ".join(read[DENSE]) or NOTHING,
                 "sparse": operator_names(block.sparse_operators) or "none",
                 "sparse_width": block.sparse_width,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recnas.space import Architecture, Block
+from recnas.space.architecture import UNREAD
 from recnas.space.operators import SPARSE_INPUTS, read_by
+from recnas.space.unread import what_there_is
 
 DENSE, SPARSE = "dense", "sparse"
 INPUT, LEFT, RIGHT = "input", "left", "right"
@@ -36,17 +38,27 @@ def connections(arch: Architecture) -> tuple[Connection, ...]:
     A branch reads the stem; what it gives to the logit is no output that others could read.
     """
     found: list[Connection] = []
+    # Of what the logit reads where nobody else does, some may not be there.
+    present = what_there_is(arch.blocks) if arch.logit == UNREAD else arch.blocks
     for index, (block, live) in enumerate(zip(arch.blocks, arch.live(), strict=True), start=1):
         if block.reads_dense_inputs:
-            found += [Connection(source, index, DENSE, INPUT, live.dense_operators) for source in block.dense_inputs]
+            there = present[index - 1].dense_inputs
+            found += [
+                Connection(source, index, DENSE, INPUT, live.dense_operators and source in there)
+                for source in block.dense_inputs
+            ]
         if block.reads_operands:
             found.append(Connection(block.left, index, DENSE, LEFT, live.dense_operators))
             found.append(Connection(block.right, index, DENSE, RIGHT, live.dense_operators))
         if block.reads_sparse_inputs:
             read = live.sparse_operators or (live.dense_operators and takes_products(block))
-            found += [Connection(source, index, SPARSE, INPUT, read) for source in block.sparse_inputs]
-    ends = [*((0, row) for row in branch_rows(arch)), (len(arch.blocks), logit_row(arch))]
-    found += [Connection(source, reader, kind, INPUT, True) for source, reader in ends for kind in (DENSE, SPARSE)]
+            there = present[index - 1].sparse_inputs
+            found += [
+                Connection(source, index, SPARSE, INPUT, read and source in there) for source in block.sparse_inputs
+            ]
+    found += [Connection(0, row, kind, INPUT, True) for row in branch_rows(arch) for kind in (DENSE, SPARSE)]
+    for kind, sources in zip((DENSE, SPARSE), arch.logit_inputs(), strict=True):
+        found += [Connection(source, logit_row(arch), kind, INPUT, True) for source in sources]
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.candidates.defaults import DEFAULT_INPUTS
-from recnas.candidates.families import FAMILIES, TREES, USUAL_TREES, find_family
+from recnas.candidates.families import FAMILIES, TREES, USUAL_FAMILIES, USUAL_TREES, find_family
 from recnas.candidates.limits import LimitSettings
 from recnas.candidates.recipe import Optimization
 from recnas.features.inputs import Inputs
@@ -334,10 +334,10 @@ class Settings:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The families of baselines that are searched: where no space is named, all of networks, and one of trees."""
+        """The families of baselines that are searched: where no space is named, the usual ones."""
         if not self.trains:
             return ()
-        named = [name for name in self.spaces if find_family(name)] if self.spaces else list(FAMILIES)
+        named = [name for name in self.spaces if find_family(name)] if self.spaces else list(USUAL_FAMILIES)
         known_late = {"latency", "parameters"}.intersection(self.limits.bounds)
         if self.with_trees or (self.with_trees is None and not self.spaces and not known_late):
             named.append(USUAL_TREES)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from recnas.candidates.families import FAMILIES
+from recnas.candidates.families import USUAL_FAMILIES
 from recnas.candidates.network import save_network
 from recnas.data import Dataset, describe
 from recnas.execution.opening import open_executor
@@ -192,9 +192,9 @@ def _space(settings: Settings) -> str:
     if not settings.trains:
         return blocks[0]
     families = list(settings.families)
-    if every := set(FAMILIES) <= set(families):
-        families = [name for name in families if name not in FAMILIES]
-    *others, last = [*([f"all {len(FAMILIES)} families of networks"] if every else []), *families, *blocks]
+    if every := set(USUAL_FAMILIES) <= set(families):
+        families = [name for name in families if name not in USUAL_FAMILIES]
+    *others, last = [*([f"all {len(USUAL_FAMILIES)} families of networks"] if every else []), *families, *blocks]
     return f"{', '.join(others)} and {last}" if others else last
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from recnas.candidates.evaluation import Epoch, Evaluation, Result, Training
 from recnas.candidates.network import Baseline, are_trees
 from recnas.data import Dataset
 from recnas.features.schema import Schema
+from recnas.nn.baselines.profit import Entries
 from recnas.nn.baselines.registry import find_baseline
 from recnas.nn.embeddings import ShardedEmbeddings, WholeEmbeddings
 from recnas.nn.model import CTRModel, count_dense_parameters, default_device
-from recnas.nn.networks import build_network, dim_of, reads_first_order
+from recnas.nn.networks import build_network, dim_of, reads_first_order, searches_interactions
+from recnas.nn.number_fields import inner_network
 from recnas.nn.processes import Processes, all_processes
 from recnas.runs.models import ModelFolder
 from recnas.runs.settings import Settings
@@ -28,8 +30,9 @@ from recnas.search.feeding import open_data, taught
 from recnas.search.scoring import again, stage_seed, weights_seed
 from recnas.search.tree_training import grow_candidate
 from recnas.space import SearchSpace
-from recnas.train.checkpoint import Checkpoint, load_model_tensors, save_model
+from recnas.train.checkpoint import Checkpoint, load_model_tensors, newest_state, save_model
 from recnas.train.divergence import Diverged
+from recnas.train.interactions import MOST_PASSES, MOST_ROWS, find_interactions
 from recnas.train.log import ProgressLog
 from recnas.train.loop import ModelLearner, Progress, Tally, measure, train
 from recnas.train.metrics import Measured
@@ -131,13 +134,32 @@ class _TrainingRun:
     processes: Processes
 
     def __post_init__(self) -> None:
-        settings, network = self.settings, self.candidate.network
+        settings = self.settings
         recipe, self.device = self.candidate.recipe, default_device()
         self.dataset = dataset = taught(Path(settings.run), self.dataset, recipe.soft_labels)
         optimization = recipe.optimization
+        self.order = stage_seed(settings, f"train{again(self.candidate)}")
+        found = self._find_interactions()
+        self.model = self._fresh_model()
+        if found is not None:
+            inner_network(self.model.network).take(found)
+        self.learner = ModelLearner(self.model, optimization)
+        kept = self.checkpoint.restore(self.learner) or {"epochs": [], "tally": {}}
+        self.epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
+        self.tally = Tally(**kept["tally"])
+        self.log = ProgressLog(self.folder.progress) if self.processes.leads else None
+        self.pass_rows = dataset.rows("train")
+        self.pass_steps = len(dataset.batches("train", optimization.batch_size))
+        # `recnas baselines` has a flag of its own.
+        self.rate_flag = "--learning-rate" if settings.searches else "--learning-rates"
+
+    def _fresh_model(self) -> CTRModel:
+        """The model as it is before its training."""
+        settings, recipe, schema = self.settings, self.candidate.recipe, self.dataset.schema
+        network, optimization = self.candidate.network, recipe.optimization
         torch.manual_seed(weights_seed(settings, self.candidate))
         embeddings = ShardedEmbeddings(
-            dataset.schema,
+            schema,
             dim := dim_of(self.candidate),
             optimization.of_tables,
             self.device,
@@ -147,18 +169,23 @@ class _TrainingRun:
             optimization.batch_size,
             recipe.embedding_std,
         )
-        made = build_network(network, dataset.schema, dim, recipe.dropout, recipe.embedding_std)
-        self.model = CTRModel(dataset.schema, embeddings, made).to(self.device)
-        self.learner = ModelLearner(self.model, optimization)
-        self.order = stage_seed(settings, f"train{again(self.candidate)}")
-        kept = self.checkpoint.restore(self.learner) or {"epochs": [], "tally": {}}
-        self.epochs: list[Epoch] = [Epoch.from_json(line) for line in kept["epochs"]]
-        self.tally = Tally(**kept["tally"])
-        self.log = ProgressLog(self.folder.progress) if self.processes.leads else None
-        self.pass_rows = dataset.rows("train")
-        self.pass_steps = len(dataset.batches("train", optimization.batch_size))
-        # `recnas baselines` has a flag of its own.
-        self.rate_flag = "--learning-rate" if settings.searches else "--learning-rates"
+        made = build_network(network, schema, dim, recipe.dropout, recipe.embedding_std)
+        return CTRModel(schema, embeddings, made).to(self.device)
+
+    def _find_interactions(self) -> Entries | None:
+        """What the network is to interact, if that is searched, and was not when a state was kept."""
+        if not searches_interactions(self.candidate.network):
+            return None
+        if self.processes.first(partial(newest_state, self.checkpoint.folder)) is not None:
+            return None
+        batch_size = self.candidate.recipe.optimization.batch_size
+        rows = min(MOST_ROWS, MOST_PASSES * self.dataset.rows("train"))
+
+        def batches(order: int) -> Iterator[Any]:
+            passes = (self._batches_of(100 * order + place, 0) for place in range(MOST_PASSES))
+            return islice(chain.from_iterable(passes), math.ceil(rows / batch_size))
+
+        return find_interactions(self._fresh_model(), self.candidate.recipe.optimization, batches, self.device)
 
     def to(self, rows: int) -> Training:
         """Trains until so many rows were seen, a whole number of batches, or the training diverges or is exhausted."""
@@ -232,6 +259,9 @@ class _TrainingRun:
             self.tally = Tally()
 
     def _batches(self, passes: int) -> Iterator[Any]:
+        return self._batches_of(passes, self.tally.steps)
+
+    def _batches_of(self, passes: int, first: int) -> Iterator[Any]:
         return iter(
             self.dataset.batches(
                 "train",
@@ -240,7 +270,7 @@ class _TrainingRun:
                 epoch=passes,
                 rank=self.processes.rank,
                 world_size=self.processes.size,
-                first_batch=self.tally.steps,
+                first_batch=first,
             )
         )
 

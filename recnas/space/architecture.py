@@ -2,7 +2,8 @@
 
 An `Architecture` is a chain of choice blocks over a stem (NASRec, Zhang et al. 2023). Output 0 is
 the stem: the raw dense features D₀ and the embedded fields S₀. Block i (1-based) reads outputs 0 … i-1 and gives Dᵢ and
-Sᵢ. The logit reads the last block's outputs. Everything that can be known without weights is a function of this value.
+Sᵢ. The logit reads the last block's outputs, or every output that no block reads (AutoCTR, Song et al. 2020).
+Everything that can be known without weights is a function of this value.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from recnas.space.block import Block, is_a
 from recnas.space.operators import (
     BRANCHES,
     DENSE,
     DENSE_INPUTS,
-    OPERANDS,
     OPERATORS,
     SPARSE,
     SPARSE_INPUTS,
+    needed_by,
     read_by,
 )
+from recnas.space.unread import Sources, in_order, unread, what_there_is
 from recnas.util.documents import shortened
 from recnas.util.errors import InputError
 from recnas.util.files import read_json
@@ -35,96 +38,17 @@ MERGED_FIELDS = 8
 FORMAT_VERSION = 1
 MOST_BYTES = 2**20
 """Of an `architecture.json`."""
-MOST_BLOCKS, MOST_WIDTH, MOST_LAYERS = 100, 2**20, 100
+MOST_BLOCKS, MOST_WIDTH, MOST_LAYERS, MOST_CHOICES = 100, 2**20, 100, 10_000
 """Above every network that anybody would train: a file that claims more is refused before anything is made of it."""
+
+LAST, UNREAD = "last", "unread"
+"""What the logit reads: the last block's outputs, or all outputs that no block reads, the stem's too."""
 
 _NASREC_SMALL_NODES = ("fc", "dot-product", "efc")
 _NASREC_FULL_NODES = ("fc", "dot-product", "gating", "sum", "attention", "efc")
 
 
-@dataclass(frozen=True)
-class Block:
-    """One choice block.
-
-    Attributes:
-        dense_operators: Operators whose outputs are added to give the dense output. A candidate has one, the supernet's
-            full path all of them, a dropped dead part none.
-        sparse_operators: The same for the sparse output.
-        dense_width: Columns of the dense output; 0 when nothing makes one.
-        sparse_width: Fields of the sparse operators' output, the merger's fields not counted; 0 when nothing makes one.
-        dense_inputs: Earlier outputs whose dense part is read by the operators that read dense inputs, ascending.
-        sparse_inputs: Earlier outputs whose sparse part is read by those that read sparse inputs, ascending.
-        left: Earlier output whose dense part is the left operand of the operators with two: what Gating takes the gate
-            from, the first term of Sum.
-        right: The right operand: what is gated, the second term of Sum.
-        dense_to_sparse: Whether the dense operators' output is also appended to the sparse output, as eight fields.
-        fm: Whether a factorisation machine over the sparse operators' fields is added to the dense output.
-    """
-
-    dense_operators: tuple[str, ...]
-    sparse_operators: tuple[str, ...]
-    dense_width: int
-    sparse_width: int
-    dense_inputs: tuple[int, ...] = ()
-    sparse_inputs: tuple[int, ...] = ()
-    left: int | None = None
-    right: int | None = None
-    dense_to_sparse: bool = False
-    fm: bool = False
-
-    @property
-    def operators(self) -> tuple[str, ...]:
-        """All operators."""
-        return self.dense_operators + self.sparse_operators
-
-    @property
-    def reads_dense_inputs(self) -> bool:
-        return DENSE_INPUTS in read_by(self.operators)
-
-    @property
-    def reads_operands(self) -> bool:
-        return OPERANDS in read_by(self.operators)
-
-    @property
-    def reads_sparse_inputs(self) -> bool:
-        return SPARSE_INPUTS in read_by(self.operators)
-
-    def to_json(self) -> dict[str, Any]:
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Block:
-        """Reads what `to_json` wrote.
-
-        Raises:
-            InputError: A key is missing or unknown, or a value has the wrong type.
-        """
-        if not isinstance(data, Mapping):
-            raise InputError(f"architecture: a block is an object, not {type(data).__name__}")
-        names = [field.name for field in fields(cls)]
-        if unknown := sorted(set(data) - set(names)):
-            raise InputError(f"architecture: unknown key {unknown[0]!r} in a block; known keys are {', '.join(names)}")
-        if missing := [name for name in names if name not in data]:
-            raise InputError(f"architecture: a block has no {missing[0]!r}")
-        for name, kinds in _JSON_TYPES.items():
-            if not _is_a(data[name], kinds):
-                raise InputError(f"architecture: {name} is {shortened(data[name])} where {kinds} is expected")
-        return cls(**{name: tuple(value) if isinstance(value := data[name], list) else value for name in names})
-
-
 _LAYERS = "_layers"
-_JSON_TYPES = {
-    "dense_operators": "a list of strings",
-    "sparse_operators": "a list of strings",
-    "dense_width": "an integer",
-    "sparse_width": "an integer",
-    "dense_inputs": "a list of integers",
-    "sparse_inputs": "a list of integers",
-    "left": "an integer or null",
-    "right": "an integer or null",
-    "dense_to_sparse": "true or false",
-    "fm": "true or false",
-}
 
 
 @dataclass(frozen=True)
@@ -147,6 +71,9 @@ class Architecture:
         blocks: From the stem on.
         branches: Networks over the stem's columns beside the blocks that the logit reads too, of `BRANCHES`, each with
             its number of layers: `(("cross", 3),)`. None in NASRec.
+        logit: What the logit reads of the blocks: `LAST` or `UNREAD`.
+        derivation: Of a sentence of a grammar, the alternatives that its rules took (`recnas.space.grammar`), which its
+            space changes; no part of the canonical form.
 
     Raises:
         InputError: A block reads an output that does not come before it, an operator is unknown, or a width is missing.
@@ -159,8 +86,12 @@ class Architecture:
 
     blocks: tuple[Block, ...]
     branches: tuple[tuple[str, int], ...] = ()
+    logit: str = LAST
+    derivation: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.logit not in (LAST, UNREAD):
+            raise InputError(f"architecture: logit is {shortened(self.logit)}; {LAST} or {UNREAD} is expected")
         if not 0 < len(self.blocks) <= MOST_BLOCKS:
             raise InputError(f"architecture: {len(self.blocks) or 'no'} blocks where 1 to {MOST_BLOCKS} are expected")
         for name, depth in self.branches:
@@ -168,7 +99,7 @@ class Architecture:
                 if is_user_code(name):
                     raise NotImportedError(name)
                 raise InputError(f"architecture: no branch {shortened(name)} is known; known are {', '.join(BRANCHES)}")
-            if not _is_a(depth, "an integer") or not 1 <= depth <= MOST_LAYERS:
+            if not is_a(depth, "an integer") or not 1 <= depth <= MOST_LAYERS:
                 raise InputError(
                     f"architecture: {_layers_key(name)} is {shortened(depth)}; 0 to {MOST_LAYERS} are expected"
                 )
@@ -176,6 +107,12 @@ class Architecture:
             raise InputError(f"architecture: a branch is there twice: {', '.join(name for name, _ in self.branches)}")
         for index, block in enumerate(self.blocks, start=1):
             _check(index, block)
+        if self.logit == UNREAD:
+            return
+        for index, block in enumerate(self.blocks, start=1):
+            optional = [name for name in block.operators if OPERATORS[name].optional]
+            if optional and not block.dense_inputs and not block.sparse_inputs:
+                raise InputError(f"architecture: block {index} gives {optional[0]} nothing to read")
         if not self.blocks[-1].dense_operators and not self.blocks[-1].sparse_operators:
             raise InputError("architecture: the last block has no operator, so nothing reaches the logit")
         for index, (block, live) in enumerate(zip(self.blocks, self.live(), strict=True), start=1):
@@ -186,6 +123,8 @@ class Architecture:
 
     def live(self) -> tuple[Live, ...]:
         """The parts of each block that reach the logit, found from the last block backwards."""
+        if self.logit == UNREAD:
+            return tuple(_all_live(block) for block in what_there_is(self.blocks))
         count = len(self.blocks)
         dense_read, sparse_read = [False] * count + [True], [False] * count + [True]
         live: list[Live] = []
@@ -209,10 +148,22 @@ class Architecture:
         """The same function of the features with every choice that cannot change the logit normalised away.
 
         Dead operators, mergers and inputs are dropped; operands that may change places are ordered, and so are
-        branches. Two candidates with equal canonical forms are the same candidate.
+        branches, and blocks if the logit reads whatever is unread. Two candidates with equal canonical forms are the
+        same candidate.
         """
+        if self.logit == UNREAD:
+            present = what_there_is(self.blocks)
+            dropped = (_drop_dead(block, _all_live(block)) for block in present)
+            blocks = in_order(tuple(dropped))
+            return replace(self, blocks=blocks, branches=tuple(sorted(self.branches)), derivation=())
         blocks = tuple(_drop_dead(block, live) for block, live in zip(self.blocks, self.live(), strict=True))
         return replace(self, blocks=blocks, branches=tuple(sorted(self.branches)))
+
+    def logit_inputs(self) -> Sources:
+        """The outputs, 0 of the stem, whose dense part the logit reads, and those whose sparse part it does."""
+        if self.logit == UNREAD:
+            return unread(what_there_is(self.blocks))
+        return (len(self.blocks),), (len(self.blocks),)
 
     @property
     def id(self) -> str:
@@ -222,6 +173,10 @@ class Architecture:
 
     def to_json(self) -> dict[str, Any]:
         plain = {"version": FORMAT_VERSION, "blocks": [block.to_json() for block in self.blocks]}
+        if self.logit != LAST:
+            plain["logit"] = self.logit
+        if self.derivation:
+            plain["derivation"] = list(self.derivation)
         return plain | {_layers_key(name): depth for name, depth in self.branches}
 
     @classmethod
@@ -239,7 +194,13 @@ class Architecture:
         depths = {key.removesuffix(_LAYERS): depth for key, depth in data.items() if key.endswith(_LAYERS)}
         # What is no number is refused there.
         branches = tuple((name, depth) for name, depth in depths.items() if depth is False or depth != 0)
-        return cls(tuple(Block.from_json(block) for block in data["blocks"]), branches)
+        blocks = tuple(Block.from_json(block) for block in data["blocks"])
+        derivation = data.get("derivation", [])
+        if not is_a(derivation, "a list of integers") or len(derivation) > MOST_CHOICES:
+            raise InputError(
+                f"architecture: derivation is {shortened(derivation)}; up to {MOST_CHOICES} integers are it"
+            )
+        return cls(blocks, branches, data.get("logit", LAST), tuple(derivation))
 
     def save(self, path: Path | str) -> None:
         Path(path).write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
@@ -298,25 +259,6 @@ def _layers_key(branch: str) -> str:
     return branch + _LAYERS
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _is_a(value: Any, kinds: str) -> bool:
-    integer = isinstance(value, int) and not isinstance(value, bool)
-    match kinds:
-        case "an integer":
-            return integer
-        case "an integer or null":
-            return integer or value is None
-        case "true or false":
-            return isinstance(value, bool)
-        case "a list of strings":
-            return isinstance(value, list) and all(isinstance(item, str) for item in value)
-        case _:
-            return isinstance(value, list) and all(_is_a(item, "an integer") for item in value)
-
-
 def _check(index: int, block: Block) -> None:
     def fail(what: str) -> None:
         raise InputError(f"architecture: block {index} {what}")
@@ -337,8 +279,8 @@ def _check(index: int, block: Block) -> None:
         if (width < 1) != (not operators) or not 0 <= width <= MOST_WIDTH:
             fail(f"has {what}_width {shortened(width)} with {what} operators {list(operators)}")
     for what, inputs, needed in (
-        ("dense_inputs", block.dense_inputs, block.reads_dense_inputs),
-        ("sparse_inputs", block.sparse_inputs, block.reads_sparse_inputs),
+        ("dense_inputs", block.dense_inputs, DENSE_INPUTS in needed_by(block.operators)),
+        ("sparse_inputs", block.sparse_inputs, SPARSE_INPUTS in needed_by(block.operators)),
     ):
         if list(inputs) != sorted(set(inputs)):
             fail(f"has {what} {list(inputs)}; distinct inputs in ascending order are expected")
@@ -353,6 +295,12 @@ def _check(index: int, block: Block) -> None:
             fail(f"has {what} {operand}; it can read outputs 0 to {index - 1}")
 
 
+def _all_live(block: Block) -> Live:
+    """Of a block all of whose outputs reach the logit."""
+    dense, sparse = bool(block.dense_operators), bool(block.sparse_operators)
+    return Live(dense, sparse, dense, sparse or block.dense_to_sparse, block.dense_to_sparse, block.fm)
+
+
 def _drop_dead(block: Block, live: Live) -> Block:
     if not live.dense_operators:
         block = replace(block, dense_operators=(), dense_width=0)
@@ -363,6 +311,8 @@ def _drop_dead(block: Block, live: Live) -> Block:
         left, right = sorted((left, right))
     return replace(
         block,
+        # Where inputs say how wide the output is, what is chosen says nothing.
+        dense_width=1 if block.sets_width else block.dense_width,
         dense_operators=tuple(sorted(block.dense_operators)),
         sparse_operators=tuple(sorted(block.sparse_operators)),
         dense_inputs=block.dense_inputs if block.reads_dense_inputs else (),

@@ -10,11 +10,11 @@ import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from itertools import combinations
+from dataclasses import dataclass, fields, replace
+from itertools import combinations, product
 from typing import Any
 
-from recnas.space.architecture import Block
+from recnas.space.block import Block
 
 
 def drawn(values: Sequence[Any], share: float | None, rng: random.Random) -> Any:
@@ -194,6 +194,22 @@ class BlockChoices:
     def first(self) -> Block:
         """The block that takes the first option of every choice."""
         return Block(**{name: choice.first for name, choice in self.items()})
+
+    def smallest(self, read: set[int] | None) -> Iterator[Block]:
+        """The blocks that may cost least: the first option of every choice, but any operators.
+
+        Args:
+            read: Outputs of which any may be read; None for the first option of inputs, too.
+        """
+        dense_inputs, sparse_inputs = (
+            [inputs.first] if read is None else [chosen for chosen in inputs.options() if read.issuperset(chosen)]
+            for inputs in (self.dense_inputs, self.sparse_inputs)
+        )
+        for dense, sparse, *inputs in product(
+            self.dense_operators.options(), self.sparse_operators.options(), dense_inputs, sparse_inputs
+        ):
+            chosen = dict(zip(("dense_inputs", "sparse_inputs"), inputs, strict=True))
+            yield replace(self.first(), dense_operators=dense, sparse_operators=sparse, **chosen)
 
     def full(self) -> Block:
         """The supernet's full path: every operator on, every input read, largest widths, mergers on."""

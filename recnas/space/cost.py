@@ -5,9 +5,11 @@ Only parts that reach the logit are counted. Embedding tables are not: they depe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from recnas.space.architecture import MERGED_FIELDS, Architecture
+from recnas.space.block import Block
 from recnas.space.operators import BRANCHES, OPERATORS, Layer, Sizes, linear, norm
 
 
@@ -39,30 +41,47 @@ def output_widths(arch: Architecture, dense: int, fields: int) -> tuple[list[int
     """Columns of every dense output and fields of every sparse output (merger included), stem first."""
     dense_widths, sparse_widths = [dense], [fields]
     for block in arch.blocks:
-        dense_widths.append(block.dense_width)
+        # No width depends on E.
+        dense_widths.append(dense_width(block, sizes_of(block, dense_widths, sparse_widths, dim=0)))
         sparse_widths.append(block.sparse_width + (MERGED_FIELDS if block.dense_to_sparse else 0))
     return dense_widths, sparse_widths
 
 
+def sizes_of(block: Block, dense_widths: Sequence[int], sparse_widths: Sequence[int], dim: int) -> Sizes:
+    """What a block's dense operators meet, given the widths of all earlier outputs."""
+    left, right = (0 if source is None else dense_widths[source] for source in (block.left, block.right))
+    return Sizes(
+        sum(dense_widths[source] for source in block.dense_inputs),
+        sum(sparse_widths[source] for source in block.sparse_inputs),
+        left,
+        right,
+        block.dense_width,
+        dim,
+    )
+
+
+def dense_width(block: Block, sizes: Sizes) -> int:
+    """Columns of a block's dense output: what is chosen, or what its operator makes of such sizes."""
+    return max((OPERATORS[name].output_width(sizes) for name in block.dense_operators), default=0)
+
+
 def _layers(arch: Architecture, dense: int, fields: int, dim: int) -> Iterator[Layer]:
     dense_widths, sparse_widths = output_widths(arch, dense, fields)
-    for block in arch.blocks:
-        columns = sum(dense_widths[source] for source in block.dense_inputs)
-        in_fields = sum(sparse_widths[source] for source in block.sparse_inputs)
-        left, right = (0 if source is None else dense_widths[source] for source in (block.left, block.right))
-        for operators, width in (
-            (block.dense_operators, block.dense_width),
-            (block.sparse_operators, block.sparse_width),
-        ):
-            for name in operators:
-                yield from OPERATORS[name].layers(Sizes(columns, in_fields, left, right, width, dim))
-        if block.dense_to_sparse and block.dense_width != MERGED_FIELDS * dim:
-            yield linear(block.dense_width, MERGED_FIELDS * dim)
+    for block, width in zip(arch.blocks, dense_widths[1:], strict=True):
+        sizes = sizes_of(block, dense_widths, sparse_widths, dim)
+        for name in block.dense_operators:
+            yield from OPERATORS[name].layers(sizes)
+        for name in block.sparse_operators:
+            yield from OPERATORS[name].layers(replace(sizes, width=block.sparse_width))
+        if block.dense_to_sparse and width != MERGED_FIELDS * dim:
+            yield linear(width, MERGED_FIELDS * dim)
             yield norm(MERGED_FIELDS * dim)
-        if block.fm and block.dense_width != dim:
-            yield linear(dim, block.dense_width)
-            yield norm(block.dense_width)
+        if block.fm and width != dim:
+            yield linear(dim, width)
+            yield norm(width)
     stem = dense + fields * dim
     for name, depth in arch.branches:
         yield from BRANCHES[name].layers(stem, depth)
-    yield linear(dense_widths[-1] + sparse_widths[-1] * dim + stem * len(arch.branches), 1, bias=True)
+    columns, in_fields = arch.logit_inputs()
+    read = sum(dense_widths[source] for source in columns) + sum(sparse_widths[source] for source in in_fields) * dim
+    yield linear(read + stem * len(arch.branches), 1, bias=True)

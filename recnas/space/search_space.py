@@ -7,11 +7,14 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
-from recnas.space.architecture import Architecture, Block
+from recnas.space.architecture import LAST, UNREAD, Architecture
+from recnas.space.block import Block
 from recnas.space.choices import NOTHING, BlockChoices, Choice, OneOf, OneOperator, Subset
-from recnas.space.operators import OPERANDS, read_by
+from recnas.space.operators import OPERANDS, OPERATORS, read_by
+from recnas.space.unread import Sources
 from recnas.util.errors import InputError
 from recnas.util.user_code import import_user_code, is_user_code
 
@@ -35,6 +38,7 @@ class SearchSpace:
         name: As users call it.
         blocks: What each block may be.
         branches: What the number of layers of each branch beside the blocks may be, by its name.
+        logit: What the logit reads of the blocks of each; see `Architecture`.
 
     Example:
         >>> space = SearchSpace.named("nasrec-small")
@@ -46,11 +50,18 @@ class SearchSpace:
     name: str
     blocks: tuple[BlockChoices, ...]
     branches: Mapping[str, OneOf] = field(default_factory=dict)
+    logit: str = LAST
 
     @classmethod
     def named(cls, name: str) -> SearchSpace:
         """NASRec-Small or NASRec-Full (Zhang et al. 2023, section 3); NASRec-Cross, the blocks of NASRec-Small
-        beside a cross network of one to six layers (Wang et al. 2021); or NASRec-Wide, with layers of other families.
+        beside a cross network of one to six layers (Wang et al. 2021); NASRec-Wide, with layers of other families; or
+        AutoCTR (Song et al. 2020, section 3.1), seven blocks of an MLP's layer, inner products or a factorisation
+        machine each. `hierarchical` has the networks of a grammar (`recnas.space.grammar_space`).
+
+        As published are AutoCTR's operators, what a block may read and how it is drawn, the numbers of units, and what
+        the logit reads; inner products are all of them and each vector's with itself, where the published code takes
+        as many numbers from the first rows of their matrix. Start values and training are those of all spaces here.
 
         A space of a user's own is `module:name`: a `SearchSpace`, or a function that returns one. Its module is
         imported, so the name must be one that the user gave.
@@ -113,6 +124,37 @@ class SearchSpace:
         return cls(name, tuple(blocks), depths)
 
     @classmethod
+    def of_unread(cls, name: str, dense: tuple[str, ...], widths: tuple[int, ...], blocks: int) -> SearchSpace:
+        """Blocks of one dense operator each in a graph without cycles, whose unread outputs go to the logit.
+
+        A block may read the raw dense features, the raw fields and the output of each earlier block, or not: each is
+        drawn with a chance of one half. One that reads nothing is left out, with what would read it.
+
+        Args:
+            name: As users call it.
+            dense: Dense operators that can do without some of their inputs.
+            widths: Columns of those whose width is chosen.
+            blocks: How many.
+        """
+        return cls(
+            name,
+            tuple(
+                BlockChoices(
+                    dense_operators=OneOperator(dense),
+                    sparse_operators=OneOperator(()),
+                    dense_width=OneOf(widths, ordered=True),
+                    sparse_width=OneOf((0,)),
+                    dense_inputs=Subset(tuple(range(index)), range(index + 1)),
+                    sparse_inputs=Subset((0,), range(2)),
+                    dense_to_sparse=OneOf((False,)),
+                    fm=OneOf((False,)),
+                )
+                for index in range(1, blocks + 1)
+            ),
+            logit=UNREAD,
+        )
+
+    @classmethod
     def only(cls, arch: Architecture) -> SearchSpace:
         """The space that holds one architecture; its supernet is that architecture's finished network.
 
@@ -143,6 +185,7 @@ class SearchSpace:
                 for block in arch.blocks
             ),
             {name: OneOf((depth,)) for name, depth in arch.branches},
+            arch.logit,
         )
 
     def table(self) -> dict[Place, Choice]:
@@ -153,7 +196,7 @@ class SearchSpace:
     def first(self) -> Architecture:
         """The architecture that takes the first option of every choice."""
         depths = {name: depth.first for name, depth in self.branches.items()}
-        return _with_branches(tuple(choices.first() for choices in self.blocks), depths)
+        return self._made(tuple(choices.first() for choices in self.blocks), depths)
 
     def sample(self, rng: random.Random) -> Architecture:
         """Draws an architecture: one operator of each kind, 1 + Binomial(n-1, ½) inputs, all else uniform."""
@@ -163,30 +206,36 @@ class SearchSpace:
             blocks.append(replace(choices.first(), **values))
         # Where there is no choice, none is drawn.
         depths = {name: depth.draw(rng) if depth.free else depth.first for name, depth in self.branches.items()}
-        return _with_branches(tuple(blocks), depths)
+        return self._made(tuple(blocks), depths)
 
     def smallest(self, cost: Callable[[Architecture], float]) -> Architecture:
-        """The architecture that costs least: the smallest widths, one input each, and the cheapest last operators.
+        """The architecture that costs least: the smallest widths, the fewest inputs, and the cheapest last operators.
 
-        Only the last block is alive, and reads the stem. Whatever else an architecture has costs more, as all of it
-        reads the stem in the end, through layers no narrower than these.
+        Where the logit reads the last block, only that is alive, and reads the stem. Whatever else an architecture has
+        costs more, as all of it reads the stem in the end, through layers no narrower than these. Where it reads what
+        is unread, blocks may be cheaper than to read the stem itself: the last two are tried with all that they may be.
 
         Args:
             cost: Multiply–accumulates or parameters of an architecture.
         """
-        *others, last = (choices.first() for choices in self.blocks)
-        options = [
-            replace(last, dense_operators=dense, sparse_operators=sparse)
-            for dense in self.blocks[-1].dense_operators.options()
-            for sparse in self.blocks[-1].sparse_operators.options()
-        ]
+        tried = 2 if self.logit == UNREAD else 1
+        others = tuple(choices.first() for choices in self.blocks[:-tried])
+        read = {0, len(self.blocks) - 1} if self.logit == UNREAD else None
+        options = product(*(choices.smallest(read) for choices in self.blocks[-tried:]))
         depths = {name: min(depth.values) for name, depth in self.branches.items()}
-        return min((_with_branches((*others, option), depths) for option in options), key=cost)
+        return min((self._made((*others, *option), depths) for option in options), key=cost)
 
     def full_path(self) -> Architecture:
-        """Every operator of every block at its largest widths, reading every earlier output."""
+        """Every operator of every block at its largest widths, reading every earlier output.
+
+        Raises:
+            InputError: Operators of a block give outputs of widths of their own, which cannot be added.
+        """
+        for choices in self.blocks:
+            if len(names := choices.dense_operators.names) > 1 and any(OPERATORS[name].sets_width for name in names):
+                raise InputError(f"{self.name} has no full path, as outputs of {', '.join(names)} cannot be added")
         depths = {name: max(depth.values) for name, depth in self.branches.items()}
-        return _with_branches(tuple(choices.full() for choices in self.blocks), depths)
+        return self._made(tuple(choices.full() for choices in self.blocks), depths)
 
     def mutate(self, arch: Architecture, rng: random.Random, count: int = 1) -> Architecture:
         """Draws `count` times a block and one of its choices, and that choice anew (it may come out as it was).
@@ -279,10 +328,27 @@ class SearchSpace:
     def __contains__(self, arch: object) -> bool:
         return (
             isinstance(arch, Architecture)
+            and arch.logit == self.logit
             and len(arch.blocks) == len(self.blocks)
             and all(name in self.branches for name, _ in arch.branches)
             and all(choice.allows(value_at(arch, place)) for place, choice in self.table().items())
         )
+
+    def logit_sources(self) -> Sources:
+        """The outputs, 0 of the stem, whose dense part the logit of some candidate reads, and whose sparse part."""
+        if self.logit == LAST or self.size() == 1:
+            return self.first().logit_inputs()
+        dense, sparse = (
+            (0, *(index for index, choices in enumerate(self.blocks, start=1) if made(choices)))
+            for made in (
+                lambda choices: choices.dense_operators.names,
+                lambda choices: choices.sparse_operators.names or True in choices.dense_to_sparse.values,
+            )
+        )
+        return dense, sparse
+
+    def _made(self, blocks: tuple[Block, ...], depths: Mapping[str, int]) -> Architecture:
+        return Architecture(blocks, _branches(depths), self.logit)
 
 
 def value_at(arch: Architecture, place: Place) -> Any:
@@ -303,11 +369,11 @@ def changed(arch: Architecture, values: Mapping[Place, Any]) -> Architecture:
     blocks = list(arch.blocks)
     for index, choices in of_blocks.items():
         blocks[index] = replace(blocks[index], **choices)
-    return _with_branches(tuple(blocks), depths)
+    return replace(arch, blocks=tuple(blocks), branches=_branches(depths))
 
 
-def _with_branches(blocks: tuple[Block, ...], depths: Mapping[str, int]) -> Architecture:
-    return Architecture(blocks, tuple((name, depth) for name, depth in depths.items() if depth))
+def _branches(depths: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple((name, depth) for name, depth in depths.items() if depth)
 
 
 SPACES: dict[str, Callable[[], SearchSpace]] = {
@@ -334,8 +400,11 @@ SPACES: dict[str, Callable[[], SearchSpace]] = {
         },
         absent=0.8,
     ),
+    "autoctr": partial(
+        SearchSpace.of_unread, "autoctr", ("mlp", "inner-products", "fm"), (32, 64, 128, 256, 512, 1024), NUM_BLOCKS
+    ),
 }
-"""What makes each space, by its name."""
+"""What makes each space, by its name; `recnas.space.grammar_space` has one more."""
 
 
 def check_space_name(name: str) -> None:

@@ -95,6 +95,9 @@ class PathLearner:
             operator, largest widths) is trained instead of random ones.
         paths: Random paths of a step, at the same rows.
         draw: Gives a random path; None for any candidate of the supernet's space.
+
+    Raises:
+        InputError: The full path is to be trained, and the space has none.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class PathLearner:
     ) -> None:
         self.supernet, self.optimization = supernet, optimization
         self.rng, self.full_path_steps, self.paths = rng, full_path_steps, paths
+        self._full_path = supernet.network.space.full_path() if full_path_steps else None
         self.draw = supernet.network.space.sample if draw is None else draw
         self.optimizer = SlicedAdagrad(supernet.network, optimization)
         self.processes = processes_of(supernet)
@@ -122,7 +126,7 @@ class PathLearner:
     def next_paths(self) -> list[Architecture]:
         """The next step's paths."""
         if self.steps < self.full_path_steps and self.rng.random() >= self.steps / self.full_path_steps:
-            return [self.supernet.network.space.full_path()]
+            return [self._full_path]
         return [self.draw(self.rng) for _ in range(self.paths)]
 
     def loss(self, batch: Batch) -> Tensor:

@@ -166,3 +166,14 @@ def test_a_choice_that_was_found_out_moves_to_numbers_near_it(seed: int) -> None
     choices = changed.network.all_choices
     assert choices["num_leaves"] in (15, 31, 63)
     assert choices["cat_smooth"] in (20, 50, 100)
+
+
+@pytest.mark.parametrize("name", ["autoctr", "hierarchical"])
+def test_networks_whose_choices_depend_on_each_other_are_drawn_changed_and_written_as_numbers(name: str) -> None:
+    space, rng = JointSpace(("dnn",), SearchSpace.named(name)), random.Random(0)
+    candidates = [space.own(name), *(space.draw(rng, name) for _ in range(20)), space.draw(rng, "dnn")]
+    candidates += [space.mutate(candidate, rng) for candidate in candidates]
+    assert all(candidate in space for candidate in candidates)
+    assert len({len(space.encode(candidate)) for candidate in candidates}) == 1
+    networks = {candidate.network.id: candidate for candidate in candidates if space.kind_of(candidate) == name}
+    assert len({tuple(space.encode(replace(found, recipe=space.recipe))) for found in networks.values()}) > 20

@@ -40,7 +40,7 @@ from tests.export.test_project_data import ALL, data  # noqa: F401
 VALUES = st.sampled_from([None, "", "NA", "7", "none", 0, 1, 7.0, -2.5, 3, 0.5, 1e30, 40, "Rome", "a", float("nan")])
 LISTS = st.lists(st.sampled_from(["a", 7, 3, None, "unseen"]), max_size=3)
 TRANSFORMS = st.sampled_from([{"name": "log1p"}, {"name": "log1p"}, {"name": "standardize", "mean": 1.0, "std": 1e29}])
-spaces = st.sampled_from(["nasrec-small", "nasrec-full", "nasrec-cross", "nasrec-wide"])
+spaces = st.sampled_from(["nasrec-small", "nasrec-full", "nasrec-cross", "nasrec-wide", "autoctr", "hierarchical"])
 
 
 def searched(space: str, seed: int) -> Network:

@@ -71,6 +71,13 @@ def test_all_operators_and_branches_become_onnx(finished, sample, make_model, tm
     save_onnx(model, tmp_path / "model.onnx")
 
 
+def test_a_network_whose_logit_reads_what_is_unread_becomes_onnx(finished, sample, make_model, tmp_path):
+    archs = (replace(arch, blocks=arch.blocks[:4]) for arch in sample("autoctr", 300))
+    wanted = {"mlp", "inner-products", "fm"}
+    arch = next(arch for arch in archs if wanted <= {o for b in arch.canonical().blocks for o in b.dense_operators})
+    save_onnx(make_model(finished.model.schema, arch), tmp_path / "model.onnx")
+
+
 def test_a_missing_package_is_named_before_anything_is_written(finished, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(InputError, match=r"onnxscript; pip install 'recnas\[onnx\]'"):

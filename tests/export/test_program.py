@@ -62,6 +62,8 @@ def test_lists_may_all_be_empty_or_long(exported, program):
         ("nasrec-full", {"gating", "sum", "attention", "efc"}),
         ("nasrec-cross", {"fc", "efc"}),
         ("nasrec-wide", {"factorized", "mask"}),
+        ("autoctr", {"mlp", "inner-products", "fm"}),
+        ("hierarchical", {"fm", "efc"}),
     ],
 )
 def test_random_architectures_become_programs_without_dead_parts(

@@ -24,7 +24,7 @@ from recnas.space import cost
 from recnas.space.operators import BRANCHES
 from tests.export.written_rows import module_of
 
-SAMPLES = dict.fromkeys(("nasrec-small", "nasrec-full", "nasrec-cross", "nasrec-wide"), 8)
+SAMPLES = dict.fromkeys(("nasrec-small", "nasrec-full", "nasrec-cross", "nasrec-wide", "autoctr", "hierarchical"), 8)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from recnas.nn.elastic import WeightSlices
 from recnas.nn.network import ChoiceNetwork
 from recnas.space import SPACES, SearchSpace
+from tests.spaces import NASREC
 
 STEMS = [(13, 26), (1, 23), (3, 10), (16, 6)]
 
@@ -71,7 +72,7 @@ def test_a_cross_network_that_is_too_deep_is_refused(sample) -> None:
         network(*_inputs(network, 2), replace(*sample("nasrec-small", 1), branches=(("cross", 1),)))
 
 
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("space", NASREC)
 def test_the_full_path_computes_and_reaches_every_parameter_but_those_of_other_operands(space: str) -> None:
     network = ChoiceNetwork(SearchSpace.named(space), 2, 3)
     network(*_inputs(network, 2), network.space.full_path()).sum().backward()

@@ -28,12 +28,18 @@ from recnas.nn.network import ChoiceNetwork
 from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.inputs import ProxyInputs
-from recnas.space import Architecture, SearchSpace
-from recnas.space.choices import OneOf
+from recnas.space import Architecture, GrammarSpace, SearchSpace
+from recnas.space.choices import BlockChoices, OneOf
 from recnas.space.cost import output_widths
 
 NARROW = {"dense_width": OneOf((16, 24, 32, 128)), "sparse_width": OneOf((6, 16))}
 """With them nothing is slow, and every layer that some width spares is spared now and then."""
+
+
+def _narrowed(choices: BlockChoices) -> BlockChoices:
+    """A block's choices with narrow widths of whatever it gives."""
+    given = {"dense_width": choices.dense_operators.names, "sparse_width": choices.sparse_operators.names}
+    return replace(choices, **{name: widths for name, widths in NARROW.items() if given[name]})
 
 
 @pytest.fixture(scope="session")
@@ -74,8 +80,9 @@ def make_supernet(schema: Schema) -> Callable[..., Supernet]:
     def make(space: str, narrow: bool = False) -> Supernet:
         torch.manual_seed(0)
         whole = SearchSpace.named(space)
-        blocks = tuple(replace(choices, **NARROW) for choices in whole.blocks)
-        narrowed = SearchSpace("narrow", blocks, whole.branches)
+        blocks = tuple(_narrowed(choices) for choices in whole.blocks)
+        # The widths of a grammar are in its rules.
+        narrowed = whole if isinstance(whole, GrammarSpace) else replace(whole, name="narrow", blocks=blocks)
         supernet = Supernet(schema, ShardedEmbeddings(schema, 16), narrowed if narrow else whole)
         for parameter in supernet.network.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
@@ -165,7 +172,8 @@ class Case:
             here = self._not_padding(name, arch.canonical())
             item = parameter.detach()[here].flatten(), torch.stack([each[index][here].flatten() for each in gradients])
             layers.setdefault(layer, []).append(item)
-        if arch.branches or any(0 in block.sparse_inputs for block in arch.canonical().blocks):
+        read = {source for block in arch.canonical().blocks for source in block.sparse_inputs}
+        if arch.branches or 0 in read.union(arch.logit_inputs()[1]):
             for index, (name, table) in enumerate(tables.items(), start=len(parameters) - len(tables)):
                 touched = torch.cat([batch.sparse[name].values() for batch in self.batches]).unique()
                 rows = torch.stack([each[index][touched].flatten() for each in gradients])

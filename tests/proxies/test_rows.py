@@ -13,6 +13,7 @@ from torch import Tensor
 from recnas.nn.elastic import ElasticNorm
 from recnas.nn.operators.attention import Attention
 from recnas.nn.operators.mask import Mask
+from recnas.nn.operators.mlp import MLP
 from recnas.proxies import row_statistics, rows
 from recnas.space import SPACES
 
@@ -44,6 +45,8 @@ def opened(case, arch, count: int) -> np.ndarray:
             layer.register_forward_hook(watch_norm, with_kwargs=True)
         elif isinstance(layer, Attention):
             layer.feed_forward_in.register_forward_hook(watch_linear)
+        elif isinstance(layer, MLP):
+            layer.linear.register_forward_hook(watch_linear)
         elif isinstance(layer, Mask):
             layer.hidden.register_forward_hook(watch_linear)
     dense, fields, _ = case.rows()
@@ -51,7 +54,7 @@ def opened(case, arch, count: int) -> np.ndarray:
     for row in range(count):
         seen.clear()
         network(dense[row : row + 1], fields[row : row + 1])
-        found.append(np.concatenate(seen))
+        found.append(np.concatenate([np.zeros(0, bool), *seen]))
     return np.stack(found)
 
 

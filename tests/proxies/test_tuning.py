@@ -82,7 +82,7 @@ def test_its_steps_are_those_of_adagrad_on_a_linear_layer(space, make_supernet, 
         arch = supernet.network.space.sample(rng)
         model = supernet.extract(arch)
         last = model.network.last
-        parts = [last.weight[name].flatten() for name in ("dense", "fields", "merged", "cross") if name in last.weight]
+        parts = [weight.flatten() for weight in last.weight.values()]
         layer = nn.Linear(sum(len(part) for part in parts), 1)
         with torch.no_grad():
             layer.weight.copy_(torch.cat(parts))

@@ -11,8 +11,9 @@ from recnas.report import style
 from recnas.report.drawing import draw_architecture
 from recnas.report.plan import Plan
 from recnas.report.wiring import connections
-from recnas.space import SPACES, Architecture, Block, SearchSpace
+from recnas.space import Architecture, Block, SearchSpace
 from recnas.space.operators import BRANCHES
+from tests.spaces import NASREC
 
 # Block 1 makes D1 only for its merger, block 2 is read by nobody, block 3 takes products with a dead sparse operator.
 KNOWN = Architecture(
@@ -38,7 +39,7 @@ def drawn_parts(arch: Architecture) -> dict[bool, set[str]]:
 
 
 def sampled(count: int) -> list[Architecture]:
-    return [SearchSpace.named(name).sample(random.Random(seed)) for name in SPACES for seed in range(count)]
+    return [SearchSpace.named(name).sample(random.Random(seed)) for name in NASREC for seed in range(count)]
 
 
 def test_exactly_the_dead_parts_of_a_known_architecture_are_grey():
@@ -165,3 +166,18 @@ def test_the_stem_says_what_features_there_are(dense: int, sparse: int, said: se
         (SparseDescription("b", 3, 0, 9, 0, ()),) * sparse,
     )
     assert said <= {text.text for text in draw_architecture(KNOWN, data).layout.annotations}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_where_the_logit_reads_what_is_unread_exactly_what_has_something_to_read_is_in_colour(seed: int):
+    arch = SearchSpace.named("autoctr").sample(random.Random(seed))
+    live, present = parts(arch, live=True), arch.live()
+    for row, there in enumerate(present, start=1):
+        assert (f"dense operator of {row}" in live) == there.dense_operators
+        assert (f"output D{row}" in live) == there.dense_operators
+    read_dense, read_sparse = arch.logit_inputs()
+    logit = len(arch.blocks) + 1
+    for kind, sources in (("dense", read_dense), ("sparse", read_sparse)):
+        assert {f"dot {kind} input {source}→{logit}" for source in sources} == {
+            name for name in live if name.startswith(f"dot {kind} ") and name.endswith(f"→{logit}")
+        }

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recnas.space import SPACES, Architecture, Block, Live, SearchSpace
+from recnas.space import Architecture, Block, Live, SearchSpace
 from recnas.util.errors import InputError
+from tests.spaces import NASREC
 
 BLOCK = Block(("fc",), ("efc",), dense_width=32, sparse_width=16, dense_inputs=(0,), sparse_inputs=(0,))
 SECOND = replace(BLOCK, dense_inputs=(0, 1), sparse_inputs=(1,))
@@ -18,7 +19,7 @@ SECOND = replace(BLOCK, dense_inputs=(0, 1), sparse_inputs=(1,))
 
 @st.composite
 def architectures(draw: st.DrawFn) -> Architecture:
-    space = SearchSpace.named(draw(st.sampled_from(sorted(SPACES))))
+    space = SearchSpace.named(draw(st.sampled_from(sorted(NASREC))))
     return space.sample(random.Random(draw(st.integers(0, 2**32))))
 
 

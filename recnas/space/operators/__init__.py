@@ -43,6 +43,7 @@ __all__ = [
     "Sizes",
     "branch",
     "linear",
+    "needed_by",
     "norm",
     "operator",
     "read_by",
@@ -83,6 +84,11 @@ def branch(kind: type[Branch]) -> type[Branch]:
 def read_by(names: Iterable[str]) -> frozenset[str]:
     """All that some operators read."""
     return frozenset().union(*(OPERATORS[name].reads for name in names))
+
+
+def needed_by(names: Iterable[str]) -> frozenset[str]:
+    """All that some operators cannot do without."""
+    return read_by(name for name in names if not OPERATORS[name].optional)
 
 
 def _register(registry: dict[str, Any], kind: type[Any]) -> type[Any]:

@@ -143,6 +143,8 @@ class Operator(ABC):
         side: What it gives, `DENSE` or `SPARSE`.
         reads: Some of `DENSE_INPUTS`, `SPARSE_INPUTS` and `OPERANDS`.
         symmetric: With operands, whether left and right may change places.
+        optional: Whether it can do with some of the inputs that it reads; without any it gives nothing.
+        sets_width: Whether the width of its output follows from its inputs (`output_width`), so that none is chosen.
         title: What it is called in print.
         explanation: What it does, in a line.
         module: The class that computes it, `module:class`; see `recnas.nn.operators`.
@@ -154,6 +156,8 @@ class Operator(ABC):
     side: ClassVar[str]
     reads: ClassVar[frozenset[str]]
     symmetric: ClassVar[bool] = True
+    optional: ClassVar[bool] = False
+    sets_width: ClassVar[bool] = False
     title: ClassVar[str]
     explanation: ClassVar[str]
     module: ClassVar[str]
@@ -162,6 +166,10 @@ class Operator(ABC):
     @abstractmethod
     def layers(self, sizes: Sizes) -> Iterator[Layer]:
         """What it computes with, for its cost."""
+
+    def output_width(self, sizes: Sizes) -> int:
+        """Columns or fields of its output: what is chosen, unless it `sets_width`; no fewer for more inputs."""
+        return sizes.width
 
     def write(self, code: OperatorCode) -> None:
         """Writes it out as PyTorch.
