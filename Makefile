@@ -13,7 +13,7 @@ STAND_IN := packaging/fbgemm-gpu-cpu
 RECBOLE := recbole==1.2.1
 MOVIELENS := build/recbole/recbole/dataset_example/ml-100k
 
-.PHONY: help install test test-slow test-all lint demo clean
+.PHONY: help install test test-slow test-all test-cuda lint demo clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ test-slow: install ## Run those, too
 	$(PYTEST) -m slow
 
 test-all: test test-slow ## Run all tests
+
+# In one process: the tests would share one device's memory.
+test-cuda: install ## Run those that need a CUDA device, which the others skip
+	$(BIN)/python -m pytest tests/cuda -rs
 
 lint: install ## Check style, formatting, and that imports run one way
 	$(BIN)/ruff check .

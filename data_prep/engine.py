@@ -27,7 +27,9 @@ from recnas.features.schema import SPLITS, Schema
 from recnas.util.console import Console
 from recnas.util.errors import InputError
 
-ROW_GROUP_ROWS = 65_536
+ROW_GROUP_ROWS, ROW_GROUP_BYTES = 65_536, 64 << 20
+"""Rows of a row group, fewer in whole thousands where rows are wide: what is shuffled together is several groups."""
+_LEAST_GROUP_ROWS = 1024
 # A part is filled in memory and then written at once, all columns in parallel.
 PART_ROWS = 8 * ROW_GROUP_ROWS
 PART_BYTES = 512 << 20
@@ -272,6 +274,11 @@ class _Moments:
         return {"name": "standardize", "mean": self._mean, "std": math.sqrt(self._squares / self._count)}
 
 
+def group_rows(row_bytes: float) -> int:
+    """Rows of a row group where one has so many bytes."""
+    return int(min(ROW_GROUP_ROWS, max(_LEAST_GROUP_ROWS, ROW_GROUP_BYTES // row_bytes // 1024 * 1024)))
+
+
 class _SplitWriter:
     """One split's part files."""
 
@@ -282,14 +289,17 @@ class _SplitWriter:
         self._rows = 0
         self._bytes = 0
         self._parts = 0
+        self._group_rows = ROW_GROUP_ROWS
 
     def add(self, rows: pl.DataFrame) -> None:
+        if not self._bytes and len(rows):
+            self._group_rows = group_rows(rows.estimated_size() / len(rows))
         self._frames.append(rows)
         self._rows += len(rows)
         self._bytes += int(rows.estimated_size())
-        if self._rows >= PART_ROWS or (self._bytes >= PART_BYTES and self._rows >= ROW_GROUP_ROWS):
+        if self._rows >= PART_ROWS or (self._bytes >= PART_BYTES and self._rows >= self._group_rows):
             frame = pl.concat(self._frames)
-            whole = min(PART_ROWS, len(frame) // ROW_GROUP_ROWS * ROW_GROUP_ROWS)
+            whole = min(PART_ROWS, len(frame) // self._group_rows * self._group_rows)
             self._write(frame[:whole])
             rest = frame[whole:].clone()
             self._frames, self._rows, self._bytes = [rest], len(rest), int(rest.estimated_size())
@@ -302,5 +312,5 @@ class _SplitWriter:
         path = self._folder / f"part-{self._parts:05d}.parquet"
         # Written and read faster than zstd, and 12 % larger; nobody filters by statistics.
         with path.open("wb") as file:
-            frame.write_parquet(file, compression="lz4", statistics=False, row_group_size=ROW_GROUP_ROWS)
+            frame.write_parquet(file, compression="lz4", statistics=False, row_group_size=self._group_rows)
         self._parts += 1

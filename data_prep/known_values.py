@@ -18,6 +18,9 @@ MOST_KNOWN = 200_000
 """Of more values than that a column is hashed unless the user says otherwise: a schema lists all that are known."""
 MOST_KNOWN_IN_ALL = 1_000_000
 """The same of all columns together: a schema of 20 MB, which takes half a second to read."""
+MOST_HASHED_ROWS = 10_000_000
+"""Rows of all hashed tables together unless the user says otherwise: with 16 columns and Adam's state some 2 GB, which
+most machines can train."""
 # A value seen once teaches a row of its own nothing; those values together teach the one that they share.
 _MIN_COUNTS = {SHARED: 2, MISSING: 1}
 
@@ -92,13 +95,13 @@ class KnownValues:
                 f"all: {', '.join(sorted(hashed))}; --unseen {SHARED} lists them all the same"
             )
         self._say_shared(counts, {name: kept for name, kept in known.items() if name not in hashed})
+        sizes = self._hashed_rows({name: counts[name][0] for name in counts if name in hashed})
         result = []
         for feature in self._features:
             values, numbers = counts[feature.name]
             feature = replace(feature, words=self._words[feature.name].most_frequent(values, numbers))
             if feature.name in hashed:
-                everywhere = np.union1d(values, self._elsewhere[feature.name].take()[0])
-                result.append(replace(feature, rows=min(self._max_rows or MAX_ROWS, table_rows_of(everywhere))))
+                result.append(replace(feature, rows=sizes[feature.name]))
             else:
                 kept = tuple(known[feature.name].tolist())
                 rows = max(2, len(kept) + (2 if self._unseen == SHARED else 1))
@@ -120,6 +123,29 @@ class KnownValues:
             hashed.add(name)
         return hashed
 
+    def _hashed_rows(self, in_training: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """The rows of the tables whose ids are hashed, by their names; one line where they are cut down.
+
+        Args:
+            in_training: The values of the training rows.
+        """
+        most = MOST_HASHED_ROWS if self._max_rows is None else self._max_rows
+        everywhere = {name: np.union1d(values, self._elsewhere[name].take()[0]) for name, values in in_training.items()}
+        sizes = {name: table_rows_of(values, most) for name, values in everywhere.items()}
+        if self._max_rows is None and sum(sizes.values()) > most:
+            level = _level(list(sizes.values()), most)
+            sizes = {
+                name: size if size <= level else table_rows_of(everywhere[name], level) for name, size in sizes.items()
+            }
+        cut = [name for name, values in everywhere.items() if sizes[name] <= len(values)]
+        if self._max_rows is None and cut:
+            figures = ", ".join(f"{name} {sizes[name]:,} for {len(everywhere[name]):,} values" for name in sorted(cut))
+            self._say(
+                f"hashed tables have at most {most:,} rows in all, so some values share one: {figures}; --max-rows N "
+                "gives each table up to N"
+            )
+        return sizes
+
     def _say_shared(self, counts: Mapping[str, tuple[np.ndarray, np.ndarray]], known: Mapping[str, np.ndarray]) -> None:
         """One line: how many values of the training rows are not known."""
         others = {name: len(counts[name][0]) - len(kept) for name, kept in known.items()}
@@ -140,7 +166,21 @@ def _known(values: np.ndarray, counts: np.ndarray, min_count: int, room: int) ->
     return values
 
 
-def table_rows_of(values: np.ndarray) -> int:
+def _level(sizes: Sequence[int], most: int) -> int:
+    """The bound on each of some sizes with which they are `most` together, or as near below as whole numbers go.
+
+    >>> _level([3, 20, 30], 23), _level([3, 4], 100)
+    (10, 100)
+    """
+    left = most
+    for place, size in enumerate(sorted(sizes)):
+        if size > (each := left // (len(sizes) - place)):
+            return each
+        left -= size
+    return most
+
+
+def table_rows_of(values: np.ndarray, most_rows: int = MAX_ROWS) -> int:
     """How many rows a table for these ids gets: row 0 is the missing value's, v mod (rows - 1) + 1 that of id v.
 
     With d ids it is d + 1 rows, if then no two ids share one, as is so for a range of numbers; else as few more as
@@ -150,6 +190,7 @@ def table_rows_of(values: np.ndarray) -> int:
 
     Args:
         values: `[d]` different raw values.
+        most_rows: Rows at most; of more ids, some share rows.
 
     >>> table_rows_of(np.array([3, 4, 5])), table_rows_of(np.array([0, 6, 12]))
     (4, 6)
@@ -157,7 +198,9 @@ def table_rows_of(values: np.ndarray) -> int:
     num_values = len(values)
     if num_values < 2:
         return 2
-    most = min(MAX_ROWS - 1, max(_FEW_ROWS, _ROWS_A_VALUE * num_values))
+    if num_values >= most_rows:
+        return most_rows
+    most = min(most_rows - 1, max(_FEW_ROWS, _ROWS_A_VALUE * num_values))
     candidates: Sequence[int] = range(num_values, most + 1)
     if num_values > _FEW_VALUES:
         width = int(values.max()) - int(values.min()) + 1

@@ -10,11 +10,14 @@ from recnas.data.batch import Batch
 from recnas.data.block import Block, concatenate, gather
 from recnas.data.decoding import Decoder
 from recnas.data.files import RowGroup, decode
-from recnas.data.in_memory import KeptSplit
+from recnas.data.in_memory import KeptSplit, bytes_of
 from recnas.util.errors import InputError
 
 # Shuffling needs many examples at hand, file order only the next ones: 8 groups of Criteo are 84 MB.
 SHUFFLED_GROUPS = 8
+SHUFFLED_BYTES = 512 << 20
+"""Decoded bytes of the groups that are shuffled together, if they are more than one; as much is decoded ahead. They are
+counted as the data set has them, so that the order is the same whatever a model is fed."""
 
 
 @dataclass(frozen=True)
@@ -154,15 +157,12 @@ class Batches:
         # A subset is epoch 0's beginning, so its buffers are epoch 0's in every epoch.
         subset = self.rows < total
         groups = list(self._groups)
-        width = 1
         if self._seed is not None:
-            width = SHUFFLED_GROUPS
             places = np.random.default_rng([self._seed, 0 if subset else self._epoch]).permutation(len(groups))
             groups = [groups[place] for place in places]
         buffers = []
         wanted = self.rows
-        for start in range(0, len(groups), width):
-            members = tuple(groups[start : start + width])
+        for members in self._together(groups):
             size = sum(group.rows for group in members)
             buffers.append(_Buffer(members, len(buffers), min(size, wanted)))
             wanted -= buffers[-1].rows
@@ -172,6 +172,18 @@ class Batches:
             places = np.random.default_rng([self._seed, self._epoch]).permutation(len(buffers))
             buffers = [buffers[place] for place in places]
         return buffers
+
+    def _together(self, groups: Sequence[RowGroup]) -> Iterator[tuple[RowGroup, ...]]:
+        """The row groups that are decoded together, in order: one, or as many as are shuffled and not too large."""
+        members: list[RowGroup] = []
+        size = 0
+        for group in groups:
+            size += bytes_of(group, self._decoder.own)
+            if members and (self._seed is None or len(members) == SHUFFLED_GROUPS or size > SHUFFLED_BYTES):
+                yield tuple(members)
+                members, size = [], bytes_of(group, self._decoder.own)
+            members.append(group)
+        yield tuple(members)
 
     def _order(self, buffer: _Buffer) -> np.ndarray:
         """The places of a buffer's wanted examples, in the shuffled order."""

@@ -42,10 +42,14 @@ class Decoder:
     Args:
         own: The data set's own schema.
         fed: A schema that can be made from it; see `recnas.features.fed.difference`.
+
+    Attributes:
+        own: The data set's own schema.
+        schema: The one that can be made from it.
     """
 
     def __init__(self, own: Schema, fed: Schema) -> None:
-        self.schema = fed
+        self.own, self.schema = own, fed
         self._label = own.label
         self._transformed = own.version < RAW_NUMBERS_SINCE
         parts = parts_of(fed.sparse)

@@ -80,7 +80,7 @@ class Memory:
             groups: Its row groups.
             decoder: One of this object's.
         """
-        size = sum(_bytes_of(group, decoder.schema) for group in groups)
+        size = sum(bytes_of(group, decoder.schema) for group in groups)
         if size > LIMIT:
             return None
         key = id(decoder), name
@@ -94,7 +94,7 @@ class Memory:
             return found
 
 
-def _bytes_of(group: RowGroup, schema: Schema) -> int:
+def bytes_of(group: RowGroup, schema: Schema) -> int:
     """The size of a decoded row group."""
     lists = {feature.name for feature in schema.sparse if feature.multi_valued}
     size = 4 * group.rows * (1 + schema.num_dense + schema.num_sparse - len(lists)) + 16 * group.rows * len(lists)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
+import torch
 
+from recnas.candidates.candidate import Candidate
+from recnas.execution.executor import computing_with
 from recnas.runs.folder import TEST
 from recnas.runs.plan import PlannedStage
 from recnas.runs.settings import Settings
@@ -15,6 +19,7 @@ from recnas.search.stage import Findings, Stage, Tested
 from recnas.search.worker import Worker
 from recnas.train.calibration import calibration_of
 from recnas.train.metrics import Measured, quality_of
+from recnas.util.cores import available_cores
 
 FORWARD_ALONE = 1 / 3
 """What a row costs that is only predicted, as a share of one that is learned from."""
@@ -40,8 +45,12 @@ class Test(Stage):
         """See `Stage.run`."""
         chosen = {result.candidate: network for network, result in findings.chosen.items()}
         members = {} if findings.ensemble is None else {item.candidate: of for item, of in findings.ensemble.members}
-        candidates, schema = list(dict.fromkeys([*chosen, *members])), context.dataset.schema
-        results = context.executor.map(Worker.test, candidates, lambda item: effort_of(item, schema), apart=True)
+        candidates, schema = sorted(dict.fromkeys([*chosen, *members]), key=_is_network), context.dataset.schema
+        networks = [candidate for candidate in candidates if _is_network(candidate)]
+        results = chain(
+            _of_trees(context, [item for item in candidates if not _is_network(item)]),
+            context.executor.map(Worker.test, networks, lambda item: effort_of(item, schema), apart=True),
+        )
         mixture, labels = Mixture(), context.dataset.labels("test")
         with context.console.bar(len(candidates), self.name, "models") as bar:
             for candidate, measured in zip(candidates, results, strict=True):
@@ -53,6 +62,22 @@ class Test(Stage):
         if members:
             measured = Measured(quality_of(mixture.logits, labels), mixture.logits)
             findings.ensemble_test = _tested(measured, labels)
+
+
+def _is_network(candidate: Candidate) -> bool:
+    return candidate.recipe is not None
+
+
+def _of_trees(context: RunContext, candidates: Sequence[Candidate]) -> Iterator[Measured]:
+    """What candidates that are trees predict of the test rows, in turn, each by all cores that the run has here.
+
+    They take far longer than networks: side by side with these, the last ones would leave cores idle.
+    """
+    threads = torch.get_num_threads()
+    for candidate in candidates:
+        with computing_with(max(threads, min(available_cores(), context.executor.workers * threads))):
+            measured = context.worker.test(candidate)
+        yield measured
 
 
 def _tested(measured: Measured, labels: np.ndarray) -> Tested:

@@ -13,6 +13,7 @@ import catboost
 import numpy as np
 import pandas as pd
 
+from recnas.trees.columns import TreeColumns
 from recnas.trees.library import EVERY, NotGrown, Round, Task, unreadable
 from recnas.trees.rows import MatrixRows
 
@@ -70,16 +71,16 @@ class CatBoost:
             raise NotGrown(error) from None
         return CatBoostTrees(model, rows.first_category, rows.train)
 
-    def load(self, path: Path, columns: int) -> CatBoostTrees:
+    def load(self, path: Path, columns: TreeColumns) -> CatBoostTrees:
         """See `Library.load`."""
         model = catboost.CatBoost()
         try:
             model.load_model(str(path), format="json")
         except catboost.CatBoostError as error:
             raise unreadable(path, "CatBoost", error) from None
-        if len(model.feature_names_) != columns:
-            raise unreadable(path, "CatBoost", f"it takes {len(model.feature_names_)} columns, not {columns}")
-        return CatBoostTrees(model, min(model.get_cat_feature_indices(), default=columns))
+        if len(model.feature_names_) != len(columns):
+            raise unreadable(path, "CatBoost", f"it takes {len(model.feature_names_)} columns, not {len(columns)}")
+        return CatBoostTrees(model, columns.first_category)
 
 
 class CatBoostTrees:

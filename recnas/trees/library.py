@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from recnas.trees.columns import TreeColumns
 from recnas.trees.rows import MatrixRows
 from recnas.util.errors import InputError, RunError
 
@@ -127,12 +128,12 @@ class Library(Protocol):
             NotGrown: The library cannot grow any.
         """
 
-    def load(self, path: Path, columns: int) -> Ensemble:
+    def load(self, path: Path, columns: TreeColumns) -> Ensemble:
         """Reads what `Ensemble.save` wrote.
 
         Args:
             path: The file.
-            columns: Columns of the matrix that the trees are to take.
+            columns: Those of the matrix that the trees are to take.
 
         Raises:
             InputError: It is damaged, or of another matrix.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,8 +14,12 @@ import lightgbm
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from recnas.trees.columns import CategoryColumn, TreeColumns
 from recnas.trees.library import EVERY, NotGrown, Round, Task, unreadable
+from recnas.trees.lightgbm_text import read_lines
+from recnas.trees.partition import PartedRows
 from recnas.trees.rows import CHUNK, MatrixRows
+from recnas.trees.splits import split_arrays
 
 # Data sets are made without a look at `verbosity`.
 _LOGGER = logging.getLogger(__name__)
@@ -50,10 +55,12 @@ class Binned:
     Attributes:
         train: Training rows.
         validation: Those of validation, in the same bins.
+        columns: Those of their matrix.
     """
 
     train: lightgbm.Dataset
     validation: lightgbm.Dataset
+    columns: TreeColumns
 
 
 class LightGBM:
@@ -67,7 +74,7 @@ class LightGBM:
         parameters = {**_OF_ROWS, "num_threads": threads}
         try:
             binned = _binned(train, parameters)
-            return Binned(binned, _binned(validation, parameters, binned))
+            return Binned(binned, _binned(validation, parameters, binned), train.columns)
         except lightgbm.basic.LightGBMError as error:
             raise NotGrown(error) from None
 
@@ -78,15 +85,15 @@ class LightGBM:
         except lightgbm.basic.LightGBMError as error:
             raise NotGrown(error) from None
 
-    def load(self, path: Path, columns: int) -> LightGBMTrees:
+    def load(self, path: Path, columns: TreeColumns) -> LightGBMTrees:
         """See `Library.load`."""
         try:
             booster = lightgbm.Booster(model_file=path)
         except lightgbm.basic.LightGBMError as error:
             raise unreadable(path, "LightGBM", error) from None
-        if booster.num_feature() != columns:
-            raise unreadable(path, "LightGBM", f"it takes {booster.num_feature()} columns, not {columns}")
-        return LightGBMTrees(booster)
+        if booster.num_feature() != len(columns):
+            raise unreadable(path, "LightGBM", f"it takes {booster.num_feature()} columns, not {len(columns)}")
+        return LightGBMTrees(booster, columns)
 
 
 class LightGBMTrees:
@@ -94,11 +101,18 @@ class LightGBMTrees:
 
     Args:
         booster: LightGBM's model.
+        columns: Those of the matrix that it takes.
         found: See `Ensemble`.
+
+    Attributes:
+        booster: LightGBM's model, with trees that were cut off.
     """
 
-    def __init__(self, booster: lightgbm.Booster, found: Mapping[str, Any] = MappingProxyType({})) -> None:
-        self._booster, self._trees, self.found = booster, booster.current_iteration(), found
+    def __init__(
+        self, booster: lightgbm.Booster, columns: TreeColumns, found: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self.booster, self._columns, self.found = booster, columns, found
+        self._trees = booster.current_iteration()
 
     @property
     def trees(self) -> int:
@@ -108,20 +122,30 @@ class LightGBMTrees:
     @property
     def leaves(self) -> int:
         """See `Ensemble`."""
-        described = self._booster.dump_model(num_iteration=self._trees)["tree_info"]
-        return sum(tree["num_leaves"] for tree in described)
+        return self._parted.leaves
 
     def logits(self, matrix: np.ndarray, threads: int) -> np.ndarray:
         """See `Ensemble`."""
-        return self._booster.predict(matrix, num_iteration=self._trees, raw_score=True, num_threads=threads)
+        return self._parted.logits(matrix, threads)
 
     def cut(self, trees: int) -> None:
         """See `Ensemble`."""
         self._trees = trees
+        self.__dict__.pop("_parted", None)
+
+    @cached_property
+    def _parted(self) -> PartedRows:
+        """What computes logits."""
+        text, name = self.booster.model_to_string(num_iteration=self._trees), Path("the trees")
+        # A matrix has the places of rows that are kept, not the rows.
+        given = replace(
+            self._columns, categories=tuple(CategoryColumn(item.feature) for item in self._columns.categories)
+        )
+        return PartedRows(split_arrays(read_lines(text.splitlines(), len(given), name), given, name))
 
     def save(self, path: Path) -> None:
         """See `Ensemble`."""
-        self._booster.save_model(path, num_iteration=self._trees)
+        self.booster.save_model(path, num_iteration=self._trees)
 
 
 def _grown(rows: Binned, task: Task, after_round: Callable[[Round], bool]) -> LightGBMTrees:
@@ -162,7 +186,7 @@ def _grown(rows: Binned, task: Task, after_round: Callable[[Round], bool]) -> Li
         if is_last:
             break
         grows = not booster.update()
-    return LightGBMTrees(booster, {name: parameters[name] for name in unknown})
+    return LightGBMTrees(booster, rows.columns, {name: parameters[name] for name in unknown})
 
 
 def _lowest_loss(booster: lightgbm.Booster, trees: int) -> float:

@@ -5,7 +5,7 @@ Sizes: I inner nodes and L = I + 1 leaves of a tree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,14 @@ def read_text(path: Path, columns: int) -> list[TextTree]:
     Raises:
         InputError: It is damaged, of another matrix, or of a kind that recnas does not make.
     """
+    with path.open(encoding="utf-8") as lines:
+        return read_lines(lines, columns, path)
+
+
+def read_lines(lines: Iterable[str], columns: int, path: Path) -> list[TextTree]:
+    """The trees of such lines; `path` is what messages name, other arguments and errors are those of `read_text`."""
     try:
-        blocks = _blocks(path)
+        blocks = _blocks(lines)
         header = next(blocks)
         _check_header(header, columns)
         if not (trees := [_tree(block, columns) for block in blocks]):
@@ -78,18 +84,17 @@ def read_text(path: Path, columns: int) -> list[TextTree]:
         raise unreadable(path, "LightGBM", error) from None
 
 
-def _blocks(path: Path) -> Iterator[dict[str, str]]:
+def _blocks(lines: Iterable[str]) -> Iterator[dict[str, str]]:
     """The header and then each tree, by the names of their lines."""
     block: dict[str, str] = {}
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            name, _, value = line.rstrip("\n").partition("=")
-            if name in ("Tree", "end of trees"):
-                yield block
-                block = {}
-            if name == "end of trees":
-                return
-            block[name] = value
+    for line in lines:
+        name, _, value = line.rstrip("\n").partition("=")
+        if name in ("Tree", "end of trees"):
+            yield block
+            block = {}
+        if name == "end of trees":
+            return
+        block[name] = value
     raise ValueError("it has no end")
 
 

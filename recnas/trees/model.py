@@ -99,7 +99,7 @@ def load_trees(folder: Path, family: str, schema: Schema) -> TreeModel:
         InputError: A file is missing or damaged, they belong to different models, or the library is not installed.
     """
     columns = read_columns(folder, family, schema)
-    return TreeModel(family, schema, columns, library(family).load(folder / ENSEMBLES[family], len(columns)))
+    return TreeModel(family, schema, columns, library(family).load(folder / ENSEMBLES[family], columns))
 
 
 def read_columns(folder: Path, family: str, schema: Schema) -> TreeColumns:

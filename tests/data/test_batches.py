@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from recnas.data import Batch, Dataset, in_memory
 from recnas.data import batches as batches_module
+from recnas.data.in_memory import bytes_of
 from recnas.util.errors import InputError
 from tests.data.conftest import assert_equal_batches
 
@@ -152,6 +153,19 @@ def test_going_through_the_same_batches_again_gives_the_same(shared_set):
 def test_a_shuffled_order_mixes_row_groups_far_apart(shared_set):
     first = np.array(_numbers(shared_set.batches("train", 50, seed=0)))[:50] // 16
     assert len(set(first)) > 5
+
+
+def test_wide_row_groups_are_shuffled_in_smaller_buffers(shared_set, monkeypatch):
+    def largest() -> int:
+        batches = shared_set.batches("train", 50, seed=0)
+        assert sorted(_numbers(batches)) == list(range(200))
+        return max(len(buffer.groups) for buffer in batches._plan())
+
+    size = bytes_of(shared_set.row_groups("train")[0], shared_set.own_schema)
+    assert largest() == 8
+    for room, groups in ((3 * size, 3), (1, 1)):
+        monkeypatch.setattr("recnas.data.batches.SHUFFLED_BYTES", room)
+        assert largest() == groups
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)

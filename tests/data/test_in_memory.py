@@ -94,14 +94,14 @@ def test_a_split_is_as_large_as_it_is_judged(shared_set):
             block = decode([group], decoder)
             size = block.label.nbytes + block.dense.nbytes + block.single.nbytes
             size += sum(lists.ids.nbytes + lists.lengths.nbytes + lists.starts.nbytes for lists in block.lists.values())
-            assert size == in_memory._bytes_of(group, view.schema)
+            assert size == in_memory.bytes_of(group, view.schema)
 
 
 def test_the_split_that_was_not_asked_for_longest_makes_room(make_data_set, monkeypatch):
     path, _ = make_data_set()
     dataset = Dataset(path)
     sizes = {
-        split: sum(in_memory._bytes_of(group, dataset.schema) for group in dataset.row_groups(split))
+        split: sum(in_memory.bytes_of(group, dataset.schema) for group in dataset.row_groups(split))
         for split in ("validation", "test")
     }
     monkeypatch.setattr(in_memory, "LIMIT", sizes["validation"] + 2 * sizes["test"] - 1)

@@ -107,6 +107,31 @@ def test_hashed_values_stand_for_themselves(tmp_path):
     assert schema.sparse[0].rows == table_rows_of(distinct)
 
 
+def test_hashed_tables_are_bounded_together_and_that_is_said(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "log.csv"
+    path.write_text("y,a,b,c\n" + "".join(f"{n % 2},a{n % 500},b{n % 300},c{n % 7}\n" for n in range(1500)))
+
+    def rows(**options) -> list[int]:
+        roles = {"label": "y", "sparse": ["a", "b", "c"], "unseen": "hash"}
+        return [
+            item.rows for item in prepare("tabular", tmp_path / "out", path, overwrite=True, **roles, **options).sparse
+        ]
+
+    free = rows()
+    assert "some values share" not in capsys.readouterr().err
+    monkeypatch.setattr(recnas.data_prep.known_values, "MOST_HASHED_ROWS", 700)
+    bounded = rows()
+    # The small table has what it needs, the others are as large as each other.
+    assert bounded[2] == free[2]
+    assert sum(bounded) <= 700
+    assert bounded[0] == (700 - free[2]) // 2
+    assert bounded[1] > 300
+    assert f"a {bounded[0]:,} for 500 values; --max-rows N" in capsys.readouterr().err
+    # What the user says holds.
+    assert max(rows(max_rows=2000)) > 700
+    assert "some values share" not in capsys.readouterr().err
+
+
 def test_columns_with_too_many_known_values_are_hashed_and_that_is_said(tmp_path, monkeypatch, capsys):
     path = tmp_path / "log.csv"
     lines = (f"{n % 2},a{n % 10},b{n % 7},c{n % 5},d{n % 4}\n" for n in range(200))

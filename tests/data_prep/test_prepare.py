@@ -16,7 +16,7 @@ import pytest
 from recnas.data import Dataset
 from recnas.data_prep import RECIPES, prepare
 from recnas.data_prep.bad_rows import BadRows
-from recnas.data_prep.engine import RawTable, write_data_set
+from recnas.data_prep.engine import ROW_GROUP_ROWS, RawTable, group_rows, write_data_set
 from recnas.data_prep.split import AutoCTRSplit
 from recnas.features.feature import DenseFeature, SparseFeature
 from recnas.features.schema import SPLITS, Schema
@@ -171,6 +171,21 @@ def test_a_wide_tables_parts_are_kept_small(tmp_path, monkeypatch):
     _write(tmp_path, _table(_chunks(10, 25), {}))
     assert len(list((tmp_path / "train").iterdir())) > 5
     assert Dataset(tmp_path).rows("train") == 200
+
+
+def test_row_groups_of_wide_rows_have_fewer_in_whole_thousands():
+    assert group_rows(200) == ROW_GROUP_ROWS
+    assert group_rows(12_000) == 5 * 1024
+    assert group_rows(1 << 30) == 1024
+
+
+def test_a_wide_tables_row_groups_are_kept_small(tmp_path, monkeypatch):
+    monkeypatch.setattr("recnas.data_prep.engine.ROW_GROUP_BYTES", 6 << 10)
+    _write(tmp_path, _table(_chunks(10, 500), {}))
+    metadata = pq.read_metadata(tmp_path / "train" / "part-00000.parquet")
+    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    assert sizes == [1024, 1024, 1024, 928]
+    assert Dataset(tmp_path).rows("train") == 4000
 
 
 def test_mean_and_deviation_are_the_training_splits_however_the_rows_come(tmp_path):
