@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -34,6 +35,7 @@ TRAININGS = 60
 """Of a search."""
 MORE = {"evolution-trained": 150, "optuna-evolution": 150}
 """Of those that have no model, and learn from one generation to the next."""
+TAKES_LONG = [("tpe", "architectures"), *(("optuna-evolution", space) for space in SPACES)]
 CHANCE = 0.01
 """Of a result as good or better where a strategy is no better than random search."""
 
@@ -71,8 +73,10 @@ def chance_of(gains: np.ndarray) -> float:
     return float(wilcoxon(gains, alternative="greater", zero_method="zsplit").pvalue)
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [pytest.param(*case, marks=pytest.mark.slow if case in TAKES_LONG else ()) for case in product(LEARNING, SPACES)],
+)
 def test_after_as_many_trainings_what_it_has_found_is_better(name: str, space: str) -> None:
     count = MORE.get(name, TRAININGS)
     assert chance_of(losses(RANDOM, space, count) - losses(name, space, count)) < CHANCE
