@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
@@ -25,12 +26,18 @@ from recnas.candidates.recipe_choices import (
 )
 from recnas.features.inputs import Inputs
 from recnas.space import Architecture, SearchSpace
+from recnas.space.choices import Choice
+from recnas.space.search_space import Place, changed
+from recnas.space.search_space import value_at as value_of
+from recnas.util.errors import InputError
 
 JOINT_IDS = "inputs.crosses"
 """The place of the joint ids, whose value is how many of the proposed ones are taken, the best first."""
 CROSS_PENALTY = "recipe.optimization.cross_penalty"
 DROPPED = "inputs.dropped"
 """The place of the features that are not fed, whose value is how many of the least useful ones these are."""
+WHOLE = "network"
+"""The place of an architecture that rules derive; its value is the architecture."""
 DROPS_NOTHING = 0.5
 """How often a draw drops nothing."""
 COUNTS = (0, 1, 2, 4, 8, 16)
@@ -106,6 +113,62 @@ class JointSpace:
             chosen[DROPPED] = Options(_counts_of(self.droppable), DROPS_NOTHING)
         return {place: item for place, item in chosen.items() if place not in self.fixed}
 
+    def choices(self, kind: str) -> Mapping[str, Span | Options | Choice]:
+        """What there is to choose of candidates of a kind, by place: that of `table`, and of an architecture its own.
+
+        The place of an architecture's choice is `network.`, the block's from 0, and the attribute of `Block`, such as
+        `network.2.fm`; of a branch it is `network.branches.` and its name.
+        """
+        return self._choices[kind]
+
+    def decisions(self) -> dict[str, dict[str, str]]:
+        """By kind and place a name for each of `choices`, the same where kinds share a choice of the same options.
+
+        Raises:
+            InputError: Architectures are derived by rules, and have no choices.
+        """
+        if self._grows:
+            raise InputError(
+                f"search space {self.space.name} has rules in the place of choices that could be decided one by one; "
+                "take another --strategy, such as evolution-trained, local-search or bananas, or another --space"
+            )
+        found: dict[str, dict[str, str]] = {}
+        shared: dict[str, Span | Options | Choice] = {}
+        for kind in self.kinds:
+            own = found.setdefault(kind, {})
+            for place, item in self.choices(kind).items():
+                is_own = place.startswith(NETWORK) or shared.setdefault(place, item) != item
+                own[place] = f"{kind}.{place}" if is_own else place
+        return found
+
+    @cached_property
+    def _choices(self) -> dict[str, dict[str, Span | Options | Choice]]:
+        """`choices` of each kind; none of a single option."""
+        found: dict[str, dict[str, Span | Options | Choice]] = {}
+        for kind in self.kinds:
+            table = self.table(kind)
+            if self.space is not None and kind == self.space.name:
+                own = self._table_of_architectures
+                table |= {place: own[item] for place, item in self._of_architectures.items()}
+            found[kind] = {place: item for place, item in table.items() if len(list(islice(item.options(), 2))) > 1}
+        return found
+
+    @cached_property
+    def _of_architectures(self) -> dict[str, Place]:
+        """Places of architectures' choices, of which there is more than one option, in the space's own table."""
+        table = self._table_of_architectures
+        return {f"{NETWORK}{place[0]}.{place[1]}": place for place, choice in table.items() if choice.free}
+
+    @cached_property
+    def _table_of_architectures(self) -> Mapping[Place, Choice]:
+        """The space's own table; empty where there is none."""
+        return {} if self.space is None or self._grows else self.space.table()
+
+    @property
+    def _grows(self) -> bool:
+        """Whether architectures are derived by rules, so that each is changed as a whole, in the place `WHOLE`."""
+        return self.space is not None and not self.space.has_table
+
     def joint_ids_of(self, candidate: Candidate) -> tuple[str, ...]:
         """Those that a candidate may have, the most promising first."""
         return self.of_trees if are_trees(candidate.network) else self.joint_ids
@@ -132,9 +195,10 @@ class JointSpace:
         """
         kind = rng.choice(self.kinds) if kind is None else kind
         table = self.table(kind)
-        found = self.own(kind)
-        if isinstance(found.network, Architecture):
-            found = replace(found, network=self.space.sample(rng))
+        if self.space is not None and kind == self.space.name:
+            found = Candidate(self.space.sample(rng), self.recipe, self.inputs)
+        else:
+            found = self.own(kind)
         return self.with_values(found, {place: item.draw(rng) for place, item in table.items()})
 
     def mutate(self, candidate: Candidate, rng: random.Random, changes: int = 1) -> Candidate:
@@ -160,10 +224,45 @@ class JointSpace:
                 break
         return found
 
+    def moves(self, candidate: Candidate) -> dict[str, list[Any]]:
+        """What else a candidate might have in each place of `choices`; of numbers in a span some of them."""
+        now = self.values(candidate)
+        whole = {WHOLE: list(self.space.neighbours(candidate.network))} if WHOLE in now else {}
+        return whole | {
+            place: [value for value in item.options() if value != now[place]]
+            for place, item in self.choices(self.kind_of(candidate)).items()
+        }
+
+    def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
+        """Every candidate that differs from one in a single choice; its kind is none of them.
+
+        Those that compute the same, as a choice is of a part that cannot reach the logit, are left out.
+        """
+        for place, values in self.moves(candidate).items():
+            for value in values:
+                found = self.with_values(candidate, {place: value})
+                if found.id != candidate.id:
+                    yield found
+
+    def values(self, candidate: Candidate) -> dict[str, Any]:
+        """What a candidate has in every place of `choices`, and the architecture itself if it is derived by rules."""
+        network, found = candidate.network, {}
+        if isinstance(network, Architecture):
+            if self._grows:
+                found[WHOLE] = network
+            own = {place: value_of(network, item) for place, item in self._of_architectures.items()}
+        else:
+            own = {NETWORK + name: value for name, value in network.all_choices.items()}
+        for place in self.choices(self.kind_of(candidate)):
+            found[place] = own[place] if place in own else self.value(candidate, place)
+        return found
+
     def value(self, candidate: Candidate, place: str) -> Any:
-        """What a candidate has in a place of `table`."""
+        """What a candidate has in a place of `choices`."""
         if place.startswith(NETWORK):
-            return candidate.network.all_choices[place.removeprefix(NETWORK)]
+            if isinstance(network := candidate.network, Architecture):
+                return value_of(network, self._of_architectures[place])
+            return network.all_choices[place.removeprefix(NETWORK)]
         if place == JOINT_IDS:
             return sum(cross in self.joint_ids_of(candidate) for cross in candidate.inputs.crosses)
         if place == DROPPED:
@@ -171,12 +270,17 @@ class JointSpace:
         return value_at(candidate, place)
 
     def with_values(self, candidate: Candidate, values: Mapping[str, Any]) -> Candidate:
-        """A candidate with other values in places of `table`."""
-        own = {place.removeprefix(NETWORK): value for place, value in values.items() if place.startswith(NETWORK)}
-        if own:
-            network = candidate.network
-            candidate = replace(candidate, network=Baseline(network.name, network.all_choices | own))
-        others = {place: value for place, value in values.items() if not place.startswith(NETWORK)}
+        """A candidate with other values in places of `choices`, or another architecture in the place `WHOLE`."""
+        if WHOLE in values:
+            candidate = replace(candidate, network=values[WHOLE])
+        own = {place: value for place, value in values.items() if place.startswith(NETWORK)}
+        if own and isinstance(network := candidate.network, Architecture):
+            exchanged = {self._of_architectures[place]: value for place, value in own.items()}
+            candidate = replace(candidate, network=changed(network, exchanged))
+        elif own:
+            chosen = {place.removeprefix(NETWORK): value for place, value in own.items()}
+            candidate = replace(candidate, network=Baseline(network.name, network.all_choices | chosen))
+        others = {place: value for place, value in values.items() if place != WHOLE and not place.startswith(NETWORK)}
         # What a user asked for stays.
         if JOINT_IDS in others:
             said = tuple(cross for cross in self.inputs.crosses if cross not in self.joint_ids)
@@ -187,23 +291,45 @@ class JointSpace:
 
     def encode(self, candidate: Candidate) -> list[float]:
         """A candidate as numbers, as many for each of the space: what has no place in its kind is -1."""
-        kind, tables = self.kind_of(candidate), {other: self.table(other) for other in self.kinds}
-        own = tables[kind]
-        numbers = [float(kind == other) for other in tables]
-        for other, table in tables.items():
-            for place, item in table.items():
-                if place.startswith(NETWORK):
-                    numbers.append(_number(item, self.value(candidate, place)) if other == kind else -1.0)
-        shared = (place for table in tables.values() for place in table if not place.startswith(NETWORK))
-        for place in dict.fromkeys(shared):
-            # Trees have few of them.
-            numbers.append(_number(own[place], self.value(candidate, place)) if place in own else -1.0)
-        numbers.append(candidate.soft_labels)
-        if self.space is not None:
-            is_searched = isinstance(candidate.network, Architecture)
-            width = len(self.space.encode(self.space.first()))
-            numbers += self.space.encode(candidate.network) if is_searched else [-1.0] * width
+        kind = self.kind_of(candidate)
+        numbers = [-1.0] * self._width
+        numbers[: len(self.kinds) + 1] = [*(float(kind == other) for other in self.kinds), candidate.soft_labels]
+        for place, value in self.values(candidate).items():
+            where, written = self.encoded(kind, place, value)
+            numbers[where] = written
         return numbers
+
+    def encoded(self, kind: str, place: str, value: Any) -> tuple[slice, list[float]]:
+        """Where among the numbers of a candidate a value of one of its choices is written, and how.
+
+        Args:
+            kind: The candidate's.
+            place: One of `choices` of that kind, or `WHOLE`.
+            value: What the candidate has there.
+        """
+        if place == WHOLE:
+            return self._segments[kind, place], self.space.encode(value)
+        return self._segments[kind, place], _numbers(self.choices(kind)[place], value)
+
+    @cached_property
+    def _segments(self) -> dict[tuple[str, str], slice]:
+        """Where a kind's choice is written; kinds that share a choice write it in the same place."""
+        found: dict[tuple[str, str], slice] = {}
+        end = len(self.kinds) + 1
+        if self._grows:
+            found[self.space.name, WHOLE] = slice(end, end := end + len(self.space.encode(self.space.first())))
+        for kind in self.kinds:
+            for place, item in self.choices(kind).items():
+                alike = [] if place.startswith(NETWORK) else [found.get((other, place)) for other in self.kinds]
+                if (where := next(filter(None, alike), None)) is None:
+                    where = slice(end, end := end + len(_numbers(item, next(item.options()))))
+                found[kind, place] = where
+        return found
+
+    @cached_property
+    def _width(self) -> int:
+        """Numbers of a candidate."""
+        return max((where.stop for where in self._segments.values()), default=len(self.kinds) + 1)
 
 
 def _counts_of(ranked: Sequence[str]) -> tuple[int, ...]:
@@ -224,6 +350,11 @@ def _moved(item: Span | Options, now: Any, rng: random.Random) -> Any:
         place = ordered.index(now)
         return rng.choice(ordered[max(0, place - 1) : place] + ordered[place + 1 : place + 2])
     return rng.choice(others)
+
+
+def _numbers(item: Span | Options | Choice, value: Any) -> list[float]:
+    """A choice's value as numbers, as many for each."""
+    return item.encode(value) if isinstance(item, Choice) else [_number(item, value)]
 
 
 def _number(item: Span | Options, value: Any) -> float:

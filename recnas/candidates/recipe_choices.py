@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import reduce
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
-from recnas.space.choices import drawn
+from recnas.space.choices import drawn, likelihoods
+
+LEVELS = 7
+"""Numbers of a span among which what can take only some of them chooses."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class Span:
         moved = math.log(value) + rng.gauss(0.0, step) * (math.log(self.most) - math.log(self.least))
         return rounded(min(self.most, max(self.least, math.exp(moved))))
 
+    def options(self) -> Iterator[float]:
+        """Some numbers of it, evenly spaced in their logarithm, its bounds among them."""
+        step = (self.most / self.least) ** (1 / (LEVELS - 1))
+        return (rounded(self.least * step**level) for level in range(LEVELS))
+
+    @property
+    def likelihoods(self) -> list[float]:
+        """Those of `options`, which are alike."""
+        return likelihoods(LEVELS, None)
+
     def place_of(self, value: float | None) -> float:
         """Where a number lies, from 0 to 1, in logarithms; -1 for none."""
         if not value:
@@ -62,6 +75,15 @@ class Options:
     def draw(self, rng: random.Random) -> Any:
         """One of them."""
         return drawn(self.values, self.share, rng)
+
+    def options(self) -> Iterator[Any]:
+        """All of them."""
+        return iter(self.values)
+
+    @property
+    def likelihoods(self) -> list[float]:
+        """How likely `draw` gives each of `options`."""
+        return likelihoods(len(self.values), self.share)
 
 
 NETWORK = "network."

@@ -30,6 +30,16 @@ def drawn(values: Sequence[Any], share: float | None, rng: random.Random) -> Any
     return values[0] if rng.random() < share else rng.choice(values[1:])
 
 
+def likelihoods(count: int, share: float | None) -> list[float]:
+    """How likely `drawn` gives each of some values.
+
+    Args:
+        count: How many there are.
+        share: As of `drawn`.
+    """
+    return [1 / count] * count if share is None else [share, *[(1 - share) / (count - 1)] * (count - 1)]
+
+
 class Choice(ABC):
     """What one part of an architecture may be."""
 
@@ -50,6 +60,11 @@ class Choice(ABC):
     @abstractmethod
     def draw(self, rng: random.Random) -> Any:
         """A random option."""
+
+    @property
+    @abstractmethod
+    def likelihoods(self) -> list[float]:
+        """How likely `draw` gives each of `options`, in their order."""
 
     @abstractmethod
     def allows(self, value: Any) -> bool:
@@ -93,6 +108,10 @@ class OneOf(Choice):
     def draw(self, rng: random.Random) -> Any:
         return drawn(self.values, self.share, rng)
 
+    @property
+    def likelihoods(self) -> list[float]:
+        return likelihoods(self.size, self.share)
+
     def allows(self, value: Any) -> bool:
         return value in self.values
 
@@ -122,6 +141,10 @@ class OneOperator(Choice):
 
     def draw(self, rng: random.Random) -> tuple[str, ...]:
         return (rng.choice(self.names),) if self.names else ()
+
+    @property
+    def likelihoods(self) -> list[float]:
+        return likelihoods(self.size, None)
 
     def allows(self, value: Any) -> bool:
         return len(value) == min(1, len(self.names)) and set(value) <= set(self.names)
@@ -156,6 +179,12 @@ class Subset(Choice):
     def draw(self, rng: random.Random) -> tuple[int, ...]:
         count = self.counts[0] + sum(rng.random() < 0.5 for _ in range(len(self.counts) - 1))
         return tuple(sorted(rng.sample(self.pool, count)))
+
+    @property
+    def likelihoods(self) -> list[float]:
+        rest = len(self.counts) - 1
+        of_count = {count: math.comb(rest, count - self.counts[0]) / 2**rest for count in self.counts}
+        return [of_count[len(chosen)] / math.comb(len(self.pool), len(chosen)) for chosen in self.options()]
 
     def allows(self, value: Any) -> bool:
         return set(value) <= set(self.pool) and len(value) in self.counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from recnas.space.architecture import UNREAD, Architecture
 from recnas.space.block import Block
@@ -48,6 +48,8 @@ class GrammarSpace(SearchSpace):
         >>> space.mutate(space.sample(random.Random(0)), random.Random(1)) in space
         True
     """
+
+    has_table: ClassVar[bool] = False
 
     grammar: Grammar
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 from recnas.space.architecture import LAST, UNREAD, Architecture
 from recnas.space.block import Block
@@ -39,6 +39,7 @@ class SearchSpace:
         blocks: What each block may be.
         branches: What the number of layers of each branch beside the blocks may be, by its name.
         logit: What the logit reads of the blocks of each; see `Architecture`.
+        has_table: Whether there is a table of choices, each of which may be made by itself.
 
     Example:
         >>> space = SearchSpace.named("nasrec-small")
@@ -46,6 +47,8 @@ class SearchSpace:
         >>> space.mutate(arch, random.Random(1)) in space
         True
     """
+
+    has_table: ClassVar[bool] = True
 
     name: str
     blocks: tuple[BlockChoices, ...]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -16,11 +14,11 @@ from recnas.candidates.recipe_choices import (
     Options,
     Span,
     choices_of,
-    rounded,
     value_at,
     with_choices,
 )
 from recnas.strategies.base import Strategy
+from recnas.strategies.optuna_choices import new_study, optuna_value, suggested, tpe_sampler
 
 AT_ONCE = 2
 """Trials of a family that are asked for together; the same whatever the number of workers."""
@@ -90,13 +88,7 @@ class _Family:
     def __init__(self, own: Candidate, trials: int | None, seed: int, table: Mapping[str, Span | Options]) -> None:
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=RANDOM_TRIALS
-            )
-        self._study = optuna.create_study(sampler=sampler)
+        self._study = new_study(lambda: tpe_sampler(seed, RANDOM_TRIALS))
         self._failed = optuna.trial.TrialState.FAIL
         self._own, self._trials, self._table, self._tried = own, trials, table, set[str]()
         self._study.enqueue_trial({name: optuna_value(choice, self._value(name)) for name, choice in table.items()})
@@ -160,21 +152,3 @@ def _table(
     own = choices.get(name, {}) if family is None else family.choices
     table = choices_of(own, of_trees=candidate.recipe is None)
     return {place: item for place, item in table.items() if place not in fixed}
-
-
-def suggested(trial: Any, name: str, choice: Span | Options) -> Any:
-    """A value of a choice, as an Optuna trial proposes it."""
-    if isinstance(choice, Span):
-        return rounded(trial.suggest_float(name, choice.least, choice.most, log=True))
-    words = [json.dumps(value) for value in choice.values]
-    return choice.values[words.index(trial.suggest_categorical(name, words))]
-
-
-def optuna_value(choice: Span | Options, value: Any) -> Any:
-    """A value as Optuna knows it; of one that is not in the table the nearest."""
-    if isinstance(choice, Span):
-        return min(max(value or choice.least, choice.least), choice.most)
-    if value in choice.values:
-        return json.dumps(value)
-    numbers = [item for item in choice.values if isinstance(item, int | float) and isinstance(value, int | float)]
-    return json.dumps(min(numbers, key=lambda item: abs(item - value)) if numbers else choice.values[0])

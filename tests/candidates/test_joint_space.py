@@ -7,16 +7,17 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.defaults import DEFAULT_INPUTS, DEFAULT_RECIPE, own_candidate
 from recnas.candidates.families import FAMILIES, TREES
-from recnas.candidates.joint_space import CROSS_PENALTY, DROPPED, JOINT_IDS, JointSpace
+from recnas.candidates.joint_space import CROSS_PENALTY, DROPPED, JOINT_IDS, WHOLE, JointSpace
 from recnas.candidates.recipe_choices import Options, Span
 from recnas.features.inputs import Inputs
 from recnas.space import SearchSpace
+from recnas.util.errors import InputError
 
 JOINT = ("a:b", "c:d", "e:f")
 LEAST = ("p", "q", "r")
@@ -47,6 +48,48 @@ def test_a_draw_takes_values_of_the_table_in_every_place(seed: int) -> None:
             assert item.least <= value <= item.most
         else:
             assert value in item.values
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32), kind=st.sampled_from(SPACE.kinds))
+def test_a_neighbour_differs_in_exactly_one_choice_and_has_what_it_is_a_neighbour_of_as_its_own(
+    seed: int, kind: str
+) -> None:
+    rng = random.Random(seed)
+    # Of numbers in a span only some are options, of which a draw may be none.
+    options = {place: rng.choice(list(item.options())) for place, item in SPACE.choices(kind).items()}
+    candidate = SPACE.with_values(SPACE.draw(rng, kind), options)
+    neighbours = list(SPACE.neighbours(candidate))
+    values = SPACE.values(candidate)
+    assert values == {place: SPACE.value(candidate, place) for place in SPACE.choices(kind)} == options
+    for neighbour in neighbours:
+        assert neighbour in SPACE
+        assert neighbour.id != candidate.id
+        assert sum(value != values[place] for place, value in SPACE.values(neighbour).items()) == 1
+    for neighbour in rng.sample(neighbours, min(3, len(neighbours))):
+        assert candidate in set(SPACE.neighbours(neighbour))
+    moves = sum(len(others) for others in SPACE.moves(candidate).values())
+    if kind == SPACE.space.name:
+        # What is of a part that cannot reach the logit makes no other candidate.
+        architectures = {arch.id for arch in SPACE.space.neighbours(candidate.network)} - {candidate.network_id}
+        own = {item.network_id for item in neighbours if item.recipe == candidate.recipe}
+        assert own - {candidate.network_id} == architectures
+    else:
+        assert len({item.id for item in neighbours}) == moves
+
+
+def test_choices_of_a_place_that_kinds_share_have_one_name_and_others_one_each() -> None:
+    names = SPACE.decisions()
+    by_name: dict[str, set[object]] = {}
+    for kind, own in names.items():
+        assert own.keys() == SPACE.choices(kind).keys()
+        for place, name in own.items():
+            by_name.setdefault(name, set()).add(SPACE.choices(kind)[place])
+    assert all(len(items) == 1 for items in by_name.values())
+    assert names["dnn"]["recipe.dropout"] == names["nasrec-cross"]["recipe.dropout"]
+    assert names["dnn"]["network.hidden"] != names["deepfm"]["network.hidden"]
+    # Trees may have fewer joint ids.
+    assert names["dnn"][JOINT_IDS] != names["lightgbm"][JOINT_IDS]
 
 
 def test_a_mutation_changes_few_places_and_numbers_by_little() -> None:
@@ -177,3 +220,31 @@ def test_networks_whose_choices_depend_on_each_other_are_drawn_changed_and_writt
     assert len({len(space.encode(candidate)) for candidate in candidates}) == 1
     networks = {candidate.network.id: candidate for candidate in candidates if space.kind_of(candidate) == name}
     assert len({tuple(space.encode(replace(found, recipe=space.recipe))) for found in networks.values()}) > 20
+
+
+@pytest.mark.parametrize("place", ["recipe.optimization.learning_rate", "recipe.dropout", DROPPED])
+def test_options_are_what_is_drawn_and_as_likely_as_is_said(place: str) -> None:
+    item, rng, count = SPACE.choices("dnn")[place], random.Random(0), 3000
+    options = list(item.options())
+    assert sum(item.likelihoods) == pytest.approx(1)
+    assert len(item.likelihoods) == len(options) == len(set(options))
+    if isinstance(item, Span):
+        assert (options[0], options[-1]) == (item.least, item.most)
+        assert options == sorted(options)
+    else:
+        drawn = Counter(item.draw(rng) for _ in range(count))
+        for option, chance in zip(options, item.likelihoods, strict=True):
+            # Five standard deviations.
+            assert abs(drawn[option] / count - chance) < 5 * (chance * (1 - chance) / count) ** 0.5
+
+
+def test_an_architecture_that_rules_derive_is_changed_as_a_whole() -> None:
+    space, rng = JointSpace(("dnn",), SearchSpace.named("hierarchical")), random.Random(1)
+    candidate = space.draw(rng, "hierarchical")
+    whole = [found for found in space.neighbours(candidate) if found.network != candidate.network]
+    assert whole
+    assert all(found in space and found.recipe == candidate.recipe for found in whole)
+    where, written = space.encoded("hierarchical", WHOLE, candidate.network)
+    assert space.encode(candidate)[where] == written
+    with pytest.raises(InputError, match="has rules in the place of choices"):
+        space.decisions()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recnas.space import SPACES, Architecture, Block, SearchSpace, cost
-from recnas.space.choices import NOTHING, BlockChoices, OneOf, OneOperator, Subset
+from recnas.space.choices import NOTHING, BlockChoices, Choice, OneOf, OneOperator, Subset
 from recnas.space.search_space import value_at
 from recnas.util.errors import InputError
 from tests.spaces import NASREC, TABLES
@@ -340,3 +340,16 @@ def test_an_encoding_has_as_many_numbers_for_each_and_tells_architectures_apart(
 def test_where_nothing_can_be_chosen_a_mutation_changes_nothing() -> None:
     arch = SearchSpace.named("nasrec-small").sample(random.Random(0))
     assert SearchSpace.only(arch).mutate(arch, random.Random(1), 5) == arch
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [Subset((0, 1, 2, 3, 4), range(1, 5)), OneOf((0, 1, 2), share=0.8), OneOf((16, 32)), OneOperator(("a", "b"))],
+)
+def test_options_are_drawn_as_often_as_their_likelihoods_say(choice: Choice) -> None:
+    rng, count = random.Random(0), 4000
+    drawn = Counter(choice.draw(rng) for _ in range(count))
+    assert sum(choice.likelihoods) == pytest.approx(1)
+    for option, chance in zip(choice.options(), choice.likelihoods, strict=True):
+        # Five standard deviations.
+        assert abs(drawn[option] / count - chance) < 5 * (chance * (1 - chance) / count) ** 0.5
