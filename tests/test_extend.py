@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from operator import le
 from pathlib import Path
 
 import pytest
@@ -27,15 +28,18 @@ from recnas.strategies.registry import find_strategy
 from recnas.util.errors import InputError
 from tests.export.written_rows import module_of
 from tests.own_code import forget_modules_of, working_in
-from tests.searches import history_of
+from tests.searches import history_of, read_lines_of
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extend.md").read_text(encoding="utf-8")
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")}
 SEARCH = "--quiet --workers 1 --seed 1 --population 4 --iterations 0 --proxy-batches 2 --proxy-batch-size 16 --rerank 2"
 SEARCH += " --short-training-rows 64 --top-k 1 --batch-size 400 --baselines --other-learning-rates"
+TRAINING = "search --budget"
+"""A search that trains its candidates, whatever its flags are."""
 SMALL = {
     "prepare": "--quiet",
     "search": SEARCH,
+    TRAINING: "--quiet --workers 1 --seed 1 --epochs 2 --no-with-trees",
     "baselines": "--quiet --workers 1 --batch-size 400 --learning-rates 0.05",
 }
 """What makes a command of the page take seconds."""
@@ -70,7 +74,8 @@ def commands(section: str) -> None:
         if others:
             subprocess.run(["bash", "-ec", "\n".join(others)], check=True)
         for line in own:
-            small = next((flags for command, flags in SMALL.items() if line.startswith(f"recnas {command} ")), "")
+            command = TRAINING if " --budget " in line else line.split()[1]
+            small = SMALL.get(command, "")
             assert main([*shlex.split(line)[1:], *small.split()]) == 0, line
 
 
@@ -79,7 +84,48 @@ def test_the_table_says_how_long_each_file_is(folder: Path) -> None:
     titles = {title.lower().replace(" ", "-"): text for title, text in SECTIONS.items()}
     for anchor, lines in rows:
         assert [str(len(block.splitlines())) for block in blocks(titles[anchor], "python")] == [lines], anchor
-    assert len(rows) == len(FILES) == 7
+    assert len(rows) == len(FILES) == 8
+
+
+def test_an_objective_of_ones_own_is_measured_once_and_decides_who_is_on_the_front(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands(SECTIONS["An objective"])
+    run, name = folder / "runs/locked", "my_objective:quality_elsewhere"
+    ended = [line for line in read_lines_of(run / "history.jsonl") if line["training"]["finished"]]
+    assert len(ended) == 6
+    for line in ended:
+        elsewhere = json.loads((run / "elsewhere/models" / line["id"] / "training.json").read_text())
+        lowest = min(epoch["validation"]["log_loss"] for epoch in elsewhere["epochs"])
+        assert json.loads((run / "models" / line["id"] / "objectives.json").read_text()) == {name: -lowest}
+    results = json.loads((run / "results.json").read_text())
+    points = {model["id"]: (model["validation"]["log_loss"], model["objectives"][name]) for model in results["models"]}
+    worse = {
+        one for one, own in points.items() for point in points.values() if point != own and all(map(le, point, own))
+    }
+    assert set(results["front"]) == set(points) - worse
+    # A run from elsewhere runs no code of it.
+    forget_modules_of(folder)
+    assert main(["search", "--resume", "--run", "runs/locked", "--budget", "+1c", "--quiet"]) == 2
+    assert "its objective runs code of the module my_objective; give --objectives" in capsys.readouterr().err
+    assert main(["report", "runs/locked"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("1 / 0", r"failed for dnn-\w+ \(ZeroDivisionError: division by zero\)"),
+        ("'good'", r"it gave 'good' for dnn-\w+; a number is expected"),
+        ("float('nan')", r"it gave nan for dnn-\w+; a number is expected"),
+    ],
+)
+def test_what_goes_wrong_in_an_objective_is_one_line(folder: Path, code: str, said: str) -> None:
+    forget_modules_of(folder)
+    (folder / "wrong_objectives.py").write_text(f"def wrong(result, settings): return {code}\n")
+    settings = {"space": "dnn", "strategy": "nsga2", "budget": "1c", "final": {"epochs": 1, "evaluations": 1}}
+    objectives = {"objectives": ["score", "wrong_objectives:wrong"]}
+    with pytest.raises(InputError, match=f"^objective wrong_objectives:wrong: {said}$"):
+        recnas.search("data/shop", "runs/wrong", overwrite=True, progress=False, evolution=objectives, **settings)
 
 
 def test_an_operator_is_searched_trained_drawn_counted_and_exported(folder: Path) -> None:

@@ -22,6 +22,7 @@ CHOSEN = "chosen.json"
 CANDIDATE, WEIGHTS, METRICS = "candidate.json", "weights.safetensors", "metrics.jsonl"
 PROGRESS, TRAINING, CHECKPOINT = "progress.jsonl", "training.json", "checkpoint"
 PREDICTIONS = "validation.npy"
+OBJECTIVES = "objectives.json"
 
 
 class ModelFolder:
@@ -37,6 +38,7 @@ class ModelFolder:
         progress: How the training comes along.
         checkpoint: The state of a training under way.
         predictions: The logits of the validation rows by those weights; there before the weights are.
+        objectives: What a user's own objectives say of it, by their names.
     """
 
     def __init__(self, run: Path, candidate: Candidate) -> None:
@@ -46,6 +48,7 @@ class ModelFolder:
         self.progress = self.path / PROGRESS
         self.checkpoint = self.path / CHECKPOINT
         self.predictions = self.path / PREDICTIONS
+        self.objectives = self.path / OBJECTIVES
 
     def begin(self) -> None:
         """Says what the model is, before anything else is here."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from recnas.candidates.defaults import DEFAULT_INPUTS
 from recnas.candidates.families import FAMILIES, TREES, USUAL_FAMILIES, USUAL_TREES, find_family
-from recnas.candidates.limits import LimitSettings
+from recnas.candidates.limits import COSTS, LimitSettings
 from recnas.candidates.recipe import Optimization
 from recnas.features.inputs import Inputs
 from recnas.nn.sharding import Sharding
@@ -161,6 +161,7 @@ class Settings:
         "space": CodeFlag("--space", "search space"),
         "strategy": CodeFlag("--strategy", "strategy"),
         "proxy.score": CodeFlag("--proxy", "ranking"),
+        "evolution.objectives": CodeFlag("--objectives", "objective"),
         "final.baselines": CodeFlag("--baselines", "baseline"),
     }
 
@@ -181,7 +182,7 @@ class Settings:
     with_trees: bool | None = setting(
         None,
         help=f"whether {USUAL_TREES} is among the candidates of a search that trains them; none: where no space is "
-        "named, and no limit on latency or parameters, which of trees are known too late",
+        "named, no limit on latency or parameters, which of trees are known too late, and no cost among the objectives",
     )
     strategy: str | None = setting(
         None,
@@ -232,11 +233,12 @@ class Settings:
             raise InputError(f"space is {self.space}; one of blocks is searched, not {' and '.join(blocks)}")
         if self.strategy is not None:
             check_strategy_name(self.strategy)
-        if self.strategy is not None and self._explorer_trains and self.ranks:
+        if self.strategy is not None and self._explorer_trains and self._is_ranking(several_objectives=False):
             raise InputError(
                 f"{self.strategy} trains its candidates: leave what is said of ranking, warm-up, evolution and "
                 "finalists out, or choose another --strategy"
             )
+        self._check_objectives(may_train)
         if self.with_trees and not may_train:
             raise InputError(f"--with-trees is of a search that trains its candidates; {self.explorer} ranks them")
         if self.budget is not None and not may_train:
@@ -287,15 +289,50 @@ class Settings:
 
     @property
     def ranks(self) -> bool:
-        """Whether something is said of ranking candidates: of proxies, warm-up, evolution or finalists."""
+        """Whether something is said of ranking candidates: of proxies, warm-up, evolution or finalists.
+
+        Several objectives are those of evolution where no strategy is named.
+        """
+        return self._is_ranking(several_objectives=True)
+
+    def _is_ranking(self, several_objectives: bool) -> bool:
+        """See `ranks`.
+
+        Args:
+            several_objectives: Whether these count.
+        """
         said, usual = self.final, FinalSettings()
+        evolution = self.evolution
+        if not several_objectives:
+            evolution = replace(evolution, objectives=EvolutionSettings().objectives)
         finalists = ("top_k", "strategy", "first_share", "other_learning_rates")
         return (
             self.warmup != WarmupSettings()
             or self.proxy != ProxySettings()
-            or self.evolution != EvolutionSettings()
+            or evolution != EvolutionSettings()
             or any(getattr(said, name) != getattr(usual, name) for name in finalists)
         )
+
+    def _check_objectives(self, may_train: bool) -> None:
+        """Raises InputError if the strategy does not look at the objectives, or its candidates do not have them."""
+        said = ",".join(self.evolution.objectives)
+        if own := [] if may_train else self.evolution.own_objectives:
+            raise InputError(f"the objective {own[0]} is of trained candidates, and {self.explorer} ranks them")
+        if len(self.evolution.objectives) == 1 or not may_train:
+            return
+        known = strategies().get(self.explorer)
+        if known is not None and not known.weighs_objectives:
+            several = " or ".join(name for name, cls in strategies().items() if cls.trains and cls.weighs_objectives)
+            raise InputError(f"--objectives {said} is not what {self.explorer} looks for; --strategy {several} does")
+        if self._costs_of_networks and (trees := [name for name in self.families if name in TREES]):
+            raise InputError(
+                f"--objectives {said} is of networks, and {trees[0]} is trees, which multiply nothing; leave it out"
+            )
+
+    @property
+    def _costs_of_networks(self) -> set[str]:
+        """The costs among the objectives, which trees do not have, or not before they are grown."""
+        return set(COSTS).intersection(self.evolution.objectives)
 
     @property
     def trains(self) -> bool:
@@ -338,7 +375,7 @@ class Settings:
         if not self.trains:
             return ()
         named = [name for name in self.spaces if find_family(name)] if self.spaces else list(USUAL_FAMILIES)
-        known_late = {"latency", "parameters"}.intersection(self.limits.bounds)
+        known_late = self._costs_of_networks.union({"latency", "parameters"}.intersection(self.limits.bounds))
         if self.with_trees or (self.with_trees is None and not self.spaces and not known_late):
             named.append(USUAL_TREES)
         return tuple(dict.fromkeys(named))

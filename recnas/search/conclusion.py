@@ -7,11 +7,12 @@ from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result, Training
-from recnas.candidates.network import SEARCHED, Baseline, Network, kind_of
+from recnas.candidates.network import BASELINE, SEARCHED, Baseline, Network, kind_of
 from recnas.nn.networks import title_of
 from recnas.runs.comparison import read_comparison
 from recnas.search.context import RunContext
 from recnas.search.costs import Costs
+from recnas.search.own_objectives import read_objectives
 from recnas.search.stage import Findings, Tested
 from recnas.strategies.pareto import first_front
 from recnas.util.user_code import is_user_code
@@ -24,6 +25,9 @@ def model_entries(context: RunContext, findings: Findings) -> list[dict[str, Any
         _entry(context.costs, list(known.values()), findings.chosen.get(network), findings.test.get(network), rows)
         for network, known in findings.trained.items()
     ]
+    for network, result in findings.chosen.items():
+        if objectives := read_objectives(context.settings, result):
+            next(entry for entry in entries if entry["id"] == network)["objectives"] = dict(objectives)
     for entry in entries:
         if entry["over_limits"]:
             context.console.say(f"{entry['id']}: above the limit on {' and '.join(entry['over_limits'])}")
@@ -63,19 +67,22 @@ def comparison_entry(context: RunContext) -> dict[str, Any] | None:
     return None if comparison is None else comparison.to_json()
 
 
-def front(models: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+def front(models: Sequence[Mapping[str, Any]], names: Sequence[str], with_families: bool = False) -> list[str]:
     """The searched models, trained to the end, that no other beats in validation log loss and in every objective cost.
 
     Args:
         models: Entries of `results.json`.
         names: The objectives of `EvolutionSettings`.
+        with_families: Whether models of families are what was searched, too; each family's best stands for it.
 
     Returns:
         Their ids, lowest validation log loss first; with the score as the only objective, the best alone.
     """
-    keys = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
-    found = [model for model in models if model["kind"] == SEARCHED and model["status"] == "trained"]
-    points = {model["id"]: (model["validation"]["log_loss"], *(model[key] for key in keys)) for model in found}
+    others = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
+    kinds = (SEARCHED, BASELINE) if with_families else (SEARCHED,)
+    found = [model for model in models if model["kind"] in kinds and model["status"] == "trained"]
+    known = {model["id"]: model | model.get("objectives", {}) for model in found}
+    points = {id_: (model["validation"]["log_loss"], *(model[name] for name in others)) for id_, model in known.items()}
     if not points:
         return []
     ids = list(points)

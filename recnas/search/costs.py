@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from recnas.nn.networks import build_network, count_macs, dim_of
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
 from recnas.search.latency import Latencies
+from recnas.search.own_objectives import read_objectives
 from recnas.space import Architecture, SearchSpace, cost
 from recnas.strategies.pareto import Point, objectives
 from recnas.util.errors import InputError
@@ -83,13 +85,16 @@ class Costs:
         """
         if not self._bounds or candidate.recipe is None:
             return True
+        return all(self.of_whole(candidate, name) <= bound for name, bound in self._bounds.items())
+
+    def of_whole(self, candidate: Candidate, name: str) -> float:
+        """One cost of a whole candidate that is a network, as it is fed, by its name in `COSTS`."""
+        if name == "latency":
+            return self._latencies.whole(candidate)
         schema = open_data(self._settings, candidate.inputs).schema
-        costs = {
-            "macs": lambda: count_macs(candidate.network, schema, dim_of(candidate)),
-            "parameters": lambda: _num_parameters(candidate, schema),
-            "latency": lambda: self._latencies.whole(candidate),
-        }
-        return all(costs[name]() <= bound for name, bound in self._bounds.items())
+        if name == "macs":
+            return count_macs(candidate.network, schema, dim_of(candidate))
+        return _num_parameters(candidate, schema)
 
     def macs(self, candidate: Candidate) -> float:
         """About how many multiply–accumulates a row of a candidate costs: on what the run's are usually fed.
@@ -103,7 +108,11 @@ class Costs:
     def point(self, result: Result) -> Point:
         """What a candidate came to in each objective, in the order of the settings, smaller is better."""
         kept_low = [name for name in self._objectives if name != "score"]
-        return objectives(result.score, tuple(self.of(result.candidate.network, name) for name in kept_low))
+        if not self._settings.trains:
+            return objectives(result.score, tuple(self.of(result.candidate.network, name) for name in kept_low))
+        own = read_objectives(self._settings, result)
+        costs = (own[name] if name in own else self.of_whole(result.candidate, name) for name in kept_low)
+        return objectives(result.score, tuple(costs) if result.training.finished else (math.inf,) * len(kept_low))
 
     def of_trained(self, candidate: Candidate, parameters: int, usable: bool) -> dict[str, Any]:
         """The costs of a finally trained model, as its entry of `results.json` has them.

@@ -25,6 +25,7 @@ from recnas.search.search_stage import SearchStage
 from recnas.search.stage import Findings
 from recnas.search.teaching import teach
 from recnas.space import SearchSpace
+from recnas.strategies.pareto import Point, first_front
 from recnas.strategies.problem import Budget, JointProblem
 from recnas.util.durations import Limit
 from recnas.util.errors import InputError, RunError
@@ -60,6 +61,7 @@ class JointSearch(SearchStage):
             problem = self._problem(context, begin(context))
             strategy.begin(problem)
             found: dict[str, Result] = {}
+            points: dict[str, Point] = {}
             best = float("inf")
 
             def each(result: Result, known: bool) -> None:
@@ -72,7 +74,10 @@ class JointSearch(SearchStage):
                 count = result.clock - bar.done if limit.seconds else float(is_new)
                 count = max(0.0, min(count, bar.total - bar.done))
                 (bar.skip if known else lambda done: bar.update(done, f"best log loss {best:.4f}"))(count)
-                drop_useless(context.run, found.values(), best_of_families(found.values()))
+                if result.training.finished and len(settings.evolution.objectives) > 1:
+                    points[result.candidate.id] = problem.point(result)
+                on_front = {list(points)[place] for place in (first_front(list(points.values())) if points else ())}
+                drop_useless(context.run, found.values(), best_of_families(found.values()) | on_front)
 
             def train(more: Callable[[], Sequence[Evaluation]]) -> Iterator[Result]:
                 return clock.stamped(context.train_as_done(lambda: prepared(more())))
@@ -115,6 +120,7 @@ class JointSearch(SearchStage):
             beginning.helpful,
             beginning.helpful_to_trees,
             FreshProxies(settings, context.costs.macs, context.console.say),
+            context.costs.point,
         )
 
 

@@ -229,6 +229,9 @@ class WithinBudget(KeptStrategy):
 class TrainingWithinBudget(KeptStrategy):
     """A strategy that trains, kept to its problem: what is not affordable is refused.
 
+    Where a budget in time is over before anything has come to its end, one whole training may be asked for all the
+    same: without any there is no model.
+
     Args:
         inner: The strategy.
     """
@@ -237,6 +240,7 @@ class TrainingWithinBudget(KeptStrategy):
         super().__init__(inner)
         self._candidates: set[str] = set()
         self._clock = 0.0
+        self._has_ended = self._is_overtime_used = False
 
     def spend(self, budget: Budget) -> None:
         """Goes on with another budget, that of before included."""
@@ -245,9 +249,14 @@ class TrainingWithinBudget(KeptStrategy):
     def tell(self, results: Sequence[Result]) -> None:
         """See `KeptStrategy.tell`."""
         self._clock = max([self._clock, *(result.clock or 0.0 for result in results)])
+        self._has_ended |= any(result.training.finished for result in results)
         super().tell(results)
 
     def _is_spent(self) -> bool:
+        return self._is_time_over and (self._has_ended or self._is_overtime_used)
+
+    @property
+    def _is_time_over(self) -> bool:
         seconds = self.problem.budget.seconds
         return seconds is not None and self._clock >= seconds
 
@@ -265,6 +274,9 @@ class TrainingWithinBudget(KeptStrategy):
         return evaluation
 
     def _within(self, new: list[Evaluation]) -> list[Evaluation]:
+        if self._is_time_over:
+            new = [evaluation for evaluation in new if evaluation.fidelity == 1][:1]
+            self._is_overtime_used = bool(new)
         most = self.problem.budget.evaluations
         for place, evaluation in enumerate(new):
             if most is not None and len(self._candidates | {evaluation.candidate.id}) > most:

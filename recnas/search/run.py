@@ -32,6 +32,7 @@ from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
 from recnas.search.exploring import check_limits
 from recnas.search.feeding import keep_inputs, open_data
+from recnas.search.own_objectives import find_objective
 from recnas.search.rows_for_budget import fitted_to_budget
 from recnas.search.scoring import check_proxy_rows
 from recnas.search.search_stage import named_strategy
@@ -105,6 +106,8 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
     check_baseline_candidates(settings, settings.final.baselines, dataset.schema)
     if strategy is None:
         strategy = named_strategy(settings)
+    for name in settings.evolution.own_objectives:
+        find_objective(name)
     say_rows(console, dataset)
     with open_context(settings, dataset, costs, console, options) as context:
         write_plan(context.run, plan)
@@ -176,7 +179,7 @@ def conclude(context: RunContext, findings: Findings) -> dict[str, Any]:
         save_network(findings.chosen[searched].candidate.network, context.run / ARCHITECTURE)
     return {
         **best,
-        "front": front(models, settings.evolution.objectives) if settings.searches else [],
+        "front": front(models, settings.evolution.objectives, settings.trains) if settings.searches else [],
         "data": data_entry(settings, dataset) | {"positive_rate": dataset.schema.positive_rate("train")},
         "space": _space(settings) if settings.searches else None,
         "models": models,

@@ -13,6 +13,7 @@ from recnas.candidates.evaluation import Evaluation, Result
 from recnas.execution.executor import computing_with
 from recnas.runs.settings import Settings
 from recnas.search.feeding import open_data
+from recnas.search.own_objectives import measure_objectives
 from recnas.search.scoring import Scorer, build_scoring_context
 from recnas.search.training import import_code, measure_kept, train_candidate
 from recnas.train.metrics import Measured
@@ -45,13 +46,15 @@ class Worker:
         return replace(self._scored(evaluation, SECOND), score=None)
 
     def train(self, evaluation: Evaluation) -> Result:
-        """Trains a candidate to a fidelity; see `train_candidate`."""
+        """Trains a candidate to a fidelity, and measures what a user's own objectives say of it when it has ended."""
         self.release()
         # The history is not to depend on cores and workers where the clock decides nothing.
         threads = 1 if self._settings.counts_candidates else torch.get_num_threads()
         try:
             with computing_with(threads):
-                return train_candidate(self._settings, evaluation)
+                result = train_candidate(self._settings, evaluation)
+                measure_objectives(self._settings, result)
+                return result
         finally:
             gc.collect()  # frees the model now: TorchRec's modules refer to one another in circles
 

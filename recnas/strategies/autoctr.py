@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.offspring import Family, Offspring
 from recnas.strategies.problem import JointProblem
 from recnas.strategies.registry import strategy
-from recnas.strategies.whole_training import Proposal, Trained, WholeTraining, tournament
+from recnas.strategies.whole_training import Trained, WholeTraining, tournament
 
 POPULATION = 10
 """Candidates that survive."""

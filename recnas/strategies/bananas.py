@@ -10,11 +10,12 @@ import numpy as np
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.network import are_trees
 from recnas.features.inputs import Inputs
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.network_ensemble import NetworkEnsemble
 from recnas.strategies.offspring import Family, Offspring
 from recnas.strategies.problem import JointProblem
 from recnas.strategies.registry import strategy
-from recnas.strategies.whole_training import Proposal, Trained, WholeTraining, normal_scores
+from recnas.strategies.whole_training import Trained, WholeTraining, normal_scores
 
 BEGINNINGS = 10
 """Uniform draws before anything is predicted."""

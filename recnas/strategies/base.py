@@ -26,6 +26,8 @@ class Strategy(ABC):
         asynchronous: Of one that trains, whether it is told each result as soon as it is known, alone, and is asked
             again while others are under way; what it asks for is begun beside these. Otherwise it is told all results
             of a question together before the next.
+        weighs_objectives: Whether it looks for a Pareto front where settings have several objectives, by
+            `problem.point`.
 
     Example:
         >>> strategy.begin(problem)
@@ -36,6 +38,7 @@ class Strategy(ABC):
     problem: Problem
     trains: ClassVar[bool] = False
     asynchronous: ClassVar[bool] = False
+    weighs_objectives: ClassVar[bool] = False
 
     @classmethod
     def from_settings(cls, settings: Any) -> Self:

@@ -15,6 +15,7 @@ from recnas.strategies.problem import Problem
 from recnas.strategies.registry import strategy
 from recnas.util.errors import InputError
 from recnas.util.setting import setting
+from recnas.util.user_code import is_user_code
 
 USUAL_TOURNAMENT = 64
 """Members of a tournament in NASRec and SiGeo."""
@@ -43,19 +44,27 @@ class EvolutionSettings:
     objectives: tuple[str, ...] = setting(
         ("score",),
         help="what to optimise: score, or a Pareto front of score and costs, such as score,macs; costs are "
-        f"{', '.join(COSTS)}",
+        f"{', '.join(COSTS)}, or, of a search that trains its candidates, module:function for one of your own",
         former_values={"flops": "macs"},
     )
 
     def __post_init__(self) -> None:
         if self.population < 1 or self.drawn < 1 or self.children < 1 or self.iterations < 0:
             raise InputError("population, tournament and children must be 1 or more, iterations 0 or more")
-        if unknown := [name for name in self.objectives if name not in OBJECTIVES]:
-            raise InputError(f"no objective is named {unknown[0]!r}; known are {', '.join(OBJECTIVES)}")
+        if unknown := [name for name in self.objectives if name not in OBJECTIVES and not is_user_code(name)]:
+            raise InputError(
+                f"no objective is named {unknown[0]!r}; known are {', '.join(OBJECTIVES)}, or module:function for one "
+                "of your own"
+            )
         if "score" not in self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise InputError(
                 f"objectives are {','.join(self.objectives)}; score and any costs beside it are expected, each once"
             )
+
+    @property
+    def own_objectives(self) -> tuple[str, ...]:
+        """Those that are functions of a user's own, by their names."""
+        return tuple(name for name in self.objectives if is_user_code(name))
 
     def check_rounds(self) -> None:
         """Whether rounds can be made of these numbers; a search without rounds, such as a random one, does not ask.
@@ -116,6 +125,8 @@ class RegularizedEvolution(Strategy):
     Args:
         settings: How to evolve.
     """
+
+    weighs_objectives = True
 
     def __init__(self, settings: EvolutionSettings | None = None) -> None:
         self.settings = EvolutionSettings() if settings is None else settings

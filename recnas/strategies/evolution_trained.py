@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.registry import strategy
-from recnas.strategies.whole_training import MUTATION, Proposal, WholeTraining, tournament
+from recnas.strategies.whole_training import MUTATION, WholeTraining, tournament
 
 POPULATION = 10
 """Candidates that are alive; a tenth of the published number, as there are tens to hundreds of trainings."""

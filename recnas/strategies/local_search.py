@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.problem import JointProblem
 from recnas.strategies.registry import strategy
-from recnas.strategies.whole_training import Proposal, Trained, WholeTraining
+from recnas.strategies.whole_training import Trained, WholeTraining
 
 BEGINNINGS = 10
 """Uniform draws of which the best is where a search begins, and where it begins anew."""

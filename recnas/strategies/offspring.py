@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from recnas.candidates.joint_space import JointSpace
-from recnas.strategies.whole_training import MUTATION, Proposal, Trained
+from recnas.strategies.fresh_candidates import Proposal
+from recnas.strategies.whole_training import MUTATION, Trained
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.recipe_choices import Options
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.optuna_choices import new_study, suggested, tpe_sampler
 from recnas.strategies.problem import JointProblem
 from recnas.strategies.registry import strategy
-from recnas.strategies.whole_training import Proposal, Trained, WholeTraining
+from recnas.strategies.whole_training import Trained, WholeTraining
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler

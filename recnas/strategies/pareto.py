@@ -17,9 +17,16 @@ def objectives(score: float, costs: Point) -> Point:
     return (-score, *costs) if isfinite(score) else (inf,) * (1 + len(costs))
 
 
+def fronts(points: Sequence[Point]) -> list[list[int]]:
+    """The places of the points that no other dominates: is as good in every objective and better in one; then of those
+    that no other of the rest dominates, and so on."""
+    ranks = pareto_rank(np.asarray(points, dtype=float))
+    return [np.flatnonzero(ranks == rank).tolist() for rank in range(ranks.max() + 1)]
+
+
 def first_front(points: Sequence[Point]) -> list[int]:
-    """The places of the points that no other dominates: is as good in every objective and better in one."""
-    return [place for place, rank in enumerate(pareto_rank(np.asarray(points, dtype=float))) if rank == 0]
+    """The places of the points that no other dominates."""
+    return fronts(points)[0]
 
 
 def crowding(points: Sequence[Point]) -> list[float]:
@@ -43,10 +50,8 @@ def choose(points: Sequence[Point], count: int) -> list[int]:
     Points are dropped from that front one by one, always the most crowded, and of several the one that is worse in the
     first objective: the best in it stays to the last.
     """
-    ranks = pareto_rank(np.asarray(points, dtype=float))
     chosen: list[int] = []
-    for rank in range(ranks.max() + 1):
-        front = np.flatnonzero(ranks == rank).tolist()
+    for front in fronts(points):
         while len(chosen) + len(front) > count:
             apart = crowding([points[place] for place in front])
             front.pop(min(range(len(front)), key=lambda index: (apart[index], -points[front[index]][0])))

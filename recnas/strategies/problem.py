@@ -47,6 +47,8 @@ class JointProblem:
         helpful_joint_ids: How many of the space's joint ids, the first ones, are expected to help.
         helpful_to_trees: Likewise of those that trees may have.
         proxies: What gives proxies of networks that are not trained yet; None for none.
+        point: What a training that has ended came to in each objective, smaller is better: its log loss alone, or
+            costs and what a user's own functions say beside it.
     """
 
     space: JointSpace
@@ -59,6 +61,7 @@ class JointProblem:
     helpful_joint_ids: int = 0
     helpful_to_trees: int = 0
     proxies: CandidateProxies | None = None
+    point: Callable[[Result], Point] = lambda result: objectives(result.score, ())
 
 
 class Problem:

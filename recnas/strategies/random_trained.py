@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.registry import strategy
-from recnas.strategies.whole_training import Proposal, WholeTraining
+from recnas.strategies.whole_training import WholeTraining
 
 
 @strategy("random-trained")

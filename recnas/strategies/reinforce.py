@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.policy import Drawn, Policy
 from recnas.strategies.problem import JointProblem
 from recnas.strategies.registry import strategy
-from recnas.strategies.whole_training import Proposal, Trained, WholeTraining
+from recnas.strategies.whole_training import Trained, WholeTraining
 
 POLICY = "policy"
 """What proposals come from."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Evaluation, Result
 from recnas.strategies.base import Strategy
+from recnas.strategies.fresh_candidates import Proposal
 from recnas.strategies.pace import Pace
 from recnas.strategies.problem import JointProblem
 
@@ -34,21 +35,6 @@ class Trained:
     id: str
     candidate: Candidate
     loss: float
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A candidate that a strategy proposes.
-
-    Attributes:
-        candidate: Which.
-        source: What it comes from.
-        parents: Ids of those that it was made from.
-    """
-
-    candidate: Candidate
-    source: str = UNIFORM
-    parents: tuple[str, ...] = ()
 
 
 class WholeTraining(Strategy):
@@ -130,7 +116,7 @@ class WholeTraining(Strategy):
 
     def uniform(self) -> Proposal:
         """A candidate each of whose choices is drawn anew."""
-        return Proposal(self.problem.space.draw(self.problem.rng))
+        return Proposal(self.problem.space.draw(self.problem.rng), UNIFORM)
 
     def _fits(self, candidate: Candidate) -> bool:
         seconds = self.problem.budget.seconds

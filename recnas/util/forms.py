@@ -19,6 +19,8 @@ Share = Annotated[float, Interval(gt=0, le=1)]
 Seconds = Annotated[float, Interval(ge=0, le=1e12)]
 Figure = float | None
 """A figure that a training which diverged writes as NaN or null."""
+OwnObjectives = dict[str, Finite]
+"""`objectives.json` of a trained candidate: what a user's own objectives say of it, by their names."""
 CLOSED: Any = {"extra": "forbid"}
 """The configuration of a form without other keys."""
 

@@ -131,7 +131,8 @@ def test_what_exceeds_the_limits_is_pulled_within_them(sample: Callable[..., lis
 
 def test_strategies_are_found_by_name_each_for_its_purpose(here: Path) -> None:
     (here / "own_strategy.py").write_text(STRATEGIES + "\ndef no_class(): ...\n")
-    assert {"evolution", "portfolio", "random", "uniform"} < set(strategies())
+    in_rungs = {"successive-halving", "hyperband", "asha", "priorband"}
+    assert {"evolution", "nsga2", "portfolio", "random", "uniform"} | in_rungs <= set(strategies())
     assert set(strategies(RE_RANKING)) == {"two-stage"}
     assert set(strategies(TRAINING)) == {"full", "halving"}
     check_strategy_name("not_there:HillClimbing")
