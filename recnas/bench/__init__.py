@@ -86,6 +86,6 @@ def build(
     if overwrite and resume:
         raise InputError("--overwrite makes a table anew, --resume goes on with it; take one of them")
     resolved = resolve(TableSettings, data, run, None, resume, settings)
-    from recnas.bench.build import build as build_table
+    from recnas.bench.building import build_table
 
     return load(build_table(resolved, overwrite=overwrite, resume=resume, progress=progress))

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from recnas.bench.curves import GRID, Curve, curve_of
+from recnas.bench.forest import Forest
 from recnas.bench.table import Table
 from recnas.candidates.candidate import Candidate
 from recnas.util.errors import InputError
@@ -42,7 +43,7 @@ SETTINGS: dict[str, Any] = {
     "force_row_wise": True,
     "verbosity": -1,
 }
-BOUNDED = 0.9
+BOUNDED, BOUNDED_ON_THE_WAY = 0.9, 0.98
 """Losses above this quantile count as that one: of a bad candidate it is enough to know that it is bad."""
 
 
@@ -91,22 +92,25 @@ class Surrogate:
         means = list(self._known.values())
         test = np.array([curve.test for curve in means])
         bound = np.quantile(test, BOUNDED)
-        self._bounds = np.array([bound, np.quantile([curve.validation for curve in means], BOUNDED)])
         self.fit = _held_out(points, np.minimum(test, bound), curves, seed)
         if not self.fit.tau >= LEAST_TAU:
             raise InputError(
                 f"a surrogate of this table orders held-out candidates with τ {self.fit.tau:.2f}; below {LEAST_TAU} it "
                 "judges no search: train more candidates, or more seeds of each"
             )
-        targets = [np.minimum(test, bound), np.array([min(curve.validation, self._bounds[1]) for curve in means])]
-        self._losses = [[_boosted(points, target, seed + bag) for bag in range(BAGS)] for target in targets]
-        self._seconds = _boosted(points, np.log([curve.seconds for curve in means]), seed)
-        self._macs = _boosted(
-            points, np.log([float(sound.loc[sound["id"] == name, "macs"].iloc[0]) for name in groups]), seed
+        validation = np.array([curve.validation for curve in means])
+        losses = [np.minimum(test, bound), np.minimum(validation, np.quantile(validation, BOUNDED))]
+        macs = sound.groupby("id", sort=False)["macs"].first().to_numpy()
+        logarithms = [np.log([curve.seconds for curve in means]), np.log(macs)]
+        self._whole = Forest.of(
+            [_boosted(points, target, seed + bag) for target in losses for bag in range(BAGS)]
+            + [_boosted(points, target, seed) for target in logarithms]
         )
-        at = np.concatenate([_with_fidelities(point) for point in points])
         behind = np.concatenate([curve.behind for curve in means])
-        self._behind = _boosted(at, np.minimum(behind, np.quantile(behind, 0.98)), seed)
+        behind = np.minimum(behind, np.quantile(behind, BOUNDED_ON_THE_WAY))
+        self._behind = Forest.of(
+            [_boosted(np.concatenate([_with_fidelities(point) for point in points]), behind, seed)]
+        )
         # Of the seeds of a candidate each is as far from its mean as the noise is from 0.
         self._noise = [
             _difference(curve, self._known[name], math.sqrt(len(own) / (len(own) - 1)))
@@ -114,7 +118,7 @@ class Surrogate:
             if len(own) > 1 and self._known[name].test <= bound
             for curve in own
         ]
-        self._guessed: dict[str, Curve] = {}
+        self._guessed: dict[str, tuple[Curve, float]] = {}
 
     def __contains__(self, candidate: str) -> bool:
         """Whether a candidate, by its id, was trained."""
@@ -126,18 +130,15 @@ class Surrogate:
         return float(np.median([curve.test for curve in self._known.values()]))
 
     def mean(self, candidate: Candidate) -> Curve:
-        """What trainings of a candidate come to on the mean; of one of the table, what they came to."""
+        """What trainings of a candidate come to on the mean; of one of the table, what they came to.
+
+        Its seed does not matter, and what it learns from an ensemble is not known: a table has no ensembles.
+        """
+        if candidate.recipe.seed or candidate.soft_labels:
+            candidate = replace(candidate, recipe=replace(candidate.recipe, seed=0, soft_labels=0.0))
         if (known := self._known.get(candidate.id)) is not None:
             return known
-        if candidate.id not in self._guessed:
-            point = np.array(self.space.encode(candidate), dtype=np.float32)
-            test, validation = (
-                float(np.mean([booster.predict(point[None])[0] for booster in boosters])) for boosters in self._losses
-            )
-            behind = np.maximum.accumulate(self._behind.predict(_with_fidelities(point))[::-1])[::-1]
-            seconds = float(np.exp(self._seconds.predict(point[None])[0]))
-            self._guessed[candidate.id] = Curve(validation, test, np.maximum(behind, 0.0), seconds)
-        return self._guessed[candidate.id]
+        return self._guess(candidate)[0]
 
     def draw(self, candidate: Candidate, rng: random.Random) -> Curve:
         """What one training of a candidate may come to: the mean, and noise as between seeds of the table."""
@@ -155,8 +156,19 @@ class Surrogate:
 
     def macs(self, candidate: Candidate) -> float:
         """Multiply–accumulates a row, about."""
-        point = np.array(self.space.encode(candidate), dtype=np.float32)
-        return float(np.exp(self._macs.predict(point[None])[0]))
+        return self._guess(candidate)[1]
+
+    def _guess(self, candidate: Candidate) -> tuple[Curve, float]:
+        """A candidate's curve and its multiply–accumulates, by its choices alone."""
+        if candidate.id not in self._guessed:
+            point = np.array(self.space.encode(candidate), dtype=np.float32)
+            *losses, seconds, macs = self._whole.predict(point)
+            behind = np.array([self._behind.predict(line)[0] for line in _with_fidelities(point)])
+            # It is never further behind than it was before.
+            behind = np.minimum.accumulate(np.maximum(behind, 0.0))
+            curve = Curve(float(np.mean(losses[BAGS:])), float(np.mean(losses[:BAGS])), behind, float(np.exp(seconds)))
+            self._guessed[candidate.id] = curve, float(np.exp(macs))
+        return self._guessed[candidate.id]
 
 
 def _held_out(points: np.ndarray, losses: np.ndarray, curves: dict[str, list[Curve]], seed: int) -> Fit:

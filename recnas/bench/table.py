@@ -155,7 +155,7 @@ class Table:
         fidelities = line["stop_fidelity"]
         # Fidelities are single-precision numbers there.
         stop = int(np.searchsorted(fidelities, fidelity - 1e-6))
-        diverged = line["diverged"] is not None
+        diverged = isinstance(line["diverged"], str)
         if stop >= len(fidelities) - (0 if diverged else 1):
             # It is at its end, or lost patience or diverged before it came so far.
             last = float(fidelities[-1]) if len(fidelities) else 0.0

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from recnas.bench.curves import GRID, curve_of
+from recnas.bench.forest import Forest
 from recnas.bench.surrogate import Surrogate
 from recnas.util.errors import InputError
 from tests.bench.tables import made_up, space_of
@@ -60,3 +61,15 @@ def test_a_curve_falls_to_what_the_training_came_to() -> None:
     assert whole.finished
     assert paused.seconds == pytest.approx(0.2 * whole.seconds)
     assert [epoch.rows for epoch in paused.epochs] == [125, 250, 500, 1000]
+
+
+def test_a_forest_says_what_its_boosters_say() -> None:
+    import lightgbm
+
+    source = np.random.default_rng(0)
+    points, targets = source.normal(size=(200, 7)).astype(np.float32), source.normal(size=(3, 200))
+    settings = {"num_leaves": 6, "min_data_in_leaf": 3, "verbosity": -1}
+    boosters = [lightgbm.train(settings, lightgbm.Dataset(points, target), 20) for target in targets]
+    forest = Forest.of(boosters)
+    for point in source.normal(size=(50, 7)).astype(np.float32):
+        assert forest.predict(point) == pytest.approx([booster.predict(point[None])[0] for booster in boosters])

@@ -40,7 +40,9 @@ from recnas.util.files import read_json, read_json_lines, write_json, write_text
 Work, Done = TypeVar("Work"), TypeVar("Done")
 
 
-def build(settings: TableSettings, *, overwrite: bool = False, resume: bool = False, progress: bool = True) -> Path:
+def build_table(
+    settings: TableSettings, *, overwrite: bool = False, resume: bool = False, progress: bool = True
+) -> Path:
     """Makes a table of trained candidates; everything it measures is in the run's folder.
 
     A process that is killed loses the trainings in flight; with `resume` the same table is gone on with, by any number
