@@ -18,7 +18,7 @@ from recnas.candidates.evaluation import Evaluation
 from recnas.execution.executor import computing_with
 from recnas.execution.opening import open_executor
 from recnas.nn.model import sizes
-from recnas.runs.folder import FREE_TO_CHANGE, finished, open_run
+from recnas.runs.folder import finished, open_run
 from recnas.runs.plan import Plan, PlannedStage
 from recnas.runs.settings import Settings
 from recnas.search.baselines import train_baselines
@@ -249,7 +249,7 @@ class Runs:
         then = Settings.from_mapping(before["settings"], str(path)).to_mapping()
         for place, _, _ in leaves(Settings):
             # Each search and each training has its own of the seed.
-            if place[0] not in FREE_TO_CHANGE and place != ("seed",):
+            if place[0] not in Settings.free_to_change and place != ("seed",):
                 self._compare(".".join(place), *(_at(item, place) for item in (then, now["settings"])))
 
     def _compare(self, name: str, before: Any, now: Any) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 from recnas.cli.base import Command, add_debug_flag
 from recnas.cli.baselines import BASELINES
+from recnas.cli.bench import BENCH
 from recnas.cli.describe import DESCRIBE
 from recnas.cli.evaluate import EVALUATE
 from recnas.cli.export import EXPORT
@@ -32,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     SEARCH,
     BASELINES,
     STUDY,
+    BENCH,
     PORTFOLIO,
     STATUS,
     REPORT,

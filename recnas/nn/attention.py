@@ -1,4 +1,4 @@
-"""Self-attention with heads of width 2, for training and scoring on a CPU.
+"""Self-attention with heads of width 2, on a CPU.
 
 torch's fused attention is made for wide heads: at width 2 nearly all of its time goes into products with two columns.
 """
@@ -17,8 +17,11 @@ from recnas.util.cores import available_cores
 
 
 def takes(packed: Tensor, heads: int) -> bool:
-    """Whether `attention` can be used."""
-    return kernels.take(packed) and packed.shape[-1] == 3 * kernels.HEAD_WIDTH * heads
+    """Whether `attention` can be used.
+
+    Where a network is exported, tensors are of other types, and torch's own operator is what is exported.
+    """
+    return type(packed) is Tensor and kernels.take(packed) and packed.shape[-1] == 3 * kernels.HEAD_WIDTH * heads
 
 
 def attention(packed: Tensor, heads: int) -> Tensor:
@@ -51,7 +54,8 @@ class _Attention(torch.autograd.Function):
 
 def _over_rows(kernel: Callable[..., None], *tensors: Tensor) -> None:
     """Runs a kernel that treats every row alone."""
-    threads = min(torch.get_num_threads(), len(tensors[0]))
+    # Of no rows there is one part.
+    threads = max(1, min(torch.get_num_threads(), len(tensors[0])))
     parts = [tensor.detach().tensor_split(threads) for tensor in tensors]
     calls = [[part.numpy() for part in parts] for parts in zip(*parts, strict=True)]
     if threads == 1:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recnas.nn import attention
+
 NORM_EPS = 1e-5
 
 
@@ -54,6 +56,8 @@ class Primitives:
 
     def attention(self, packed: Tensor, heads: int) -> Tensor:
         """Self-attention; queries, keys and values side by side `[B, tokens, 3E]` → `[B, tokens, E]`."""
+        if attention.takes(packed, heads):
+            return attention.attention(packed, heads)
         query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in packed.chunk(3, dim=-1))
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
@@ -98,14 +102,6 @@ class WeightSlices(Primitives):
     def leaf(self, weights: Tensor) -> Tensor:
         """The tensor that is computed with in the place of a parameter's slice: the slice itself, here."""
         return weights
-
-    def attention(self, packed: Tensor, heads: int) -> Tensor:
-        # Only here, as a finished network needs no compiler.
-        from recnas.nn import attention
-
-        return (
-            attention.attention(packed, heads) if attention.takes(packed, heads) else super().attention(packed, heads)
-        )
 
     @property
     def taken(self) -> list[WeightSlice]:

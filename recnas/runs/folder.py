@@ -41,8 +41,6 @@ RECORDS = (CONFIG, FILE_NAME, DATA, "history.jsonl", PROXIES, RESULTS, "architec
 """What tells of a run besides its models, where it is there."""
 LOOKS = 10
 """How often a lock is tried, 0.05 s apart."""
-# A resumed run may have more workers, write more often, or be somewhere else; what a study measured may be judged anew.
-FREE_TO_CHANGE = {"data", "run", "workers", "ray", "checkpoint_seconds", "sharding", "rankings"}
 
 
 @contextmanager
@@ -246,8 +244,10 @@ def check_finished(run: Path) -> None:
     command = command_of(run)
     if command is None and not is_finished(run):
         raise InputError(f"{run}: no {CONFIG}, so this is not a run's folder; `recnas search` makes one")
-    if command == "study":
-        raise InputError(f"{run} is the folder of a study, which keeps no models; a run of `recnas search` has some")
+    if command in (what := {"study": "a study", "bench": "a table of trained candidates"}):
+        raise InputError(
+            f"{run} is the folder of {what[command]}, which keeps no models; a run of `recnas search` has some"
+        )
     if not is_finished(run):
         if is_at_work(run):
             raise InputError(
@@ -337,7 +337,7 @@ def check_settings(settings: Kind) -> Kind:
     config = begun_with(run, kind.command)
     before = kind.from_mapping(config or {}, str(run / CONFIG))
     for path, _, _ in leaves(kind):
-        if path[0] in FREE_TO_CHANGE:
+        if path[0] in kind.free_to_change:
             continue
         old, new = before, settings
         for name in path:
@@ -407,8 +407,10 @@ def _is_run(folder: Path) -> bool:
 
 
 def _command(config: Mapping[str, Any]) -> str:
-    # Only a study has several warm-ups.
-    return "study" if "warmups" in config else "search"
+    # Only studies, and the tables that are made like them, have several warm-ups.
+    if "warmups" not in config:
+        return "search"
+    return "bench" if "recipes_of" in config else "study"
 
 
 def _now() -> str:

@@ -150,6 +150,7 @@ class Settings:
     Attributes:
         command: What it is the settings of.
         code_flags: Settings that may name code of a user's own, as dotted names; see `confirmation`.
+        free_to_change: Settings that a run may be resumed with other values of.
         data: The data set's folder.
         run: The run's folder.
         strategy_trains: Of a strategy of the user's own, whether it trains candidates, as its class says; None: it was
@@ -164,6 +165,10 @@ class Settings:
         "evolution.objectives": CodeFlag("--objectives", "objective"),
         "final.baselines": CodeFlag("--baselines", "baseline"),
     }
+    # A resumed run may have more workers, write more often, or be somewhere else.
+    free_to_change: ClassVar[frozenset[str]] = frozenset(
+        ("data", "run", "workers", "ray", "checkpoint_seconds", "sharding")
+    )
 
     data: str = ""
     run: str = ""

@@ -67,7 +67,7 @@ def begin(context: RunContext) -> Beginning:
     at_once = AT_ONCE if seconds is None else settings.processes
     of_trees = [item for item in proposed if item.values * ROWS_A_VALUE <= context.dataset.rows("train")]
     said, gains = settings.inputs.dropped, feature_gains(context.dataset, seed=stage_seed(settings, "features"))
-    droppable = _droppable(context.dataset.own_schema, gains, said)
+    droppable = droppable_features(context.dataset.own_schema, gains, said)
     found = Beginning(*_listed(proposed), *_listed(of_trees), at_once, droppable)
     told = {
         "gains": [item.gain for item in proposed],
@@ -83,7 +83,7 @@ def _listed(proposed: Sequence[ProposedCross]) -> tuple[tuple[str, ...], int]:
     return tuple(item.cross for item in proposed), sum(item.share >= HELPFUL for item in proposed)
 
 
-def _droppable(own: Schema, gains: Mapping[str, float], said: Sequence[str]) -> tuple[str, ...]:
+def droppable_features(own: Schema, gains: Mapping[str, float], said: Sequence[str]) -> tuple[str, ...]:
     """Features that may be dropped, the least useful first: half of them at most, and never all ids.
 
     Args:

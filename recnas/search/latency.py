@@ -135,22 +135,33 @@ class Latencies:
                 os.fsync(file.fileno())
         return self._kept[of, name]
 
-    @torch.no_grad()
     def _median_ms(self, call: Callable[[], object]) -> float:
-        """Median time of a call; others may be at work on the machine, so a mean would not do."""
-        times: list[float] = []
-        with computing_with(self._limits.latency_threads):
-            for _ in range(WARM_UP_CALLS):
-                call()
-            while len(times) < MIN_CALLS or (len(times) < MAX_CALLS and sum(times) < ENOUGH_SECONDS):
-                self._wait()
-                start = time.perf_counter()
-                call()
-                self._wait()
-                times.append(time.perf_counter() - start)
-        return 1000 * statistics.median(times)
+        return median_ms(call, self._device, self._limits.latency_threads)
 
-    def _wait(self) -> None:
-        """A GPU works on while the call has returned."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+
+@torch.no_grad()
+def median_ms(call: Callable[[], object], device: torch.device, threads: int) -> float:
+    """Median wall time of a call in milliseconds; others may be at work on the machine, so a mean would not do.
+
+    Args:
+        call: What is timed.
+        device: Where it computes.
+        threads: How many compute it on a CPU.
+    """
+    times: list[float] = []
+    with computing_with(threads):
+        for _ in range(WARM_UP_CALLS):
+            call()
+        while len(times) < MIN_CALLS or (len(times) < MAX_CALLS and sum(times) < ENOUGH_SECONDS):
+            _wait(device)
+            start = time.perf_counter()
+            call()
+            _wait(device)
+            times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)
+
+
+def _wait(device: torch.device) -> None:
+    """A GPU works on while the call has returned."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -71,7 +71,7 @@ def train_candidate(settings: Settings, evaluation: Evaluation, dataset: Dataset
     if known is None:
         if processes.leads:
             folder.begin()
-        run = _TrainingRun(settings, dataset, candidate, folder, checkpoint, processes)
+        run = TrainingRun(settings, dataset, candidate, folder, checkpoint, processes)
         known = run.to(rows)
     elif not known.paused:
         checkpoint.remove()
@@ -123,8 +123,18 @@ def import_code(settings: Settings, candidate: Candidate) -> None:
 
 
 @dataclass
-class _TrainingRun:
-    """A training under way."""
+class TrainingRun:
+    """A training under way, from scratch or from its last checkpoint.
+
+    Attributes:
+        settings: The run's.
+        dataset: What the candidate is fed.
+        candidate: Which one.
+        folder: Its own in the run.
+        checkpoint: Of its state.
+        processes: Those that train together.
+        model: With the weights that it has now.
+    """
 
     settings: Settings
     dataset: Dataset

@@ -146,7 +146,7 @@ class Portfolio(Strategy):
             trial = self._under_way.pop(result.candidate.id)
             before = 0 if trial.result is None else trial.result.training.rows
             self._pace.learn(result, result.training.rows - before)
-            trial.result = result
+            trial.learn(result)
             self._clock = max(self._clock, result.clock or 0.0)
             if trial.loss is None:
                 trial.rung += 1

@@ -21,9 +21,10 @@ class Trial:
         evaluation: As it was first asked for.
         kind: That of its network.
         patience: The share of the budget that its whole training may take.
-        result: The last one; None before the first.
+        result: The last one; None before the first. See `learn`.
         rung: The place in `RUNGS` of the next comparison; as many as there are: none.
         stopped: Whether it was compared, and did not go on.
+        loss: What its whole training came to; infinite where it diverged, None while it has not ended.
     """
 
     evaluation: Evaluation
@@ -32,6 +33,15 @@ class Trial:
     result: Result | None = None
     rung: int = 0
     stopped: bool = False
+    loss: float | None = None
+
+    def learn(self, result: Result) -> None:
+        """Notes what its training has come to."""
+        self.result, training = result, result.training
+        if training.diverged is not None:
+            self.loss = math.inf
+        elif training.finished:
+            self.loss = training.validation.log_loss
 
     @property
     def are_trees(self) -> bool:
@@ -42,16 +52,6 @@ class Trial:
     def settled(self) -> Candidate:
         """Its candidate, with what its training found out."""
         return self.evaluation.candidate if self.result is None else self.result.settled
-
-    @property
-    def loss(self) -> float | None:
-        """What its whole training came to; infinite where it diverged, None while it has not ended."""
-        if self.result is None:
-            return None
-        training = self.result.training
-        if training.diverged is not None:
-            return math.inf
-        return training.validation.log_loss if training.finished else None
 
     @property
     def fidelity(self) -> float:

@@ -229,7 +229,7 @@ def _score(context: StudyContext) -> list[ScoringResult]:
     for amount in settings.warmups:
         left = [item for item in work[len(scored) :] if item.warmup == amount]
         if left and warmup_stage(amount) in context.plan:
-            _warm_up(context, amount)
+            warm_up(context, amount)
         with (
             context.console.bar(len(candidates), scoring_stage(amount), "candidates") as bar,
             writing(path),
@@ -244,7 +244,7 @@ def _score(context: StudyContext) -> list[ScoringResult]:
                     scored.append(result)
                     bar.update()
         # Nobody asks for it any more, and it is large.
-        _supernet_weights(settings, amount).unlink(missing_ok=True)
+        supernet_weights(settings, amount).unlink(missing_ok=True)
     return scored
 
 
@@ -258,10 +258,10 @@ def _read_scores(path: Path, work: Sequence[Scoring]) -> list[ScoringResult]:
     return scored
 
 
-def _warm_up(context: StudyContext, amount: float) -> None:
+def warm_up(context: StudyContext, amount: float) -> None:
     """Warms a supernet up, unless that was done before."""
     settings, console = context.settings, context.console
-    own, weights = scores.settings_of(settings, amount), _supernet_weights(settings, amount)
+    own, weights = scores.settings_of(settings, amount), supernet_weights(settings, amount)
     if not weights.exists():
         # They went after the last scoring; but scorings were lost since, as in a power cut.
         (weights.parent / "warmup.json").unlink(missing_ok=True)
@@ -271,7 +271,8 @@ def _warm_up(context: StudyContext, amount: float) -> None:
     (weights.parent / "optimizer.safetensors").unlink(missing_ok=True)
 
 
-def _supernet_weights(settings: StudySettings, amount: float) -> Path:
+def supernet_weights(settings: StudySettings, amount: float) -> Path:
+    """The file of a warmed-up supernet's weights, which is there until all candidates are scored."""
     return warmup_folder(settings.run, amount) / SUPERNET_WEIGHTS
 
 

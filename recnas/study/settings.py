@@ -23,6 +23,7 @@ class StudySettings(Settings):
     Attributes:
         command: What it is the settings of.
         code_flags: As in `Settings`.
+        free_to_change: As in `Settings`.
     """
 
     command: ClassVar[str] = "study"
@@ -32,6 +33,8 @@ class StudySettings(Settings):
         "proxies": CodeFlag("--proxy", "ranking"),
         "rankings": CodeFlag("--ranking", "ranking"),
     }
+    # What was measured may be judged anew.
+    free_to_change: ClassVar[frozenset[str]] = Settings.free_to_change | {"rankings"}
 
     candidates: int = setting(60, help="random architectures that are trained from scratch and scored")
     seeds: int = setting(3, help="trainings of each")

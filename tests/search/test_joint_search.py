@@ -25,7 +25,7 @@ from recnas.features.schema import Schema
 from recnas.report import write_report
 from recnas.runs.settings import Settings
 from recnas.runs.status import read_status
-from recnas.search.beginning import _droppable
+from recnas.search.beginning import droppable_features
 from recnas.search.feeding import taught, teacher_file
 from recnas.search.run import on_all_cores
 from recnas.strategies.portfolio import SOFT_LABELS
@@ -146,13 +146,13 @@ def test_what_says_least_of_a_click_may_be_dropped_but_half_of_the_features_and_
     assert len(found) == (own.num_sparse + len(own.dense)) // 2
     ids = [feature.name for feature in own.sparse]
     for said in ((), ("time",), tuple(ids[1:]), ("user",)):
-        droppable = _droppable(own, dict.fromkeys([*ids, "hour", "age"], 0.0), said)
+        droppable = droppable_features(own, dict.fromkeys([*ids, "hour", "age"], 0.0), said)
         left = [name for name in (*ids, *(item.name for item in own.dense)) if name not in said]
         assert len(droppable) <= len(left) // 2
         assert not set(droppable) & set(said)
         assert set(ids) - set(droppable) - set(said)
     # Where all ids are dropped, a joint id is left that a user asked for.
-    assert set(_droppable(own, gains, ids)) <= {item.name for item in own.dense}
+    assert set(droppable_features(own, gains, ids)) <= {item.name for item in own.dense}
     assert "Features that may be left out" in write_report(searched).read_text()
 
 

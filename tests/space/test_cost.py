@@ -1,6 +1,7 @@
 """What an architecture costs, counted from the value, is what its network is made of and computes."""
 
 import random
+from unittest import mock
 
 import pytest
 import torch
@@ -21,8 +22,13 @@ def _network(arch: Architecture, dense: int, fields: int, dim: int = 16) -> Choi
 
 def _flops(network: ChoiceNetwork, arch: Architecture | None = None) -> int:
     dense, fields = torch.randn(ROWS, network.num_dense), torch.randn(ROWS, network.num_sparse, network.dim)
-    # The fused kernels of attention hide their products from the counter.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    # The fused kernels of attention, torch's and our own, hide their products from the counter.
+    with (
+        torch.no_grad(),
+        mock.patch("recnas.nn.attention.takes", return_value=False),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
         network(dense, fields, arch)
     return counter.get_total_flops()
 

@@ -1,0 +1,192 @@
+"""A table from a data set: candidates drawn, trained with every seed, measured by proxies, in a folder that grows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recnas.bench.candidates import draw_candidates, space_of
+from recnas.bench.folder import SPACE, TRAININGS
+from recnas.bench.pack import pack
+from recnas.bench.settings import NETWORKS, TableSettings
+from recnas.bench.space import TableSpace
+from recnas.bench.trainings import IN_FLIGHT, Repetition, TableTraining
+from recnas.bench.worker import TableWorker
+from recnas.candidates.evaluation import Evaluation
+from recnas.data import Dataset
+from recnas.execution.opening import open_executor
+from recnas.nn.processes import num_started
+from recnas.proxies.registry import check_proxy_name
+from recnas.runs.folder import check_openable, open_run, shared_files
+from recnas.runs.outlook import Outlook
+from recnas.runs.plan import Plan, PlannedStage, write_plan
+from recnas.search.costs import Costs
+from recnas.search.data_summary import say_rows
+from recnas.search.feeding import keep_inputs, open_data
+from recnas.search.plan import plan_warmup, rows_of_scoring
+from recnas.search.scoring import check_proxy_rows
+from recnas.study.folder import SCORES, TRAINING, scoring_stage, warmup_stage
+from recnas.study.run import StudyContext, supernet_weights, warm_up
+from recnas.study.scores import Scoring, ScoringResult, find_proxies, proxy_names
+from recnas.util import bench_forms, study_forms
+from recnas.util.console import Console
+from recnas.util.errors import InputError
+from recnas.util.files import read_json, read_json_lines, write_json, write_text, writing
+
+Work, Done = TypeVar("Work"), TypeVar("Done")
+
+
+def build_table(
+    settings: TableSettings, *, overwrite: bool = False, resume: bool = False, progress: bool = True
+) -> Path:
+    """Makes a table of trained candidates; everything it measures is in the run's folder.
+
+    A process that is killed loses the trainings in flight; with `resume` the same table is gone on with, by any number
+    of workers, also with more candidates or seeds than it was begun with. Only times differ.
+
+    Args:
+        settings: What it is to hold.
+        overwrite: Replace an earlier table in that folder.
+        resume: Go on with the table in that folder, if there is one.
+        progress: Show how far it is, on standard error.
+
+    Returns:
+        The Parquet file; see `recnas.bench.table`.
+
+    Raises:
+        InputError: The data set or the settings do not fit, or the folder is taken.
+        RunError: A warm-up diverged, or all trainings did.
+    """
+    console = Console(progress)
+    for name in proxy_names(settings):
+        check_proxy_name(name)
+    if num_started() > 1:
+        raise InputError("a table is made in one process with --workers; start it without torchrun")
+    dataset = open_data(settings)
+    check_openable(settings, dataset.own_schema, overwrite, resume)
+    by_networks = settings.varies == NETWORKS
+    proxies = find_proxies(settings) if by_networks else {}
+    if any(proxy.declaration.inherits for proxy in proxies.values()):
+        check_proxy_rows(settings, dataset)
+    say_rows(console, dataset)
+    with (
+        open_executor(
+            settings.workers, settings.ray, TableWorker, (settings.as_seen_by_workers,), console.say
+        ) as executor,
+        open_run(settings, dataset.own_schema, overwrite, resume) as run,
+    ):
+        space = _space_in(run, settings, dataset)
+        candidates = draw_candidates(settings, space, Costs(settings, dataset))
+        plan = _plan(settings, dataset)
+        write_plan(run, plan)
+        console.stages, console.outlook = plan.names, Outlook(plan)
+        for inputs in dict.fromkeys(candidate.inputs for candidate in candidates):
+            keep_inputs(run, inputs, open_data(settings, inputs))
+        executor.check_files(shared_files(run, dataset.path))
+        context = StudyContext(run, settings, dataset, candidates, plan, executor, console)
+        _train(context)
+        if (left := run / IN_FLIGHT).exists():
+            left.rmdir()
+        for amount in settings.warmups if by_networks else (0.0,):
+            _score(context, amount)
+    return pack(settings.run)
+
+
+def _space_in(run: Path, settings: TableSettings, dataset: Dataset) -> TableSpace:
+    """Where a table's candidates are drawn from: found out once, then read."""
+    file = run / SPACE
+    if file.exists():
+        return TableSpace.from_json(read_json(file, form=bench_forms.Space))
+    space = space_of(settings, dataset)
+    write_json(file, space.to_json())
+    return space
+
+
+def _plan(settings: TableSettings, dataset: Dataset) -> Plan:
+    rows = dataset.rows("train")
+    trainings = settings.candidates * settings.seeds
+    stages = [PlannedStage(TRAINING, trainings, "trainings", settings.final.epochs * rows)]
+    if settings.varies != NETWORKS:
+        return Plan((*stages, PlannedStage(scoring_stage(0.0), settings.candidates, "candidates", trains=False)))
+    declarations = [proxy.declaration for proxy in find_proxies(settings).values()]
+    inherited = [item for item in declarations if item.inherits]
+    for amount in settings.warmups:
+        if inherited:
+            stages.append(plan_warmup(warmup_stage(amount), settings, amount, rows))
+        work = rows_of_scoring(settings.proxy, declarations if amount == settings.warmups[0] else inherited)
+        stages.append(PlannedStage(scoring_stage(amount), settings.candidates, "candidates", work, trains=False))
+    return Plan(tuple(stages))
+
+
+def _train(context: StudyContext) -> None:
+    """Trains what is not in the file yet: all candidates with one seed, then with the next."""
+    settings, path = context.settings, context.run / TRAININGS
+    known = {(line["id"], line["seed"]) for line in _whole_lines(path, bench_forms.TrainingLine)}
+    work = [Repetition(candidate, seed) for seed in range(settings.seeds) for candidate in context.candidates]
+    left = [item for item in work if item.key not in known]
+    _measured(context, TRAINING, "trainings", path, left, len(work), TableWorker.train, _training_line)
+
+
+def _score(context: StudyContext, amount: float) -> None:
+    """Measures by proxies, after one warm-up, what is not in the file yet."""
+    settings, path = context.settings, context.run / SCORES
+    known = {line["id"] for line in _whole_lines(path, study_forms.StudyScores) if line["warmup"] == amount}
+    left = [
+        Scoring(Evaluation(candidate), amount)
+        for candidate in context.candidates
+        if not known & {candidate.id, candidate.network_id}
+    ]
+    if left and warmup_stage(amount) in context.plan:
+        warm_up(context, amount)
+    total = len(context.candidates)
+    _measured(context, scoring_stage(amount), "candidates", path, left, total, TableWorker.measure, _score_line)
+    # Nobody asks for it any more, and it is large.
+    supernet_weights(settings, amount).unlink(missing_ok=True)
+
+
+def _training_line(repetition: Repetition, training: TableTraining) -> dict[str, Any]:
+    return asdict(training) | {"candidate": repetition.candidate.to_json()}
+
+
+def _score_line(scoring: Scoring, scored: ScoringResult) -> dict[str, Any]:
+    return scored.to_json()
+
+
+def _whole_lines(path: Path, form: Any) -> list[dict[str, Any]]:
+    """What a file has up to a line that was damaged or cut short, which goes."""
+    lines = read_json_lines(path, form)
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return lines
+
+
+def _measured(
+    context: StudyContext,
+    stage: str,
+    unit: str,
+    path: Path,
+    left: Sequence[Work],
+    total: int,
+    method: Callable[[TableWorker, Work], Done],
+    to_line: Callable[[Work, Done], dict[str, Any]],
+) -> None:
+    """Does what is left of a stage, and adds a line to a file for each as soon as it is done."""
+    todo = [list(left)]
+
+    def more() -> Sequence[Work]:
+        return todo.pop() if todo else ()
+
+    with (
+        context.console.bar(total, stage, unit) as bar,
+        writing(path),
+        path.open("a", encoding="utf-8") as file,
+        closing(context.executor.as_done(method, more)) as results,
+    ):
+        bar.skip(total - len(left))
+        for item, result in results:
+            file.write(json.dumps(to_line(item, result)) + "\n")
+            file.flush()
+            bar.update()
