@@ -43,5 +43,7 @@ def path_of(name: str | Path) -> Iterator[Path]:
             yield file
         return
     if not Path(name).exists():
-        raise InputError(f"no table is named {name!r}; known are {', '.join(known)}, and Parquet files by their paths")
+        raise InputError(
+            f"no table is named {str(name)!r}; known are {', '.join(known)}, and Parquet files by their paths"
+        )
     yield Path(name)

@@ -14,7 +14,10 @@ from recnas.study import StudySettings, run_study
 from recnas.util.errors import suggested
 
 OTHERS = (
+    "budget",
+    "with_trees",
     "strategy",
+    "portfolio",
     "warmup.amount",
     "proxy.score",
     "proxy.rerank",
