@@ -30,20 +30,24 @@ class Pace:
         self._seconds_a_unit: dict[str, list[float]] = {}
         self._of_trees: list[float] = []
 
-    def learn(self, result: Result, rows: int) -> None:
+    def learn(self, result: Result, before: Result | None = None) -> None:
         """Notes what an evaluation took.
 
         Args:
             result: What came of it.
-            rows: Training rows that it has seen, and no evaluation before.
+            before: What had come of the training when it paused, if it went on from there: its rows and seconds are
+                counted in those of the result.
         """
-        if rows <= 0 or result.seconds <= 0:
+        rows, seconds = result.training.rows, result.seconds
+        if before is not None:
+            rows, seconds = rows - before.training.rows, seconds - before.seconds
+        if rows <= 0 or seconds <= 0:
             return
         if are_trees(result.candidate.network):
-            self._of_trees.append(result.seconds * result.candidate.learning_rate)
+            self._of_trees.append(seconds * result.candidate.learning_rate)
         else:
             of_kind = self._seconds_a_unit.setdefault(_kind_of(result.candidate), [])
-            of_kind.append(result.seconds / self._work(result.candidate, rows))
+            of_kind.append(seconds / self._work(result.candidate, rows))
 
     def seconds(self, candidate: Candidate, share: float = 1.0) -> float | None:
         """How long a share of a candidate's training takes, at most; None while nothing was trained."""

@@ -144,8 +144,7 @@ class Portfolio(Strategy):
         """What it came to."""
         for result in results:
             trial = self._under_way.pop(result.candidate.id)
-            before = 0 if trial.result is None else trial.result.training.rows
-            self._pace.learn(result, result.training.rows - before)
+            self._pace.learn(result, trial.result)
             trial.learn(result)
             self._clock = max(self._clock, result.clock or 0.0)
             if trial.loss is None:

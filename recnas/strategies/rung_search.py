@@ -68,11 +68,7 @@ class RungSearch(Strategy):
         for result in results:
             name = result.candidate.id
             self._under_way.discard(name)
-            rows, seconds = result.training.rows, result.seconds
-            if (before := self._results.get(name)) is not None:
-                # A training that goes on counts what it took until it paused, too.
-                rows, seconds = rows - before.training.rows, seconds - before.seconds
-            self._pace.learn(replace(result, seconds=seconds), rows)
+            self._pace.learn(result, self._results.get(name))
             self._results[name], self._reached[name] = result, self._asked[name]
             self._clock = max(self._clock, result.clock or 0.0)
 

@@ -76,7 +76,7 @@ class WholeTraining(Strategy):
         """What it came to."""
         for result in results:
             self._under_way.discard(result.candidate.id)
-            self._pace.learn(result, result.training.rows)
+            self._pace.learn(result)
             self._clock = max(self._clock, result.clock or 0.0)
             self.trained.append(Trained(result.candidate.id, result.settled, -result.score))
             self.learn(self.trained[-1])

@@ -44,10 +44,10 @@ class World:
     told: list[Result] = field(default_factory=list)
 
     def evaluate(self, evaluation: Evaluation) -> Result:
-        candidate, before = evaluation.candidate, 0
+        candidate, before, spent_before = evaluation.candidate, 0, 0.0
         for result in self.told:
             if result.candidate == candidate:
-                before = result.training.rows
+                before, spent_before = result.training.rows, result.seconds
         rows = max(1, evaluation.rows(ROWS))
         self.clock += (spent := self.seconds_a_pass * (rows - before) / ROWS)
         total = candidate.passes * ROWS
@@ -59,8 +59,11 @@ class World:
             for seen in points
             if seen <= rows
         )
-        training = Training(() if diverged else epochs, rows == total and not diverged, diverged, spent, 10)
-        result = replace(Result.of_training(evaluation, training), seconds=spent, clock=self.clock)
+        # A training that goes on counts what it took until it paused, too.
+        training = Training(
+            () if diverged else epochs, rows == total and not diverged, diverged, spent_before + spent, 10
+        )
+        result = replace(Result.of_training(evaluation, training), clock=self.clock)
         self.asked.append(evaluation)
         self.told.append(result)
         return result
@@ -238,8 +241,13 @@ def test_the_pace_is_learned_and_says_how_long_a_training_takes() -> None:
     small, large = own_candidate("dnn"), own_candidate("dcnv2")
     assert pace.seconds(small) is None
     training = Training((Epoch(0.1, 1, ROWS, 0.5, Quality(0.5, 0.7), 2.0),), False, None, 2.0, 1)
-    pace.learn(Result(Evaluation(small, 0.2), -0.5, 2.0, training=training), ROWS)
+    paused = Result(Evaluation(small, 0.2), -0.5, 2.0, training=training)
+    pace.learn(paused)
     assert pace.seconds(small, 0.2) == pytest.approx(2.0)
+    assert pace.seconds(small) == pytest.approx(10.0)
+    # What it took until it paused is counted in what it took until it went on to pause again, once.
+    further = Training((*training.epochs, Epoch(0.1, 2, 2 * ROWS, 0.5, Quality(0.5, 0.7), 4.0)), False, None, 4.0, 1)
+    pace.learn(Result(Evaluation(small, 0.4), -0.5, 4.0, training=further), paused)
     assert pace.seconds(small) == pytest.approx(10.0)
     assert pace.seconds(large) == pytest.approx(10.0 * (1e6 + 4e5) / 4e5)
     assert loss_at(training, ROWS - 1) is None
