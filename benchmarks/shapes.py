@@ -208,7 +208,9 @@ def _ids(values_a_row: float, rows: int, folder: Path) -> list[str]:
     tables.mkdir()
     for number, start in enumerate(range(0, rows, AT_ONCE)):
         size = min(AT_ONCE, rows - start)
-        part = _table(size, 4, seed=start).with_columns(user=rng.integers(int(values_a_row * rows), size=size))
+        users = pl.Series("user", rng.integers(int(values_a_row * rows), size=size))
+        # Words are hashed, which whole numbers are not.
+        part = _table(size, 4, seed=start).with_columns(pl.format("u{}", users).alias("user"))
         part.write_parquet(tables / f"{number:05d}.parquet")
     return ["--input", str(tables), *_roles(4), "user"]
 
