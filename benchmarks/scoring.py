@@ -2,11 +2,13 @@
 
     python benchmarks/scoring.py                  # all spaces, 13 dense and 26 sparse features, 4 batches of 512 rows
     python benchmarks/scoring.py --space nasrec-small --candidates 100 --warmup-steps 0
+    python benchmarks/scoring.py --macs 7000000 --candidates 10 --masked 0 --warmup-steps 0   # as large as evolved ones
 
-For random candidates, all scored one after the other on one thread and then side by side on all, it prints: seconds a
-candidate, multiply-accumulates a row of the live part, the share of this machine's matrix rate that they reach
-(measured between the candidates of the same run), where a thread's time goes, the ratio to full-width masked scoring
-with dense gradients (benchmarks/masked.py) in the same process, and the same ratio for a step of the warm-up.
+For random candidates, in single precision and in bfloat16 where the processor multiplies it, in turns, all scored one
+after the other on one thread and then side by side on all, it prints: seconds a candidate, multiply-accumulates a row
+of the live part, the share of this machine's matrix rate in single precision that they reach (measured between the
+candidates of the same run), where a thread's time goes, the ratio to full-width masked scoring with dense gradients
+(benchmarks/masked.py) in the same process, and the same ratio for a step of the warm-up.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from recnas.proxies import statistics as proxy_statistics
 from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.expression import SIGEO, Expression
+from recnas.proxies.precision import PRECISIONS, multiplies_bfloat16
 from recnas.search.scoring import Scorer
 from recnas.space import SPACES, Architecture, SearchSpace, cost
 from recnas.train.warmup import PathLearner
@@ -68,6 +71,8 @@ def batch(rows: int, generator: torch.Generator) -> Batch:
     return Batch(dense, sparse, (torch.rand(rows, generator=generator) < 0.25).float())
 
 
+DRAWN = 1_000
+"""Random candidates of which the nearest to a size are taken."""
 KINDS = {
     "matrix products": ("aten::mm", "aten::bmm", "aten::addmm", "aten::addmm_"),
     "attention": ("_Attention", "_AttentionBackward"),
@@ -77,9 +82,10 @@ KINDS = {
 """Whose own time counts as what; all other operators of torch are the rest, and what no operator takes is Python."""
 
 
-def matrix_rate() -> float:
+def matrix_rate(dtype: torch.dtype = torch.float32) -> float:
     """Multiply-accumulates a second of one thread at products of the size that candidates have most."""
-    x, weight = torch.randn(512, 512), torch.randn(512, 512)
+    x, weight = torch.randn(512, 512).to(dtype), torch.randn(512, 512).to(dtype)
+    torch.mm(x, weight)
     start = time.thread_time()
     for _ in range(4):
         torch.mm(x, weight)
@@ -107,7 +113,11 @@ def time_goes(scorer: Scorer, candidates: Sequence[Architecture]) -> dict[str, f
     proxy_statistics._measure = marked
     try:
         with profile(activities=[ProfilerActivity.CPU]) as profiler:
-            seconds = timed(lambda: [scorer(evaluation_of(arch)) for arch in candidates])
+            # The profiler's times are those of a clock, which goes on while others have the core.
+            start = time.perf_counter()
+            for arch in candidates:
+                scorer(evaluation_of(arch))
+            seconds = time.perf_counter() - start
     finally:
         proxy_statistics._measure = measure
     own = {event.key: event.self_cpu_time_total / 1e6 for event in profiler.key_averages()}
@@ -170,6 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", choices=list(SPACES), nargs="*", default=list(SPACES))
     parser.add_argument("--candidates", type=int, default=40)
+    parser.add_argument("--macs", type=int, help="take the random candidates nearest to so many multiply-accumulates")
     parser.add_argument("--masked", type=int, default=10, help="candidates that are scored masked too")
     parser.add_argument("--warmup-steps", type=int, default=20, help="warm-up steps to time; 0: none")
     parser.add_argument("--batches", type=int, default=4)
@@ -183,23 +194,41 @@ def main() -> None:
         space, generator, rng = SearchSpace.named(name), torch.Generator().manual_seed(0), random.Random(0)
         supernet = Supernet(schema(), ShardedEmbeddings(schema(), EMBEDDING_DIM), space)
         batches = [batch(arguments.batch_size, generator) for _ in range(arguments.batches)]
-        measures = ScoringContext.of(supernet, ProxyBatches(supernet, batches)), Expression.parse(SIGEO)
-        scorer = Scorer(*measures)
-        candidates = [space.sample(rng) for _ in range(arguments.candidates)]
+        looked_up, sigeo = ProxyBatches(supernet, batches), Expression.parse(SIGEO)
+        contexts = {each: ScoringContext.of(supernet, looked_up, precision=each) for each in PRECISIONS}
+        if not multiplies_bfloat16():
+            del contexts["bf16"]
+            print("  this processor multiplies no bfloat16: single precision alone")
+        scorers = {each: Scorer(context, sigeo) for each, context in contexts.items()}
+        measures = contexts["fp32"], sigeo
+        candidates = [space.sample(rng) for _ in range(arguments.candidates if arguments.macs is None else DRAWN)]
+        if arguments.macs is not None:
+            candidates.sort(key=lambda arch: abs(macs(arch, 1) / 3 - arguments.macs))
+            candidates = candidates[: arguments.candidates]
         rows = arguments.batches * arguments.batch_size
-        for arch in candidates[:3]:
-            scorer(evaluation_of(arch))
-        seconds, rates = [], []
+        for each in scorers.values():
+            for arch in candidates[:3]:
+                each(evaluation_of(arch))
+        of_precision: dict[str, list[float]] = {each: [] for each in scorers}
+        rates, half_rates = [], []
         for arch in candidates:
             rates.append(matrix_rate())
-            seconds.append(timed(partial(scorer, evaluation_of(arch))))
-        rate = statistics.median(rates)
-        shares = [macs(arch, rows) / second / rate for arch, second in zip(candidates, seconds, strict=True)]
+            if len(scorers) > 1:
+                half_rates.append(matrix_rate(torch.bfloat16))
+            for each, own in scorers.items():
+                of_precision[each].append(timed(partial(own, evaluation_of(arch))))
+        rate, seconds = statistics.median(rates), of_precision["fp32"]
         print(f"\n{name}: {len(candidates)} random candidates, median (quartiles)")
         millions = [macs(arch, 1) / 3 / 1e6 for arch in candidates]
         print(f"  million multiply-accumulates a row, live part   {quartiles(millions)}")
-        print(f"  seconds of a candidate, one thread              {quartiles(seconds)}")
-        print(f"  share of the matrix rate, {rate / 1e9:.0f} G/s a thread        {quartiles(shares)}")
+        for each, own in of_precision.items():
+            print(f"  {each}: seconds of a candidate, one thread        {quartiles(own)}")
+            shares = [macs(arch, rows) / second / rate for arch, second in zip(candidates, own, strict=True)]
+            print(f"    times fp32's matrix rate, {rate / 1e9:.0f} G/s a thread      {quartiles(shares)}")
+        if half_rates:
+            print(f"  bf16's matrix rate                              {statistics.median(half_rates) / 1e9:.0f} G/s")
+            ratios = [one / other for one, other in zip(*of_precision.values(), strict=True)]
+            print(f"  fp32's seconds / bf16's                         {quartiles(ratios)}")
         torch.set_num_threads(arguments.threads)
         with ThisProcess(Scorer, measures) as executor:
             start = time.perf_counter()
@@ -210,8 +239,9 @@ def main() -> None:
         print(f"  seconds a candidate, {arguments.threads} side by side (mean)     {aside:.3f}")
         torch.set_num_threads(1)
         some = candidates[: max(3, len(candidates) // 4)]
-        kinds = time_goes(scorer, some)
-        print("  a thread's time: " + ", ".join(f"{kind} {share:.0%}" for kind, share in kinds.items()))
+        for each, own in scorers.items():
+            shares = ", ".join(f"{kind} {share:.0%}" for kind, share in time_goes(own, some).items())
+            print(f"  {each}, a thread's time: {shares}")
         if arguments.masked:
             rival = MaskedSupernet(schema(), space)
             masked_score(rival, candidates[0], batches)

@@ -38,7 +38,7 @@ class _Attention(torch.autograd.Function):
         packed = packed.contiguous()
         rows, tokens, columns = packed.shape
         result = packed.new_empty((rows, tokens, columns // 3))
-        tops, shares = packed.new_empty((2, rows, heads, tokens))
+        tops, shares = packed.new_empty((2, rows, heads, tokens), dtype=kernels.computed_in(packed))
         forward, ctx.kernel = kernels.attention(heads, tokens)
         _over_rows(forward, packed, result, tops, shares)
         ctx.save_for_backward(packed, result, tops, shares)
@@ -57,7 +57,7 @@ def _over_rows(kernel: Callable[..., None], *tensors: Tensor) -> None:
     # Of no rows there is one part.
     threads = max(1, min(torch.get_num_threads(), len(tensors[0])))
     parts = [tensor.detach().tensor_split(threads) for tensor in tensors]
-    calls = [[part.numpy() for part in parts] for parts in zip(*parts, strict=True)]
+    calls = [[kernels.array(part) for part in parts] for parts in zip(*parts, strict=True)]
     if threads == 1:
         kernel(*calls[0])
     else:

@@ -49,6 +49,53 @@ def _float_of_bits(context: Any, bits: Any) -> Any:
     return result(bits), generate
 
 
+@intrinsic
+def _bits_of_float(context: Any, value: Any) -> Any:
+    """The bits of a single-precision number."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.uint32(types.float32), generate
+
+
+def number(value):
+    """A number of an array, in a kernel: itself, or of bfloat16, whose bits are a uint16, in single precision."""
+    return value
+
+
+@overload(number)
+def _number_of_type(value):
+    if value == types.uint16:
+        # bfloat16 is the first half of single precision.
+        return lambda value: _float_of_bits(np.int32(np.uint32(value) << np.uint32(16)))
+    return lambda value: value
+
+
+def put(array, place, value):
+    """Writes a number to an array, in a kernel: itself, or rounded to bfloat16 where these are uint16."""
+    array[place] = value
+
+
+@overload(put)
+def _put_of_type(array, place, value):
+    if array.dtype == types.uint16:
+
+        def rounded(array, place, value):
+            bits = _bits_of_float(value)
+            # To the nearest, of two as near to the even one.
+            array[place] = np.uint16(
+                (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+            )
+
+        return rounded
+
+    def put_itself(array, place, value):
+        array[place] = value
+
+    return put_itself
+
+
 @jit
 def _exp2_single(x: Any) -> Any:
     """2^x for x up to 0 in single precision, to its last bit or two, in steps that vectorise."""

@@ -1,6 +1,7 @@
 """Loops that torch has no fast operator for, compiled by Numba for one CPU thread. They hold no lock while they run.
 
-Arrays are C-contiguous, float32 or float64; what a kernel writes to is said.
+Arrays are C-contiguous, of float32 or float64, or of bfloat16 as the uint16 of its bits: `array` gives them. Kernels
+compute with bfloat16 in float32. What a kernel writes to is said.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recnas.nn.compiled import LOG_2, Array, exp2, jit
+from recnas.nn.compiled import LOG_2, Array, exp2, jit, number, put
 
 HEAD_WIDTH = 2
 """Of the attention that there is a kernel for."""
@@ -21,31 +22,45 @@ HEAD_WIDTH = 2
 
 def take(tensor: Tensor) -> bool:
     """Whether the kernels take this tensor; torch's operators take every one."""
-    return tensor.is_cpu and tensor.dtype in (torch.float32, torch.float64)
+    return tensor.is_cpu and tensor.dtype in (torch.float32, torch.float64, torch.bfloat16)
+
+
+def array(tensor: Tensor) -> Array:
+    """A tensor's memory as the kernels take it."""
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def computed_in(tensor: Tensor) -> torch.dtype:
+    """The type of number that kernels compute with, given this tensor."""
+    return torch.float32 if tensor.dtype == torch.bfloat16 else tensor.dtype
 
 
 @jit
 def norm(x: Array, weight: Array, bias: Array, eps: float, relu: bool, y: Array, mean: Array, rstd: Array) -> None:
     """Layer norm of each row of `x [rows, n]`, then ReLU if wanted, into `y`; each row's mean and 1/σ as well."""
     rows, n = x.shape
-    count, floor, zero = x.dtype.type(1.0 / n), x.dtype.type(eps), x.dtype.type(0)
+    count, floor, zero = weight.dtype.type(1.0 / n), weight.dtype.type(eps), weight.dtype.type(0)
+    # Arrays of the kernel's own: what it writes cannot be what it reads.
+    weights, biases, values = weight.copy(), bias.copy(), np.empty(n, weight.dtype)
     for row in range(rows):
         total = zero
         for i in range(n):
-            total += x[row, i]
+            total += number(x[row, i])
         center = total * count
         square = zero
         for i in range(n):
-            square += (x[row, i] - center) * (x[row, i] - center)
-        scale = x.dtype.type(1) / np.sqrt(square * count + floor)
+            square += (number(x[row, i]) - center) * (number(x[row, i]) - center)
+        scale = weight.dtype.type(1) / np.sqrt(square * count + floor)
         mean[row], rstd[row] = center, scale
         if relu:
             for i in range(n):
-                value = (x[row, i] - center) * scale * weight[i] + bias[i]
-                y[row, i] = zero if value < zero else value
+                value = (number(x[row, i]) - center) * scale * weights[i] + biases[i]
+                values[i] = zero if value < zero else value
         else:
             for i in range(n):
-                y[row, i] = (x[row, i] - center) * scale * weight[i] + bias[i]
+                values[i] = (number(x[row, i]) - center) * scale * weights[i] + biases[i]
+        for i in range(n):
+            put(y, (row, i), values[i])
 
 
 @jit
@@ -65,10 +80,10 @@ def norm_backward(
     rows, n = x.shape
     batches = at_weight.shape[0]
     each = rows // batches
-    count, zero = x.dtype.type(1.0 / n), x.dtype.type(0)
+    count, zero = weight.dtype.type(1.0 / n), weight.dtype.type(0)
     # Arrays of the kernel's own: what it writes cannot be what it reads.
-    passed, normed = np.empty(n, x.dtype), np.empty(n, x.dtype)
-    weights, weight_sum, bias_sum = weight.copy(), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    passed, normed = np.empty(n, weight.dtype), np.empty(n, weight.dtype)
+    weights, weight_sum, bias_sum = weight.copy(), np.empty(n, weight.dtype), np.empty(n, weight.dtype)
     for batch in range(batches):
         weight_sum[:] = zero
         bias_sum[:] = zero
@@ -76,8 +91,8 @@ def norm_backward(
             center, scale = mean[row], rstd[row]
             first, second = zero, zero
             for i in range(n):
-                at_result = gradient[row, i] if y[row, i] > zero or not relu else zero
-                normed[i] = (x[row, i] - center) * scale
+                at_result = number(gradient[row, i]) if number(y[row, i]) > zero or not relu else zero
+                normed[i] = (number(x[row, i]) - center) * scale
                 weight_sum[i] += at_result * normed[i]
                 bias_sum[i] += at_result
                 passed[i] = at_result * weights[i]
@@ -86,7 +101,7 @@ def norm_backward(
             first *= count
             second *= count
             for i in range(n):
-                at_x[row, i] = scale * (passed[i] - first - normed[i] * second)
+                put(at_x, (row, i), scale * (passed[i] - first - normed[i] * second))
         at_weight[batch] = weight_sum
         at_bias[batch] = bias_sum
 
@@ -96,11 +111,11 @@ def interactions(fields: Array, result: Array) -> None:
     """(Σ_f s_f)² - Σ_f s_f² of each row of `fields [rows, f]` into `result [rows]`."""
     rows, n = fields.shape
     for row in range(rows):
-        total, squares = fields.dtype.type(0), fields.dtype.type(0)
+        total, squares = number(fields.dtype.type(0)), number(fields.dtype.type(0))
         for i in range(n):
-            total += fields[row, i]
-            squares += fields[row, i] * fields[row, i]
-        result[row] = total * total - squares
+            total += number(fields[row, i])
+            squares += number(fields[row, i]) * number(fields[row, i])
+        put(result, row, total * total - squares)
 
 
 @jit
@@ -108,12 +123,12 @@ def interactions_backward(gradient: Array, fields: Array, at_fields: Array) -> N
     """The gradient at `fields [rows, f]` from that at the result `[rows]`."""
     rows, n = fields.shape
     for row in range(rows):
-        total = fields.dtype.type(0)
+        total = number(fields.dtype.type(0))
         for i in range(n):
-            total += fields[row, i]
-        twice = fields.dtype.type(2) * gradient[row]
+            total += number(fields[row, i])
+        twice = number(gradient[row]) + number(gradient[row])
         for i in range(n):
-            at_fields[row, i] = twice * (total - fields[row, i])
+            put(at_fields, (row, i), twice * (total - number(fields[row, i])))
 
 
 @jit
@@ -149,28 +164,28 @@ def statistics(batches: int) -> Callable[[Array, Array, int, Array, Array], None
 
     (Σ|g|) / √(Σ(g - ḡ)²) over the batches, 0 where the gradient does not vary; Σ|g|; √(Σ(g - ḡ)²); ḡ²; |θḡ|; θ².
 
-    Both are in double precision.
+    Both are in double precision. Gradients may be in bfloat16, as the integers `[…] uint16` of their bits.
     """
 
     @jit
     def kernel(gradients: Array, weights: Array, n: int, projections: Array, sums: Array) -> None:
         rows = gradients.shape[1]
-        zero, share = gradients.dtype.type(0), gradients.dtype.type(1.0 / batches)
+        zero, share = weights.dtype.type(0), weights.dtype.type(1.0 / batches)
         for row in range(rows):
             for batch in range(batches):
                 dot = zero
                 for i in range(n):
-                    dot += gradients[batch, row, i] * weights[row, i]
+                    dot += number(gradients[batch, row, i]) * weights[row, i]
                 projections[batch] += dot
             ratios, magnitudes, deviations, means, products, norms = zero, zero, zero, zero, zero, zero
             for i in range(n):
                 mean, magnitude, squares = zero, zero, zero
                 for batch in range(batches):
-                    mean += gradients[batch, row, i]
-                    magnitude += abs(gradients[batch, row, i])
+                    mean += number(gradients[batch, row, i])
+                    magnitude += abs(number(gradients[batch, row, i]))
                 mean *= share
                 for batch in range(batches):
-                    squares += (gradients[batch, row, i] - mean) * (gradients[batch, row, i] - mean)
+                    squares += (number(gradients[batch, row, i]) - mean) * (number(gradients[batch, row, i]) - mean)
                 deviation = np.sqrt(squares)
                 ratios += zero if squares == zero else magnitude / deviation
                 magnitudes += magnitude
@@ -206,19 +221,19 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
     @jit
     def forward(packed: Array, result: Array, tops: Array, shares: Array) -> None:
         rows = packed.shape[0]
-        kind = packed.dtype.type
-        columns = np.empty((3 * dim, tokens), packed.dtype)
+        kind = tops.dtype.type
+        columns = np.empty((3 * dim, tokens), tops.dtype)
         total, left, right = (
-            np.empty(tokens, packed.dtype),
-            np.empty(tokens, packed.dtype),
-            np.empty(tokens, packed.dtype),
+            np.empty(tokens, tops.dtype),
+            np.empty(tokens, tops.dtype),
+            np.empty(tokens, tops.dtype),
         )
-        top = np.empty(tokens, packed.dtype)
-        a, b = np.empty(tokens, packed.dtype), np.empty(tokens, packed.dtype)
+        top = np.empty(tokens, tops.dtype)
+        a, b = np.empty(tokens, tops.dtype), np.empty(tokens, tops.dtype)
         for row in range(rows):
             for token in range(tokens):
                 for column in range(3 * dim):
-                    columns[column, token] = packed[row, token, column]
+                    columns[column, token] = number(packed[row, token, column])
             for head in range(heads):
                 first, second = 2 * head, 2 * head + 1
                 for query in range(tokens):
@@ -243,26 +258,26 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
                     share = kind(1) / total[query]
                     shares[row, head, query] = share
                     tops[row, head, query] = top[query]
-                    result[row, query, first] = left[query] * share
-                    result[row, query, second] = right[query] * share
+                    put(result, (row, query, first), left[query] * share)
+                    put(result, (row, query, second), right[query] * share)
 
     @jit
     def backward(gradient: Array, packed: Array, result: Array, tops: Array, shares: Array, at_packed: Array) -> None:
         rows = packed.shape[0]
-        kind = packed.dtype.type
-        columns = np.empty((3 * dim, tokens), packed.dtype)
-        sums = np.empty((3 * dim, tokens), packed.dtype)
+        kind = tops.dtype.type
+        columns = np.empty((3 * dim, tokens), tops.dtype)
+        sums = np.empty((3 * dim, tokens), tops.dtype)
         for row in range(rows):
             for token in range(tokens):
                 for column in range(3 * dim):
-                    columns[column, token] = packed[row, token, column]
+                    columns[column, token] = number(packed[row, token, column])
             sums[:] = kind(0)
             for head in range(heads):
                 first, second = 2 * head, 2 * head + 1
                 for query in range(tokens):
                     a, b = columns[first, query] * kind(bits), columns[second, query] * kind(bits)
-                    left, right = gradient[row, query, first], gradient[row, query, second]
-                    shared = left * result[row, query, first] + right * result[row, query, second]
+                    left, right = number(gradient[row, query, first]), number(gradient[row, query, second])
+                    shared = left * number(result[row, query, first]) + right * number(result[row, query, second])
                     top, share = tops[row, head, query], shares[row, head, query]
                     at_left, at_right = kind(0), kind(0)
                     for key in range(tokens):
@@ -280,8 +295,8 @@ def attention(heads: int, tokens: int) -> tuple[Callable[..., None], Callable[..
                     sums[second, query] = at_right
             for token in range(tokens):
                 for column in range(2 * dim):
-                    at_packed[row, token, column] = sums[column, token] * kind(math.sqrt(0.5))
+                    put(at_packed, (row, token, column), sums[column, token] * kind(math.sqrt(0.5)))
                 for column in range(2 * dim, 3 * dim):
-                    at_packed[row, token, column] = sums[column, token]
+                    put(at_packed, (row, token, column), sums[column, token])
 
     return forward, backward

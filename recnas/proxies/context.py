@@ -25,6 +25,7 @@ class ScoringContext:
         make_batches: Gives the rows that they are measured on, with the supernet's embeddings looked up.
         tuning: What one-shot search trains and judges them on; None where no proxy asks for it.
         training: What they are trained on from scratch for `short_training`; None where no proxy asks for it.
+        precision: What passes are computed in whose gradients are looked at.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class ScoringContext:
         make_batches: Callable[[Supernet], ProxyBatches],
         tuning: LastLayerTuning | None = None,
         training: ShortTraining | None = None,
+        precision: str = "fp32",
     ) -> None:
+        self.precision = precision
         self.schema, self.dim, self.tuning, self.training = schema, dim, tuning, training
         self._make_supernet, self._make_batches = make_supernet, make_batches
         self._supernet: Supernet | None = None
@@ -48,9 +51,11 @@ class ScoringContext:
         batches: ProxyBatches,
         tuning: LastLayerTuning | None = None,
         training: ShortTraining | None = None,
+        precision: str = "fp32",
     ) -> Self:
         """Of parts that are there."""
-        return cls(supernet.schema, supernet.embeddings.dim, lambda: supernet, lambda _: batches, tuning, training)
+        made = (lambda: supernet), (lambda _: batches)
+        return cls(supernet.schema, supernet.embeddings.dim, *made, tuning, training, precision)
 
     @property
     def supernet(self) -> Supernet:

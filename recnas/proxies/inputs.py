@@ -77,12 +77,12 @@ class ProxyInputs:
     @property
     def gradients(self) -> GradientStatistics:
         """Statistics of the gradients of the loss on every batch."""
-        return self._share(collect)
+        return self._share(collect, self.context.precision)
 
     @property
     def losses(self) -> tuple[float, ...]:
         """The loss on every batch; where gradients have been measured, they have told it already."""
-        return self.gradients.losses if collect in self._shared else self._share(look_at_losses)
+        return self.gradients.losses if collect in self._shared else self._share(look_at_losses, self.context.precision)
 
     @property
     def rows(self) -> RowStatistics:
@@ -98,10 +98,10 @@ class ProxyInputs:
         seconds += sum(before[statistics][1] for statistics in self._asked if statistics in before)
         return Measurement(value, seconds)
 
-    def _share(self, statistics: Callable[[Supernet, Architecture, ProxyBatches], Any]) -> Any:
+    def _share(self, statistics: Callable[..., Any], *further: Any) -> Any:
         self._asked.add(statistics)
         if statistics not in self._shared:
             start = time.perf_counter()
-            value = statistics(self.supernet, self.arch, self.batches)
+            value = statistics(self.supernet, self.arch, self.batches, *further)
             self._shared[statistics] = value, time.perf_counter() - start
         return self._shared[statistics][0]

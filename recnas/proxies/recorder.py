@@ -86,6 +86,9 @@ class Recorder(WeightSlices):
         layers: For every layer that the candidate uses, the gradients of its weights.
     """
 
+    dtype: torch.dtype | None = None
+    """What inputs are rounded to; None: they are left as they are."""
+
     def __init__(self) -> None:
         super().__init__()
         self.layers: dict[nn.Module, list[WeightGradient]] = {}
@@ -231,7 +234,7 @@ class _CPUNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, recorder: Recorder, layer: nn.Module, x: Tensor, weight: Tensor, bias: Tensor, relu: bool):
         x = x.contiguous()
-        result, mean, rstd = torch.empty_like(x), *x.new_empty((2, x.shape[:-1].numel()))
+        result, mean, rstd = torch.empty_like(x), *x.new_empty((2, x.shape[:-1].numel()), dtype=weight.dtype)
         arrays = (_rows(x), weight.numpy(), bias.numpy(), NORM_EPS, relu, _rows(result), mean.numpy(), rstd.numpy())
         kernels.norm(*arrays)
         ctx.recorder, ctx.layer, ctx.relu = recorder, layer, relu
@@ -241,7 +244,10 @@ class _CPUNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, delta: Tensor):
         x, result, mean, rstd, weight, bias = ctx.saved_tensors
-        at_x, at_weight, at_bias = torch.empty_like(x), *x.new_empty((2, ctx.recorder.batches, 1, x.shape[-1]))
+        at_x, at_weight, at_bias = (
+            torch.empty_like(x),
+            *x.new_empty((2, ctx.recorder.batches, 1, x.shape[-1]), dtype=weight.dtype),
+        )
         kernels.norm_backward(
             _rows(delta.contiguous()),
             _rows(x),
@@ -266,14 +272,14 @@ class _CPUProducts(torch.autograd.Function):
         ctx.save_for_backward(vectors)
         gram, count = torch.bmm(vectors.transpose(1, 2), vectors), vectors.shape[-1]
         products = aligned((len(vectors), count * (count - 1) // 2), vectors)
-        kernels.lower_triangle(gram.numpy(), whole_rows(products).numpy())
+        kernels.lower_triangle(kernels.array(gram), kernels.array(whole_rows(products)))
         return products
 
     @staticmethod
     def backward(ctx, delta: Tensor) -> Tensor:
         (vectors,) = ctx.saved_tensors
         square = vectors.new_empty((len(vectors), vectors.shape[-1], vectors.shape[-1]))
-        kernels.symmetric(delta.contiguous().numpy(), square.numpy())
+        kernels.symmetric(kernels.array(delta.contiguous()), kernels.array(square))
         return torch.bmm(vectors, square)
 
 
@@ -284,7 +290,7 @@ class _CPUInteractions(torch.autograd.Function):
     def forward(ctx, fields: Tensor) -> Tensor:
         fields = fields.contiguous()
         result = fields.new_empty(fields.shape[:-1])
-        kernels.interactions(_rows(fields), result.view(-1).numpy())
+        kernels.interactions(_rows(fields), kernels.array(result.view(-1)))
         ctx.save_for_backward(fields)
         return result
 
@@ -292,10 +298,10 @@ class _CPUInteractions(torch.autograd.Function):
     def backward(ctx, delta: Tensor) -> Tensor:
         (fields,) = ctx.saved_tensors
         at_fields = torch.empty_like(fields)
-        kernels.interactions_backward(delta.contiguous().view(-1).numpy(), _rows(fields), _rows(at_fields))
+        kernels.interactions_backward(kernels.array(delta.contiguous().view(-1)), _rows(fields), _rows(at_fields))
         return at_fields
 
 
 def _rows(tensor: Tensor) -> kernels.Array:
     """A contiguous `[…, n]` as an array `[rows, n]` of the same memory."""
-    return tensor.view(-1, tensor.shape[-1]).numpy()
+    return kernels.array(tensor.view(-1, tensor.shape[-1]))

@@ -8,7 +8,7 @@ candidate uses count.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -20,11 +20,15 @@ from torch.nn import functional as F
 from recnas.nn import kernels
 from recnas.nn.model import Supernet
 from recnas.proxies.batches import FieldBatches, LookedUp, ProxyBatches
+from recnas.proxies.bfloat16 import Bfloat16Recorder
 from recnas.proxies.recorder import Recorder, whole_rows
 from recnas.space import Architecture
 
 Tile = tuple[Tensor, Tensor]
 """Gradients of some rows of a weight, `[batches, rows, n]`, and these rows `[rows, n]`."""
+
+RECORDERS: Mapping[str, Callable[[], Recorder]] = {"fp32": Recorder, "bf16": Bfloat16Recorder}
+"""What takes notes of a candidate's passes in each precision."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +70,27 @@ class GradientStatistics:
     losses: tuple[float, ...]
 
 
-def collect(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> GradientStatistics:
+def collect(
+    supernet: Supernet, arch: Architecture, batches: ProxyBatches, precision: str = "fp32"
+) -> GradientStatistics:
     """Computes a candidate's statistics with the weights it inherits. Changes no weight.
 
     Args:
         supernet: Holds the weights.
         arch: The candidate.
         batches: What its gradients are taken on.
+        precision: What its passes compute in.
     """
-    recorder, row_gradients, losses = Recorder(), [], []
+    recorder, row_gradients, losses = RECORDERS[precision](), [], []
     for together in batches.passes():
         recorder.begin(len(together))
-        dense = torch.cat([batch.dense for batch in together]).requires_grad_()
-        fields = torch.cat([batch.fields for batch in together]).requires_grad_()
+        dense = torch.cat([batch.dense for batch in together]).to(recorder.dtype).requires_grad_()
+        fields = torch.cat([batch.fields for batch in together]).to(recorder.dtype).requires_grad_()
         loss = _losses(supernet.network(dense, fields, arch, recorder), together)
         _, field_gradient = torch.autograd.grad(loss.sum(), [dense, fields], allow_unused=True)
         if field_gradient is not None:
             row_gradients += [
-                batches.row_gradients(batch, gradient)
+                batches.row_gradients(batch, gradient.to(batch.fields.dtype))
                 for batch, gradient in zip(together, field_gradient.chunk(len(together)), strict=True)
             ]
         losses += loss.tolist()
@@ -121,18 +128,23 @@ def summed_up(modules: Iterable[Iterable[Tile]], losses: Sequence[float]) -> Gra
 
 
 @torch.no_grad()
-def look_at_losses(supernet: Supernet, arch: Architecture, batches: ProxyBatches) -> tuple[float, ...]:
+def look_at_losses(
+    supernet: Supernet, arch: Architecture, batches: ProxyBatches, precision: str = "fp32"
+) -> tuple[float, ...]:
     """The loss of each batch with the weights that a candidate inherits, without gradients: a forward pass alone.
 
     Args:
         supernet: Holds the weights.
         arch: The candidate.
         batches: What it is measured on.
+        precision: What its passes compute in.
     """
-    recorder, losses = Recorder(), []
+    recorder, losses = RECORDERS[precision](), []
     for together in batches.passes():
         recorder.begin(len(together))
-        dense, fields = (torch.cat([getattr(batch, name) for batch in together]) for name in ("dense", "fields"))
+        dense, fields = (
+            torch.cat([getattr(batch, name) for batch in together]).to(recorder.dtype) for name in ("dense", "fields")
+        )
         losses += _losses(supernet.network(dense, fields, arch, recorder), together).tolist()
     return tuple(losses)
 
@@ -154,7 +166,8 @@ def _measure(gradients: Tensor, weights: Tensor, projections: np.ndarray, sums: 
         sums: `[6]`.
     """
     if kernels.take(gradients):
-        arrays = (whole_rows(gradients).numpy(), whole_rows(weights).numpy())
+        weights = weights.to(kernels.computed_in(gradients))
+        arrays = (kernels.array(whole_rows(gradients)), whole_rows(weights).numpy())
         kernels.statistics(len(gradients))(*arrays, gradients.shape[2], projections, sums)
         return
     mean, magnitude = gradients.mean(0), gradients.abs().sum(0)

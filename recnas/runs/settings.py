@@ -14,6 +14,7 @@ from recnas.candidates.recipe import Optimization
 from recnas.features.inputs import Inputs
 from recnas.nn.sharding import Sharding
 from recnas.proxies.expression import NONE, USUAL, USUAL_WARMUP, Ranking
+from recnas.proxies.precision import PRECISIONS
 from recnas.runs.final_settings import FinalSettings
 from recnas.space import SPACES, check_space_name
 from recnas.strategies.evolution import EvolutionSettings
@@ -93,6 +94,11 @@ class ProxySettings:
     )
     batches: int = setting(4, help="training batches that a candidate's gradients are taken on")
     batch_size: int = setting(512, help="rows of each")
+    precision: str = setting(
+        "fp32",
+        help=f"what these gradients are computed in, of {', '.join(PRECISIONS)}; bf16 is less exact, and faster on "
+        "processors that multiply bfloat16",
+    )
     tune_steps: int = setting(
         500, flag="--tune-steps", help="steps of fine-tuning the last layer, for the proxy one_shot"
     )
@@ -112,6 +118,8 @@ class ProxySettings:
 
     def __post_init__(self) -> None:
         Ranking.parse(self.score)
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}")
         at_least(self, rerank=1, batches=2, batch_size=1, tune_steps=0, tune_batch_size=1, tune_validation_rows=1)
         at_least(self, short_training_rows=1, short_training_batch_size=1)
 

@@ -34,7 +34,7 @@ from recnas.search.exploring import check_limits
 from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.own_objectives import find_objective
 from recnas.search.rows_for_budget import fitted_to_budget
-from recnas.search.scoring import check_proxy_rows
+from recnas.search.scoring import check_precision, check_proxy_rows
 from recnas.search.search_stage import named_strategy
 from recnas.search.stage import Findings
 from recnas.search.stages import go_through, plan_search, stages_of
@@ -102,6 +102,7 @@ def _search(settings: Settings, options: RunOptions, strategy: Strategy | None) 
     plan = plan_search(settings, {split: dataset.rows(split) for split in SPLITS})
     if settings.ranking.inherits:
         check_proxy_rows(settings, dataset)
+        check_precision(settings)
     console.stages, console.outlook = plan.names, Outlook(plan)
     check_baseline_candidates(settings, settings.final.baselines, dataset.schema)
     if strategy is None:

@@ -21,6 +21,7 @@ from recnas.proxies.batches import ProxyBatches
 from recnas.proxies.context import ScoringContext
 from recnas.proxies.expression import Expression
 from recnas.proxies.inputs import ProxyInputs
+from recnas.proxies.precision import multiplies_bfloat16
 from recnas.proxies.short_training import ShortTraining
 from recnas.proxies.tuning import LastLayerTuning
 from recnas.runs.settings import Settings
@@ -130,7 +131,7 @@ def build_scoring_context(settings: Settings, dataset: Dataset, warm: bool) -> S
     )
     schema = dataset.schema.capped(settings.warmup.max_rows_per_table)
     make_batches = partial(read_proxy_batches, settings, dataset)
-    return ScoringContext(schema, recipe.embedding_dim, make_supernet, make_batches, tuning, training)
+    return ScoringContext(schema, recipe.embedding_dim, make_supernet, make_batches, tuning, training, proxy.precision)
 
 
 def read_proxy_batches(settings: Settings, dataset: Dataset, supernet: Supernet) -> ProxyBatches:
@@ -158,6 +159,16 @@ def check_proxy_rows(settings: Settings, dataset: Dataset) -> None:
             f"{proxy.batches} proxy batches of {proxy.batch_size} need {needed} training rows, {dataset.path} has "
             f"{rows}; make them smaller with --proxy-batch-size"
         )
+
+
+def check_precision(settings: Settings) -> None:
+    """Checks that this processor multiplies what candidates are to be scored in.
+
+    Raises:
+        InputError: It has no products of bfloat16.
+    """
+    if settings.proxy.precision == "bf16" and not multiplies_bfloat16():
+        raise InputError("this processor multiplies no bfloat16; score candidates with --proxy-precision fp32")
 
 
 def weights_seed(settings: Settings, candidate: Candidate) -> int:

@@ -7,15 +7,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from numba import njit
 from torch import Tensor
 from torch.nn import functional as F
 
 from recnas.nn import kernels
 from recnas.nn.attention import attention
+from recnas.nn.compiled import put
 from recnas.nn.elastic import PLAIN
 
 PRECISIONS = [(torch.float32, 2e-5), (torch.float64, 1e-12)]
 by_precision = pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+
+
+BFLOAT16 = 2**-8
+"""Two numbers next to one another in bfloat16 differ by this share of them at most."""
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float) -> None:
@@ -147,3 +153,59 @@ def test_attention_is_the_same_to_the_bit_with_any_number_of_threads() -> None:
         torch.set_num_threads(before)
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("width", [6, 45, 512])
+def test_of_bfloat16_kernels_compute_what_they_do_of_the_same_numbers_in_single_precision(width: int) -> None:
+    torch.manual_seed(width)
+    rounded = torch.randn(4, 12, width).bfloat16()
+    weight, bias = torch.randn(2, width).numpy()
+    found: dict[torch.dtype, list[Tensor]] = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        x, gradient, y, at_x = rounded.to(dtype, copy=True)
+        per_row, at_vectors, sums = np.empty((2, 12), np.float32), np.empty((2, 3, width), np.float32), np.zeros(6)
+        kernels.norm(kernels.array(x), weight, bias, 1e-5, True, kernels.array(y), *per_row)
+        # What follows must read the same numbers.
+        y = y.bfloat16().to(dtype)
+        arrays = [kernels.array(tensor) for tensor in (gradient, x, y)]
+        kernels.norm_backward(*arrays, weight, *per_row, True, kernels.array(at_x), *at_vectors)
+        at_fields, products, square = torch.empty_like(x), x.new_empty(12), torch.empty(1, 12, 12, dtype=dtype)
+        kernels.interactions(kernels.array(x), kernels.array(products))
+        kernels.interactions_backward(kernels.array(gradient[:, 0].contiguous()), arrays[1], kernels.array(at_fields))
+        kernels.symmetric(kernels.array(gradient.flatten()[None, :66].contiguous()), kernels.array(square))
+        projections = np.zeros(4)
+        kernels.statistics(4)(kernels.array(rounded.to(dtype)), rounded[0].float().numpy(), width, projections, sums)
+        tensors = [y, at_x, at_fields, products, square]
+        found[dtype] = [*(tensor.float() for tensor in tensors), *map(torch.tensor, (at_vectors, projections, sums))]
+    for one, other in zip(found[torch.bfloat16][:5], found[torch.float32][:5], strict=True):
+        close(one, other, BFLOAT16)
+    for one, other in zip(found[torch.bfloat16][5:], found[torch.float32][5:], strict=True):
+        close(one, other, 1e-5)
+
+
+def test_attention_of_bfloat16_is_that_of_the_same_numbers_in_single_precision() -> None:
+    torch.manual_seed(0)
+    packed, gradient = torch.randn(5, 24, 48).bfloat16(), torch.randn(5, 24, 16).bfloat16()
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        leaf = packed.to(dtype, copy=True).requires_grad_()
+        result = attention(leaf, 8)
+        found.append((result, *torch.autograd.grad(result, leaf, gradient.to(dtype))))
+    for one, other in zip(found[1], found[0], strict=True):
+        assert one.dtype == torch.bfloat16
+        torch.testing.assert_close(one.float(), other, rtol=2 * BFLOAT16, atol=0.02)
+
+
+@njit
+def _stored(source: np.ndarray, target: np.ndarray) -> None:
+    for place in range(len(source)):
+        put(target, place, source[place])
+
+
+def test_what_is_stored_as_bfloat16_is_rounded_as_torch_rounds_it() -> None:
+    torch.manual_seed(0)
+    values = torch.cat([torch.randn(1000) * 10.0**power for power in range(-30, 30, 5)])
+    values = torch.cat([values, torch.tensor([0.0, torch.inf, -torch.inf, torch.nan, 1 + 2**-8, 1 + 3 * 2**-8])])
+    found = torch.empty_like(values, dtype=torch.bfloat16)
+    _stored(values.numpy(), kernels.array(found))
+    torch.testing.assert_close(found, values.bfloat16(), rtol=0, atol=0, equal_nan=True)

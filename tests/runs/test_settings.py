@@ -153,6 +153,12 @@ def test_a_small_value_alone_fits_all_that_is_not_given(path: tuple[str, ...], s
         Settings.from_mapping(nested(path, small))
 
 
+def test_a_precision_that_nobody_knows_is_refused() -> None:
+    assert Settings.from_mapping({"proxy": {"precision": "bf16"}}).proxy.precision == "bf16"
+    with pytest.raises(InputError, match="precision is 'fp8'; it must be one of fp32, bf16"):
+        Settings.from_mapping({"proxy": {"precision": "fp8"}})
+
+
 def test_rounds_are_checked_where_there_are_rounds_and_name_the_flags() -> None:
     evolution = {"population": 4, "children": 2, "tournament": 64}
     assert Settings.from_mapping({"evolution": evolution}).explorer == "random"

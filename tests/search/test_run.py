@@ -225,6 +225,16 @@ def test_a_short_training_ranks_without_a_warm_up(
     assert all(score == -values["short_training"] for _, values, score in runs[0])
 
 
+def test_bfloat16_is_refused_beforehand_where_the_processor_multiplies_none(
+    data: Path, tmp_path: Path, small: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small["proxy"] |= {"precision": "bf16"}
+    monkeypatch.setattr("recnas.search.scoring.multiplies_bfloat16", lambda: False)
+    with pytest.raises(InputError, match="multiplies no bfloat16; score candidates with --proxy-precision fp32"):
+        run_search(data, tmp_path / "run", progress=False, **small)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_proxy_is_reported_before_anything_is_done(data: Path, tmp_path: Path, small: dict) -> None:
     small["proxy"] |= {"score": "zico + lucky"}
     with pytest.raises(InputError, match="no proxy is named 'lucky'"):
