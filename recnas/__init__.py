@@ -7,6 +7,7 @@ recnas.baselines("data/criteo", "runs/criteo")                baselines, beside 
 recnas.study("data/criteo", "runs/criteo-study")              data set → how far each ranking can be trusted on it
 recnas.plan("data/criteo", world_size=8, device="cuda")       where tables would lie on several processes
 recnas.load("models/criteo")                                  exported model → torch module
+recnas.bench.load("movielens-recipes")                        table of trained candidates, asked in the place of training
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from recnas.util.cores import keep_to_quota
 from recnas.util.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from recnas import search, study
+    from recnas import bench, search, study
     from recnas.data import describe
     from recnas.data_prep import prepare
     from recnas.export import load
     from recnas.nn.table_plan import plan
     from recnas.search import run_baselines as baselines
 
-__all__ = ["InputError", "RunError", "baselines", "describe", "load", "plan", "prepare", "search", "study"]
+__all__ = ["InputError", "RunError", "baselines", "bench", "describe", "load", "plan", "prepare", "search", "study"]
 
 if not os.environ.keys() & {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}:
     # Threads of OpenMP that wait for others keep a core busy, by default for milliseconds. Where other programs want
@@ -58,7 +59,7 @@ def __getattr__(name: str) -> Any:
         from recnas.search import run_baselines
 
         return run_baselines
-    if name in ("search", "study"):
+    if name in ("bench", "search", "study"):
         import importlib
 
         return importlib.import_module(f"recnas.{name}")

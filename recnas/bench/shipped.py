@@ -29,7 +29,7 @@ def open_table(name: str | Path) -> Table:
         InputError: There is none.
 
     Example:
-        >>> table = recnas.bench.load("movielens")
+        >>> table = recnas.bench.load("movielens-recipes")
     """
     with path_of(name) as file:
         return Table.read(file)

@@ -57,7 +57,7 @@ class Table:
         about: As given.
 
     Example:
-        >>> table = recnas.bench.load("movielens")
+        >>> table = recnas.bench.load("movielens-recipes")
         >>> candidate = next(iter(table))
         >>> table.query(candidate, fidelity=0.2, seed=0).validation.log_loss
     """
