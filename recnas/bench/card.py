@@ -25,7 +25,7 @@ def card_of(file: Path) -> str:
     sound = frame[frame["diverged"].isna()]
     losses = sound.groupby("id")["test_log_loss"]
     spread, noise = losses.mean(), math.sqrt(losses.var().mean()) if about["seeds"] > 1 else math.nan
-    settings = about["settings"]
+    most = about["settings"]["limits"]["max_macs"]
     what = (
         f"architectures of {about['space']['space']}"
         if about["space"]["space"] is not None
@@ -43,7 +43,7 @@ def card_of(file: Path) -> str:
         "| --- | --- |",
         f"| data set | {about['data']}: {rows['train']:,} training, {rows['validation']:,} validation, "
         f"{rows['test']:,} test rows, {about['positive_rate']:.1%} of these clicked |",
-        f"| limit | {settings['limits']['max_macs']:,} multiply–accumulates a row |",
+        f"| limit | {'none' if most is None else f'{most:,} multiply–accumulates a row'} |",
         f"| test log loss, mean over seeds: best, 10 %, median, 90 %, worst | "
         f"{', '.join(f'{value:.4f}' for value in quantiles)} |",
         f"| its deviation between seeds | {noise:.4f} |",

@@ -111,6 +111,7 @@ def _show(arguments: argparse.Namespace) -> None:
 def _run_searches(arguments: argparse.Namespace) -> None:
     from recnas.bench.run import PAGE, run_bench, trained_strategies
     from recnas.bench.text import to_markdown
+    from recnas.report.strategies import write_strategies_page
     from recnas.util.cores import available_cores
 
     for name in ("seeds", "trainings", "workers"):
@@ -126,7 +127,8 @@ def _run_searches(arguments: argparse.Namespace) -> None:
         arguments.workers or available_cores(),
         not arguments.quiet,
     )
-    print(f"{to_markdown(results)}\nwrote {arguments.run / PAGE}")
+    page = write_strategies_page(results, arguments.run)
+    print(f"{to_markdown(results)}\nwrote {arguments.run / PAGE} and {page}, to look at")
 
 
 BENCH = Command(

@@ -31,6 +31,9 @@ def test_searches_of_strategies_are_ranked_the_same_with_any_number_of_workers(
     assert all(regret >= 0 for line in results[0]["anytime"] for regret in line["low"])
     for line in results[0]["anytime"]:
         assert line["mean"][-1] <= line["mean"][0]
+    page = (tmp_path / "1" / "report.html").read_text(encoding="utf-8")
+    assert "Regret over time" in page
+    assert "has the best mean rank" in page
     assert "| strategy | regret after 1 |" in (tmp_path / "1" / PAGE).read_text()
     assert "uniform" in capsys.readouterr().out
 
