@@ -14,14 +14,16 @@ from recnas.bench.surrogate import Surrogate
 from recnas.util.errors import InputError
 from tests.bench.tables import made_up, space_of
 
+RECIPES = space_of(("deepfm", "dcnv2"), None)
+
 
 @pytest.fixture(scope="module")
 def surrogate() -> Surrogate:
-    return Surrogate(made_up(250, space_of()))
+    return Surrogate(made_up(250, RECIPES))
 
 
 def test_it_orders_candidates_that_it_has_not_seen(surrogate: Surrogate) -> None:
-    others = made_up(400, space_of(), noise=0.0)
+    others = made_up(400, RECIPES, noise=0.0)
     unseen = [candidate for candidate in others if candidate.id not in surrogate]
     guessed = [surrogate.mean(candidate).test for candidate in unseen]
     true = [others.query(candidate).test.log_loss for candidate in unseen]
@@ -31,7 +33,7 @@ def test_it_orders_candidates_that_it_has_not_seen(surrogate: Surrogate) -> None
 
 
 def test_of_a_trained_candidate_it_says_what_it_came_to() -> None:
-    table = made_up(60, space_of(), noise=0.0)
+    table = made_up(100, RECIPES, noise=0.0)
     surrogate = Surrogate(table)
     for candidate in table:
         assert surrogate.mean(candidate).test == pytest.approx(table.query(candidate).test.log_loss)
