@@ -45,13 +45,13 @@ def judge(make_batch):
 
 
 def last_inputs(model: nn.Module, batch) -> Tensor:
-    """What a finished model's last layer reads, `[B, columns]`."""
+    """What a finished model's last layer reads, `[B, columns]`, by the names of the inputs."""
     read = []
     handle = model.network.last.register_forward_pre_hook(lambda layer, inputs: read.append(inputs[0]))
     with torch.no_grad():
         model(batch)
     handle.remove()
-    return torch.cat([item.flatten(1) for item in read[0].values()], dim=1)
+    return torch.cat([item.flatten(1) for _, item in sorted(read[0].items())], dim=1)
 
 
 def training_batches(tuning: LastLayerTuning):
@@ -82,7 +82,7 @@ def test_its_steps_are_those_of_adagrad_on_a_linear_layer(space, make_supernet, 
         arch = supernet.network.space.sample(rng)
         model = supernet.extract(arch)
         last = model.network.last
-        parts = [weight.flatten() for weight in last.weight.values()]
+        parts = [last.weight[name].flatten() for name in sorted(last.weight)]
         layer = nn.Linear(sum(len(part) for part in parts), 1)
         with torch.no_grad():
             layer.weight.copy_(torch.cat(parts))
