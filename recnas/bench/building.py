@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -28,7 +29,8 @@ from recnas.search.costs import Costs
 from recnas.search.data_summary import say_rows
 from recnas.search.feeding import keep_inputs, open_data
 from recnas.search.plan import plan_warmup, rows_of_scoring
-from recnas.search.scoring import check_proxy_rows
+from recnas.search.scoring import check_precision, check_proxy_rows
+from recnas.space import SearchSpace
 from recnas.study.folder import SCORES, TRAINING, scoring_stage, warmup_stage
 from recnas.study.run import StudyContext, supernet_weights, warm_up
 from recnas.study.scores import Scoring, ScoringResult, find_proxies, proxy_names
@@ -67,11 +69,15 @@ def build_table(
     if num_started() > 1:
         raise InputError("a table is made in one process with --workers; start it without torchrun")
     dataset = open_data(settings)
+    if settings.varies == NETWORKS:
+        # A space of the user's own is imported, who has named it.
+        SearchSpace.named(settings.block_space)
     check_openable(settings, dataset.own_schema, overwrite, resume)
     by_networks = settings.varies == NETWORKS
     proxies = find_proxies(settings) if by_networks else {}
     if any(proxy.declaration.inherits for proxy in proxies.values()):
         check_proxy_rows(settings, dataset)
+        check_precision(settings)
     say_rows(console, dataset)
     with (
         open_executor(
@@ -89,8 +95,8 @@ def build_table(
         executor.check_files(shared_files(run, dataset.path))
         context = StudyContext(run, settings, dataset, candidates, plan, executor, console)
         _train(context)
-        if (left := run / IN_FLIGHT).exists():
-            left.rmdir()
+        # Of a training that was killed, and is not asked for any more.
+        shutil.rmtree(run / IN_FLIGHT, ignore_errors=True)
         for amount in settings.warmups if by_networks else (0.0,):
             _score(context, amount)
     return pack(settings.run)
@@ -126,7 +132,11 @@ def _train(context: StudyContext) -> None:
     """Trains what is not in the file yet: all candidates with one seed, then with the next."""
     settings, path = context.settings, context.run / TRAININGS
     known = {(line["id"], line["seed"]) for line in _whole_lines(path, bench_forms.TrainingLine)}
-    work = [Repetition(candidate, seed) for seed in range(settings.seeds) for candidate in context.candidates]
+    work = [
+        Repetition(candidate, seed, place)
+        for seed in range(settings.seeds)
+        for place, candidate in enumerate(context.candidates)
+    ]
     left = [item for item in work if item.key not in known]
     _measured(context, TRAINING, "trainings", path, left, len(work), TableWorker.train, _training_line)
 
@@ -149,7 +159,7 @@ def _score(context: StudyContext, amount: float) -> None:
 
 
 def _training_line(repetition: Repetition, training: TableTraining) -> dict[str, Any]:
-    return asdict(training) | {"candidate": repetition.candidate.to_json()}
+    return asdict(training) | {"candidate": repetition.candidate.to_json(), "place": repetition.place}
 
 
 def _score_line(scoring: Scoring, scored: ScoringResult) -> dict[str, Any]:

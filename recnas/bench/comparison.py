@@ -44,14 +44,14 @@ class Standing:
         strategy: Its name.
         regret: Mean over its searches.
         rank: Mean rank among all strategies, 1 the best, over searches of the same seed.
-        of_random: Its mean regret as a share of the reference's.
+        of_random: Its mean regret as a share of the reference's; None where that has none.
         p: Of Wilcoxon's signed-rank test that it is level with the reference, paired by seed; None of the reference.
     """
 
     strategy: str
     regret: float
     rank: float
-    of_random: float
+    of_random: float | None
     p: float | None
 
 
@@ -84,7 +84,7 @@ def standings(names: Sequence[str], regrets: np.ndarray, reference: str) -> list
             name,
             float(own.mean()),
             float(rank),
-            float(own.mean() / against.mean()) if against.mean() > 0 else math.nan,
+            float(own.mean() / against.mean()) if against.mean() > 0 else None,
             None if name == reference else _p_value(own, against),
         )
         for name, own, rank in zip(names, regrets, ranks, strict=True)
@@ -92,13 +92,18 @@ def standings(names: Sequence[str], regrets: np.ndarray, reference: str) -> list
     return sorted(found, key=lambda item: item.rank)
 
 
-def critical_difference(strategies: int, seeds: int) -> float:
+def critical_difference(strategies: int, seeds: int) -> float | None:
     """How far mean ranks must be apart to differ at `LEVEL`, over all pairs (Nemenyi's; Demšar 2006, section 3.2.2).
 
     Args:
         strategies: How many are ranked.
         seeds: Over how many searches of each.
+
+    Returns:
+        None where there are no two of them.
     """
+    if strategies < 2:
+        return None
     quantile = studentized_range.ppf(1 - LEVEL, strategies, np.inf) / math.sqrt(2)
     return float(quantile * math.sqrt(strategies * (strategies + 1) / (6 * seeds)))
 

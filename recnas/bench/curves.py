@@ -32,25 +32,21 @@ class Curve:
     seconds: float
 
     def training(self, candidate: Candidate, fidelity: float, pass_rows: int) -> Training:
-        """What a run would be told of the training after a share of it; measured at the fidelities of `GRID` alone.
+        """What a run would be told of the training after a share of it: measured at those of `GRID`, and there.
 
         Args:
             candidate: Whose it is.
-            fidelity: The share; between two of the grid the next one counts.
+            fidelity: The share; between two of the grid it is interpolated.
             pass_rows: Training rows of a pass.
         """
         total = candidate.passes * pass_rows
-        stops = [place for place, known in enumerate(GRID) if known <= fidelity + 1e-9]
-        if fidelity < 1 and not stops:
-            stops = [0]
-        epochs = [
-            self._epoch(candidate, fidelity=GRID[place], loss=self.validation + float(self.behind[place]), total=total)
-            for place in stops
-        ]
-        if fidelity >= 1:
-            epochs.append(self._epoch(candidate, 1.0, self.validation, total))
-        seconds = self.seconds * (1.0 if fidelity >= 1 else GRID[stops[-1]])
-        return Training(tuple(epochs), fidelity >= 1, None, seconds, 0)
+        stops = [*(known for known in GRID if known < fidelity), fidelity]
+        behind = np.interp(stops, (*GRID, 1.0), (*self.behind, 0.0))
+        epochs = tuple(
+            self._epoch(candidate, stop, self.validation + float(above), total)
+            for stop, above in zip(stops, behind, strict=True)
+        )
+        return Training(epochs, fidelity >= 1, None, self.seconds * fidelity, 0)
 
     def _epoch(self, candidate: Candidate, fidelity: float, loss: float, total: int) -> Epoch:
         return Epoch(

@@ -57,7 +57,7 @@ def pack(run: Path | str, output: Path | None = None) -> Path:
         "varies": settings.varies,
         "space": space.to_json(),
         "settings": _told(settings.to_mapping()),
-        "seeds": settings.seeds,
+        "seeds": max(line["seed"] for line in trainings) + 1,
         "created": read_config(run)["created"],
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "recnas": config.get("version"),
@@ -76,8 +76,7 @@ def _write(
     import pyarrow.parquet as pq
 
     # A candidate's seeds stand together, candidates in the order in which they were drawn.
-    order = {name: place for place, name in enumerate(dict.fromkeys(line["id"] for line in trainings))}
-    lines = sorted(trainings, key=lambda line: (order[line["id"]], line["seed"]))
+    lines = sorted(trainings, key=lambda line: (line["place"], line["seed"]))
     columns: dict[str, pa.Array] = {
         "id": pa.array([line["id"] for line in lines]),
         "candidate": pa.array([json.dumps(line["candidate"], separators=(",", ":")) for line in lines]),

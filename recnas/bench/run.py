@@ -20,16 +20,19 @@ from recnas.bench.simulation import Simulation, loss_at
 from recnas.bench.surrogate import Surrogate
 from recnas.bench.text import to_markdown
 from recnas.runs.settings import Settings
+from recnas.strategies.base import Strategy
 from recnas.strategies.registry import find_strategy, strategies
 from recnas.util.console import Console
 from recnas.util.errors import InputError
-from recnas.util.files import write_json, write_text
+from recnas.util.files import write_json, write_text, writing
 
 REFERENCE = "random-trained"
 """The strategy that others are held against."""
 RESULTS, PAGE, REGRETS = "results.json", "strategies.md", "regrets.json"
-SHOWN_AT = 30
-"""The moment of the table of ranks, in median training times."""
+FILES = (RESULTS, REGRETS, PAGE, "report.html")
+"""What is written of a comparison."""
+SLOW = ("gp",)
+"""Strategies whose proposals take a second: they are simulated where they are named."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Searches:
 
     Attributes:
         strategy: Its name.
-        regrets: `[seeds, budgets]`.
+        losses: Expected test log loss of what each had at each moment, `[seeds, budgets]`.
         seconds: Wall-clock time of one search, the mean.
         trainings: Whole trainings of one search, the mean.
     """
@@ -49,18 +52,19 @@ class Searches:
     trainings: float
 
 
-def trained_strategies() -> list[str]:
-    """The names of all strategies that train, which a simulation can do."""
-    return [name for name, cls in strategies().items() if cls.trains]
+def usual_strategies() -> list[str]:
+    """The names of the strategies that train, but for those whose proposals take too long for hundreds of searches."""
+    return [name for name, cls in strategies().items() if cls.trains and name not in SLOW]
 
 
 def run_bench(
     table: str,
     run: Path | str,
-    names: Sequence[str],
+    names: Sequence[str] | None = None,
     seeds: int = 100,
     most: int = BUDGETS[-1],
     workers: int = 1,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Simulates searches of strategies on a table.
@@ -68,27 +72,32 @@ def run_bench(
     Args:
         table: A shipped table's name, or a Parquet file.
         run: The folder for what comes of it.
-        names: Of strategies that train.
+        names: Of strategies that train; None: the usual ones that can search the table's space.
         seeds: Searches of each.
         most: How long a search is, in median training times of the table.
         workers: Processes that simulate; what comes of it does not depend on them.
+        overwrite: Replace an earlier comparison in that folder.
         progress: Show how far it is, on standard error.
 
     Returns:
         What `results.json` holds.
 
     Raises:
-        InputError: A strategy is unknown or trains nothing, or the table has no surrogate.
+        InputError: A strategy is unknown, trains nothing or cannot search the table's space, the table has no
+            surrogate, or the folder is taken.
+        RunError: The folder cannot be made or written to.
     """
-    for name in names:
+    for name in names or ():
         if not find_strategy(name).trains:
             raise InputError(f"{name} ranks candidates and trains none of them; a simulation has strategies that train")
-    if REFERENCE not in names:
-        names = [REFERENCE, *names]
-    budgets = [budget for budget in BUDGETS if budget <= most]
-    console, start = Console(progress), time.perf_counter()
+    console, start, folder = Console(progress), time.perf_counter(), Path(run)
+    _check_room(folder, overwrite)
     opened = open_table(table)
     surrogate = Surrogate(opened)
+    names = _able(Simulation(opened, surrogate), names, console)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    budgets = [*(budget for budget in BUDGETS if budget < most), most]
     unit = float(opened.frame["seconds"].median())
     jobs = [(name, seed) for name in names for seed in range(seeds)]
     found: dict[str, dict[int, tuple[list[float], float, int]]] = {name: {} for name in names}
@@ -112,12 +121,38 @@ def run_bench(
     best = min(best, min(surrogate.mean(candidate).test for candidate in opened if candidate.id in surrogate))
     results = _results(table, opened.about, surrogate, searches, best, budgets, unit)
     results["seconds"] = time.perf_counter() - start
-    folder = Path(run)
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESULTS, results)
     write_text(folder / REGRETS, json.dumps({item.strategy: (item.losses - best).tolist() for item in searches}))
     write_text(folder / PAGE, to_markdown(results))
     return results
+
+
+def _check_room(folder: Path, overwrite: bool) -> None:
+    """Raises InputError if a folder has something else, or an earlier comparison that is not to be replaced."""
+    there = [path.name for path in folder.iterdir()] if folder.is_dir() else [folder.name] if folder.exists() else []
+    if others := sorted(set(there) - set(FILES)):
+        raise InputError(f"{folder} has {others[0]}; choose another --run for what comes of simulated searches")
+    if there and not overwrite:
+        raise InputError(f"{folder} has an earlier comparison; choose another --run, or --overwrite to replace it")
+
+
+def _able(simulation: Simulation, names: Sequence[str] | None, console: Console) -> list[str]:
+    """The strategies that can search the space, the reference first; one that was named and cannot is refused."""
+    found = []
+    for name in usual_strategies() if names is None else names:
+        try:
+            simulation.begin(_made(name), seconds=1.0, seed=0)
+        except InputError as error:
+            if names is not None:
+                raise
+            console.say(f"{name} is left out: {error}")
+        else:
+            found.append(name)
+    return [REFERENCE, *(name for name in found if name != REFERENCE)]
+
+
+def _made(name: str) -> Strategy:
+    return find_strategy(name).from_settings(Settings(strategy=name))
 
 
 def _results(
@@ -168,9 +203,8 @@ def _search(job: tuple[str, int]) -> tuple[list[float], float, int]:
     """One search: the expected test log loss at each moment, its wall-clock time, and its whole trainings."""
     name, seed = job
     assert _simulation is not None, "_begin comes first"
-    strategy = find_strategy(name).from_settings(Settings(strategy=name))
     start = time.perf_counter()
-    moments = _simulation.search(strategy, _budgets[-1] * _unit, seed)
+    moments = _simulation.search(_made(name), _budgets[-1] * _unit, seed)
     seconds = time.perf_counter() - start
     before = _simulation.surrogate.typical
     losses = [loss_at(moments, budget * _unit, before) for budget in _budgets]

@@ -60,6 +60,8 @@ class TableSettings(StudySettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if others := [name for name in self.limits.bounds if name != "macs"]:
+            raise InputError(f"a table has a limit on macs alone, not on {others[0]}, which simulations cannot tell")
         if unknown := [name for name in self.recipes_of if name not in FAMILIES]:
             raise InputError(f"recipes_of has {unknown[0]!r}; families of networks are {', '.join(FAMILIES)}")
         if len(set(self.recipes_of)) < len(self.recipes_of):

@@ -59,18 +59,7 @@ class Simulation:
             workers: Trainings side by side.
             evaluations: Candidates at most; None for as many as there is time for.
         """
-        noise = random.Random(f"{seed}/noise")
-        problem = JointProblem(
-            self.surrogate.space,
-            random.Random(f"{seed}/search"),
-            Budget(evaluations, seconds),
-            self._affordable,
-            self.surrogate.macs,
-            self.table.pass_rows,
-            workers,
-        )
-        kept = TrainingWithinBudget(strategy)
-        kept.begin(problem)
+        kept = self.begin(strategy, seconds, seed, workers, evaluations)
         curves: dict[str, Curve] = {}
         spent: dict[str, float] = {}
         waiting: list[Evaluation] = list(kept.ask())
@@ -82,6 +71,8 @@ class Simulation:
                 evaluation = waiting.pop(0)
                 candidate = evaluation.candidate
                 if candidate.id not in curves:
+                    # The same for every strategy with this seed.
+                    noise = random.Random(f"{seed}/noise/{candidate.id}")
                     curves[candidate.id] = self.surrogate.draw(candidate, noise)
                 training = curves[candidate.id].training(candidate, evaluation.fidelity, self.table.pass_rows)
                 # A training that was paused goes on.
@@ -102,6 +93,27 @@ class Simulation:
             kept.tell([result])
             waiting += kept.ask()
         return found
+
+    def begin(
+        self, strategy: Strategy, seconds: float, seed: int, workers: int = 1, evaluations: int | None = None
+    ) -> TrainingWithinBudget:
+        """A strategy before its first question; arguments as in `search`.
+
+        Raises:
+            InputError: It cannot search this space.
+        """
+        problem = JointProblem(
+            self.surrogate.space,
+            random.Random(f"{seed}/search"),
+            Budget(evaluations, seconds),
+            self._affordable,
+            self.surrogate.macs,
+            self.table.pass_rows,
+            workers,
+        )
+        kept = TrainingWithinBudget(strategy)
+        kept.begin(problem)
+        return kept
 
     def _affordable(self, candidate: Candidate) -> bool:
         return self._limit is None or self.surrogate.macs(candidate) <= SLACK * self._limit

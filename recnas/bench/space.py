@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,8 @@ from recnas.candidates.joint_space import JointSpace
 from recnas.candidates.recipe import Recipe
 from recnas.features.inputs import Inputs
 from recnas.space import SearchSpace
+from recnas.util.errors import InputError
+from recnas.util.user_code import is_user_code
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,18 @@ class TableSpace:
 
     @cached_property
     def joint(self) -> JointSpace:
-        """The space that a strategy searches."""
+        """The space that a strategy searches.
+
+        Raises:
+            InputError: It is code of a user's own, which was not imported: a table from elsewhere runs none.
+        """
+        if self.space is not None and is_user_code(self.space):
+            module = self.space.partition(":")[0]
+            if module not in sys.modules:
+                raise InputError(
+                    f"the table's search space {self.space} is code of the module {module}; import it before, or give "
+                    f"--code {module}"
+                )
         return JointSpace(
             self.families,
             None if self.space is None else SearchSpace.named(self.space),

@@ -15,7 +15,10 @@ from recnas.bench.columns import FORMAT, KEY, SCORE
 from recnas.bench.space import TableSpace
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Quality
+from recnas.util import bench_forms
+from recnas.util.documents import check_form
 from recnas.util.errors import InputError, first_line
+from recnas.util.files import parse_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,9 +85,13 @@ class Table:
         metadata = read.schema.metadata or {}
         if KEY not in metadata:
             raise InputError(f"{path}: no table of trained candidates; `recnas bench build` makes one")
-        about = json.loads(metadata[KEY])
-        if about.get("format") != FORMAT:
-            raise InputError(f"{path}: a table of format {about.get('format')}; this recnas reads format {FORMAT}")
+        try:
+            about = parse_line(metadata[KEY])
+            check_form(about, bench_forms.About)
+        except ValueError as error:
+            raise InputError(f"{path}: what it says of itself is damaged ({error})") from None
+        if about["format"] != FORMAT:
+            raise InputError(f"{path}: a table of format {about['format']}; this recnas reads format {FORMAT}")
         return cls(read.to_pandas(), about)
 
     def __len__(self) -> int:

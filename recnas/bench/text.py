@@ -23,6 +23,8 @@ def to_markdown(results: Mapping[str, Any]) -> str:
     by_budget = {
         budget: {line["strategy"]: line for line in results["standings"][budget]} for budget in {*shown, *ranked}
     }
+    difference = results["critical_difference"]
+    apart = "" if difference is None else f"Mean ranks differ when they are {difference:.2f} apart (Nemenyi, 5 %); "
     ceiling = "" if fit["ceiling"] is None else f"; two trainings of each agree with τ {fit['ceiling']:.2f}"
     head = [
         "strategy",
@@ -37,7 +39,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             name,
             *(f"{by_budget[budget][name]['regret']:.4f}" for budget in shown),
             *(f"{by_budget[budget][name]['rank']:.1f}" for budget in ranked),
-            f"{by_budget[ranked[0]][name]['of_random']:.2f}",
+            _share(by_budget[ranked[0]][name]["of_random"]),
             _p_value(by_budget[ranked[0]][name]["p"]),
             f"{results['cost'][name]['seconds']:.2f}",
         ]
@@ -48,9 +50,8 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             f"Simulated searches on the table {results['table']} ({fit['candidates']} trained candidates): {seeds} of "
             "each strategy. Regret is the expected test log loss of what a search has, above the best that is known "
             f"({results['best']:.4f}); time is in median trainings of {results['unit_seconds']:.0f} s. The surrogate: "
-            f"R² {fit['r2']:.2f}, τ {fit['tau']:.2f} on held-out candidates{ceiling}. Mean ranks differ when they are "
-            f"{results['critical_difference']:.2f} apart (Nemenyi, 5 %); p is of Wilcoxon's test against random "
-            "search.",
+            f"R² {fit['r2']:.2f}, τ {fit['tau']:.2f} on held-out candidates{ceiling}. {apart}p is of Wilcoxon's test "
+            "against random search.",
             "",
             *_table(head, rows),
             "",
@@ -60,6 +61,10 @@ def to_markdown(results: Mapping[str, Any]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _p_value(p: float | None) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 import shutil
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from recnas.bench.settings import TableSettings
 from recnas.candidates.candidate import Candidate
@@ -38,10 +37,12 @@ class Repetition:
     Attributes:
         candidate: Which one.
         seed: Its number, from 0.
+        place: The candidate's among all of the table, in the order in which they were drawn.
     """
 
     candidate: Candidate
     seed: int
+    place: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
@@ -100,16 +101,6 @@ class TableTraining:
     latency_ms: float | None
     diverged: str | None
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TableTraining:
-        """Reads what `dataclasses.asdict` gave."""
-        stops = tuple(
-            Stop(**{**stop, **{split: Quality(**stop[split]) for split in ("validation", "test")}})
-            for stop in value["stops"]
-        )
-        kept = {name: None if value[name] is None else Quality(**value[name]) for name in ("validation", "test")}
-        return cls(**{**value, **kept, "stops": stops})
-
 
 def train(settings: TableSettings, repetition: Repetition) -> TableTraining:
     """Trains one candidate from scratch and measures it on its way; nothing but the figures is left of it.
@@ -128,8 +119,9 @@ def train(settings: TableSettings, repetition: Repetition) -> TableTraining:
     finally:
         shutil.rmtree(own.run, ignore_errors=True)
         gc.collect()
-        if (left := Path(settings.run) / IN_FLIGHT / candidate.id).exists() and not any(left.iterdir()):
-            left.rmdir()
+        with suppress(OSError):
+            # Another process may be at work on another seed.
+            Path(own.run).parent.rmdir()
 
 
 def _train(own: TableSettings, repetition: Repetition, dataset: Dataset) -> TableTraining:

@@ -18,7 +18,7 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     _add_build(actions.add_parser("build", help="data set -> a table: random candidates, trained and scored"))
     _add_pack(actions.add_parser("pack", help="what a table has so far -> one Parquet file, with its card"))
-    _add_show(actions.add_parser("show", help="a table -> its card, and how well a surrogate knows it"))
+    _add_show(actions.add_parser("show", help="a table -> its card: what was trained, how, and what came of it"))
     _add_run(actions.add_parser("run", help="a table -> simulated searches of strategies, held against each other"))
 
 
@@ -57,8 +57,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[ALL],
         metavar="NAME",
-        help="those that are held against each other, which train candidates (default: all of them)",
+        help="those that are held against each other, which train candidates (default: all but gp, which takes "
+        "a second for each proposal)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier comparison in that folder")
     parser.add_argument("--seeds", type=int, default=100, metavar="N", help="searches of each (default: 100)")
     parser.add_argument(
         "--trainings",
@@ -68,6 +70,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="how long a search is, in median training times of the table (default: 100)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that simulate (default: one a core)")
+    parser.add_argument(
+        "--code",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MODULE",
+        help="imported first: the module of a search space of your own that the table is of",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     parser.set_defaults(act=_run_searches)
 
@@ -90,7 +100,6 @@ def _build(arguments: argparse.Namespace) -> None:
     print(f"{len(table):,} candidates, {len(table.frame):,} trainings")
     from recnas.bench.folder import TABLE
 
-    # The table is that of a folder which may have been named by an earlier run's settings alone.
     print(f"\nlook at it: {suggested('recnas', 'bench', 'show', arguments.run / TABLE)}")
 
 
@@ -109,7 +118,7 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _run_searches(arguments: argparse.Namespace) -> None:
-    from recnas.bench.run import PAGE, run_bench, trained_strategies
+    from recnas.bench.run import PAGE, run_bench
     from recnas.bench.text import to_markdown
     from recnas.report.strategies import write_strategies_page
     from recnas.util.cores import available_cores
@@ -117,7 +126,7 @@ def _run_searches(arguments: argparse.Namespace) -> None:
     for name in ("seeds", "trainings", "workers"):
         if (given := getattr(arguments, name)) is not None and given < 1:
             raise InputError(f"--{name} is {given}; it must be 1 or more")
-    names = trained_strategies() if arguments.strategies == [ALL] else list(dict.fromkeys(arguments.strategies))
+    names = None if arguments.strategies == [ALL] else list(dict.fromkeys(arguments.strategies))
     results = run_bench(
         arguments.table,
         arguments.run,
@@ -125,6 +134,7 @@ def _run_searches(arguments: argparse.Namespace) -> None:
         arguments.seeds,
         arguments.trainings,
         arguments.workers or available_cores(),
+        arguments.overwrite,
         not arguments.quiet,
     )
     page = write_strategies_page(results, arguments.run)
@@ -139,5 +149,4 @@ BENCH = Command(
     "recnas bench run movielens-recipes --strategies all --seeds 100 --run runs/strategies",
     _add_flags,
     _run,
-    resumes=True,
 )

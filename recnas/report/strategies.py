@@ -17,6 +17,8 @@ PAGE = "report.html"
 SHOWN = 6
 """Strategies that are drawn at first, the best by rank; the others are a click in the legend away."""
 COLORS = ("#2468a8", "#c8553d", "#3a7d44", "#8a5fa8", "#c28e0e", "#3b8ea5", "#a34a7a", "#6b7d3a", "#7a5c46", "#5c6470")
+RANKED_AT = 30
+"""The moment of the table of ranks, in median training times, or the one nearest to it."""
 LEAST = 1e-5
 """Regret that is drawn in the place of a smaller one, as the axis is logarithmic."""
 
@@ -38,7 +40,7 @@ def write_strategies_page(results: Mapping[str, Any], folder: Path) -> Path:
 
 def _render(results: Mapping[str, Any]) -> str:
     budgets = list(results["standings"])
-    at = min(budgets, key=lambda budget: abs(float(budget) - 30))
+    at = min(budgets, key=lambda budget: abs(float(budget) - RANKED_AT))
     standings = results["standings"][at]
     return fill(
         "strategies.html",
@@ -48,7 +50,7 @@ def _render(results: Mapping[str, Any]) -> str:
         standings=standings,
         at=at,
         apart=results["critical_difference"],
-        best=standings[0]["rank"] + results["critical_difference"],
+        best=standings[0]["rank"] + (results["critical_difference"] or 0.0),
         cost=results["cost"],
         figures={"regret": figure_html("regret", regret_figure(results, [line["strategy"] for line in standings]))},
     )
@@ -109,10 +111,12 @@ def _lead(results: Mapping[str, Any], standings: list[dict[str, Any]], at: str) 
     """What came of it, in a sentence or two."""
     first = standings[0]
     apart = [
-        line["strategy"] for line in standings[1:] if line["rank"] <= first["rank"] + results["critical_difference"]
+        line["strategy"]
+        for line in standings[1:]
+        if line["rank"] <= first["rank"] + (results["critical_difference"] or 0.0)
     ]
     text = f"After the time of {at} trainings {first['strategy']} has the best mean rank, {first['rank']:.1f}"
-    text += f", and {first['of_random']:.0%} of random search's regret."
+    text += "." if first["of_random"] is None else f", and {first['of_random']:.0%} of random search's regret."
     if apart:
         text += f" Not to be told from it: {', '.join(apart)}."
     return text

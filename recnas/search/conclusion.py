@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from recnas.candidates.candidate import Candidate
 from recnas.candidates.evaluation import Result, Training
-from recnas.candidates.network import BASELINE, SEARCHED, Baseline, Network, kind_of
+from recnas.candidates.network import SEARCHED, Baseline, Network, kind_of
 from recnas.nn.networks import title_of
 from recnas.runs.comparison import read_comparison
 from recnas.search.context import RunContext
@@ -67,20 +67,23 @@ def comparison_entry(context: RunContext) -> dict[str, Any] | None:
     return None if comparison is None else comparison.to_json()
 
 
-def front(models: Sequence[Mapping[str, Any]], names: Sequence[str], with_families: bool = False) -> list[str]:
+def front(models: Sequence[Mapping[str, Any]], names: Sequence[str], families: Collection[str] = ()) -> list[str]:
     """The searched models, trained to the end, that no other beats in validation log loss and in every objective cost.
 
     Args:
         models: Entries of `results.json`.
         names: The objectives of `EvolutionSettings`.
-        with_families: Whether models of families are what was searched, too; each family's best stands for it.
+        families: Those that were searched, too; each one's best stands for it.
 
     Returns:
         Their ids, lowest validation log loss first; with the score as the only objective, the best alone.
     """
     others = [{"latency": "latency_ms"}.get(name, name) for name in names if name != "score"]
-    kinds = (SEARCHED, BASELINE) if with_families else (SEARCHED,)
-    found = [model for model in models if model["kind"] in kinds and model["status"] == "trained"]
+    found = [
+        model
+        for model in models
+        if model["status"] == "trained" and (model["kind"] == SEARCHED or model["id"] in families)
+    ]
     known = {model["id"]: model | model.get("objectives", {}) for model in found}
     points = {id_: (model["validation"]["log_loss"], *(model[name] for name in others)) for id_, model in known.items()}
     if not points:

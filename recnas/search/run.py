@@ -180,7 +180,7 @@ def conclude(context: RunContext, findings: Findings) -> dict[str, Any]:
         save_network(findings.chosen[searched].candidate.network, context.run / ARCHITECTURE)
     return {
         **best,
-        "front": front(models, settings.evolution.objectives, settings.trains) if settings.searches else [],
+        "front": front(models, settings.evolution.objectives, settings.families) if settings.searches else [],
         "data": data_entry(settings, dataset) | {"positive_rate": dataset.schema.positive_rate("train")},
         "space": _space(settings) if settings.searches else None,
         "models": models,

@@ -40,7 +40,7 @@ from recnas.runs.plan import Plan, write_plan
 from recnas.search.costs import Costs
 from recnas.search.data_summary import data_entry, say_rows
 from recnas.search.feeding import keep_inputs, open_data
-from recnas.search.scoring import SUPERNET_WEIGHTS, check_proxy_rows, stage_seed
+from recnas.search.scoring import SUPERNET_WEIGHTS, check_precision, check_proxy_rows, stage_seed
 from recnas.search.warmup_stage import warm_up_supernet
 from recnas.space import SearchSpace
 from recnas.study import scores
@@ -111,6 +111,7 @@ def study(
         declarations = {name: proxy.declaration for name, proxy in find_proxies(settings).items()}
         if any(declaration.inherits for declaration in declarations.values()):
             check_proxy_rows(settings, dataset)
+            check_precision(settings)
     else:
         declarations = declarations_in(before)
     plan = plan_study(settings, {split: dataset.rows(split) for split in SPLITS}, declarations)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired
 
 # The standard library's has no forms of its own before Python 3.12.
 from typing_extensions import TypedDict
 
-from recnas.util.forms import CLOSED, Count, Figure, Finite, Quality, Seconds
+from recnas.util.forms import CLOSED, Count, Figure, Finite, Quality, Seconds, Share, SplitCounts
 
 
 class Space(TypedDict):
-    """What a table's candidates are drawn from; see `recnas.bench.candidates.TableSpace`."""
+    """What a table's candidates are drawn from; see `recnas.bench.space.TableSpace`."""
 
     __pydantic_config__ = CLOSED
 
@@ -22,6 +22,31 @@ class Space(TypedDict):
     no_choice: list[str]
     recipe: dict[str, Any]
     inputs: dict[str, Any]
+
+
+class Machine(TypedDict):
+    """What a table was made on."""
+
+    processor: str
+    cores: Count | None
+    python: NotRequired[str]
+
+
+class About(TypedDict):
+    """What a table says of itself; see `recnas.bench.pack`."""
+
+    format: Count
+    data: str
+    source: NotRequired[dict[str, Any]]
+    rows: SplitCounts
+    positive_rate: Share
+    varies: str
+    space: Space
+    settings: dict[str, Any]
+    seeds: Count
+    created: str
+    machine: Machine
+    recnas: str | None
 
 
 class StopLine(TypedDict):
@@ -45,6 +70,7 @@ class TrainingLine(TypedDict):
 
     id: str
     candidate: dict[str, Any]
+    place: Count
     seed: Count
     stops: list[StopLine]
     validation: Quality | None

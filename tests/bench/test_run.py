@@ -52,3 +52,34 @@ def test_a_table_says_what_it_is(file: Path, capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     assert "100 random choices, recipes and inputs of deepfm, dcnv2" in shown
     assert "SHA-256" in shown
+
+
+def test_what_is_there_is_not_replaced(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [str(file), "--strategies", REFERENCE, "--seeds", "2", "--trainings", "4", "--quiet", "--workers", "1"]
+    run, other = tmp_path / "run", tmp_path / "search"
+    other.mkdir()
+    (other / "config.yaml").write_text("seed: 1\n")
+    assert main(["bench", "run", *given, "--run", str(other), "--overwrite"]) == 2
+    assert "has config.yaml; choose another --run" in capsys.readouterr().err
+    assert main(["bench", "run", *given, "--run", str(run)]) == 0
+    # Of one strategy alone there is no difference of ranks.
+    results = json.loads((run / RESULTS).read_text())
+    assert results["critical_difference"] is None
+    assert results["budgets"] == [1, 2, 3, 4]
+    assert main(["bench", "run", *given, "--run", str(run)]) == 2
+    assert "has an earlier comparison" in capsys.readouterr().err
+    assert main(["bench", "run", *given, "--run", str(run), "--overwrite"]) == 0
+
+
+def test_of_a_grammar_s_networks_those_strategies_are_left_out_that_need_choices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "grammar.parquet"
+    save(made_up(300, space_of(space="hierarchical")), file)
+    given = [str(file), "--seeds", "1", "--trainings", "3", "--quiet", "--workers", "1"]
+    assert main(["bench", "run", *given, "--strategies", "reinforce", "--run", str(tmp_path / "refused")]) == 2
+    assert "has rules in the place of choices" in capsys.readouterr().err
+    assert main(["bench", "run", *given, "--run", str(tmp_path / "run")]) == 0
+    known = {line["strategy"] for line in json.loads((tmp_path / "run" / RESULTS).read_text())["anytime"]}
+    assert {REFERENCE, "evolution-trained", "local-search", "bananas"} <= known
+    assert not known & {"reinforce", "tpe", "gp"}

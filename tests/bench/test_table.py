@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import recnas.bench
 from recnas.bench.table import Table
 from recnas.util.errors import InputError
-from tests.bench.tables import made_up, space_of
+from tests.bench.tables import made_up, save, space_of
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +81,17 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_text("nothing")
     with pytest.raises(InputError, match="cannot be read as a table"):
         recnas.bench.load(tmp_path / "broken.parquet")
+
+
+def test_a_table_from_elsewhere_runs_no_code(tmp_path: Path) -> None:
+    foreign = made_up(1, space_of())
+    foreign.about["space"]["space"] = "this:nothing"
+    save(foreign, tmp_path / "foreign.parquet")
+    table = recnas.bench.load(tmp_path / "foreign.parquet")
+    with pytest.raises(InputError, match="is code of the module this; import it before"):
+        _ = table.space.joint
+    assert "this" not in sys.modules
+    del foreign.about["rows"]
+    save(foreign, tmp_path / "damaged.parquet")
+    with pytest.raises(InputError, match="what it says of itself is damaged"):
+        recnas.bench.load(tmp_path / "damaged.parquet")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 import pytest
 import torch
 
+import recnas
 from tests.searches import data, small
 
 __all__ = ["data", "small"]
@@ -25,6 +28,11 @@ def device() -> torch.device:
 @pytest.fixture(scope="session")
 def computing_on() -> Callable[[torch.device], AbstractContextManager[None]]:
     """Has all of recnas take a device for its default one, in this process."""
+    # What is loaded while a device is set would keep it.
+    for module in pkgutil.walk_packages(recnas.__path__, "recnas."):
+        if not module.name.startswith(("recnas.cli", "recnas.tracking", "recnas.__main__")):
+            with suppress(ImportError):
+                importlib.import_module(module.name)
 
     @contextmanager
     def compute(device: torch.device) -> Iterator[None]:

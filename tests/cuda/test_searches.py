@@ -100,8 +100,17 @@ def test_what_was_trained_on_the_device_is_exported_and_predicts_alike_everywher
         assert evaluate_export(exported, data, "test", device=place).log_loss == pytest.approx(said, abs=1e-5)
 
 
-def test_a_search_that_trains_its_candidates_runs_to_its_end(data: Path, device: torch.device, tmp_path: Path) -> None:
-    results = run_search(data, tmp_path / "run", budget="4c", progress=False)
+def test_a_search_that_trains_its_candidates_runs_to_its_end(
+    data: Path,
+    device: torch.device,
+    tmp_path: Path,
+    computing_on: Callable[[torch.device], AbstractContextManager[None]],
+) -> None:
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.max_memory_allocated(device)
+    with computing_on(device):
+        results = run_search(data, tmp_path / "run", budget="4c", progress=False)
+    assert torch.cuda.max_memory_allocated(device) > before
     assert results["best"]
     losses = [model["test"]["log_loss"] for model in results["models"] if model.get("test")]
     assert losses
