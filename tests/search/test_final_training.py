@@ -291,3 +291,12 @@ def test_a_dropped_model_is_never_on_the_front() -> None:
     # Nobody timed the one that was dropped.
     timed = [item | {"latency_ms": 1.0 if item["status"] == "trained" else None} for item in models]
     assert front(timed, ["score", "latency"]) == ["a"]
+
+
+def test_on_a_front_stand_the_families_that_were_searched_and_no_trees_beside_them() -> None:
+    def model(name: str, loss: float, macs: int | None) -> dict[str, Any]:
+        return {"id": name, "kind": "baseline", "status": "trained", "validation": {"log_loss": loss}, "macs": macs}
+
+    models = [model("dnn", 0.40, 100), model("lightgbm", 0.38, None), model("dcnv2", 0.41, 50), model("lr", 0.5, 1)]
+    assert front(models, ("score", "macs"), ("dnn", "dcnv2")) == ["dnn", "dcnv2"]
+    assert front(models, ("score", "macs")) == []
