@@ -7,7 +7,7 @@ recnas.baselines("data/criteo", "runs/criteo")                baselines, beside 
 recnas.study("data/criteo", "runs/criteo-study")              data set → how far each ranking can be trusted on it
 recnas.plan("data/criteo", world_size=8, device="cuda")       where tables would lie on several processes
 recnas.load("models/criteo")                                  exported model → torch module
-recnas.bench.load("movielens-recipes")                        table of trained candidates, asked instead of training
+recnas.bench.load("runs/table/table.parquet")                 table of trained candidates, asked instead of training
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tables of trained candidates: made once, then asked in the place of training, so that searches are simulated.
 
->>> table = recnas.bench.load("movielens-recipes")
+>>> table = recnas.bench.load("runs/table/table.parquet")
 >>> candidate = next(iter(table))
 >>> table.query(candidate, fidelity=0.2, seed=0).validation.log_loss
 >>> recnas.bench.fit(table).mean(table.space.joint.draw(random.Random(0))).test

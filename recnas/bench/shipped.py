@@ -29,7 +29,7 @@ def open_table(name: str | Path) -> Table:
         InputError: There is none.
 
     Example:
-        >>> table = recnas.bench.load("movielens-recipes")
+        >>> table = recnas.bench.load("runs/table/table.parquet")
     """
     with path_of(name) as file:
         return Table.read(file)
@@ -43,7 +43,6 @@ def path_of(name: str | Path) -> Iterator[Path]:
             yield file
         return
     if not Path(name).exists():
-        raise InputError(
-            f"no table is named {str(name)!r}; known are {', '.join(known)}, and Parquet files by their paths"
-        )
+        named = f"{', '.join(known)}, and " if known else ""
+        raise InputError(f"no table is named {str(name)!r}; known are {named}Parquet files by their paths")
     yield Path(name)

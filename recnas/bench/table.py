@@ -60,7 +60,7 @@ class Table:
         about: As given.
 
     Example:
-        >>> table = recnas.bench.load("movielens-recipes")
+        >>> table = recnas.bench.load("runs/table/table.parquet")
         >>> candidate = next(iter(table))
         >>> table.query(candidate, fidelity=0.2, seed=0).validation.log_loss
     """

@@ -146,7 +146,7 @@ BENCH = Command(
     "data set -> a table of trained candidates; a table -> strategies held against each other",
     "make a table of trained candidates, and simulate searches on it",
     "recnas bench build --data data/movielens --run runs/table --candidates 600 --seeds 2\n"
-    "recnas bench run movielens-recipes --strategies all --seeds 100 --run runs/strategies",
+    "recnas bench run runs/table/table.parquet --strategies all --seeds 100 --run runs/strategies",
     _add_flags,
     _run,
 )
