@@ -33,10 +33,11 @@ def card_of(file: Path) -> str:
     )
     rows = about["rows"]
     quantiles = spread.quantile([0, 0.1, 0.5, 0.9, 1]).tolist()
+    seeds = "one seed each" if about["seeds"] == 1 else f"up to {about['seeds']} seeds each"
     lines = [
         f"# {file.stem}: trained candidates on {about['data']}",
         "",
-        f"{len(spread):,} random {what}, trained from scratch, with up to {about['seeds']} seeds each: "
+        f"{len(spread):,} random {what}, trained from scratch, with {seeds}: "
         f"{len(frame):,} trainings, {len(frame) - len(sound):,} of which diverged.",
         "",
         "| | |",
@@ -46,7 +47,7 @@ def card_of(file: Path) -> str:
         f"| limit | {'none' if most is None else f'{most:,} multiply–accumulates a row'} |",
         f"| test log loss, mean over seeds: best, 10 %, median, 90 %, worst | "
         f"{', '.join(f'{value:.4f}' for value in quantiles)} |",
-        f"| its deviation between seeds | {noise:.4f} |",
+        f"| its deviation between seeds | {'–' if math.isnan(noise) else f'{noise:.4f}'} |",
         f"| processor time of a training, median, all | {sound['seconds'].median():.0f} s, "
         f"{frame['seconds'].sum() / 3600:.1f} h |",
         f"| proxies | {', '.join(sorted({name.rpartition(':')[2] for name in table.proxies})) or 'none'} |",

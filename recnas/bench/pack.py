@@ -47,7 +47,7 @@ def pack(run: Path | str, output: Path | None = None) -> Path:
         raise InputError(f"{run} has no training yet; go on with `recnas bench build … --resume`")
     scores = read_json_lines(run / SCORES, study_forms.StudyScores)
     space = TableSpace.from_json(read_json(run / SPACE, form=bench_forms.Space))
-    schema = Schema.load(run)
+    schema, written = Schema.load(run), read_config(run)
     about = {
         "format": FORMAT,
         "data": Path(settings.data).resolve().name,
@@ -58,9 +58,9 @@ def pack(run: Path | str, output: Path | None = None) -> Path:
         "space": space.to_json(),
         "settings": _told(settings.to_mapping()),
         "seeds": max(line["seed"] for line in trainings) + 1,
-        "created": read_config(run)["created"],
+        "created": written["created"],
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "recnas": config.get("version"),
+        "recnas": written["version"],
     }
     file = run / TABLE if output is None else output
     file.parent.mkdir(parents=True, exist_ok=True)

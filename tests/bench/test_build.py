@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,9 @@ def test_a_table_holds_every_training_and_score(data: Path, tmp_path: Path) -> N
     # What no warm-up changes is measured once.
     assert set(table.proxies) == {"proxy:0:jacov", "proxy:0:loss", "proxy:0:macs", "proxy:0.5:jacov", "proxy:0.5:loss"}
     assert table.frame[table.proxies].notna().all().all()
-    assert "5 random architectures of nasrec-wide" in (tmp_path / "run" / CARD).read_text(encoding="utf-8")
+    card = (tmp_path / "run" / CARD).read_text(encoding="utf-8")
+    assert "5 random architectures of nasrec-wide" in card
+    assert f"by recnas {version('recnas')}" in card
     assert not (tmp_path / "run" / "in-flight").exists()
 
 
