@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,17 +21,18 @@ from recnas.candidates.evaluation import Evaluation
 from recnas.data import Dataset
 from recnas.execution.opening import open_executor
 from recnas.nn.processes import num_started
+from recnas.proxies.declaration import Proxy
 from recnas.proxies.registry import check_proxy_name
 from recnas.runs.folder import check_openable, open_run, shared_files
 from recnas.runs.outlook import Outlook
-from recnas.runs.plan import Plan, PlannedStage, write_plan
+from recnas.runs.plan import Plan, write_plan
 from recnas.search.costs import Costs
 from recnas.search.data_summary import say_rows
 from recnas.search.feeding import keep_inputs, open_data
-from recnas.search.plan import plan_warmup, rows_of_scoring
 from recnas.search.scoring import check_precision, check_proxy_rows
 from recnas.space import SearchSpace
 from recnas.study.folder import SCORES, TRAINING, scoring_stage, warmup_stage
+from recnas.study.plan import plan_study
 from recnas.study.run import StudyContext, supernet_weights, warm_up
 from recnas.study.scores import Scoring, ScoringResult, find_proxies, proxy_names
 from recnas.util import bench_forms, study_forms
@@ -69,11 +70,10 @@ def build_table(
     if num_started() > 1:
         raise InputError("a table is made in one process with --workers; start it without torchrun")
     dataset = open_data(settings)
-    if settings.varies == NETWORKS:
+    if by_networks := settings.varies == NETWORKS:
         # A space of the user's own is imported, who has named it.
         SearchSpace.named(settings.block_space)
     check_openable(settings, dataset.own_schema, overwrite, resume)
-    by_networks = settings.varies == NETWORKS
     proxies = find_proxies(settings) if by_networks else {}
     if any(proxy.declaration.inherits for proxy in proxies.values()):
         check_proxy_rows(settings, dataset)
@@ -87,7 +87,7 @@ def build_table(
     ):
         space = _space_in(run, settings, dataset)
         candidates = draw_candidates(settings, space, Costs(settings, dataset))
-        plan = _plan(settings, dataset)
+        plan = _plan(settings, dataset, proxies)
         write_plan(run, plan)
         console.stages, console.outlook = plan.names, Outlook(plan)
         for inputs in dict.fromkeys(candidate.inputs for candidate in candidates):
@@ -112,20 +112,14 @@ def _space_in(run: Path, settings: TableSettings, dataset: Dataset) -> TableSpac
     return space
 
 
-def _plan(settings: TableSettings, dataset: Dataset) -> Plan:
-    rows = dataset.rows("train")
-    trainings = settings.candidates * settings.seeds
-    stages = [PlannedStage(TRAINING, trainings, "trainings", settings.final.epochs * rows)]
+def _plan(settings: TableSettings, dataset: Dataset, proxies: Mapping[str, Proxy]) -> Plan:
+    """That of a study, with the trainings first."""
     if settings.varies != NETWORKS:
-        return Plan((*stages, PlannedStage(scoring_stage(0.0), settings.candidates, "candidates", trains=False)))
-    declarations = [proxy.declaration for proxy in find_proxies(settings).values()]
-    inherited = [item for item in declarations if item.inherits]
-    for amount in settings.warmups:
-        if inherited:
-            stages.append(plan_warmup(warmup_stage(amount), settings, amount, rows))
-        work = rows_of_scoring(settings.proxy, declarations if amount == settings.warmups[0] else inherited)
-        stages.append(PlannedStage(scoring_stage(amount), settings.candidates, "candidates", work, trains=False))
-    return Plan(tuple(stages))
+        # Warm-ups are of a supernet.
+        settings = replace(settings, warmups=(0.0,))
+    declarations = {name: proxy.declaration for name, proxy in proxies.items()}
+    *scorings, trainings = plan_study(settings, {"train": dataset.rows("train")}, declarations).stages
+    return Plan((trainings, *scorings))
 
 
 def _train(context: StudyContext) -> None:

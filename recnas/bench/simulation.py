@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recnas.bench.curves import Curve
 from recnas.bench.surrogate import Surrogate
@@ -80,8 +80,9 @@ class Simulation:
                 spent[candidate.id] = training.seconds
                 begun += 1
                 until = clock + max(0.0, takes)
-                result = Result.of_training(evaluation, training)
-                heapq.heappush(under_way, (until, begun, _timed(result, takes, until)))
+                # As in a run, its seconds are those of the training so far.
+                result = replace(Result.of_training(evaluation, training), clock=until)
+                heapq.heappush(under_way, (until, begun, result))
             clock, _, result = heapq.heappop(under_way)
             if clock > seconds:
                 break
@@ -117,10 +118,6 @@ class Simulation:
 
     def _affordable(self, candidate: Candidate) -> bool:
         return self._limit is None or self.surrogate.macs(candidate) <= SLACK * self._limit
-
-
-def _timed(result: Result, seconds: float, clock: float) -> Result:
-    return Result(result.evaluation, result.score, seconds, result.proxies, result.training, clock)
 
 
 def loss_at(moments: Sequence[Moment], seconds: float, before: float) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from recnas.bench.comparison import critical_difference, standings
 from recnas.bench.simulation import Simulation, loss_at
 from recnas.bench.surrogate import Surrogate
+from recnas.candidates.evaluation import Result
 from recnas.strategies.portfolio import UNIFORM, Portfolio
 from tests.bench.tables import made_up, space_of
 
@@ -55,3 +58,20 @@ def test_ranks_and_differences_are_those_of_the_textbook() -> None:
     assert best.rank == pytest.approx((1.5 + 1 + 1 + 1.5) / 4)
     assert worst.p is None
     assert best.of_random == pytest.approx(0.1 / 0.375)
+
+
+def test_a_training_that_goes_on_counts_what_it_took_until_it_paused(simulation: Simulation) -> None:
+    told: dict[str, list[Result]] = {}
+
+    class Listening(Portfolio):
+        def tell(self, results: Sequence[Result]) -> None:
+            for result in results:
+                told.setdefault(result.candidate.id, []).append(result)
+            super().tell(results)
+
+    simulation.search(Listening([], [UNIFORM], refines=False, with_proxies=False), 200.0, seed=1)
+    resumed = [results for results in told.values() if len(results) > 1]
+    assert resumed
+    for results in resumed:
+        assert all(result.seconds == result.training.seconds for result in results)
+        assert [result.seconds for result in results] == sorted({result.seconds for result in results})
